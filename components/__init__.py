@@ -1,0 +1,1 @@
+"""The steps of the pipeline: one package per step, and beside them what several steps share."""

@@ -1,0 +1,132 @@
+"""The `Dataset` folder that ingest writes and every other step reads.
+
+It is a folder that `tfds.builder_from_directory` opens: TFRecord shards, TFDS' own metadata, and beside
+them `dataset.json`, described by the classes here.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from components.errors import InputError
+from components.files import sha256
+from components.spec import Strict
+from components.time_axis import Frequency
+
+FILE = "dataset.json"
+SPLITS = ("train", "validation", "test")
+
+
+class Check(Strict):
+    """A check of the data that was made and passed, with what it found."""
+
+    name: str
+    found: str
+
+
+class _Info(Strict):
+    """What both kinds of data set have.
+
+    Attributes:
+        name: The data set's name in the experiment.
+        source: Where it comes from.
+        records: For each split, the records that are stored: images, or rows of a series.
+        mean: Of each channel or column, over the training split.
+        std: Standard deviation of the same; 1 where it would be 0.
+        sha256: Digest of all records in their order.
+        checks: The checks that passed.
+    """
+
+    name: str
+    source: str
+    records: dict[str, int]
+    mean: list[float]
+    std: list[float]
+    sha256: str
+    checks: list[Check]
+
+
+class ImagesInfo(_Info):
+    """A data set of labelled images.
+
+    Attributes:
+        classes: Names of the labels, in the labels' order.
+        shape: Height, width, channels.
+        label_counts: For each split, how many images each label has.
+    """
+
+    task: Literal["classification"] = "classification"
+    classes: list[str]
+    shape: list[int] = Field(min_length=3, max_length=3)
+    label_counts: dict[str, list[int]]
+
+    def examples(self, split: str) -> int:
+        """How many examples a model sees of `split`."""
+        return self.records[split]
+
+
+class SeriesInfo(_Info):
+    """A time series, cut into windows when it is read.
+
+    Attributes:
+        columns: Names of the values of a row; the first is the target.
+        known: Those columns that are known in the future.
+        frequency: The step, see `components.time_axis.Frequency`.
+        unit: The target's unit.
+        lookback: Rows that a model sees before the first that it forecasts.
+        horizon: Rows that it forecasts.
+        seasonal_error: Mean absolute difference of the target one season apart, over the training split: the
+            scale of MASE (Hyndman and Koehler 2006, doi:10.1016/j.ijforecast.2006.03.001).
+    """
+
+    task: Literal["forecasting"] = "forecasting"
+    columns: list[str]
+    known: list[str]
+    frequency: str
+    unit: str
+    lookback: int
+    horizon: int
+    seasonal_error: float
+
+    def examples(self, split: str) -> int:
+        """How many windows lie wholly in `split`, one at every row."""
+        return max(0, self.records[split] - self.lookback - self.horizon + 1)
+
+    def season(self) -> int:
+        """Steps of the shortest season."""
+        return Frequency(self.frequency).season()
+
+    def known_places(self) -> list[int]:
+        """Places in `columns` of those that are known in the future."""
+        return [self.columns.index(name) for name in self.known]
+
+
+DatasetInfo = ImagesInfo | SeriesInfo
+_ADAPTER: TypeAdapter[DatasetInfo] = TypeAdapter(DatasetInfo)
+
+
+def load_info(folder: Path | str) -> DatasetInfo:
+    """Read the description of a data set folder.
+
+    Raises:
+        InputError: The folder has none, or not one of this version.
+    """
+    path = Path(folder) / FILE
+    try:
+        return _ADAPTER.validate_json(path.read_text())
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}; expected a folder that ingest wrote") from None
+    except ValidationError as error:
+        raise InputError(f"{path}: not a data set's description: {error.errors()[0]['msg']}") from None
+
+
+def shards(folder: Path | str, split: str) -> list[Path]:
+    """The TFRecord files of `split`, in their order."""
+    return sorted(Path(folder).glob(f"*-{split}.tfrecord-*"))
+
+
+def digest(folder: Path | str) -> str:
+    """SHA-256 over all records in their order, and over what they mean."""
+    records = [path for split in SPLITS for path in shards(folder, split)]
+    return sha256([*records, Path(folder) / "features.json"])

@@ -1,0 +1,1 @@
+"""Evaluate: measure a trained model on the test split, which nothing before it has read."""

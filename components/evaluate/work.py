@@ -1,0 +1,97 @@
+"""Measure a model on the test split."""
+
+from pathlib import Path
+
+import numpy as np
+from sklearn.metrics import classification_report, confusion_matrix
+
+from components import bootstrap, inputs, metrics
+from components.dataset import ImagesInfo, SeriesInfo
+from components.evaluation import FILE, PREDICTIONS, Evaluation
+from components.files import whole_folder, write_text
+from components.model import load
+
+BATCH = 512
+
+
+def evaluate(model_folder: str, dataset: str, seed: int, folder: str) -> Evaluation:
+    """Predict the test split and measure.
+
+    Args:
+        model_folder: What train wrote.
+        dataset: The data set that the model was trained on.
+        seed: Of the resampling for intervals.
+        folder: The folder to write: `evaluation.json` and `predictions.npz` (target, prediction).
+
+    Returns:
+        What was written to `evaluation.json`.
+    """
+    model, model_info, info = load(model_folder, dataset)
+    batches = inputs.in_order(dataset, info, "test", BATCH)
+    target = np.concatenate([y for _, y in batches.as_numpy_iterator()])
+    prediction = np.asarray(model.predict(batches.map(lambda x, _: x), verbose=0))
+    if isinstance(info, ImagesInfo):
+        evaluation = _classification(model_info.name, target, prediction, info, seed)
+    else:
+        evaluation = _forecasting(model_info.name, target, prediction, info, seed)
+    with whole_folder(Path(folder)) as new:
+        np.savez(new / PREDICTIONS, target=target, prediction=prediction)
+        write_text(new / FILE, evaluation.model_dump_json(indent=2) + "\n")
+    for name, value in evaluation.metrics.items():
+        low, high = evaluation.intervals[name]
+        print(f"{name} {value:.4f}  (95 % interval {low:.4f} to {high:.4f})", flush=True)
+    return evaluation
+
+
+def _classification(
+    name: str, labels: np.ndarray, probabilities: np.ndarray, info: ImagesInfo, seed: int
+) -> Evaluation:
+    classes = len(info.classes)
+    predicted = probabilities.argmax(axis=1)
+    chosen = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    losses = -np.log(np.clip(chosen, 1e-15, None))
+    pairs = labels * classes + predicted
+
+    def resampled(sample: np.ndarray) -> dict[str, float]:
+        counts = np.bincount(pairs[sample], minlength=classes**2).reshape(classes, classes)
+        hits = np.diag(counts)
+        # F1 = 2 TP / (2 TP + FP + FN), and a row and a column sum to 2 TP + FP + FN together.
+        f1 = 2 * hits / np.maximum(counts.sum(axis=0) + counts.sum(axis=1), 1)
+        return {
+            "accuracy": float(hits.sum() / len(sample)),
+            "loss": float(losses[sample].mean()),
+            "macro_f1": float(f1.mean()),
+        }
+
+    report = classification_report(
+        labels, predicted, labels=range(classes), target_names=info.classes, output_dict=True, zero_division=0
+    )
+    return Evaluation(
+        model=name,
+        metrics=metrics.classification(labels, probabilities),
+        intervals=bootstrap.intervals(resampled, len(labels), seed),
+        confusion=confusion_matrix(labels, predicted, labels=range(classes)).tolist(),
+        per_class={c: {k: float(v) for k, v in report[c].items()} for c in info.classes},
+    )
+
+
+def _forecasting(
+    name: str, target: np.ndarray, forecast: np.ndarray, info: SeriesInfo, seed: int
+) -> Evaluation:
+    error = forecast.astype(np.float64) - target
+    absolute, squared = np.abs(error).mean(axis=1), (error**2).mean(axis=1)
+
+    def resampled(sample: np.ndarray) -> dict[str, float]:
+        mae = float(absolute[sample].mean())
+        return {"mae": mae, "rmse": float(np.sqrt(squared[sample].mean())), "mase": mae / info.seasonal_error}
+
+    return Evaluation(
+        model=name,
+        metrics=metrics.forecasting(target, forecast, info),
+        intervals=bootstrap.intervals(resampled, len(target), seed, block=2 * info.horizon),
+        per_step={
+            "mae": np.abs(error).mean(axis=0).tolist(),
+            "rmse": np.sqrt((error**2).mean(axis=0)).tolist(),
+            "mase": (np.abs(error).mean(axis=0) / info.seasonal_error).tolist(),
+        },
+    )

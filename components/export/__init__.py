@@ -1,0 +1,1 @@
+"""Export: serving formats that take raw inputs, each proven equal to the model."""

@@ -1,0 +1,1 @@
+"""The architectures that a model is built from: one file a family."""

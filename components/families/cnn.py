@@ -1,0 +1,86 @@
+"""Convolutional network, in Keras' Functional API: two-dimensional on images, along the time on windows."""
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from components.spec import Strict
+
+if TYPE_CHECKING:
+    import keras
+
+    from components.dataset import DatasetInfo
+
+TASKS = ("classification", "forecasting")
+
+
+class Conv(Strict):
+    """A convolution, 'same' padded, with relu: so many filters of kernel x kernel (or kernel steps)."""
+
+    conv: int = Field(ge=1)
+    kernel: int = Field(default=3, ge=1)
+
+
+class Drop(Strict):
+    """Dropout of this share."""
+
+    dropout: float = Field(gt=0, lt=1)
+
+
+Layer = Conv | Drop | Literal["norm", "pool", "average"]
+
+
+class Hyperparameters(Strict):
+    """Hyperparameters of the CNN.
+
+    Attributes:
+        layers: In their order: {conv: filters, kernel: size}, norm (batch normalization), pool (halves each
+            side by maximum), {dropout: share}, average (over all places; without it the end is flattened).
+        units: Width of each dense layer after them.
+        dropout: Share dropped before the output layer.
+        residual: Forecast the difference from the value one season before; series only.
+    """
+
+    layers: list[Layer] = [
+        Conv(conv=32),
+        "norm",
+        "pool",
+        Conv(conv=64),
+        "norm",
+        "pool",
+        Conv(conv=128),
+        "norm",
+        "average",
+    ]
+    units: list[int] = []
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    residual: bool = False
+
+
+def build(info: "DatasetInfo", hyperparameters: Hyperparameters) -> "keras.Model":
+    """Build the CNN."""
+    import keras
+
+    from components import layers
+
+    inputs, x = layers.scaled_input(info)
+    flat = info.task == "forecasting"
+    conv = keras.layers.Conv1D if flat else keras.layers.Conv2D
+    pool = keras.layers.MaxPooling1D if flat else keras.layers.MaxPooling2D
+    average = keras.layers.GlobalAveragePooling1D if flat else keras.layers.GlobalAveragePooling2D
+    for layer in hyperparameters.layers:
+        if isinstance(layer, Conv):
+            x = conv(layer.conv, layer.kernel, padding="same", activation="relu")(x)
+        elif isinstance(layer, Drop):
+            x = keras.layers.Dropout(layer.dropout)(x)
+        elif layer == "norm":
+            x = keras.layers.BatchNormalization()(x)
+        else:
+            x = (pool(2, strides=2, padding="same") if layer == "pool" else average())(x)
+    if len(x.shape) > 2:
+        x = keras.layers.Flatten()(x)
+    for units in hyperparameters.units:
+        x = keras.layers.Dense(units, activation="relu")(x)
+    if hyperparameters.dropout:
+        x = keras.layers.Dropout(hyperparameters.dropout)(x)
+    return layers.finish(inputs, x, info, hyperparameters.residual)

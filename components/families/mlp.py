@@ -1,0 +1,41 @@
+"""Multilayer perceptron: dense layers, in Keras' Sequential API."""
+
+from typing import TYPE_CHECKING
+
+from components.spec import Strict
+
+if TYPE_CHECKING:
+    import keras
+
+    from components.dataset import DatasetInfo
+
+TASKS = ("classification", "forecasting")
+
+
+class Hyperparameters(Strict):
+    """Hyperparameters of the MLP.
+
+    Attributes:
+        units: Width of each hidden layer.
+        dropout: Share of units dropped after each hidden layer; the last number serves the layers after it.
+        residual: Forecast the difference from the value one season before; series only.
+    """
+
+    units: list[int] = [256, 64]
+    dropout: list[float] = [0.2]
+    residual: bool = False
+
+
+def build(info: "DatasetInfo", hyperparameters: Hyperparameters) -> "keras.Model":
+    """Build the MLP on the flattened image or window."""
+    import keras
+
+    from components import layers
+
+    body = keras.Sequential([keras.layers.Flatten()], name="mlp")
+    for i, units in enumerate(hyperparameters.units):
+        body.add(keras.layers.Dense(units, activation="relu"))
+        if rate := hyperparameters.dropout[min(i, len(hyperparameters.dropout) - 1)]:
+            body.add(keras.layers.Dropout(rate))
+    inputs, x = layers.scaled_input(info)
+    return layers.finish(inputs, body(x), info, hyperparameters.residual)

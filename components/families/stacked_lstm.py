@@ -1,0 +1,49 @@
+"""Several LSTM layers, each over the whole output sequence of the one before."""
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from components.spec import Strict
+
+if TYPE_CHECKING:
+    import keras
+
+    from components.dataset import DatasetInfo
+
+TASKS = ("classification", "forecasting")
+
+
+class Hyperparameters(Strict):
+    """Hyperparameters of the stacked LSTM.
+
+    Attributes:
+        units: Size of each layer's state.
+        dropout: Share of each step's inputs dropped, in the first layer.
+        recurrent_dropout: Share of the state dropped, in the first layer; above 0 a GPU can't use cuDNN.
+        patch: Rows of a window side by side in one step.
+        residual: Forecast the difference from the value one season before; series only.
+    """
+
+    units: list[int] = Field(default=[128, 100, 64], min_length=2)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    recurrent_dropout: float = Field(default=0.0, ge=0, lt=1)
+    patch: int = Field(default=1, ge=1)
+    residual: bool = False
+
+
+def build(info: "DatasetInfo", hyperparameters: Hyperparameters) -> "keras.Model":
+    """Build the stacked LSTM."""
+    import keras
+
+    from components import layers
+
+    hp = hyperparameters
+    inputs, x = layers.scaled_sequence(info, hp.patch)
+    first, *between, last = hp.units
+    drop = {"dropout": hp.dropout, "recurrent_dropout": hp.recurrent_dropout}
+    x = keras.layers.LSTM(first, return_sequences=True, **drop)(x)
+    for units in between:
+        x = keras.layers.LSTM(units, return_sequences=True)(x)
+    x = keras.layers.LSTM(last)(x)
+    return layers.finish(inputs, x, info, hp.residual)

@@ -1,0 +1,72 @@
+"""Files and folders that appear whole or not at all."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `path`; on success it takes the place of `path`, on an error it goes.
+
+    Args:
+        path: The folder to make. What is there already is replaced only at the end.
+
+    Yields:
+        The folder to write into, on the same file system as `path`.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    try:
+        yield aside
+        shutil.rmtree(path, ignore_errors=True)
+        aside.rename(path)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path` so that a reader sees the old content or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    aside.write_text(text)
+    aside.replace(path)
+
+
+def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 (anything JSON can hold)
+    """Write `value` as indented JSON, whole or not at all. NaN and infinity are refused: JSON has neither."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def point_link(link: Path, target: str) -> None:
+    """Let the symbolic link `link` point to `target`, switched in one step."""
+    aside = link.with_name(f".{link.name}.{os.getpid()}.partial")
+    aside.unlink(missing_ok=True)
+    aside.symlink_to(target)
+    aside.replace(link)
+
+
+def sha256(paths: list[Path], root: Path | None = None) -> str:
+    """Digest files, in the order given, by content and (with `root`) by the path relative to it.
+
+    Args:
+        paths: Files to read.
+        root: Folder that the names are taken relative to; without it names don't count.
+
+    Returns:
+        The SHA-256 in hexadecimal.
+    """
+    digest = hashlib.sha256()
+    for path in paths:
+        if root is not None:
+            digest.update(f"{path.relative_to(root).as_posix()}\0{path.stat().st_size}\0".encode())
+        with path.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    return digest.hexdigest()

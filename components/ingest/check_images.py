@@ -1,0 +1,81 @@
+"""Read a written image data set once: statistics of the training split, and checks of all."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from components.dataset import SPLITS, Check, ImagesInfo, digest
+from components.errors import InputError
+from components.inputs import stored_images
+from components.records import Images
+
+# Exact copies of a test image among the training images make a test score too good; a few are common.
+MAX_OVERLAP = 0.01
+
+
+def describe(data: Images, name: str, source: str, folder: Path) -> ImagesInfo:
+    """Check the images and describe them.
+
+    Raises:
+        InputError: A split is empty, a class has no training image, or splits overlap by more than 1 %.
+    """
+    classes, channels = len(data.classes), data.shape[2]
+    counts = {split: np.zeros(classes, np.int64) for split in SPLITS}
+    hashes: dict[str, np.ndarray] = {}
+    total, squares, pixels = np.zeros(channels), np.zeros(channels), 0
+    for split in SPLITS:
+        seen = []
+        for images, labels in stored_images(folder, split, data.shape).as_numpy_iterator():
+            counts[split] += np.bincount(labels, minlength=classes)
+            seen += [int.from_bytes(hashlib.blake2b(i.tobytes(), digest_size=8).digest(), "little") for i in images]
+            if split == "train":
+                values = images.reshape(-1, channels).astype(np.float64)
+                total, squares = total + values.sum(axis=0), squares + (values**2).sum(axis=0)
+                pixels += len(values)
+        hashes[split] = np.array(seen, np.uint64)
+    records = {split: int(counts[split].sum()) for split in SPLITS}
+    mean = total / max(pixels, 1)
+    std = np.sqrt(np.maximum(squares / max(pixels, 1) - mean**2, 0))
+    return ImagesInfo(
+        name=name,
+        source=source,
+        records=records,
+        mean=mean.tolist(),
+        std=np.where(std > 0, std, 1).tolist(),
+        sha256=digest(folder),
+        checks=_checks(data, name, counts, hashes),
+        classes=data.classes,
+        shape=list(data.shape),
+        label_counts={split: counts[split].tolist() for split in SPLITS},
+    )
+
+
+def _checks(
+    data: Images, name: str, counts: dict[str, np.ndarray], hashes: dict[str, np.ndarray]
+) -> list[Check]:
+    records = {split: int(counts[split].sum()) for split in SPLITS}
+    for split in SPLITS:
+        if not records[split]:
+            raise InputError(f"{name}: the {split} split has no images")
+    missing = [c for c, n in zip(data.classes, counts["train"], strict=True) if n == 0]
+    if missing:
+        raise InputError(f"{name}: no training image of class {missing[0]}")
+    share = counts["train"] / records["train"]
+    repeated = records["train"] - len(np.unique(hashes["train"]))
+    found = []
+    for first, second in (("train", "validation"), ("train", "test"), ("validation", "test")):
+        overlap = int(np.isin(hashes[second], hashes[first]).sum())
+        if overlap > MAX_OVERLAP * records[second]:
+            raise InputError(
+                f"{name}: {overlap} of {records[second]} {second} images are in the {first} split too, "
+                f"expected at most {MAX_OVERLAP:.0%}"
+            )
+        found.append(f"{overlap} of {second} in {first}")
+    return [
+        Check(name="counts", found=", ".join(f"{split} {records[split]}" for split in SPLITS)),
+        Check(name="label range", found=f"0 to {len(data.classes) - 1} in every split"),
+        Check(name="label balance", found=f"{share.min():.1%} to {share.max():.1%} of the training images"),
+        Check(name="duplicates", found=f"{repeated} of {records['train']} training images"),
+        Check(name="overlap between splits", found=", ".join(found)),
+    ]

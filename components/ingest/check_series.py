@@ -1,0 +1,101 @@
+"""Read a written series once: statistics of the training split, and checks of all rows."""
+
+from pathlib import Path
+
+import numpy as np
+
+from components.dataset import SPLITS, Check, SeriesInfo, digest
+from components.errors import InputError
+from components.inputs import stored_rows
+from components.records import Series
+from components.spec import SeriesOptions
+from components.time_axis import Frequency, calendar_columns
+
+
+def describe(data: Series, options: SeriesOptions, name: str, source: str, folder: Path) -> SeriesInfo:
+    """Check the rows and describe them.
+
+    Raises:
+        InputError: A split is too short for one window, times aren't one step apart, or a value isn't finite.
+    """
+    frequency = Frequency(data.frequency)
+    season = frequency.season()
+    columns = [*data.columns, *calendar_columns(options.calendar)]
+    records, last = {}, None
+    total, squares = np.zeros(len(columns)), np.zeros(len(columns))
+    error, errors, tail = 0.0, 0, np.zeros(0)
+    for split in SPLITS:
+        records[split] = 0
+        for times, values in stored_rows(folder, split, len(columns)).as_numpy_iterator():
+            records[split] += len(times)
+            last = _check_rows(times, values, last, frequency, columns, name)
+            if split == "train":
+                exact = values.astype(np.float64)
+                total, squares = total + exact.sum(axis=0), squares + (exact**2).sum(axis=0)
+                target = np.concatenate([tail, exact[:, 0]])
+                error += float(np.abs(target[season:] - target[:-season]).sum())
+                errors += max(0, len(target) - season)
+                tail = target[-season:]
+    window = options.lookback + options.horizon
+    for split in SPLITS:
+        if records[split] < window:
+            raise InputError(too_short(name, split, records[split], options))
+    mean = total / records["train"]
+    std = np.sqrt(np.maximum(squares / records["train"] - mean**2, 0))
+    step = f"every row {frequency.text} after the one before, across splits too"
+    return SeriesInfo(
+        name=name,
+        source=source,
+        records=records,
+        mean=mean.tolist(),
+        # Float error leaves a constant column with a tiny deviation, which scaling would blow up.
+        std=np.where(std > 1e-6 * np.maximum(np.abs(mean), 1), std, 1).tolist(),
+        sha256=digest(folder),
+        checks=[
+            Check(name="counts", found=", ".join(f"{split} {records[split]} rows" for split in SPLITS)),
+            Check(name="missing and infinite values", found=f"0 in {sum(records.values())} x {len(columns)}"),
+            Check(name="time order, duplicates, gaps", found=step),
+            Check(name="overlap between splits", found="0 rows: splits follow each other in time"),
+        ],
+        columns=columns,
+        known=[*data.known, *calendar_columns(options.calendar)],
+        frequency=data.frequency,
+        unit=data.unit,
+        lookback=options.lookback,
+        horizon=options.horizon,
+        seasonal_error=error / errors if errors else float(np.sqrt(squares[0] / records["train"] - mean[0] ** 2)),
+    )
+
+
+def too_short(name: str, split: str, rows: int, options: SeriesOptions) -> str:
+    """What to say of a split that no window fits into."""
+    return (
+        f"{name}: lookback {options.lookback} + horizon {options.horizon} = {options.lookback + options.horizon} "
+        f"rows are longer than the {split} split of {rows} rows"
+    )
+
+
+def _check_rows(
+    times: np.ndarray,
+    values: np.ndarray,
+    last: int | None,
+    frequency: Frequency,
+    columns: list[str],
+    name: str,
+) -> int:
+    """Check a batch of rows against each other and against the row before; return the last time."""
+    bad = np.argwhere(~np.isfinite(values))
+    if len(bad):
+        row, column = bad[0]
+        raise InputError(f"{name}: row at {_utc(times[row])}: column '{columns[column]}' is {values[row, column]}")
+    all_times = times if last is None else np.concatenate([[last], times])
+    steps = np.diff(all_times)
+    wrong = np.flatnonzero(steps != frequency.seconds if frequency.seconds else steps <= 0)
+    if len(wrong):
+        before, after = all_times[wrong[0]], all_times[wrong[0] + 1]
+        raise InputError(f"{name}: {_utc(after)} follows {_utc(before)}, expected one step of {frequency.text}")
+    return int(times[-1])
+
+
+def _utc(seconds: int) -> str:
+    return str(np.datetime64(int(seconds), "s"))

@@ -1,0 +1,42 @@
+"""What a source hands to ingest: labelled images, or the rows of a series."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+Image = tuple[bytes, int]
+Row = tuple[datetime, list[float]]
+
+
+@dataclass(frozen=True)
+class Images:
+    """Labelled images of one size.
+
+    Attributes:
+        classes: Names of the labels, in the labels' order.
+        shape: Height, width, channels.
+        splits: For "train", "validation" and "test": makes an iterator of (PNG or JPEG bytes, label).
+    """
+
+    classes: list[str]
+    shape: tuple[int, int, int]
+    splits: dict[str, Callable[[], Iterator[Image]]]
+
+
+@dataclass(frozen=True)
+class Series:
+    """A time series with a fixed step.
+
+    Attributes:
+        columns: Names of the values, the target first.
+        known: Those columns that are known in the future.
+        frequency: The step, see `components.time_axis.Frequency`.
+        unit: The target's unit, "" where unknown.
+        rows: Makes an iterator of (time, values in the order of `columns`).
+    """
+
+    columns: list[str]
+    known: list[str]
+    frequency: str
+    unit: str
+    rows: Callable[[], Iterator[Row]]

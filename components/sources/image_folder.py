@@ -1,0 +1,109 @@
+"""Images of the user's own: a folder that holds one folder per class.
+
+Which split an image falls into depends on its name alone, so it stays there when others are added.
+"""
+
+import hashlib
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+from PIL import Image as Pillow
+from PIL import UnidentifiedImageError
+from pydantic import Field
+
+from components.errors import InputError
+from components.files import sha256
+from components.records import Image, Images
+from components.spec import Facts, ImageOptions
+
+TASK = "classification"
+SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
+
+
+class Options(ImageOptions):
+    """Options of a folder of images.
+
+    Attributes:
+        path: The folder, relative to the folder that the command is started in.
+        height: Images are resized to this many rows,
+        width: and this many columns.
+        channels: 1 for grey, 3 for colour.
+        test: Share of each class held back for the test split.
+    """
+
+    path: str
+    height: int = Field(ge=1)
+    width: int = Field(ge=1)
+    channels: int = Field(default=3, ge=1, le=3)
+    test: float = Field(default=0.15, gt=0, lt=1)
+
+
+def check(options: Options) -> Facts:
+    """Open every image once.
+
+    Raises:
+        InputError: A folder is missing or too small, or an image can't be read.
+    """
+    if options.channels == 2:
+        raise InputError(f"{options.path}: channels is 2, expected 1 (grey) or 3 (colour)")
+    paths = [path for _, paths in _classes(options) for path in paths]
+    for path in paths:
+        _pixels(path, options)
+    size = options.height * options.width * options.channels + 100
+    return Facts(fingerprint=sha256(paths, Path(options.path)), bytes=size * len(paths))
+
+
+def read(options: Options) -> Images:
+    """Read the images, resized, as PNG."""
+    splits: dict[str, list[tuple[Path, int]]] = {"train": [], "validation": [], "test": []}
+    classes = _classes(options)
+    for label, (_, paths) in enumerate(classes):
+        used = sorted(paths, key=_order)[: max(3, round(options.use * len(paths)))]
+        test = max(1, round(options.test * len(used)))
+        validation = max(1, round(options.validation * (len(used) - test)))
+        parts = used[:test], used[test : test + validation], used[test + validation :]
+        for split, part in zip(("test", "validation", "train"), parts, strict=True):
+            splits[split] += [(path, label) for path in part]
+
+    def images(split: str) -> Iterator[Image]:
+        for path, label in sorted(splits[split], key=lambda item: _order(item[0])):
+            buffer = io.BytesIO()
+            _pixels(path, options).save(buffer, "PNG")
+            yield buffer.getvalue(), label
+
+    return Images(
+        classes=[name for name, _ in classes],
+        shape=(options.height, options.width, options.channels),
+        splits={split: lambda split=split: images(split) for split in splits},  # type: ignore[misc]
+    )
+
+
+def _order(path: Path) -> bytes:
+    return hashlib.sha256(f"{path.parent.name}/{path.name}".encode()).digest()
+
+
+def _classes(options: Options) -> list[tuple[str, list[Path]]]:
+    root = Path(options.path)
+    if not root.is_dir():
+        raise InputError(f"{options.path}: no such folder")
+    folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    if len(folders) < 2:
+        raise InputError(f"{options.path}: {len(folders)} folders, expected one for each of 2 or more classes")
+    classes = []
+    for folder in folders:
+        paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
+        if len(paths) < 3:
+            raise InputError(f"{folder}: {len(paths)} images, expected 3 or more (one for each split)")
+        classes.append((folder.name, paths))
+    return classes
+
+
+def _pixels(path: Path, options: Options) -> Pillow.Image:
+    try:
+        with Pillow.open(path) as image:
+            mode = "L" if options.channels == 1 else "RGB"
+            return image.convert(mode).resize((options.width, options.height))
+    except (OSError, UnidentifiedImageError, Pillow.DecompressionBombError, SyntaxError) as error:
+        reason = "not an image" if isinstance(error, UnidentifiedImageError) else error
+        raise InputError(f"{path}: unreadable image: {reason}") from None

@@ -1,0 +1,141 @@
+"""Any labelled-image data set of TensorFlow Datasets, by name: cifar10, eurosat/rgb, tf_flowers, …
+
+TFDS looks in $TFDS_DATA_DIR (`make data` and `make run-local` set it to data/tfds) and downloads there what
+isn't prepared yet, with its checksums verified.
+"""
+
+import difflib
+import io
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import Field
+
+from components.errors import InputError
+from components.records import Image, Images
+from components.spec import Facts, ImageOptions
+
+TASK = "classification"
+
+
+class Options(ImageOptions):
+    """Options of a TFDS data set.
+
+    Attributes:
+        name: As TFDS knows it: name or name/config.
+        height: Images are resized to this many rows; needed where their sizes differ.
+        width: And to this many columns.
+        test: Share of the training images that becomes the test split where the data set has none.
+    """
+
+    name: str
+    height: int | None = Field(default=None, ge=1)
+    width: int | None = Field(default=None, ge=1)
+    test: float = Field(default=0.15, gt=0, lt=1)
+
+
+def check(options: Options) -> Facts:
+    """Look the name up.
+
+    Raises:
+        InputError: TFDS has no data set of that name, or only one of height and width is given.
+    """
+    import tensorflow_datasets as tfds
+
+    if (options.height is None) != (options.width is None):
+        raise InputError(f"tfds data set {options.name}: give both height and width, or neither")
+    try:
+        version = tfds.builder_cls(options.name.split("/")[0]).VERSION
+    except tfds.core.registered.DatasetNotFoundError:
+        names = tfds.list_builders(with_community_datasets=False)
+        near = difflib.get_close_matches(options.name, names, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"it has {len(names)} others"
+        raise InputError(f"TFDS has no data set {options.name}; {hint}") from None
+    return Facts(fingerprint=f"{options.name} {version}", bytes=0)
+
+
+def read(options: Options) -> Images:
+    """Prepare the data set if it isn't, and read it.
+
+    Raises:
+        InputError: It has no image and label, or images of several sizes and no size was asked for.
+    """
+    import tensorflow_datasets as tfds
+
+    builder = tfds.builder(options.name)
+    builder.download_and_prepare()
+    return images(builder, options, options.height, options.width, options.test)
+
+
+def images(
+    builder: Any,  # noqa: ANN401 (a tfds.core.DatasetBuilder)
+    options: ImageOptions,
+    height: int | None = None,
+    width: int | None = None,
+    test: float = 0.15,
+) -> Images:
+    """Read a prepared TFDS data set.
+
+    Args:
+        builder: The prepared builder.
+        options: Shares of validation and use.
+        height: Resize to so many rows; None keeps the images as they are.
+        width: Resize to so many columns.
+        test: Share of training images for the test split where the builder has none.
+
+    Raises:
+        InputError: The data set isn't one of labelled images, or their size isn't fixed.
+    """
+    import tensorflow_datasets as tfds
+
+    name, features, keys = builder.info.full_name, builder.info.features, builder.info.supervised_keys
+    image, label = (features[keys[0]], features[keys[1]]) if keys and len(keys) == 2 else (None, None)
+    if not isinstance(image, tfds.features.Image) or not isinstance(label, tfds.features.ClassLabel):
+        raise InputError(f"TFDS data set {name} is not one of images and class labels: {features}")
+    if "train" not in builder.info.splits:
+        raise InputError(f"TFDS data set {name} has no train split; it has {', '.join(builder.info.splits)}")
+    rows, columns, channels = image.shape
+    if height is None and (rows is None or columns is None):
+        raise InputError(f"TFDS data set {name} has images of several sizes: give height and width")
+    if channels not in (1, 3):
+        raise InputError(f"TFDS data set {name} has images of {channels} channels, expected 1 or 3")
+    resize = None if height in (None, rows) and width in (None, columns) else (height, width)
+
+    def read_split(instruction: str) -> Iterator[Image]:
+        split = builder.as_dataset(
+            split=instruction,
+            decoders={keys[0]: tfds.decode.SkipDecoding()},
+            read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
+            batch_size=256,
+        )
+        for batch in tfds.as_numpy(split):
+            for data, number in zip(batch[keys[0]].tolist(), batch[keys[1]].tolist(), strict=True):
+                yield (_resized(data, *resize, channels) if resize else data), number
+
+    splits = _instructions({s: i.num_examples for s, i in builder.info.splits.items()}, options, test)
+    return Images(
+        classes=list(label.names),
+        shape=(height or rows, width or columns, channels),
+        splits={split: lambda text=text: read_split(text) for split, text in splits.items()},  # type: ignore[misc]
+    )
+
+
+def _instructions(sizes: dict[str, int], options: ImageOptions, test: float) -> dict[str, str]:
+    """TFDS' slices for each split. The order in a TFDS split is already random."""
+    train = round(sizes["train"] * options.use)
+    if "test" in sizes:
+        held_out = f"test[:{max(1, round(sizes['test'] * options.use))}]"
+    else:
+        first = train - max(1, round(train * test))
+        held_out, train = f"train[{first}:{train}]", first
+    fitted = train - max(1, round(train * options.validation))
+    return {"train": f"train[:{fitted}]", "validation": f"train[{fitted}:{train}]", "test": held_out}
+
+
+def _resized(data: bytes, height: int, width: int, channels: int) -> bytes:
+    from PIL import Image as Pillow
+
+    buffer = io.BytesIO()
+    with Pillow.open(io.BytesIO(data)) as picture:
+        picture.convert("L" if channels == 1 else "RGB").resize((width, height)).save(buffer, "PNG")
+    return buffer.getvalue()

@@ -1,0 +1,161 @@
+"""What an experiment says of a data set and of a model, as the steps receive it.
+
+No TensorFlow here: the command line and the compiler read these too.
+"""
+
+import importlib
+import pkgutil
+from typing import Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+import components.families
+import components.sources
+from components.errors import InputError
+
+Task = Literal["classification", "forecasting"]
+
+
+class Strict(BaseModel):
+    """A model that refuses unknown keys and never converts types, so that "3" is not taken for 3."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class ImageOptions(Strict):
+    """What every source of labelled images understands.
+
+    Attributes:
+        validation: Share of the training images held back to select the best epoch.
+        use: Share of the data that is used; less than 1 for a first look.
+    """
+
+    validation: float = Field(default=1 / 12, gt=0, lt=1)
+    use: float = Field(default=1.0, gt=0, le=1)
+
+
+class SeriesOptions(Strict):
+    """What every source of a time series understands.
+
+    Attributes:
+        lookback: Rows that a model sees before the first it forecasts.
+        horizon: Rows that it forecasts.
+        validation: Share of the rows, before the test rows, that selects the best epoch.
+        test: Share of the rows, the last ones, that nothing before evaluate reads.
+        use: Share of the rows that is used, counted from the start; less than 1 for a first look.
+        calendar: Columns derived from the time, known in the future: sine and cosine of each cycle.
+    """
+
+    lookback: int = Field(ge=1)
+    horizon: int = Field(ge=1)
+    validation: float = Field(default=0.15, gt=0, lt=1)
+    test: float = Field(default=0.15, gt=0, lt=1)
+    use: float = Field(default=1.0, gt=0, le=1)
+    calendar: list[Literal["hour", "weekday", "month"]] = []
+
+
+class Facts(Strict):
+    """What a source tells about its data before anything runs.
+
+    Attributes:
+        fingerprint: Changes whenever the data do; part of the cache key of the ingest task.
+        bytes: About how much disk the ingested data set will take.
+        rows: Rows of a series; None for images.
+    """
+
+    fingerprint: str
+    bytes: int
+    rows: int | None = None
+
+
+class ModelSpec(Strict):
+    """A model of an experiment: what is built, on which data, and how it is trained.
+
+    Attributes:
+        family: The architecture, a file in components/families.
+        dataset: A data set of the same experiment.
+        hyperparameters: The family's own; see its file.
+        machine: An entry of configs/machines.yaml, used where the pipeline runs in a cluster.
+        epochs: At most so many passes over the training examples.
+        batch_size: Examples per optimizer step.
+        optimizer: Keras' name of it.
+        learning_rate: The highest one of the schedule.
+        weight_decay: Decoupled weight decay, for adamw.
+        schedule: "constant", or "cosine": down to zero over all steps.
+        warmup: Share of all steps in which the rate first rises linearly from zero.
+        patience: Stop after so many epochs without a better validation loss or accuracy; None never stops.
+        loss: "crossentropy" (the default for classification), "mse" (for forecasting) or "mae".
+        label_smoothing: Share of each label's weight spread over all classes.
+        flip: Mirror training images left to right at random.
+    """
+
+    family: str
+    dataset: str
+    hyperparameters: dict[str, object] = {}
+    machine: str | None = None
+    epochs: int = Field(default=10, ge=1)
+    batch_size: int = Field(default=128, ge=1)
+    optimizer: Literal["adam", "adamw", "nadam", "rmsprop", "sgd"] = "adam"
+    learning_rate: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    schedule: Literal["constant", "cosine"] = "constant"
+    warmup: float = Field(default=0.0, ge=0, lt=1)
+    patience: int | None = Field(default=None, ge=1)
+    loss: Literal["crossentropy", "mse", "mae"] | None = None
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    flip: bool = False
+
+
+class Family(Protocol):
+    """A file in components/families. `build` imports Keras itself, so that naming a family stays cheap."""
+
+    TASKS: tuple[Task, ...]
+    Hyperparameters: type[Strict]
+
+
+class Source(Protocol):
+    """A file in components/sources. `read` imports what it needs itself."""
+
+    TASK: Task
+    Options: type[ImageOptions] | type[SeriesOptions]
+
+
+def _names(package: object) -> list[str]:
+    return sorted(m.name for m in pkgutil.iter_modules(package.__path__))  # type: ignore[attr-defined]
+
+
+def family_names() -> list[str]:
+    """Names of the files in components/families."""
+    return _names(components.families)
+
+
+def source_names() -> list[str]:
+    """Names of the files in components/sources."""
+    return _names(components.sources)
+
+
+def load_family(name: str) -> Family:
+    """Import a family by name.
+
+    Raises:
+        InputError: There is no such file in components/families.
+    """
+    if name not in family_names():
+        raise InputError(f"unknown family '{name}'; there are: {', '.join(family_names())}")
+    return importlib.import_module(f"components.families.{name}")  # type: ignore[return-value]
+
+
+def load_source(name: str) -> Source:
+    """Import a source by name.
+
+    Raises:
+        InputError: There is no such file in components/sources.
+    """
+    if name not in source_names():
+        raise InputError(f"unknown source '{name}'; there are: {', '.join(source_names())}")
+    return importlib.import_module(f"components.sources.{name}")  # type: ignore[return-value]
+
+
+def families_for(task: Task) -> list[str]:
+    """Names of the families that solve `task`."""
+    return [name for name in family_names() if task in load_family(name).TASKS]

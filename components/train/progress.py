@@ -1,0 +1,31 @@
+"""A line per epoch, for people and for the display of a local run."""
+
+import time
+
+import keras
+
+
+class Progress(keras.callbacks.Callback):
+    """Prints each epoch's metrics and keeps them with the epoch's seconds.
+
+    Attributes:
+        history: For each epoch so far, its metrics and "seconds".
+    """
+
+    def __init__(self, epochs: int) -> None:
+        super().__init__()
+        self.epochs = epochs
+        self.history: list[dict[str, float]] = []
+        self._start = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Start the clock."""
+        self._start = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Print and keep the epoch's metrics."""
+        metrics = {name: float(value) for name, value in (logs or {}).items()}
+        seconds = time.perf_counter() - self._start
+        self.history.append({**metrics, "seconds": seconds})
+        shown = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+        print(f"epoch {epoch + 1}/{self.epochs}  {shown}  {seconds:.1f} s", flush=True)
