@@ -70,8 +70,9 @@ class SeriesInfo(_Info):
     """A time series, cut into windows when it is read.
 
     Attributes:
-        columns: Names of the values of a row; the first is the target.
-        known: Those columns that are known in the future.
+        stored: Names of the values of a stored row. `mean` and `std` are in their order.
+        columns: The first of them, which a window shows; the very first is the target.
+        known: Those stored values that are known in the future, the calendar's among them.
         frequency: The step, see `components.time_axis.Frequency`.
         unit: The target's unit.
         lookback: Rows that a model sees before the first that it forecasts.
@@ -81,6 +82,7 @@ class SeriesInfo(_Info):
     """
 
     task: Literal["forecasting"] = "forecasting"
+    stored: list[str]
     columns: list[str]
     known: list[str]
     frequency: str
@@ -98,8 +100,8 @@ class SeriesInfo(_Info):
         return Frequency(self.frequency).season()
 
     def known_places(self) -> list[int]:
-        """Places in `columns` of those that are known in the future."""
-        return [self.columns.index(name) for name in self.known]
+        """Places in a stored row of the values that are known in the future."""
+        return [self.stored.index(name) for name in self.known]
 
 
 DatasetInfo = ImagesInfo | SeriesInfo

@@ -109,11 +109,11 @@ def stored_images(
     return records.batch(batch_size).map(parse, num_parallel_calls=tf.data.AUTOTUNE)
 
 
-def stored_rows(folder: Path | str, split: str, columns: int) -> tf.data.Dataset:
-    """Batches of (time int64 [batch], values float32 [batch, columns]) in time order."""
+def stored_rows(folder: Path | str, split: str, stored: int) -> tf.data.Dataset:
+    """Batches of (time int64 [batch], values float32 [batch, stored]) in time order."""
     features = {
         "time": tf.io.FixedLenFeature([], tf.int64),
-        "values": tf.io.FixedLenFeature([columns], tf.float32),
+        "values": tf.io.FixedLenFeature([stored], tf.float32),
     }
 
     def parse(records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -125,8 +125,8 @@ def stored_rows(folder: Path | str, split: str, columns: int) -> tf.data.Dataset
 
 
 def load_rows(folder: Path | str, info: SeriesInfo, split: str) -> np.ndarray:
-    """All rows of a split, float32 [rows, columns]. Windows overlap, so rows are held once and cut later."""
-    return np.concatenate([v for _, v in stored_rows(folder, split, len(info.columns)).as_numpy_iterator()])
+    """All rows of a split, float32 [rows, stored]. Windows overlap, so rows are held once and cut later."""
+    return np.concatenate([v for _, v in stored_rows(folder, split, len(info.stored)).as_numpy_iterator()])
 
 
 def load_images(folder: Path | str, info: ImagesInfo, split: str) -> tuple[np.ndarray, np.ndarray]:
@@ -165,8 +165,8 @@ def _windows(rows: tf.Tensor, first: tf.Tensor, info: SeriesInfo) -> tuple[dict[
     """Cut the windows that start at the rows `first`."""
     offsets = tf.range(info.lookback + info.horizon, dtype=first.dtype)
     values = tf.gather(rows, first[:, None] + offsets)
-    values = tf.ensure_shape(values, [None, info.lookback + info.horizon, len(info.columns)])
-    inputs = {"window": values[:, : info.lookback]}
+    values = tf.ensure_shape(values, [None, info.lookback + info.horizon, len(info.stored)])
+    inputs = {"window": values[:, : info.lookback, : len(info.columns)]}
     if info.known:
         inputs["future"] = tf.gather(values[:, info.lookback :], info.known_places(), axis=2)
     return inputs, values[:, info.lookback :, 0]

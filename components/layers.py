@@ -4,33 +4,69 @@ Scaling is part of the model, with the statistics of the training split, so that
 values. Everything here is made of Keras' own layers and operations: the models load in safe mode.
 """
 
+from dataclasses import dataclass
+
 import keras
 
 from components.dataset import DatasetInfo, ImagesInfo, SeriesInfo
 
-Tensors = tuple[list[keras.KerasTensor], keras.KerasTensor]
+
+@dataclass(frozen=True)
+class Inputs:
+    """The inputs of a model, and what is made of them.
+
+    Attributes:
+        raw: `image` uint8 [batch, height, width, channels]; or `window` float32 [batch, lookback, columns]
+            and, where columns are known ahead, `future` float32 [batch, horizon, known].
+        x: The image or window, float32, scaled to zero mean and unit variance per channel or column.
+        future: `future`, scaled; None where there is none.
+        level: Of a seasonal model, the mean of the target over the window, float32 [batch, 1], scaled. It is
+            taken off the target in `x`.
+        seasons: Of a seasonal model, the target at the same time in each season of the window, less the level,
+            float32 [batch, seasons, horizon].
+    """
+
+    raw: list[keras.KerasTensor]
+    x: keras.KerasTensor
+    future: keras.KerasTensor | None = None
+    level: keras.KerasTensor | None = None
+    seasons: keras.KerasTensor | None = None
 
 
-def scaled_input(info: DatasetInfo) -> Tensors:
-    """The model's inputs and the main one of them, scaled.
+def scaled_inputs(info: DatasetInfo, seasonal: bool = False) -> Inputs:
+    """Make the inputs of a model.
 
-    Returns:
-        The inputs, in order: `image` uint8 [batch, height, width, channels]; or `window` float32 [batch,
-        lookback, columns] and, where columns are known ahead, `future` float32 [batch, horizon, known]. And
-        the image or the window, float32, with zero mean and unit variance per channel or column.
+    Args:
+        info: The data set.
+        seasonal: Prepare for a forecast from the seasons of the window, see `forecast`; series only.
     """
     if isinstance(info, ImagesInfo):
         image = keras.Input(info.shape, dtype="uint8", name="image")
-        return [image], _scaled(image, info.mean, info.std)
+        return Inputs([image], _scaled(image, info.mean, info.std))
     window = keras.Input((info.lookback, len(info.columns)), dtype="float32", name="window")
-    inputs = [window]
+    x = _scaled(window, info.mean[: len(info.columns)], info.std[: len(info.columns)])
+    raw, future = [window], None
     if info.known:
-        inputs.append(keras.Input((info.horizon, len(info.known)), dtype="float32", name="future"))
-    return inputs, _scaled(window, info.mean, info.std)
+        raw.append(keras.Input((info.horizon, len(info.known)), dtype="float32", name="future"))
+        places = info.known_places()
+        future = _scaled(raw[1], [info.mean[i] for i in places], [info.std[i] for i in places])
+    if not seasonal:
+        return Inputs(raw, x, future)
+    target = x[:, :, 0]
+    level = keras.layers.GlobalAveragePooling1D()(x)[:, :1]
+    centred = keras.layers.Subtract()([target, level])
+    x = keras.layers.Concatenate()([centred[:, :, None], x[:, :, 1:]]) if len(info.columns) > 1 else centred[:, :, None]
+    season = min(info.season(), info.lookback)
+    count = info.lookback // season
+    seasons = keras.layers.Reshape((count, season))(centred[:, info.lookback - count * season :])
+    repeats = -(-info.horizon // season)
+    if repeats > 1:
+        seasons = keras.layers.Concatenate()([seasons] * repeats)
+    return Inputs(raw, x, future, level, seasons[:, :, : info.horizon])
 
 
-def scaled_sequence(info: DatasetInfo, patch: int = 1) -> Tensors:
-    """The model's inputs and the main one as a sequence for a recurrent layer.
+def sequence(info: DatasetInfo, patch: int = 1, seasonal: bool = False) -> Inputs:
+    """Make the inputs of a recurrent model, `x` being float32 [batch, steps, features].
 
     An image is the sequence of its rows. A window is the sequence of its rows in time, `patch` of them side
     by side in one step, so that a long window is a short sequence (Lin et al. 2023, SegRNN, arXiv:2308.11200).
@@ -38,69 +74,82 @@ def scaled_sequence(info: DatasetInfo, patch: int = 1) -> Tensors:
     Args:
         info: The data set.
         patch: Rows of a window per step; the oldest rows that don't fill a step are left out.
-
-    Returns:
-        The inputs as `scaled_input` gives them, and float32 [batch, steps, features].
+        seasonal: As for `scaled_inputs`.
     """
-    inputs, x = scaled_input(info)
+    inputs = scaled_inputs(info, seasonal)
     if isinstance(info, ImagesInfo):
         height, width, channels = info.shape
-        return inputs, keras.layers.Reshape((height, width * channels))(x)
-    if patch == 1:
-        return inputs, x
-    patch = min(patch, info.lookback)
-    steps = info.lookback // patch
-    recent = keras.layers.Cropping1D((info.lookback - steps * patch, 0))(x)
-    return inputs, keras.layers.Reshape((steps, patch * len(info.columns)))(recent)
-
-
-def scaled_future(inputs: list[keras.KerasTensor], info: SeriesInfo) -> keras.KerasTensor | None:
-    """What is known of the future, scaled, float32 [batch, horizon, known]; None where nothing is."""
-    if not info.known:
-        return None
-    places = info.known_places()
-    return _scaled(inputs[1], [info.mean[i] for i in places], [info.std[i] for i in places])
+        x = keras.layers.Reshape((height, width * channels))(inputs.x)
+    else:
+        patch = min(patch, info.lookback)
+        steps = info.lookback // patch
+        recent = inputs.x[:, info.lookback - steps * patch :]
+        x = keras.layers.Reshape((steps, patch * len(info.columns)))(recent) if patch > 1 else recent
+    return Inputs(inputs.raw, x, inputs.future, inputs.level, inputs.seasons)
 
 
 def finish(
-    inputs: list[keras.KerasTensor], features: keras.KerasTensor, info: DatasetInfo, residual: bool = False
+    inputs: Inputs, features: keras.KerasTensor, info: DatasetInfo, hidden: int = 0, dropout: float = 0.0
 ) -> keras.Model:
-    """End a model with the output layer of its task.
+    """End a model with the output layers of its task.
 
     Args:
-        inputs: As `scaled_input` gave them.
-        features: float32 [batch, features].
+        inputs: Of this model.
+        features: float32 [batch, features]. A forecast sees what is known of the future beside them.
         info: The data set.
-        residual: Forecast the difference from the value one season before; series only.
+        hidden: Width of a dense layer before the output; 0 for none.
+        dropout: Share dropped before the output.
 
     Returns:
-        A model that gives `probabilities` float32 [batch, classes], or `forecast` float32 [batch, horizon]
-        in the target's unit. A forecast sees what is known of the future beside `features`.
+        A model that gives probabilities float32 [batch, classes], or a forecast float32 [batch, horizon] in
+        the target's unit.
     """
+    if inputs.future is not None:
+        features = keras.layers.Concatenate()([features, keras.layers.Flatten()(inputs.future)])
+    if hidden:
+        features = keras.layers.Dense(hidden, activation="relu")(features)
+    if dropout:
+        features = keras.layers.Dropout(dropout)(features)
     if isinstance(info, ImagesInfo):
-        return keras.Model(inputs, keras.layers.Dense(len(info.classes), activation="softmax")(features))
-    future = scaled_future(inputs, info)
-    if future is not None:
-        features = keras.layers.Concatenate()([features, keras.layers.Flatten()(future)])
-    return forecast(inputs, keras.layers.Dense(info.horizon)(features), info, residual)
+        return keras.Model(inputs.raw, keras.layers.Dense(len(info.classes), activation="softmax")(features))
+    if inputs.seasons is None:
+        return forecast(inputs, keras.layers.Dense(info.horizon)(features), info)
+    count = inputs.seasons.shape[1]
+    weights = keras.layers.Dense(count * info.horizon, kernel_initializer=_small())(features)
+    correction = keras.layers.Dense(info.horizon, kernel_initializer=_small())(features)
+    return forecast(inputs, correction, info, keras.layers.Reshape((count, info.horizon))(weights))
 
 
 def forecast(
-    inputs: list[keras.KerasTensor], scaled: keras.KerasTensor, info: SeriesInfo, residual: bool = False
+    inputs: Inputs,
+    values: keras.KerasTensor,
+    info: SeriesInfo,
+    weights: keras.KerasTensor | None = None,
 ) -> keras.Model:
-    """End a forecasting model: from scaled values float32 [batch, horizon] to the target's unit.
+    """End a forecasting model: from scaled values to the target's unit.
 
-    With `residual`, the model forecasts what is added to the value one season before (repeated where the
-    horizon is longer than the season), so an untrained model is the seasonal naive forecast.
+    A seasonal model forecasts a mix of the values at the same time in each season of the window, with weights
+    that it chooses, plus a correction, above the window's own level. Untrained it forecasts about their mean,
+    which is a good forecast already.
+
+    Args:
+        inputs: Of this model.
+        values: float32 [batch, horizon], scaled; of a seasonal model, the correction.
+        info: The series.
+        weights: Of a seasonal model, float32 [batch, seasons, horizon], before the softmax.
+
+    Returns:
+        A model that gives float32 [batch, horizon].
     """
-    if not residual:
-        return keras.Model(inputs, keras.layers.Rescaling(info.std[0], offset=info.mean[0])(scaled))
-    season = min(info.season(), info.lookback)
-    last_season = inputs[0][:, -season:, 0]
-    repeats = -(-info.horizon // season)
-    naive = keras.layers.Concatenate()([last_season] * repeats) if repeats > 1 else last_season
-    change = keras.layers.Rescaling(info.std[0])(scaled)
-    return keras.Model(inputs, keras.layers.Add()([naive[:, : info.horizon], change]))
+    if weights is not None:
+        shares = keras.layers.Softmax(axis=1)(weights)
+        mix = keras.ops.sum(keras.layers.Multiply()([shares, inputs.seasons]), axis=1)
+        values = keras.layers.Add()([keras.layers.Add()([mix, values]), inputs.level])
+    return keras.Model(inputs.raw, keras.layers.Rescaling(info.std[0], offset=info.mean[0])(values))
+
+
+def _small() -> keras.initializers.Initializer:
+    return keras.initializers.RandomNormal(stddev=0.01)
 
 
 def _scaled(x: keras.KerasTensor, mean: list[float], std: list[float]) -> keras.KerasTensor:

@@ -5,10 +5,6 @@ from sklearn.metrics import f1_score, log_loss
 
 from components.dataset import SeriesInfo
 
-# The metric that ranks the models of a task, and whether a higher value is better.
-RANKED_BY = {"classification": ("accuracy", True), "forecasting": ("mae", False)}
-
-
 def classification(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
     """Accuracy, cross-entropy loss and macro F1.
 
@@ -39,8 +35,3 @@ def forecasting(target: np.ndarray, forecast: np.ndarray, info: SeriesInfo) -> d
     error = forecast.astype(np.float64) - target
     mae = float(np.abs(error).mean())
     return {"mae": mae, "rmse": float(np.sqrt((error**2).mean())), "mase": mae / info.seasonal_error}
-
-
-def error_of(task: str, metrics: dict[str, float]) -> float:
-    """The error that a gate compares: the share of wrong labels, or the mean absolute error."""
-    return 1 - metrics["accuracy"] if task == "classification" else metrics["mae"]

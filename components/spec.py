@@ -81,6 +81,8 @@ class ModelSpec(Strict):
         optimizer: Keras' name of it.
         learning_rate: The highest one of the schedule.
         weight_decay: Decoupled weight decay, for adamw.
+        ema: Momentum of an average of the weights, which takes their place at the end of each epoch; None
+            doesn't average.
         schedule: "constant", or "cosine": down to zero over all steps.
         warmup: Share of all steps in which the rate first rises linearly from zero.
         patience: Stop after so many epochs without a better validation loss or accuracy; None never stops.
@@ -98,6 +100,7 @@ class ModelSpec(Strict):
     optimizer: Literal["adam", "adamw", "nadam", "rmsprop", "sgd"] = "adam"
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
+    ema: float | None = Field(default=None, gt=0, lt=1)
     schedule: Literal["constant", "cosine"] = "constant"
     warmup: float = Field(default=0.0, ge=0, lt=1)
     patience: int | None = Field(default=None, ge=1)

@@ -48,7 +48,7 @@ class Frequency:
         return {_DAY: {"same_day_last_week": 7}, 7 * _DAY: {"same_week_last_year": 52}}.get(self.seconds, {})
 
     def season(self) -> int:
-        """Steps of the shortest season; 1 where there is none (the scale of MASE, and residual forecasts)."""
+        """Steps of the shortest season; 1 where there is none (for the scale of MASE)."""
         return min(self.seasons().values(), default=1)
 
 

@@ -77,13 +77,15 @@ def _series(dataset: str, info: SeriesInfo) -> Baselines:
 
 def _ridge(dataset: str, info: SeriesInfo, windows: np.ndarray) -> np.ndarray:
     """Forecast every step ahead by ridge regression on all columns of the window."""
-    mean, std = np.float32(info.mean), np.float32(info.std)
+    columns = len(info.columns)
+    mean, std = np.float32(info.mean[:columns]), np.float32(info.std[:columns])
 
     def features(values: np.ndarray) -> np.ndarray:
-        return ((values - mean) / std).reshape(len(values), -1)
+        # In float32 nearly collinear columns make the solver give up and fall back to a far slower one.
+        return ((values - mean) / std).reshape(len(values), -1).astype(np.float64)
 
     rows = inputs.load_rows(dataset, info, "train")
-    kept = _evenly(info.examples("train"), 4 * info.lookback * len(info.columns))
+    kept = _evenly(info.examples("train"), 8 * info.lookback * columns)
     fitted, target = _cut(rows, info, kept)
     ridge = Ridge().fit(features(fitted), (target - mean[0]) / std[0])
     return ridge.predict(features(windows)).reshape(len(windows), info.horizon) * std[0] + mean[0]
@@ -91,7 +93,7 @@ def _ridge(dataset: str, info: SeriesInfo, windows: np.ndarray) -> np.ndarray:
 
 def _cut(rows: np.ndarray, info: SeriesInfo, first: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     values = rows[first[:, None] + np.arange(info.lookback + info.horizon)]
-    return values[:, : info.lookback], values[:, info.lookback :, 0]
+    return values[:, : info.lookback, : len(info.columns)], values[:, info.lookback :, 0]
 
 
 def _evenly(examples: int, size: int) -> np.ndarray:

@@ -21,13 +21,17 @@ class Hyperparameters(Strict):
         units: Size of each layer's state, in each direction.
         dropout: Share of each layer's outputs dropped.
         patch: Rows of a window side by side in one step.
-        residual: Forecast the difference from the value one season before; series only.
+        hidden: Width of a dense layer before the output; 0 for none.
+        head_dropout: Share dropped before the output.
+        seasonal: Forecast from the seasons of the window, see `components.layers.forecast`; series only.
     """
 
     units: list[int] = Field(default=[64], min_length=1)
     dropout: float = Field(default=0.0, ge=0, lt=1)
     patch: int = Field(default=1, ge=1)
-    residual: bool = False
+    hidden: int = Field(default=0, ge=0)
+    head_dropout: float = Field(default=0.0, ge=0, lt=1)
+    seasonal: bool = False
 
 
 def build(info: "DatasetInfo", hyperparameters: Hyperparameters) -> "keras.Model":
@@ -37,10 +41,11 @@ def build(info: "DatasetInfo", hyperparameters: Hyperparameters) -> "keras.Model
     from components import layers
 
     hp = hyperparameters
-    inputs, x = layers.scaled_sequence(info, hp.patch)
+    inputs = layers.sequence(info, hp.patch, hp.seasonal)
+    x = inputs.x
     for i, units in enumerate(hp.units):
         lstm = keras.layers.LSTM(units, return_sequences=i < len(hp.units) - 1)
         x = keras.layers.Bidirectional(lstm)(x)
         if hp.dropout:
             x = keras.layers.Dropout(hp.dropout)(x)
-    return layers.finish(inputs, x, info, hp.residual)
+    return layers.finish(inputs, x, info, hp.hidden, hp.head_dropout)

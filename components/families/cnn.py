@@ -38,7 +38,7 @@ class Hyperparameters(Strict):
             side by maximum), {dropout: share}, average (over all places; without it the end is flattened).
         units: Width of each dense layer after them.
         dropout: Share dropped before the output layer.
-        residual: Forecast the difference from the value one season before; series only.
+        seasonal: Forecast from the seasons of the window, see `components.layers.forecast`; series only.
     """
 
     layers: list[Layer] = [
@@ -54,7 +54,7 @@ class Hyperparameters(Strict):
     ]
     units: list[int] = []
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    residual: bool = False
+    seasonal: bool = False
 
 
 def build(info: "DatasetInfo", hyperparameters: Hyperparameters) -> "keras.Model":
@@ -63,7 +63,8 @@ def build(info: "DatasetInfo", hyperparameters: Hyperparameters) -> "keras.Model
 
     from components import layers
 
-    inputs, x = layers.scaled_input(info)
+    inputs = layers.scaled_inputs(info, hyperparameters.seasonal)
+    x = inputs.x
     flat = info.task == "forecasting"
     conv = keras.layers.Conv1D if flat else keras.layers.Conv2D
     pool = keras.layers.MaxPooling1D if flat else keras.layers.MaxPooling2D
@@ -81,6 +82,4 @@ def build(info: "DatasetInfo", hyperparameters: Hyperparameters) -> "keras.Model
         x = keras.layers.Flatten()(x)
     for units in hyperparameters.units:
         x = keras.layers.Dense(units, activation="relu")(x)
-    if hyperparameters.dropout:
-        x = keras.layers.Dropout(hyperparameters.dropout)(x)
-    return layers.finish(inputs, x, info, hyperparameters.residual)
+    return layers.finish(inputs, x, info, dropout=hyperparameters.dropout)

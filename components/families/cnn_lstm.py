@@ -23,7 +23,9 @@ class Hyperparameters(Strict):
         units: Size of the LSTM's state.
         dropout: Share of each step's inputs of the LSTM dropped.
         patch: Rows of a window side by side in one step.
-        residual: Forecast the difference from the value one season before; series only.
+        hidden: Width of a dense layer before the output; 0 for none.
+        head_dropout: Share dropped before the output.
+        seasonal: Forecast from the seasons of the window, see `components.layers.forecast`; series only.
     """
 
     filters: list[int] = Field(default=[32, 64], min_length=1)
@@ -31,7 +33,9 @@ class Hyperparameters(Strict):
     units: int = Field(default=64, ge=1)
     dropout: float = Field(default=0.0, ge=0, lt=1)
     patch: int = Field(default=1, ge=1)
-    residual: bool = False
+    hidden: int = Field(default=0, ge=0)
+    head_dropout: float = Field(default=0.0, ge=0, lt=1)
+    seasonal: bool = False
 
 
 def build(info: "DatasetInfo", hyperparameters: Hyperparameters) -> "keras.Model":
@@ -41,9 +45,10 @@ def build(info: "DatasetInfo", hyperparameters: Hyperparameters) -> "keras.Model
     from components import layers
 
     hp = hyperparameters
-    inputs, x = layers.scaled_sequence(info, hp.patch)
+    inputs = layers.sequence(info, hp.patch, hp.seasonal)
+    x = inputs.x
     for filters in hp.filters:
         x = keras.layers.Conv1D(filters, hp.kernel, padding="same", activation="relu")(x)
         x = keras.layers.MaxPooling1D(2, padding="same")(x)
     x = keras.layers.LSTM(hp.units, dropout=hp.dropout)(x)
-    return layers.finish(inputs, x, info, hp.residual)
+    return layers.finish(inputs, x, info, hp.hidden, hp.head_dropout)

@@ -24,15 +24,17 @@ class Hyperparameters(Strict):
 
     Attributes:
         units: Size of the state, of both.
-        dropout: Share of the decoder's outputs dropped before the last layer.
+        dropout: Share of the encoder's summary and of the decoder's outputs dropped.
         patch: Rows of a window side by side in one step of the encoder.
-        residual: Forecast the difference from the value one season before.
+        hidden: Width of a dense layer at each step ahead, before the output; 0 for none.
+        seasonal: Forecast from the seasons of the window, see `components.layers.forecast`.
     """
 
     units: int = Field(default=64, ge=1)
     dropout: float = Field(default=0.0, ge=0, lt=1)
     patch: int = Field(default=1, ge=1)
-    residual: bool = False
+    hidden: int = Field(default=0, ge=0)
+    seasonal: bool = False
 
 
 def build(info: "SeriesInfo", hyperparameters: Hyperparameters) -> "keras.Model":
@@ -42,13 +44,18 @@ def build(info: "SeriesInfo", hyperparameters: Hyperparameters) -> "keras.Model"
     from components import layers
 
     hp = hyperparameters
-    inputs, x = layers.scaled_sequence(info, hp.patch)
-    summary, *state = keras.layers.LSTM(hp.units, return_state=True, name="encoder")(x)
-    future = layers.scaled_future(inputs, info)
-    if future is None:
-        future = keras.layers.RepeatVector(info.horizon)(summary)
-    x = keras.layers.LSTM(hp.units, return_sequences=True, name="decoder")(future, initial_state=state)
+    inputs = layers.sequence(info, hp.patch, hp.seasonal)
+    summary, hidden, cell = keras.layers.LSTM(hp.units, return_state=True, name="encoder")(inputs.x)
+    if hp.dropout:
+        hidden = keras.layers.Dropout(hp.dropout)(hidden)
+    ahead = keras.layers.RepeatVector(info.horizon)(summary) if inputs.future is None else inputs.future
+    x = keras.layers.LSTM(hp.units, return_sequences=True, name="decoder")(ahead, initial_state=[hidden, cell])
+    if hp.hidden:
+        x = keras.layers.TimeDistributed(keras.layers.Dense(hp.hidden, activation="relu"))(x)
     if hp.dropout:
         x = keras.layers.Dropout(hp.dropout)(x)
-    x = keras.layers.TimeDistributed(keras.layers.Dense(1))(x)
-    return layers.forecast(inputs, keras.layers.Reshape((info.horizon,))(x), info, hp.residual)
+    values = keras.layers.Reshape((info.horizon,))(keras.layers.TimeDistributed(keras.layers.Dense(1))(x))
+    if inputs.seasons is None:
+        return layers.forecast(inputs, values, info)
+    weights = keras.layers.TimeDistributed(keras.layers.Dense(inputs.seasons.shape[1]))(x)
+    return layers.forecast(inputs, values, info, keras.layers.Permute((2, 1))(weights))

@@ -22,14 +22,18 @@ class Hyperparameters(Strict):
         dropout: Share of each step's inputs dropped.
         recurrent_dropout: Share of the state dropped; above 0 a GPU can't use cuDNN.
         patch: Rows of a window side by side in one step.
-        residual: Forecast the difference from the value one season before; series only.
+        hidden: Width of a dense layer before the output; 0 for none.
+        head_dropout: Share dropped before the output.
+        seasonal: Forecast from the seasons of the window, see `components.layers.forecast`; series only.
     """
 
     units: int = Field(default=128, ge=1)
     dropout: float = Field(default=0.0, ge=0, lt=1)
     recurrent_dropout: float = Field(default=0.0, ge=0, lt=1)
     patch: int = Field(default=1, ge=1)
-    residual: bool = False
+    hidden: int = Field(default=0, ge=0)
+    head_dropout: float = Field(default=0.0, ge=0, lt=1)
+    seasonal: bool = False
 
 
 def build(info: "DatasetInfo", hyperparameters: Hyperparameters) -> "keras.Model":
@@ -39,6 +43,6 @@ def build(info: "DatasetInfo", hyperparameters: Hyperparameters) -> "keras.Model
     from components import layers
 
     hp = hyperparameters
-    inputs, x = layers.scaled_sequence(info, hp.patch)
-    x = keras.layers.LSTM(hp.units, dropout=hp.dropout, recurrent_dropout=hp.recurrent_dropout)(x)
-    return layers.finish(inputs, x, info, hp.residual)
+    inputs = layers.sequence(info, hp.patch, hp.seasonal)
+    x = keras.layers.LSTM(hp.units, dropout=hp.dropout, recurrent_dropout=hp.recurrent_dropout)(inputs.x)
+    return layers.finish(inputs, x, info, hp.hidden, hp.head_dropout)

@@ -18,12 +18,12 @@ class Hyperparameters(Strict):
     Attributes:
         units: Width of each hidden layer.
         dropout: Share of units dropped after each hidden layer; the last number serves the layers after it.
-        residual: Forecast the difference from the value one season before; series only.
+        seasonal: Forecast from the seasons of the window, see `components.layers.forecast`; series only.
     """
 
     units: list[int] = [256, 64]
     dropout: list[float] = [0.2]
-    residual: bool = False
+    seasonal: bool = False
 
 
 def build(info: "DatasetInfo", hyperparameters: Hyperparameters) -> "keras.Model":
@@ -37,5 +37,5 @@ def build(info: "DatasetInfo", hyperparameters: Hyperparameters) -> "keras.Model
         body.add(keras.layers.Dense(units, activation="relu"))
         if rate := hyperparameters.dropout[min(i, len(hyperparameters.dropout) - 1)]:
             body.add(keras.layers.Dropout(rate))
-    inputs, x = layers.scaled_input(info)
-    return layers.finish(inputs, body(x), info, hyperparameters.residual)
+    inputs = layers.scaled_inputs(info, hyperparameters.seasonal)
+    return layers.finish(inputs, body(inputs.x), info)

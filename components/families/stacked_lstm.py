@@ -22,14 +22,18 @@ class Hyperparameters(Strict):
         dropout: Share of each step's inputs dropped, in the first layer.
         recurrent_dropout: Share of the state dropped, in the first layer; above 0 a GPU can't use cuDNN.
         patch: Rows of a window side by side in one step.
-        residual: Forecast the difference from the value one season before; series only.
+        hidden: Width of a dense layer before the output; 0 for none.
+        head_dropout: Share dropped before the output.
+        seasonal: Forecast from the seasons of the window, see `components.layers.forecast`; series only.
     """
 
     units: list[int] = Field(default=[128, 100, 64], min_length=2)
     dropout: float = Field(default=0.0, ge=0, lt=1)
     recurrent_dropout: float = Field(default=0.0, ge=0, lt=1)
     patch: int = Field(default=1, ge=1)
-    residual: bool = False
+    hidden: int = Field(default=0, ge=0)
+    head_dropout: float = Field(default=0.0, ge=0, lt=1)
+    seasonal: bool = False
 
 
 def build(info: "DatasetInfo", hyperparameters: Hyperparameters) -> "keras.Model":
@@ -39,11 +43,12 @@ def build(info: "DatasetInfo", hyperparameters: Hyperparameters) -> "keras.Model
     from components import layers
 
     hp = hyperparameters
-    inputs, x = layers.scaled_sequence(info, hp.patch)
+    inputs = layers.sequence(info, hp.patch, hp.seasonal)
+    x = inputs.x
     first, *between, last = hp.units
     drop = {"dropout": hp.dropout, "recurrent_dropout": hp.recurrent_dropout}
     x = keras.layers.LSTM(first, return_sequences=True, **drop)(x)
     for units in between:
         x = keras.layers.LSTM(units, return_sequences=True)(x)
     x = keras.layers.LSTM(last)(x)
-    return layers.finish(inputs, x, info, hp.residual)
+    return layers.finish(inputs, x, info, hp.hidden, hp.head_dropout)

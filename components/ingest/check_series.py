@@ -6,6 +6,7 @@ import numpy as np
 
 from components.dataset import SPLITS, Check, SeriesInfo, digest
 from components.errors import InputError
+from components.ingest.splits import too_short
 from components.inputs import stored_rows
 from components.records import Series
 from components.spec import SeriesOptions
@@ -20,15 +21,15 @@ def describe(data: Series, options: SeriesOptions, name: str, source: str, folde
     """
     frequency = Frequency(data.frequency)
     season = frequency.season()
-    columns = [*data.columns, *calendar_columns(options.calendar)]
+    stored = [*data.columns, *calendar_columns(options.calendar)]
     records, last = {}, None
-    total, squares = np.zeros(len(columns)), np.zeros(len(columns))
+    total, squares = np.zeros(len(stored)), np.zeros(len(stored))
     error, errors, tail = 0.0, 0, np.zeros(0)
     for split in SPLITS:
         records[split] = 0
-        for times, values in stored_rows(folder, split, len(columns)).as_numpy_iterator():
+        for times, values in stored_rows(folder, split, len(stored)).as_numpy_iterator():
             records[split] += len(times)
-            last = _check_rows(times, values, last, frequency, columns, name)
+            last = _check_rows(times, values, last, frequency, stored, name)
             if split == "train":
                 exact = values.astype(np.float64)
                 total, squares = total + exact.sum(axis=0), squares + (exact**2).sum(axis=0)
@@ -39,7 +40,7 @@ def describe(data: Series, options: SeriesOptions, name: str, source: str, folde
     window = options.lookback + options.horizon
     for split in SPLITS:
         if records[split] < window:
-            raise InputError(too_short(name, split, records[split], options))
+            raise InputError(f"{name}: {too_short(split, records[split], options)}")
     mean = total / records["train"]
     std = np.sqrt(np.maximum(squares / records["train"] - mean**2, 0))
     step = f"every row {frequency.text} after the one before, across splits too"
@@ -53,11 +54,12 @@ def describe(data: Series, options: SeriesOptions, name: str, source: str, folde
         sha256=digest(folder),
         checks=[
             Check(name="counts", found=", ".join(f"{split} {records[split]} rows" for split in SPLITS)),
-            Check(name="missing and infinite values", found=f"0 in {sum(records.values())} x {len(columns)}"),
+            Check(name="missing and infinite values", found=f"0 in {sum(records.values())} x {len(stored)}"),
             Check(name="time order, duplicates, gaps", found=step),
             Check(name="overlap between splits", found="0 rows: splits follow each other in time"),
         ],
-        columns=columns,
+        stored=stored,
+        columns=data.columns,
         known=[*data.known, *calendar_columns(options.calendar)],
         frequency=data.frequency,
         unit=data.unit,
@@ -67,27 +69,19 @@ def describe(data: Series, options: SeriesOptions, name: str, source: str, folde
     )
 
 
-def too_short(name: str, split: str, rows: int, options: SeriesOptions) -> str:
-    """What to say of a split that no window fits into."""
-    return (
-        f"{name}: lookback {options.lookback} + horizon {options.horizon} = {options.lookback + options.horizon} "
-        f"rows are longer than the {split} split of {rows} rows"
-    )
-
-
 def _check_rows(
     times: np.ndarray,
     values: np.ndarray,
     last: int | None,
     frequency: Frequency,
-    columns: list[str],
+    stored: list[str],
     name: str,
 ) -> int:
     """Check a batch of rows against each other and against the row before; return the last time."""
     bad = np.argwhere(~np.isfinite(values))
     if len(bad):
         row, column = bad[0]
-        raise InputError(f"{name}: row at {_utc(times[row])}: column '{columns[column]}' is {values[row, column]}")
+        raise InputError(f"{name}: row at {_utc(times[row])}: column '{stored[column]}' is {values[row, column]}")
     all_times = times if last is None else np.concatenate([[last], times])
     steps = np.diff(all_times)
     wrong = np.flatnonzero(steps != frequency.seconds if frequency.seconds else steps <= 0)

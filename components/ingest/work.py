@@ -13,6 +13,7 @@ from components.dataset import FILE, SPLITS, ImagesInfo, SeriesInfo
 from components.errors import InputError
 from components.files import whole_folder, write_text
 from components.ingest import check_images, check_series
+from components.ingest.splits import split_ends
 from components.records import Images, Series
 from components.spec import SeriesOptions, load_source
 from components.time_axis import calendar_columns, calendar_values
@@ -123,11 +124,3 @@ def _write_series(data: Series, options: SeriesOptions, rows: int, name: str, fo
     else:
         writer.add_examples({SPLITS[split]: batch})
     writer.close_all()
-
-
-def split_ends(rows: int, options: SeriesOptions) -> list[int]:
-    """Row numbers at which the training, validation and test rows end, in time order."""
-    used = round(rows * options.use)
-    test = round(used * options.test)
-    validation = round(used * options.validation)
-    return [used - test - validation, used - test, used]

@@ -126,6 +126,7 @@ def compile_model(model: keras.Model, spec: ModelSpec, info: DatasetInfo, per_ep
             warmup_target=spec.learning_rate if warmup else None,
             warmup_steps=warmup,
         )
+    average: dict[str, object] = {}
     optimizers = {
         "adam": keras.optimizers.Adam,
         "adamw": keras.optimizers.AdamW,
@@ -134,7 +135,9 @@ def compile_model(model: keras.Model, spec: ModelSpec, info: DatasetInfo, per_ep
         "sgd": keras.optimizers.SGD,
     }
     options = {"sgd": {"momentum": 0.9, "nesterov": True}, "adamw": {"weight_decay": spec.weight_decay}}
-    optimizer = optimizers[spec.optimizer](rate, **options.get(spec.optimizer, {}))
+    if spec.ema is not None:
+        average = {"use_ema": True, "ema_momentum": spec.ema, "ema_overwrite_frequency": per_epoch}
+    optimizer = optimizers[spec.optimizer](rate, **options.get(spec.optimizer, {}), **average)
     classification = info.task == "classification"
     loss = spec.loss or ("crossentropy" if classification else "mse")
     model.compile(

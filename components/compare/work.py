@@ -1,0 +1,180 @@
+"""Put the results of all models into one leaderboard. No TensorFlow here: only JSON is read."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+from components.dataset import DatasetInfo, load_info
+from components.evaluation import FILE as EVALUATION
+from components.evaluation import Evaluation
+from components.exported import FILE as EXPORTED
+from components.exported import Exported, Format
+from components.files import write_json, write_text
+from components.leaderboard import FILE, Contest, DatasetEntry, Leaderboard, ModelEntry
+from components.model import load_model_info
+
+BASELINES = "baselines.json"
+FOLDERS = "folders.json"
+# Metric that ranks the models of a task, and its sign in ascending order.
+RANKED_BY = {"classification": ("accuracy", -1), "forecasting": ("mae", 1)}
+
+Folders = dict[str, str | None]
+
+
+def compare(
+    contest_json: str,
+    failures_json: str,
+    pipeline_sha256: str,
+    code_version: str,
+    run: str,
+    datasets: Folders,
+    baselines: Folders,
+    models: Folders,
+    evaluations: Folders,
+    exports: Folders,
+    folder: str,
+) -> Leaderboard:
+    """Rank the models and write `leaderboard.json`.
+
+    Args:
+        contest_json: A `Contest` as JSON.
+        failures_json: JSON of task name to the reason that it failed; "{}" where all finished.
+        pipeline_sha256: Digest of the compiled pipeline.
+        code_version: Digest of the steps' code.
+        run: Name of the run.
+        datasets: For each data set its folder, or None if its task failed.
+        baselines: The same for its baselines.
+        models: For each model its folder, or None if a task it needs failed.
+        evaluations: The same for its evaluation.
+        exports: The same for its export.
+        folder: The folder to write into.
+
+    Returns:
+        The leaderboard.
+    """
+    contest = Contest.model_validate_json(contest_json)
+    failures: dict[str, str] = json.loads(failures_json)
+    infos = {name: load_info(path) for name, path in datasets.items() if path}
+    measured = {
+        name: json.loads((Path(path) / BASELINES).read_text()) for name, path in baselines.items() if path
+    }
+    entries = []
+    for name, about in contest.models.items():
+        dataset = about["dataset"]
+        entry = ModelEntry(model=name, family=about["family"], dataset=dataset)
+        trained, evaluated, exported = models[name], evaluations[name], exports[name]
+        if not (trained and evaluated and exported and dataset in infos and dataset in measured):
+            reasons = _failures(name, dataset, failures)
+            entries.append(entry.model_copy(update={"reasons": reasons}))
+            continue
+        info = infos[dataset]
+        evaluation = Evaluation.model_validate_json((Path(evaluated) / EVALUATION).read_text())
+        model = load_model_info(trained)
+        passed, reasons = gate(contest.gates.get(dataset, {}), measured[dataset], evaluation.metrics, info)
+        entries.append(
+            entry.model_copy(
+                update={
+                    "task": info.task,
+                    "passed": passed,
+                    "reasons": reasons,
+                    "metrics": evaluation.metrics,
+                    "intervals": evaluation.intervals,
+                    "parameters": model.parameters,
+                    "epochs": len(model.history),
+                    "best_epoch": model.best_epoch,
+                    "train_seconds": model.train_seconds,
+                    "examples_per_second": model.examples_per_second,
+                    "formats": _formats(name, exported),
+                }
+            )
+        )
+    leaderboard = Leaderboard(
+        experiment=contest.experiment,
+        run=run,
+        pipeline_sha256=pipeline_sha256,
+        code_version=code_version,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        datasets={
+            name: DatasetEntry(
+                task=info.task,
+                source=info.source,
+                splits={split: info.examples(split) for split in info.records},
+                sha256=info.sha256,
+                baselines=measured.get(name, {}),
+            )
+            for name, info in infos.items()
+        },
+        models=_ranked(entries),
+    )
+    write_json(Path(folder) / FOLDERS, _usable(models=models, evaluations=evaluations, exports=exports))
+    write_text(Path(folder) / FILE, leaderboard.model_dump_json(indent=2) + "\n")
+    return leaderboard
+
+
+def _usable(models: Folders, evaluations: Folders, exports: Folders) -> dict[str, Folders]:
+    """Where the outputs of each finished model lie, for whoever lays out the run."""
+    names = [name for name in models if models[name] and evaluations[name] and exports[name]]
+    kinds = {"model": models, "evaluation": evaluations, "export": exports}
+    return {kind: {name: folders[name] for name in names} for kind, folders in kinds.items()}
+
+
+def gate(
+    margins: dict[str, float],
+    baselines: dict[str, dict[str, float]],
+    metrics: dict[str, float],
+    info: DatasetInfo,
+) -> tuple[bool, list[str]]:
+    """Hold a model against the baselines that a data set's gate names.
+
+    Args:
+        margins: For each baseline, the share of its error that the model has to take away.
+        baselines: Metrics of each.
+        metrics: Metrics of the model.
+        info: The data set.
+
+    Returns:
+        Whether it passed, and a sentence for each baseline.
+    """
+    passed, reasons = True, []
+    for name, margin in margins.items():
+        theirs, ours = _error(baselines[name], info), _error(metrics, info)
+        better = 1 - ours / theirs if theirs else 0.0
+        passed = passed and better >= margin
+        what = f"mae {ours:.4g} {info.unit}".strip() if info.task == "forecasting" else f"error {ours:.2%}"
+        side = "below" if better >= 0 else "above"
+        reasons.append(
+            f"{'passes' if better >= margin else 'fails'}: {what} is {abs(better):.0%} {side} {name} "
+            f"({theirs:.4g}, margin {margin:.0%})"
+        )
+    return passed, reasons
+
+
+def _formats(model: str, folder: str) -> dict[str, Format]:
+    """The formats of a model, with paths relative to the run's folder."""
+    exported = Exported.model_validate_json((Path(folder) / EXPORTED).read_text())
+    return {
+        name: made.model_copy(update={"path": f"models/{model}/{made.path}"})
+        for name, made in exported.formats.items()
+    }
+
+
+def _error(metrics: dict[str, float], info: DatasetInfo) -> float:
+    return metrics["mae"] if info.task == "forecasting" else 1 - metrics["accuracy"]
+
+
+def _failures(model: str, dataset: str, failures: dict[str, str]) -> list[str]:
+    tasks = [f"{step}-{model}" for step in ("train", "evaluate", "export")]
+    tasks += [f"{step}-{dataset}" for step in ("ingest", "baseline")]
+    names = [task.replace("_", "-") for task in tasks]
+    return [f"{task} failed: {failures[task]}" for task in names if task in failures] or ["did not run"]
+
+
+def _ranked(entries: list[ModelEntry]) -> list[ModelEntry]:
+    ranked = []
+    for dataset in dict.fromkeys(entry.dataset for entry in entries):
+        own = [entry for entry in entries if entry.dataset == dataset]
+        finished = [entry for entry in own if entry.task is not None]
+        finished.sort(key=lambda e: RANKED_BY[e.task or ""][1] * e.metrics[RANKED_BY[e.task or ""][0]])
+        ranked += [entry.model_copy(update={"rank": i}) for i, entry in enumerate(finished, 1)]
+        ranked += [entry for entry in own if entry.task is None]
+    return ranked

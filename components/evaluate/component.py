@@ -1,0 +1,72 @@
+"""The KFP signatures of evaluate, one for each task: what they fill is shown by the Vertex UI."""
+
+from kfp import dsl
+
+from components.base import component
+
+
+@component
+def evaluate_classification(
+    seed: int,
+    code_version: str,
+    dataset: dsl.Input[dsl.Dataset],
+    model: dsl.Input[dsl.Model],
+    evaluation: dsl.Output[dsl.Artifact],
+    metrics: dsl.Output[dsl.Metrics],
+    classification_metrics: dsl.Output[dsl.ClassificationMetrics],
+) -> None:
+    """Measure a classifier on the test split.
+
+    Args:
+        seed: Of the resampling for intervals.
+        code_version: Of the code: another one is another task to the cache.
+        dataset: The data set.
+        model: The model folder.
+        evaluation: The folder of metrics and predictions.
+        metrics: accuracy, loss, macro F1.
+        classification_metrics: The confusion matrix.
+    """
+    from pathlib import Path
+
+    from components.dataset import load_info
+    from components.evaluate.work import evaluate
+
+    result = evaluate(model.path, dataset.path, seed, evaluation.path)
+    for name, value in result.metrics.items():
+        metrics.log_metric(name, value)
+    classification_metrics.log_confusion_matrix(load_info(dataset.path).classes, result.confusion)
+    # kfp.local caches a task only if each of its outputs exists.
+    for artifact in (metrics, classification_metrics):
+        Path(artifact.path).write_text("{}")
+
+
+@component
+def evaluate_forecasting(
+    seed: int,
+    code_version: str,
+    dataset: dsl.Input[dsl.Dataset],
+    model: dsl.Input[dsl.Model],
+    evaluation: dsl.Output[dsl.Artifact],
+    metrics: dsl.Output[dsl.Metrics],
+) -> None:
+    """Measure a forecaster on the test windows.
+
+    Args:
+        seed: Of the resampling for intervals.
+        code_version: Of the code: another one is another task to the cache.
+        dataset: The data set.
+        model: The model folder.
+        evaluation: The folder of metrics and predictions.
+        metrics: mae, rmse, mase over the horizon, and the mae at its first and last step.
+    """
+    from pathlib import Path
+
+    from components.evaluate.work import evaluate
+
+    result = evaluate(model.path, dataset.path, seed, evaluation.path)
+    for name, value in result.metrics.items():
+        metrics.log_metric(name, value)
+    metrics.log_metric("mae_first_step", result.per_step["mae"][0])
+    metrics.log_metric("mae_last_step", result.per_step["mae"][-1])
+    # kfp.local caches a task only if each of its outputs exists.
+    Path(metrics.path).write_text("{}")

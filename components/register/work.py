@@ -1,0 +1,59 @@
+"""The local registry: runs/registry/<experiment>/<data set>/<version>, and a link `current`."""
+
+import shutil
+from pathlib import Path
+
+from components.files import point_link, sha256, whole_folder, write_json
+from components.leaderboard import FILE, Leaderboard
+
+REGISTRATION = "registration.json"
+CURRENT = "current"
+
+
+def register(leaderboard_folder: str, exports: dict[str, str | None], registry: str, folder: str) -> list[str]:
+    """Register the winner of each data set, if it passed its gate.
+
+    A version is a copy of the model's export. It appears whole, and `current` is switched in one step.
+
+    Args:
+        leaderboard_folder: What compare wrote.
+        exports: For each model its export folder, or None if it failed.
+        registry: The registry's folder; "" registers nothing.
+        folder: The folder to write `registration.json` into.
+
+    Returns:
+        A sentence for each data set.
+    """
+    board = Leaderboard.model_validate_json((Path(leaderboard_folder) / FILE).read_text())
+    said = []
+    for dataset in dict.fromkeys(model.dataset for model in board.models):
+        winner = board.winner(dataset)
+        export = exports.get(winner.model) if winner else None
+        if not registry:
+            said.append(f"{dataset}: nothing registered, no registry was given")
+        elif winner is None or export is None:
+            said.append(f"{dataset}: nothing registered, no best model that passed its gate")
+        else:
+            said.append(_add(Path(registry) / board.experiment / dataset, dataset, Path(export), board))
+    write_json(Path(folder) / REGISTRATION, said)
+    for line in said:
+        print(line, flush=True)
+    return said
+
+
+def _add(shelf: Path, dataset: str, export: Path, board: Leaderboard) -> str:
+    winner = board.winner(dataset)
+    assert winner is not None  # noqa: S101 (the caller looked)
+    digest = sha256(sorted(p for p in export.rglob("*") if p.is_file()), export)
+    current = shelf / CURRENT / REGISTRATION
+    if current.is_file() and f'"{digest}"' in current.read_text():
+        return f"{dataset}: {winner.model} is version {(shelf / CURRENT).readlink()} already"
+    versions = [int(p.name) for p in shelf.glob("*") if p.name.isdigit()]
+    version = shelf / str(max(versions, default=0) + 1)
+    with whole_folder(version) as new:
+        shutil.copytree(export, new, dirs_exist_ok=True)
+        about = winner.model_dump(exclude={"rank", "passed"})
+        data = {"pipeline_sha256": board.pipeline_sha256, "dataset_sha256": board.datasets[dataset].sha256}
+        write_json(new / REGISTRATION, {**about, **data, "sha256": digest})
+    point_link(shelf / CURRENT, version.name)
+    return f"{dataset}: {winner.model} is registered as version {version.name}"

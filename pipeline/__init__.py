@@ -1,0 +1,1 @@
+"""The pipeline around the steps: typed experiments, the graph, compiling, and running it here."""

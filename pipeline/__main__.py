@@ -1,0 +1,99 @@
+"""The command line: python -m pipeline --help."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from components.errors import InputError
+
+app = typer.Typer(
+    help="Train, evaluate, export and compare Keras models as one KFP pipeline.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+Config = Annotated[Path, typer.Argument(help="The experiment: a YAML file such as configs/families.yaml.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a value for this run: models.cnn.epochs=3. Repeatable."),
+]
+
+
+@app.command("compile")
+def compile_command(config: Config, overrides: Set = None) -> None:
+    """Compile an experiment into build/<experiment>.yaml, the file that every runner runs."""
+    from pipeline.compile import compile_experiment
+    from pipeline.experiment import load_experiment
+
+    path, digest = compile_experiment(load_experiment(config, overrides or []))
+    print(f"{path} (SHA-256 {digest})")
+
+
+@app.command()
+def run(
+    config: Config,
+    overrides: Set = None,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Finish the models that don't depend on a failed task.")
+    ] = False,
+) -> None:
+    """Compile an experiment and run it on this machine; results are in runs/<experiment>/latest."""
+    from pipeline.compile import compile_experiment
+    from pipeline.experiment import load_experiment
+    from pipeline.local.prepare import prepare
+    from pipeline.local.run import RUNS, run_local
+    from pipeline.local.table import show
+
+    console = Console(highlight=False)
+    experiment = load_experiment(config, overrides or [])
+    prepare(experiment, RUNS)
+    path, digest = compile_experiment(experiment)
+    console.print(f"{experiment.name}: {path} on this machine, logs in {RUNS}/{experiment.name}/")
+    board = run_local(path, digest, experiment.name, console, keep_going)
+    console.print()
+    show(board, console)
+    console.print(f"results: {RUNS}/{experiment.name}/latest/leaderboard.json, models/<model>/")
+    console.print(f"registry: {RUNS}/registry/{experiment.name}/<data set>/current/")
+
+
+@app.command()
+def data() -> None:
+    """Get the data of the shipped experiments: Fashion-MNIST, verified and prepared in data/tfds."""
+    from components.sources import fashion_mnist
+
+    print(fashion_mnist.fetch())
+
+
+def main() -> None:
+    """Run the command line; bad input ends with one line and exit code 2, Ctrl-C with 130, SIGTERM with 143."""
+    os.environ.setdefault("TFDS_DATA_DIR", str(Path("data/tfds").absolute()))
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from pipeline.local.run import TaskFailedError, Terminated
+
+    try:
+        app(standalone_mode=False)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except TaskFailedError:
+        raise SystemExit(1) from None
+    except (KeyboardInterrupt, typer.Abort):
+        print("interrupted: all tasks have ended; a new start goes on from the last checkpoint", file=sys.stderr)
+        raise SystemExit(130) from None
+    except Terminated:
+        print("terminated: all tasks have ended; a new start goes on from the last checkpoint", file=sys.stderr)
+        raise SystemExit(143) from None
+    except Exception as error:
+        # Click's own: a missing argument, an unknown option.
+        if hasattr(error, "format_message"):
+            print(f"error: {error.format_message()}", file=sys.stderr)
+            raise SystemExit(2) from None
+        raise
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""The graph: unrolled from the experiment when it is compiled, so every model has tasks of its own.
+
+    ingest-<data set> ─┬─ baseline-<data set> ──────────────┐
+                       ├─ train-<model> ─┬─ evaluate-<model> ─┼─ compare ─ register
+                       │                 └─ export-<model> ───┘
+"""
+
+import copy
+import json
+from collections.abc import Callable
+from typing import Any
+
+from kfp import dsl
+
+from components.baseline.component import baseline
+from components.compare.component import compare_component
+from components.evaluate.component import evaluate_classification, evaluate_forecasting
+from components.export.component import export
+from components.ingest.component import ingest
+from components.leaderboard import Contest
+from components.register.component import register_component
+from components.train.component import train
+from pipeline.code_version import code_version, whole_code_version
+from pipeline.experiment import Experiment
+from pipeline.machines import place
+
+
+def task_name(step: str, of: str) -> str:
+    """The name of a step's task for a data set or model, as KFP writes it."""
+    return f"{step}-{of}".replace("_", "-")
+
+
+def define(experiment: Experiment) -> Callable[..., Any]:
+    """Build the pipeline function of an experiment.
+
+    Its parameters have defaults that suit every runner: `failures`, JSON of the tasks that failed and why,
+    where a run goes on without them; `pipeline_sha256`, digest of the compiled file; `registry`, the folder
+    that models are registered in.
+    """
+    datasets, models = list(experiment.datasets), list(experiment.models)
+
+    @dsl.pipeline(
+        name=experiment.name.replace("_", "-"),
+        description=f"{len(models)} models on {len(datasets)} data sets: train, evaluate, export, compare, register.",
+    )
+    def pipeline(failures: str = "{}", pipeline_sha256: str = "", registry: str = "") -> dsl.Artifact:
+        outputs: dict[str, Any] = {}
+        for name, config in experiment.datasets.items():
+            options = config.options.model_dump(exclude_unset=True)
+            source = f"components.sources.{config.source}"
+            ingested = _named(ingest, "ingest", name)(
+                name=name,
+                spec=json.dumps({"source": config.source, **options}, sort_keys=True),
+                fingerprint=config.facts.fingerprint,
+                code_version=code_version("components.ingest.work", source),
+            )
+            outputs[f"dataset_{name}"] = ingested.outputs["dataset"]
+            measured = _named(baseline, "baseline", name)(
+                code_version=code_version("components.baseline.work"), dataset=ingested.outputs["dataset"]
+            )
+            outputs[f"baseline_{name}"] = measured.outputs["baselines"]
+        for name, spec in experiment.models.items():
+            dataset = outputs[f"dataset_{spec.dataset}"]
+            family = f"components.families.{spec.family}"
+            trained = _named(train, "train", name)(
+                name=name,
+                spec=json.dumps(spec.model_dump(exclude={"machine"}, exclude_unset=True), sort_keys=True),
+                seed=experiment.seed,
+                code_version=code_version("components.train.work", family),
+                dataset=dataset,
+            )
+            place(trained, spec.machine)
+            model = trained.outputs["model"]
+            classifies = experiment.datasets[spec.dataset].task == "classification"
+            evaluate = evaluate_classification if classifies else evaluate_forecasting
+            evaluated = _named(evaluate, "evaluate", name)(
+                seed=experiment.seed,
+                code_version=code_version("components.evaluate.work"),
+                dataset=dataset,
+                model=model,
+            )
+            exported = _named(export, "export", name)(
+                code_version=code_version("components.export.work", "components.export.fresh_process"),
+                dataset=dataset,
+                model=model,
+            )
+            outputs[f"model_{name}"] = model
+            outputs[f"evaluation_{name}"] = evaluated.outputs["evaluation"]
+            outputs[f"export_{name}"] = exported.outputs["exported"]
+        compared = compare_component(datasets, models)(
+            contest=_contest(experiment).model_dump_json(),
+            failures=failures,
+            pipeline_sha256=pipeline_sha256,
+            code_version=whole_code_version(),
+            run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
+            **outputs,
+        )
+        register_component(models)(
+            registry=registry,
+            code_version=code_version("components.register.work"),
+            leaderboard=compared.outputs["leaderboard"],
+            **{name: value for name, value in outputs.items() if name.startswith("export_")},
+        )
+        return compared.outputs["leaderboard"]  # type: ignore[no-any-return]
+
+    return pipeline  # type: ignore[no-any-return]
+
+
+def _named(component: Any, step: str, of: str) -> Any:  # noqa: ANN401 (a KFP component)
+    """A copy of a component under a task's name, which its folder, its log and its cache entry then have."""
+    component = copy.deepcopy(component)
+    component.component_spec.name = task_name(step, of)
+    return component
+
+
+def _contest(experiment: Experiment) -> Contest:
+    return Contest(
+        experiment=experiment.name,
+        gates={name: config.gate for name, config in experiment.datasets.items()},
+        models={n: {"family": s.family, "dataset": s.dataset} for n, s in experiment.models.items()},
+    )

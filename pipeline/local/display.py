@@ -1,0 +1,106 @@
+"""What a person sees of a local run: one line per task, live on a terminal, plain lines elsewhere."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+State = Literal["waiting", "running", "cached", "done", "failed", "skipped"]
+STYLES = {"waiting": "dim", "running": "bold cyan", "cached": "dim green", "done": "green", "failed": "bold red"}
+# Without a terminal, a task that runs long is heard of this often.
+PLAIN_SECONDS = 30
+
+
+@dataclass
+class Line:
+    """The line of a task.
+
+    Attributes:
+        state: Where it stands.
+        note: Why it runs, then how far it is, then how it ended.
+        started: When it started, by the monotonic clock.
+        seconds: How long it took.
+    """
+
+    state: State = "waiting"
+    note: str = ""
+    started: float = 0.0
+    seconds: float | None = None
+    _said: float = field(default=0.0, repr=False)
+
+
+class Display:
+    """Shows the tasks of a run.
+
+    Args:
+        tasks: Their names, in the order that they are shown.
+        console: Where to.
+    """
+
+    def __init__(self, tasks: Iterable[str], console: Console) -> None:
+        self.lines = {task: Line() for task in tasks}
+        self._console = console
+        self._live = Live(get_renderable=self._table, console=console, refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> "Display":
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._console.is_terminal:
+            self._live.stop()
+            self._console.print(self._table())
+
+    def start(self, task: str, why: str) -> None:
+        """A task starts, for this reason."""
+        now = time.monotonic()
+        self.lines[task] = Line("running", why, started=now, _said=now)
+
+    def progress(self, task: str, text: str) -> None:
+        """A running task said how far it is."""
+        line = self.lines[task]
+        line.note = text
+        if not self._console.is_terminal and time.monotonic() - line._said >= PLAIN_SECONDS:
+            line._said = time.monotonic()
+            self._plain(task)
+
+    def end(self, task: str, state: State, note: str = "") -> None:
+        """A task ended. An empty note leaves what was said last."""
+        line = self.lines[task]
+        line.state = state
+        line.note = note or line.note
+        if line.started:
+            line.seconds = time.monotonic() - line.started
+        if not self._console.is_terminal:
+            self._plain(task)
+
+    def skip_waiting(self) -> None:
+        """The tasks that wait will not run."""
+        for line in self.lines.values():
+            if line.state in ("waiting", "running"):
+                line.state = "skipped"
+
+    def _plain(self, task: str) -> None:
+        line = self.lines[task]
+        print(f"{line.state:8} {task:32} {self._time(line):>7}  {line.note}", file=self._console.file, flush=True)
+
+    def _table(self) -> Table:
+        table = Table.grid(padding=(0, 2))
+        for task, line in self.lines.items():
+            style = STYLES.get(line.state, "dim")
+            note = Text(line.note, overflow="ellipsis", no_wrap=True)
+            table.add_row(Text(line.state, style), Text(task), Text(self._time(line), justify="right"), note)
+        return table
+
+    @staticmethod
+    def _time(line: Line) -> str:
+        if not line.started:
+            return ""
+        seconds = time.monotonic() - line.started if line.seconds is None else line.seconds
+        return f"{seconds:.1f} s" if seconds < 100 else f"{int(seconds) // 60}:{int(seconds) % 60:02} m"

@@ -1,0 +1,57 @@
+"""The process that kfp.local runs in.
+
+It has a process group of its own, which `run` ends as a whole. Its standard output is read by `events`.
+"""
+
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from kfp import components, local
+
+from components.files import write_json
+
+
+def main(request: dict[str, Any]) -> None:
+    """Run a compiled pipeline.
+
+    Args:
+        request: `pipeline`, the YAML; `parameters` of the run; `root`, the folder of outputs; `cache`, the
+            folder of cache entries; `shim`, a folder with a `python3` that starts tasks; `result`, the JSON
+            file that gets the folder of the leaderboard.
+    """
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    # kfp logs a cache hit outside its own logging context, so only a handler of ours sees it.
+    logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(levelname)s - %(message)s")
+    # kfp replaces the text "python3" in all arguments by this, paths included; this way it changes nothing.
+    sys.executable = "python3"
+    os.environ["PATH"] = request["shim"] + os.pathsep + os.environ["PATH"]
+    local.init(
+        runner=local.SubprocessRunner(use_venv=False),
+        pipeline_root=request["root"],
+        workspace_root=str(Path(request["root"]) / "workspace"),
+        enable_caching=True,
+        cache_root=request["cache"],
+    )
+    # The task that an exception of kfp's names was logged already.
+    try:
+        task = components.load_component_from_file(request["pipeline"])(**request["parameters"])
+    except RuntimeError as error:
+        print(f"ERROR - {error}", flush=True)
+        raise SystemExit(1) from None
+    write_json(Path(request["result"]), {"leaderboard": task.outputs["Output"].path})
+
+
+def _end_with_parent() -> None:
+    """End this process and all it started when the parent is gone, however that ended: its pipe closes."""
+    os.read(0, 1)
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

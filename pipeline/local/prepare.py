@@ -1,0 +1,28 @@
+"""What has to be true before a local run starts: the data can be had, and there is room for them."""
+
+import shutil
+from pathlib import Path
+
+from components.errors import InputError
+from components.spec import load_source
+from pipeline.experiment import Experiment
+
+# Beside its records, a data set needs room for models, checkpoints and logs.
+BESIDE_BYTES = 100_000_000
+
+
+def prepare(experiment: Experiment, runs: Path) -> None:
+    """Fetch what the sources of an experiment know how to fetch, and look at the disk.
+
+    Raises:
+        InputError: An archive is corrupt, or the disk has no room for the data.
+    """
+    runs.mkdir(parents=True, exist_ok=True)
+    needed = sum(config.facts.bytes for config in experiment.datasets.values()) + BESIDE_BYTES
+    free = shutil.disk_usage(runs).free
+    if free < needed:
+        raise InputError(f"{runs}: no room for the data: {needed >> 20} MB needed, {free >> 20} MB free")
+    for name in sorted({config.source for config in experiment.datasets.values()}):
+        fetch = getattr(load_source(name), "fetch", None)
+        if fetch:
+            fetch()

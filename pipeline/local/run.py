@@ -1,0 +1,262 @@
+"""Run a compiled pipeline on this machine with kfp.local."""
+
+import fcntl
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import yaml
+from rich.console import Console
+
+from components.errors import InputError
+from components.files import write_json, write_text
+from components.leaderboard import Leaderboard
+from pipeline.local.display import Display
+from pipeline.local.events import Event, events
+from pipeline.local.graph import GATHERING, Task, read_spec, read_tasks, remember, why, without
+from pipeline.local.publish import publish
+from pipeline.local.warm import SOCKET, write_shim
+
+RUNS = Path("runs")
+WORK = ".kfp"
+ROOT = Path(__file__).parent.parent.parent
+# Between asking the group of processes to end and ending it.
+GRACE_SECONDS = 2.0
+LAST_LINES = 12
+_PROGRESS = re.compile(r"(epoch \d+/\d+ .*|best epoch .*)")
+_ERROR = re.compile(r"((?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Interrupt|Exit)\w*)(?:: (.*))?")
+# Lines of TensorFlow's about this machine, which say nothing of the task.
+_NOISE = re.compile(r"(\[KFP Executor|[WIE]0000 |WARNING: All log messages)")
+
+
+class TaskFailedError(Exception):
+    """A task failed; what there is to say was said."""
+
+
+class Terminated(BaseException):
+    """SIGTERM came."""
+
+
+def run_local(pipeline: Path, digest: str, name: str, console: Console, keep_going: bool = False) -> Leaderboard:
+    """Run a compiled pipeline.
+
+    Args:
+        pipeline: The compiled file.
+        digest: Its SHA-256.
+        name: The experiment's name: results go to `runs/<name>/<time>`, and `latest` points there.
+        console: Where progress is shown.
+        keep_going: Finish the models that don't depend on a failed task.
+
+    Returns:
+        The leaderboard of the finished run.
+
+    Raises:
+        InputError: A task refused its input, or another run of this experiment is under way.
+        TaskFailedError: A task failed. With `keep_going` that is raised in the end, after the results are in place.
+        KeyboardInterrupt: Ctrl-C; all processes have ended.
+        Terminated: SIGTERM; the same.
+    """
+    home = RUNS.absolute() / name
+    with _only_run(home), tempfile.TemporaryDirectory(prefix="keras-pipeline-") as scratch:
+        run = home / datetime.now().strftime("%Y%m%d-%H%M%S")
+        while run.exists():
+            run = run.with_name(run.name + "a")
+        state = _Run(run, home / WORK, Path(scratch))
+        spec = read_spec(pipeline)
+        tasks = read_tasks(spec)
+        parameters = {"pipeline_sha256": digest, "registry": str(RUNS.absolute() / "registry")}
+        with Display(tasks, console) as display:
+            while True:
+                failures = json.dumps(state.failures, sort_keys=True)
+                path = pipeline if not state.failures else Path(scratch) / "rest.yaml"
+                if state.failures:
+                    write_text(path, yaml.safe_dump(without(spec, set(state.failures))))
+                if state.execute(path, {**parameters, "failures": failures}, tasks, display):
+                    break
+                failed = list(state.failures)[-1]
+                if not keep_going or failed in GATHERING or state.refused:
+                    display.skip_waiting()
+                    break
+        if not keep_going and state.failures or state.refused or set(state.failures) & set(GATHERING):
+            _explain(state, console)
+        board = publish(state.outputs(), run, pipeline)
+        if state.failures:
+            console.print(f"results without them: {_shown(run)}", soft_wrap=True, highlight=False)
+            _explain(state, console)
+        return board
+
+
+class _Run:
+    """A run under way.
+
+    Attributes:
+        run: Its folder.
+        failures: For each failed task, its error.
+        refused: The message of a task that refused its input.
+    """
+
+    def __init__(self, run: Path, work: Path, scratch: Path) -> None:
+        self.run = run
+        self.failures: dict[str, str] = {}
+        self.refused = ""
+        self._work = work
+        self._scratch = scratch
+        self._memory = work / "tasks.json"
+        self._ended: set[str] = set()
+        self._ran: set[str] = set()
+        (run / "logs").mkdir(parents=True)
+        work.mkdir(exist_ok=True)
+        write_shim(scratch / "bin")
+
+    def execute(self, pipeline: Path, parameters: dict[str, str], tasks: dict[str, Task], display: Display) -> bool:
+        """Run kfp.local in a process group of its own and follow it. False if a task failed."""
+        request = {
+            "pipeline": str(pipeline),
+            "parameters": parameters,
+            "root": str(self._work / "outputs"),
+            "cache": str(self._work / "cache"),
+            "shim": str(self._scratch / "bin"),
+            "result": str(self._scratch / "result.json"),
+        }
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
+            "PYTHONUNBUFFERED": "1",
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            SOCKET: str(self._scratch / "warm.sock"),
+        }
+        engine = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-m", "pipeline.local.engine", json.dumps(request)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=(self.run / "logs" / "kfp.log").open("a"),
+            text=True,
+            env=environment,
+            start_new_session=True,
+        )
+        assert engine.stdout is not None  # noqa: S101 (asked for above)
+        try:
+            with _terminable():
+                for event in events(self._kept(engine.stdout)):
+                    self._follow(event, tasks, display)
+                return engine.wait() == 0 and not self._new_failure(parameters)
+        finally:
+            _end_group(engine)
+
+    def outputs(self) -> Path:
+        """The folder that compare wrote."""
+        return Path(json.loads((self._scratch / "result.json").read_text())["leaderboard"])
+
+    def log(self, task: str) -> Path:
+        """The log of a task."""
+        return self.run / "logs" / f"{task}.log"
+
+    def _kept(self, lines: Any) -> Iterator[str]:  # noqa: ANN401 (a text stream)
+        with (self.run / "logs" / "kfp.log").open("a") as log:
+            for line in lines:
+                log.write(line)
+                yield line
+
+    def _new_failure(self, parameters: dict[str, str]) -> bool:
+        return json.dumps(self.failures, sort_keys=True) != parameters["failures"]
+
+    def _follow(self, event: Event, tasks: dict[str, Task], display: Display) -> None:
+        task = event.task
+        if event.kind == "line":
+            with self.log(task).open("a") as log:
+                log.write(event.text + "\n")
+            if match := _PROGRESS.match(event.text):
+                display.progress(task, match[1])
+        elif event.kind == "started":
+            before = self._remembered().get(task)
+            self._ran.add(task)
+            display.start(task, why(tasks[task], before, self._ran))
+        elif event.kind == "cached" and task not in self._ended:
+            self._ended.add(task)
+            display.end(task, "cached", "nothing it depends on changed")
+        elif event.kind == "done":
+            self._ended.add(task)
+            write_json(self._memory, {**self._remembered(), task: remember(tasks[task])})
+            display.end(task, "done")
+        elif event.kind == "failed":
+            name, message = _error(self.log(task))
+            if name.endswith("InputError"):
+                self.refused = message
+            self.failures[task] = f"{name}: {message}" if message else name
+            display.end(task, "failed", self.failures[task])
+
+    def _remembered(self) -> dict[str, Any]:
+        return json.loads(self._memory.read_text()) if self._memory.exists() else {}
+
+
+def _error(log: Path) -> tuple[str, str]:
+    """The name and message of the exception that a task ended with."""
+    found = ("it ended without an error of its own (killed, or out of memory)", "")
+    for line in log.read_text().splitlines() if log.exists() else []:
+        if match := _ERROR.fullmatch(line):
+            found = (match[1], match[2] or "")
+    return found
+
+
+def _explain(state: _Run, console: Console) -> None:
+    if state.refused:
+        raise InputError(state.refused)
+    for task, error in state.failures.items():
+        log = state.log(task)
+        console.print(f"\n{task} failed: {error}", style="bold red", markup=False, soft_wrap=True, highlight=False)
+        lines = [line for line in log.read_text().splitlines() if line and not _NOISE.match(line)] if log.exists() else []
+        console.print("\n".join(lines[-LAST_LINES:]), style="dim", markup=False, soft_wrap=True, highlight=False)
+        console.print(f"the whole log: {_shown(log)}", markup=False, soft_wrap=True, highlight=False)
+    if not state.failures:
+        console.print(f"kfp failed; its output: {_shown(state.run / 'logs' / 'kfp.log')}", soft_wrap=True)
+    raise TaskFailedError
+
+
+def _shown(path: Path) -> str:
+    return os.path.relpath(path)
+
+
+@contextmanager
+def _only_run(home: Path) -> Iterator[None]:
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError(f"{_shown(home)}: another run of this experiment is under way") from None
+        # What a run that was killed left behind.
+        shutil.rmtree(home / WORK / "workspace", ignore_errors=True)
+        yield
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    def terminate(number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    old = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, old)
+
+
+def _end_group(engine: subprocess.Popen[str]) -> None:
+    """End the engine and everything it started; what doesn't end by itself in time is killed."""
+    for number, seconds in ((signal.SIGTERM, GRACE_SECONDS), (signal.SIGKILL, GRACE_SECONDS)):
+        try:
+            os.killpg(engine.pid, number)
+            engine.wait(seconds)
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            continue

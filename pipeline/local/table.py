@@ -1,0 +1,51 @@
+"""The leaderboard as a table in the terminal."""
+
+from rich.console import Console
+from rich.table import Table
+
+from components.leaderboard import Leaderboard, ModelEntry
+
+COLUMNS = {"classification": ("accuracy", "macro_f1", "loss"), "forecasting": ("mae", "rmse", "mase")}
+
+
+def show(board: Leaderboard, console: Console) -> None:
+    """Print a table for each data set: its models, best first, then its baselines."""
+    for dataset in dict.fromkeys(model.dataset for model in board.models):
+        about = board.datasets.get(dataset)
+        columns = COLUMNS[about.task] if about else ()
+        size = f", {about.splits['test']:,} test examples" if about else ""
+        table = Table(title=f"{dataset}{size}", title_justify="left", box=None, header_style="dim", padding=(0, 1))
+        for heading in ("#", "model"):
+            table.add_column(heading)
+        for heading in (*columns, "95 % interval", "parameters", "epochs", "time"):
+            table.add_column(heading, justify="right")
+        table.add_column("gate")
+        for model in board.models:
+            if model.dataset == dataset:
+                table.add_row(*_row(model, columns))
+        for name, metrics in about.baselines.items() if about else ():
+            values = [f"{metrics[c]:.4f}" if c in metrics else "" for c in columns]
+            table.add_row("", name, *values, "", "", "", "", "baseline", style="dim")
+        console.print(table)
+        console.print()
+
+
+def _row(model: ModelEntry, columns: tuple[str, ...]) -> list[str]:
+    if model.rank is None:
+        return ["-", model.model, *[""] * (len(columns) + 4), f"[red]{'; '.join(model.reasons)[:60]}[/]"]
+    low, high = model.intervals[columns[0]]
+    return [
+        str(model.rank),
+        model.model,
+        *(f"{model.metrics[column]:.4f}" for column in columns),
+        f"{low:.4f} to {high:.4f}",
+        f"{model.parameters:,}",
+        f"{model.best_epoch} of {model.epochs}",
+        f"{model.train_seconds:.0f} s",
+        "[green]passed[/]" if model.passed else f"[red]{_refusals(model)}[/]",
+    ]
+
+
+def _refusals(model: ModelEntry) -> str:
+    failing = [r for r in model.reasons if r.startswith("fails")]
+    return failing[0] if failing else "refused"

@@ -1,0 +1,142 @@
+"""Tasks forked from a process that has imported TensorFlow, so that each doesn't import it again.
+
+This file is run by path, by a `python3` that stands first on the PATH of kfp.local's tasks (see `write_shim`).
+The first task starts the server; it imports TensorFlow, runs nothing with it, and forks one process for each
+task, which then runs exactly what `python3 -m kfp.dsl.executor_main …` would. Where the server isn't to be had,
+the real Python runs the task. Only the standard library is used here, since every start pays for it.
+"""
+
+import json
+import os
+import runpy
+import socket
+import struct
+import subprocess
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any, NoReturn
+
+SOCKET = "KERAS_PIPELINE_WARM"
+# Imported once, in the server. Nothing of this project: its code is read anew by every task.
+PRELOADED = (
+    "kfp.dsl.executor",
+    "tensorflow",
+    "keras",
+    "tensorflow_datasets",
+    "sklearn.linear_model",
+    "sklearn.metrics",
+    "PIL.Image",
+    "pydantic",
+)
+_START_SECONDS = 120
+
+
+def write_shim(folder: Path) -> None:
+    """Write the `python3` that hands tasks to the server."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shim = folder / "python3"
+    shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I "{Path(__file__).absolute()}" "$@"\n')
+    shim.chmod(0o755)
+
+
+def run_task(arguments: list[str]) -> NoReturn:
+    """Let the server run a task with this process' streams, folder and environment; end as the task ends."""
+    connection = _connect()
+    if connection is None:
+        os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606 (the real Python)
+    task = json.dumps({"arguments": arguments, "folder": str(Path.cwd()), "environment": dict(os.environ)}).encode()
+    socket.send_fds(connection, [struct.pack("<I", len(task))], [0, 1, 2])
+    connection.sendall(task)
+    status = connection.recv(4)
+    # Without an answer the server is gone, and its task with it.
+    raise SystemExit(struct.unpack("<i", status)[0] if len(status) == 4 else 1)
+
+
+def _connect() -> socket.socket | None:
+    path = os.environ[SOCKET]
+    server = None
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline and (server is None or server.poll() is None):
+        connection = socket.socket(socket.AF_UNIX)
+        try:
+            connection.connect(path)
+        except OSError:
+            connection.close()
+            if server is None:
+                server = subprocess.Popen(
+                    [sys.executable, "-I", __file__, "--serve"],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    # kfp reads a task's output to its end: the server must not hold it open.
+                    stderr=subprocess.DEVNULL,
+                )
+            time.sleep(0.02)
+        else:
+            return connection
+    return None
+
+
+def serve(path: str) -> None:
+    """Import the packages, then fork a process for each task that comes."""
+    listener = socket.socket(socket.AF_UNIX)
+    for name in PRELOADED:
+        __import__(name)
+    listener.bind(path)
+    listener.listen()
+    while True:
+        connection, _ = listener.accept()
+        header, streams, _, _ = socket.recv_fds(connection, 4, 3)
+        task = b""
+        while len(task) < struct.unpack("<I", header)[0]:
+            task += connection.recv(1 << 16)
+        child = os.fork()
+        if child == 0:
+            listener.close()
+            connection.close()
+            _become(json.loads(task), streams)
+        for stream in streams:
+            os.close(stream)
+        # kfp.local runs one task at a time.
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        try:
+            connection.sendall(struct.pack("<i", status if status >= 0 else 128 - status))
+        except OSError:
+            pass
+        connection.close()
+
+
+def _become(task: dict[str, Any], streams: list[int]) -> NoReturn:
+    status = 1
+    try:
+        for number, stream in enumerate(streams):
+            os.dup2(stream, number)
+            os.close(stream)
+        sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: PTH123, SIM115 (a descriptor)
+        sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: PTH123, SIM115
+        os.chdir(task["folder"])
+        os.environ.clear()
+        os.environ.update(task["environment"])
+        paths = task["environment"].get("PYTHONPATH", "")
+        sys.path[:0] = [task["folder"], *filter(None, paths.split(os.pathsep))]
+        option, module, *rest = task["arguments"]
+        if option != "-m":
+            raise ValueError(f"python3 {option}: expected -m and a module")
+        sys.argv = [module, *rest]
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        status = 0
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--serve"]:
+        serve(os.environ[SOCKET])
+    else:
+        run_task(sys.argv[1:])
