@@ -5,6 +5,7 @@ gather; others are streamed from the shards. Either way the order of an epoch is
 epoch), so training can go on from any step without replaying what came before.
 """
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +19,16 @@ CACHE_BYTES = 256 << 20
 # Records in the shuffle buffer of a streamed training split.
 SHUFFLE_RECORDS = 8192
 _READ_BATCH = 512
+PARALLEL = os.cpu_count() or 1
+PREFETCH = 8
+
+
+def _fixed(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Without tf.data's autotuning, whose model thread holds the end of a pass up for a fifth of a second and more."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    options.deterministic = True
+    return dataset.with_options(options)
 
 
 def steps_per_epoch(info: DatasetInfo, split: str, batch_size: int) -> int:
@@ -42,7 +53,7 @@ def in_order(folder: Path | str, info: DatasetInfo, split: str, batch_size: int)
     if isinstance(info, ImagesInfo):
         images = stored_images(folder, split, info.shape, batch_size)
         count = tf.data.experimental.assert_cardinality(steps_per_epoch(info, split, batch_size))
-        return images.apply(count).prefetch(tf.data.AUTOTUNE)
+        return _fixed(images.apply(count).prefetch(PREFETCH))
     steps = tf.data.Dataset.range(steps_per_epoch(info, split, batch_size))
     examples = info.examples(split)
     rows = tf.constant(load_rows(folder, info, split))
@@ -50,7 +61,7 @@ def in_order(folder: Path | str, info: DatasetInfo, split: str, batch_size: int)
     def batch(step: tf.Tensor) -> object:
         return _windows(rows, _places(step, batch_size, examples), info)
 
-    return steps.map(batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    return _fixed(steps.map(batch, num_parallel_calls=PARALLEL).prefetch(PREFETCH))
 
 
 def shuffled(
@@ -83,7 +94,7 @@ def shuffled(
     examples = info.examples(split)
     if isinstance(info, ImagesInfo) and examples * int(np.prod(info.shape)) > CACHE_BYTES:
         streamed = _streamed(folder, info, split, batch_size, seed, epochs, first_step)
-        return _flipped(streamed, seed, first_step) if flip else streamed
+        return _fixed(_flipped(streamed, seed, first_step) if flip else streamed)
 
     steps = tf.data.Dataset.range(first_step, epochs * per_epoch)
     cached = _load(folder, info, split)
@@ -96,8 +107,8 @@ def shuffled(
             return _windows(cached, places, info)
         return tuple(tf.gather(part, places) for part in cached)
 
-    batches = steps.map(batch, num_parallel_calls=tf.data.AUTOTUNE)
-    return (_flipped(batches, seed, first_step) if flip else batches).prefetch(tf.data.AUTOTUNE)
+    batches = steps.map(batch, num_parallel_calls=PARALLEL)
+    return _fixed((_flipped(batches, seed, first_step) if flip else batches).prefetch(PREFETCH))
 
 
 def stored_images(
@@ -106,7 +117,7 @@ def stored_images(
     """Batches of (uint8 [batch, *shape], int64 [batch]) in the order they are stored."""
     records = tf.data.TFRecordDataset([str(path) for path in shards(folder, split)])
     parse = _image_parser(shape)
-    return records.batch(batch_size).map(parse, num_parallel_calls=tf.data.AUTOTUNE)
+    return _fixed(records.batch(batch_size).map(parse, num_parallel_calls=PARALLEL))
 
 
 def stored_rows(folder: Path | str, split: str, stored: int) -> tf.data.Dataset:
@@ -121,7 +132,7 @@ def stored_rows(folder: Path | str, split: str, stored: int) -> tf.data.Dataset:
         return parsed["time"], parsed["values"]
 
     records = tf.data.TFRecordDataset([str(path) for path in shards(folder, split)])
-    return records.batch(8 * _READ_BATCH).map(parse, num_parallel_calls=tf.data.AUTOTUNE)
+    return _fixed(records.batch(8 * _READ_BATCH).map(parse, num_parallel_calls=PARALLEL))
 
 
 def load_rows(folder: Path | str, info: SeriesInfo, split: str) -> np.ndarray:
@@ -178,7 +189,7 @@ def _flipped(batches: tf.data.Dataset, seed: int, first_step: int) -> tf.data.Da
         flip_seed = tf.stack([tf.constant(seed, tf.int64), step])
         return tf.image.stateless_random_flip_left_right(images, seed=flip_seed), labels
 
-    return batches.enumerate(start=first_step).map(flip, num_parallel_calls=tf.data.AUTOTUNE)
+    return batches.enumerate(start=first_step).map(flip, num_parallel_calls=PARALLEL)
 
 
 def _streamed(
@@ -205,7 +216,7 @@ def _streamed(
         buffer_seed = tf.random.stateless_uniform([], order_seed, None, None, tf.int64)
         records = records.shuffle(SHUFFLE_RECORDS, seed=buffer_seed, reshuffle_each_iteration=False)
         skipped = tf.cast(tf.where(epoch == first_step // per_epoch, first_step % per_epoch, 0), tf.int64)
-        return records.batch(batch_size).skip(skipped).map(parse, num_parallel_calls=tf.data.AUTOTUNE)
+        return records.batch(batch_size).skip(skipped).map(parse, num_parallel_calls=PARALLEL)
 
     epoch_numbers = tf.data.Dataset.range(first_step // per_epoch, epochs)
-    return epoch_numbers.flat_map(epoch_batches).prefetch(tf.data.AUTOTUNE)
+    return epoch_numbers.flat_map(epoch_batches).prefetch(PREFETCH)

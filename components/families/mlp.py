@@ -17,11 +17,13 @@ class Hyperparameters(Strict):
 
     Attributes:
         units: Width of each hidden layer.
+        norm: Batch normalization after each hidden layer.
         dropout: Share of units dropped after each hidden layer; the last number serves the layers after it.
         seasonal: Forecast from the seasons of the window, see `components.layers.forecast`; series only.
     """
 
     units: list[int] = [256, 64]
+    norm: bool = False
     dropout: list[float] = [0.2]
     seasonal: bool = False
 
@@ -35,6 +37,8 @@ def build(info: "DatasetInfo", hyperparameters: Hyperparameters) -> "keras.Model
     body = keras.Sequential([keras.layers.Flatten()], name="mlp")
     for i, units in enumerate(hyperparameters.units):
         body.add(keras.layers.Dense(units, activation="relu"))
+        if hyperparameters.norm:
+            body.add(keras.layers.BatchNormalization())
         if rate := hyperparameters.dropout[min(i, len(hyperparameters.dropout) - 1)]:
             body.add(keras.layers.Dropout(rate))
     inputs = layers.scaled_inputs(info, hyperparameters.seasonal)

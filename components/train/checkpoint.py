@@ -45,7 +45,7 @@ class Checkpoints(keras.callbacks.Callback):
         for path in reversed(self._manager.checkpoints):
             try:
                 checkpoint.restore(path).assert_consumed()
-            except (tf.errors.OpError, ValueError, AssertionError) as error:
+            except (tf.errors.OpError, IndexError, ValueError, AssertionError) as error:
                 print(f"checkpoint {Path(path).name} is damaged, trying the one before: {error}", flush=True)
                 continue
             state = json.loads(self._state.numpy())

@@ -1,0 +1,49 @@
+# The commands of this project; `make help` lists them.
+CONFIG ?= configs/families.yaml
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+export TFDS_DATA_DIR ?= $(CURDIR)/data/tfds
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+
+.DEFAULT_GOAL := help
+.PHONY: help setup data compile run-local test lint bench clean
+
+help:  ## List the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  CONFIG=$(CONFIG) is the experiment of compile and run-local"
+
+setup: $(VENV)/.ready  ## Make .venv with the locked packages
+
+$(VENV)/.ready: requirements-dev.lock requirements-tools.lock
+	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"error: Python {v[0]}.{v[1]}, expected 3.11 to 3.13; name one: make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-tools.lock
+	$(VENV)/bin/uv pip sync --quiet --python $(RUN) --require-hashes --compile-bytecode requirements-dev.lock requirements-tools.lock
+	@touch $@
+
+data: $(TFDS_DATA_DIR)/fashion_mnist  ## Get the data of the shipped experiments into data/tfds
+
+$(TFDS_DATA_DIR)/fashion_mnist: | $(VENV)/.ready
+	$(RUN) -m pipeline data
+
+compile: setup  ## Compile CONFIG into build/<experiment>.yaml
+	@$(RUN) -m pipeline compile $(CONFIG)
+
+run-local: setup data  ## Run CONFIG on this machine, from nothing to runs/<experiment>/latest
+	@$(RUN) -m pipeline run $(CONFIG)
+
+test: setup data  ## Run all tests, the slow ones too
+	$(RUN) -m pytest
+
+lint: setup  ## Check style and types
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+bench: setup data  ## Measure our training against the seminar's plain one
+	@$(RUN) tests/benchmarks/training.py
+
+clean:  ## Remove what was built and run; keeps .venv and data
+	rm -rf build runs .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -1,0 +1,132 @@
+import keras
+import numpy as np
+import pytest
+import yaml
+
+from components.dataset import Check, ImagesInfo, SeriesInfo
+from components.model import build
+from components.spec import ModelSpec, families_for, family_names
+from components.train.work import compile_model
+
+CHECKS = [Check(name="counts", found="enough")]
+TINY = {
+    "mlp": {"units": [8]},
+    "cnn": {"layers": [{"conv": 4}, "norm", "pool", {"dropout": 0.1}, "average"]},
+    "lstm": {"units": 8},
+    "stacked_lstm": {"units": [8, 4]},
+    "cnn_lstm": {"filters": [4], "units": 8},
+    "bidirectional_lstm": {"units": [4, 4], "dropout": 0.1},
+    "encoder_decoder_lstm": {"units": 8, "hidden": 4, "dropout": 0.1},
+}
+
+
+def images(shape=(28, 28, 1), classes=10):
+    return ImagesInfo(
+        name="images", source="test", records={"train": 8, "validation": 2, "test": 2}, sha256="0", checks=CHECKS,
+        mean=[70.0] * shape[2], std=[90.0] * shape[2], classes=[str(i) for i in range(classes)],
+        shape=list(shape), label_counts={},
+    )  # fmt: skip
+
+
+def series(lookback=96, horizon=48, columns=("load", "heat"), known=("day", "hour_sin", "hour_cos")):
+    stored = [*columns, *known]
+    return SeriesInfo(
+        name="series", source="test", records={"train": 500, "validation": 200, "test": 200}, sha256="0",
+        checks=CHECKS, mean=[5.0] * len(stored), std=[2.0] * len(stored), stored=stored, columns=list(columns),
+        known=list(known), frequency="30min", unit="GW", lookback=lookback, horizon=horizon, seasonal_error=1.0,
+    )  # fmt: skip
+
+
+def model_of(family, info, hyperparameters=None):
+    spec = ModelSpec(family=family, dataset="d", hyperparameters=hyperparameters or {})
+    return build(spec, info)
+
+
+def batch_for(info, size=16):
+    rng = np.random.default_rng(0)
+    if info.task == "classification":
+        labels = rng.integers(0, len(info.classes), size)
+        shape = (size, *info.shape)
+        return rng.integers(0, 255, shape).astype(np.uint8) // 2 + labels.reshape(-1, 1, 1, 1).astype(np.uint8), labels
+    window = rng.normal(5, 2, (size, info.lookback, len(info.columns))).astype(np.float32)
+    inputs = {"window": window}
+    if info.known:
+        inputs["future"] = rng.normal(5, 2, (size, info.horizon, len(info.known))).astype(np.float32)
+    return inputs, rng.normal(5, 2, (size, info.horizon)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("model", "info", "parameters", "trainable"),
+    [
+        ("mlp", images(), 218_058, 218_058),
+        ("cnn", images((32, 32, 3)), 848_746, 848_490),
+        ("lstm", series(20, 1, ("load",), ()), 66_689, 66_689),
+        ("stacked_lstm", series(10, 1, ("load",), ()), 205_073, 205_073),
+        ("stacked_lstm", series(20, 1, ("load",), ()), 205_073, 205_073),
+    ],
+)
+def test_the_seminars_models_have_the_parameters_it_reports(model, info, parameters, trainable):
+    with open("configs/seminar.yaml") as file:
+        config = yaml.safe_load(file)["models"][model]
+    built = model_of(config["family"], info, config["hyperparameters"])
+    assert built.count_params() == parameters
+    assert sum(int(np.prod(w.shape)) for w in built.trainable_weights) == trainable
+
+
+CASES = [(f, images()) for f in families_for("classification")] + [
+    (f, info)
+    for f in families_for("forecasting")
+    for info in (series(), series(20, 3, ("load",), ()), series(48, 60, ("load", "heat"), ()))
+]
+
+
+@pytest.mark.parametrize(("family", "info"), CASES, ids=lambda v: v if isinstance(v, str) else v.task)
+def test_family_gives_the_tasks_output_learns_and_loads_in_safe_mode(family, info, tmp_path):
+    keras.utils.set_random_seed(1)
+    model = model_of(family, info, TINY[family])
+    compile_model(model, ModelSpec(family=family, dataset="d", learning_rate=0.01), info, 1)
+    inputs, target = batch_for(info)
+    first = model.evaluate(inputs, target, verbose=0)[0]
+    model.fit(inputs, target, epochs=20, batch_size=16, verbose=0)
+    assert model.evaluate(inputs, target, verbose=0)[0] < first
+
+    output = model.predict(inputs, verbose=0)
+    if info.task == "classification":
+        assert output.shape == (16, 10)
+        np.testing.assert_allclose(output.sum(axis=1), 1, atol=1e-5)
+    else:
+        assert output.shape == (16, info.horizon)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", compile=False, safe_mode=True)
+    np.testing.assert_array_equal(loaded.predict(inputs, verbose=0), output)
+
+
+@pytest.mark.parametrize("family", families_for("forecasting"))
+@pytest.mark.parametrize("horizon", [12, 48, 60])
+def test_an_untrained_seasonal_model_forecasts_about_the_mean_of_the_seasons(family, horizon):
+    keras.utils.set_random_seed(1)
+    info = series(lookback=100, horizon=horizon)
+    hyperparameters = {**TINY[family], "seasonal": True}
+    model = model_of(family, info, hyperparameters)
+    inputs, _ = batch_for(info)
+    target = inputs["window"][:, :, 0]
+    season = target[:, 4:].reshape(16, 2, 48).mean(axis=1)
+    expected = np.tile(season, 2)[:, :horizon]
+    error = np.abs(model.predict(inputs, verbose=0) - expected).mean()
+    assert error < 0.5 * np.abs(expected - target.mean(axis=1, keepdims=True)).mean() + 0.5
+
+
+def test_scaling_is_inside_the_model():
+    keras.utils.set_random_seed(1)
+    small = model_of("lstm", series(), TINY["lstm"])
+    info = series()
+    info = info.model_copy(update={"mean": [50.0] * 5, "std": [20.0] * 5})
+    keras.utils.set_random_seed(1)
+    large = model_of("lstm", info, TINY["lstm"])
+    inputs, _ = batch_for(info)
+    tenfold = {name: 10 * value for name, value in inputs.items()}
+    np.testing.assert_allclose(large.predict(tenfold, verbose=0), 10 * small.predict(inputs, verbose=0), rtol=1e-4)
+
+
+def test_every_family_is_tested():
+    assert set(TINY) == set(family_names())

@@ -1,0 +1,306 @@
+"""The steps from train to register, called as KFP calls them, on a slice of the real data."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from kfp import dsl
+
+from components.baseline.component import baseline
+from components.compare.component import compare_component
+from components.errors import InputError
+from components.evaluate.component import evaluate_classification, evaluate_forecasting
+from components.export.component import export
+from components.ingest.component import ingest
+from components.leaderboard import Leaderboard
+from components.register.component import register_component
+from components.train.component import train
+
+DATASETS = {
+    "fashion": {"source": "fashion_mnist", "use": 0.01},
+    "electricity": {"source": "electricity", "use": 0.1, "lookback": 96, "horizon": 12, "calendar": ["hour"]},
+}
+MODELS = {
+    "mlp": {"family": "mlp", "dataset": "fashion", "epochs": 3, "batch_size": 50, "hyperparameters": {"units": [32]}},
+    "lstm": {
+        "family": "lstm",
+        "dataset": "electricity",
+        "epochs": 2,
+        "loss": "mae",
+        "hyperparameters": {"units": 8, "patch": 12, "seasonal": True},
+    },
+}
+
+
+def artifact(kind, path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return kind(uri=str(path))
+
+
+def train_one(name, folder, datasets, seed=1, code_version="x", **changes):
+    spec = {**MODELS[name], **changes}
+    model = artifact(dsl.Model, folder / "run" / f"train-{name}" / "model")
+    train.python_func(name, json.dumps(spec), seed, code_version, datasets[spec["dataset"]], model)
+    return model
+
+
+@pytest.fixture(scope="module")
+def datasets(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("datasets")
+    made = {}
+    for name, spec in DATASETS.items():
+        made[name] = artifact(dsl.Dataset, folder / name)
+        ingest.python_func(name, json.dumps(spec), "f", "x", made[name])
+    return made
+
+
+@pytest.fixture(scope="module")
+def trained(datasets, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    return {name: train_one(name, folder, datasets) for name in MODELS}
+
+
+@pytest.fixture(scope="module")
+def results(datasets, trained, tmp_path_factory):
+    """Arguments of compare: every model evaluated and exported, every data set's baselines."""
+    folder = tmp_path_factory.mktemp("results")
+    arguments = {}
+    for name, dataset in datasets.items():
+        arguments[f"dataset_{name}"] = dataset
+        arguments[f"baseline_{name}"] = artifact(dsl.Artifact, folder / f"baseline-{name}")
+        baseline.python_func("x", dataset, arguments[f"baseline_{name}"])
+    for name, model in trained.items():
+        dataset = datasets[MODELS[name]["dataset"]]
+        evaluation = artifact(dsl.Artifact, folder / f"evaluate-{name}")
+        metrics = artifact(dsl.Metrics, folder / f"metrics-{name}")
+        if name == "mlp":
+            confusion = artifact(dsl.ClassificationMetrics, folder / "confusion")
+            evaluate_classification.python_func(1, "x", dataset, model, evaluation, metrics, confusion)
+            assert confusion.metadata["confusionMatrix"]["annotationSpecs"][0]["displayName"] == "T-shirt/top"
+        else:
+            evaluate_forecasting.python_func(1, "x", dataset, model, evaluation, metrics)
+        assert metrics.metadata
+        assert Path(metrics.path).read_text() == "{}", "without a file kfp.local never caches the task"
+        exported = artifact(dsl.Model, folder / f"export-{name}")
+        export.python_func("x", dataset, model, exported)
+        arguments |= {f"model_{name}": model, f"evaluation_{name}": evaluation, f"export_{name}": exported}
+    return arguments
+
+
+def compared(results, folder, gates=None, failures=None):
+    contest = {
+        "experiment": "test",
+        "gates": gates or {},
+        "models": {n: {"family": m["family"], "dataset": m["dataset"]} for n, m in MODELS.items()},
+    }
+    board = artifact(dsl.Artifact, folder / "leaderboard")
+    compare = compare_component(list(DATASETS), list(MODELS))
+    given = {k: None for kind in ("model", "evaluation", "export") for n in MODELS for k in [f"{kind}_{n}"]}
+    compare.python_func(
+        json.dumps(contest), json.dumps(failures or {}), "sha", "code", "run", board, **{**given, **results}
+    )
+    return board, Leaderboard.model_validate_json((Path(board.path) / "leaderboard.json").read_text())
+
+
+def weights_of(model):
+    import keras
+
+    return keras.saving.load_model(Path(model.path) / "model.keras", compile=False).get_weights()
+
+
+def test_two_trainings_of_one_seed_are_equal_to_the_bit(datasets, trained, tmp_path):
+    again = train_one("mlp", tmp_path, datasets)
+    for first, second in zip(weights_of(trained["mlp"]), weights_of(again), strict=True):
+        np.testing.assert_array_equal(first, second)
+    other = train_one("mlp", tmp_path / "other", datasets, seed=2)
+    assert any((a != b).any() for a, b in zip(weights_of(again), weights_of(other), strict=True))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_an_interrupted_training_goes_on_and_ends_with_the_same_weights(name, datasets, trained, tmp_path):
+    code = (
+        "import json, os, signal, sys\n"
+        "from components.train import work, checkpoint\n"
+        "save = checkpoint.Checkpoints.on_epoch_end\n"
+        "def stop(self, epoch, logs=None):\n"
+        "    save(self, epoch, logs)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "checkpoint.Checkpoints.on_epoch_end = stop\n"
+        "work.train(*json.loads(sys.argv[1]))\n"
+    )
+    model = artifact(dsl.Model, tmp_path / "run" / f"train-{name}" / "model")
+    arguments = [name, json.dumps(MODELS[name]), 1, "x", datasets[MODELS[name]["dataset"]].path, model.path]
+    killed = subprocess.run([sys.executable, "-c", code, json.dumps(arguments)], capture_output=True, check=False)
+    assert killed.returncode == -9, killed.stderr
+    assert not Path(model.path).exists()
+    assert list((tmp_path / "checkpoints").iterdir())
+
+    resumed = train_one(name, tmp_path, datasets)
+    for first, second in zip(weights_of(trained[name]), weights_of(resumed), strict=True):
+        np.testing.assert_array_equal(first, second)
+    old = json.loads((Path(trained[name].path) / "model.json").read_text())
+    new = json.loads((Path(resumed.path) / "model.json").read_text())
+    assert [{**h, "seconds": 0} for h in old["history"]] == [{**h, "seconds": 0} for h in new["history"]]
+    assert old["best_epoch"] == new["best_epoch"]
+    assert not list((tmp_path / "checkpoints").iterdir()), "checkpoints of a finished training take room for nothing"
+
+
+def test_a_damaged_checkpoint_is_passed_over(datasets, trained, tmp_path, capsys):
+    code = (
+        "import json, os, signal, sys\n"
+        "from components.train import work, checkpoint\n"
+        "save = checkpoint.Checkpoints.on_epoch_end\n"
+        "def stop(self, epoch, logs=None):\n"
+        "    save(self, epoch, logs)\n"
+        "    if epoch == 1: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "checkpoint.Checkpoints.on_epoch_end = stop\n"
+        "work.train(*json.loads(sys.argv[1]))\n"
+    )
+    model = artifact(dsl.Model, tmp_path / "run" / "train-mlp" / "model")
+    arguments = ["mlp", json.dumps(MODELS["mlp"]), 1, "x", datasets["fashion"].path, model.path]
+    subprocess.run([sys.executable, "-c", code, json.dumps(arguments)], capture_output=True, check=False)
+    newest = sorted((tmp_path / "checkpoints").rglob("ckpt-2.data*"))[0]
+    newest.write_bytes(newest.read_bytes()[:-500])
+    resumed = train_one("mlp", tmp_path, datasets)
+    assert "damaged" in capsys.readouterr().out
+    for first, second in zip(weights_of(trained["mlp"]), weights_of(resumed), strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_another_code_version_starts_anew(datasets, tmp_path, capsys):
+    train_one("lstm", tmp_path, datasets, epochs=1)
+    capsys.readouterr()
+    train_one("lstm", tmp_path, datasets, epochs=1, code_version="y")
+    assert "going on" not in capsys.readouterr().out
+
+
+def test_early_stopping_keeps_the_best_epoch(datasets, tmp_path):
+    model = train_one("mlp", tmp_path, datasets, epochs=30, patience=1, learning_rate=0.05)
+    info = json.loads((Path(model.path) / "model.json").read_text())
+    accuracies = [epoch["val_accuracy"] for epoch in info["history"]]
+    assert len(accuracies) < 30
+    assert info["best_epoch"] == accuracies.index(max(accuracies)) + 1
+
+
+def test_a_model_of_other_data_is_refused(datasets, trained, tmp_path):
+    with pytest.raises(InputError, match="trained on data"):
+        export.python_func("x", datasets["electricity"], trained["mlp"], artifact(dsl.Model, tmp_path / "e"))
+    assert not (tmp_path / "e").exists()
+
+
+def test_evaluation_has_metrics_inside_their_intervals(results):
+    for name in MODELS:
+        found = json.loads((Path(results[f"evaluation_{name}"].path) / "evaluation.json").read_text())
+        for metric, value in found["metrics"].items():
+            low, high = found["intervals"][metric]
+            assert low <= value <= high
+            assert low < high
+
+
+def test_evaluation_equals_what_its_predictions_give(results, datasets):
+    folder = Path(results["evaluation_mlp"].path)
+    found = json.loads((folder / "evaluation.json").read_text())
+    with np.load(folder / "predictions.npz") as saved:
+        predicted = saved["prediction"].argmax(axis=1)
+        assert found["metrics"]["accuracy"] == pytest.approx((predicted == saved["target"]).mean())
+        assert np.trace(found["confusion"]) == (predicted == saved["target"]).sum()
+    folder = Path(results["evaluation_lstm"].path)
+    found = json.loads((folder / "evaluation.json").read_text())
+    with np.load(folder / "predictions.npz") as saved:
+        error = np.abs(saved["prediction"] - saved["target"])
+    assert found["metrics"]["mae"] == pytest.approx(error.mean(), rel=1e-5)
+    np.testing.assert_allclose(found["per_step"]["mae"], error.mean(axis=0), rtol=1e-5)
+
+
+def test_seasonal_baselines_equal_the_series_shifted(results, datasets):
+    from components.dataset import load_info
+    from components.inputs import load_rows
+
+    info = load_info(datasets["electricity"].path)
+    demand = load_rows(datasets["electricity"].path, info, "test")[:, 0].astype(float)
+    first = info.lookback + np.arange(info.examples("test"))[:, None] + np.arange(info.horizon)
+    expected = np.abs(demand[first] - demand[first - 48]).mean()
+    found = json.loads((Path(results["baseline_electricity"].path) / "baselines.json").read_text())
+    assert found["same_time_yesterday"]["mae"] == pytest.approx(expected, rel=1e-5)
+    assert "same_time_last_week" not in found, "a week doesn't fit into the window"
+
+
+def test_saved_model_serves_raw_inputs_by_name(results):
+    import tensorflow as tf
+
+    serve = tf.saved_model.load(Path(results["export_mlp"].path) / "saved_model").signatures["serving_default"]
+    out = serve(image=tf.zeros([3, 28, 28, 1], tf.uint8))
+    assert out["probabilities"].shape == (3, 10)
+    serve = tf.saved_model.load(Path(results["export_lstm"].path) / "saved_model").signatures["serving_default"]
+    out = serve(window=tf.ones([2, 96, 3]), future=tf.ones([2, 12, 3]))
+    assert out["forecast"].shape == (2, 12)
+
+
+def test_export_refuses_a_saved_model_that_differs(datasets, trained, tmp_path, monkeypatch):
+    from components.export import work
+
+    class Changed:
+        def __init__(self, model):
+            self._model, self.inputs = model, model.inputs
+
+        def predict_on_batch(self, batch):
+            return self._model.predict_on_batch(batch) + 0.01
+
+    original, write = work.load, work.write_saved_model
+    monkeypatch.setattr(work, "load", lambda *a: (Changed(original(*a)[0]), *original(*a)[1:]))
+    monkeypatch.setattr(work, "write_saved_model", lambda m, *a: write(m._model, *a))
+    with pytest.raises(RuntimeError, match="differs"):
+        export.python_func("x", datasets["fashion"], trained["mlp"], artifact(dsl.Model, tmp_path / "e"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_leaderboard_has_what_the_design_promises(results, tmp_path):
+    _, board = compared(results, tmp_path, gates={"fashion": {"majority_class": 0.1}})
+    assert board.datasets["fashion"].splits == {"train": 550, "validation": 50, "test": 100}
+    assert set(board.datasets["electricity"].baselines) == {"last_value", "same_time_yesterday", "ridge"}
+    for model in board.models:
+        assert model.rank == 1
+        assert model.formats["saved_model"].path == f"models/{model.model}/saved_model"
+        assert model.train_seconds > 0
+        assert model.examples_per_second > 0
+    assert board.models[0].passed
+    assert "below majority_class" in board.models[0].reasons[0]
+
+
+def test_a_model_that_misses_its_gate_is_refused_and_not_registered(results, tmp_path):
+    leaderboard, board = compared(results, tmp_path, gates={"fashion": {"linear": 0.99}})
+    refused = next(m for m in board.models if m.model == "mlp")
+    assert not refused.passed
+    assert refused.reasons[0].startswith("fails")
+    register = register_component(list(MODELS)).python_func
+    exports = {f"export_{n}": results[f"export_{n}"] for n in MODELS}
+    registry = tmp_path / "registry"
+    for _ in range(2):
+        register(str(registry), "x", leaderboard, artifact(dsl.Artifact, tmp_path / "registration"), **exports)
+    assert not (registry / "test" / "fashion").exists()
+    shelf = registry / "test" / "electricity"
+    assert sorted(p.name for p in shelf.iterdir()) == ["1", "current"], "the same model is registered once"
+    assert (shelf / "current" / "saved_model").is_dir()
+    assert (shelf / "current").readlink() == Path("1")
+
+    changed = tmp_path / "changed"
+    shutil.copytree(results["export_lstm"].path, changed)
+    (changed / "note").write_text("another model")
+    exports["export_lstm"] = artifact(dsl.Model, changed)
+    register(str(registry), "x", leaderboard, artifact(dsl.Artifact, tmp_path / "registration"), **exports)
+    assert (shelf / "current").readlink() == Path("2")
+    assert (shelf / "1").is_dir()
+
+
+def test_a_failed_model_is_on_the_leaderboard_with_its_reason(results, tmp_path):
+    finished = {k: v for k, v in results.items() if k not in ("model_lstm", "evaluation_lstm", "export_lstm")}
+    _, board = compared(finished, tmp_path, failures={"train-lstm": "ValueError: boom"})
+    failed = next(m for m in board.models if m.model == "lstm")
+    assert failed.rank is None
+    assert not failed.passed
+    assert failed.reasons == ["train-lstm failed: ValueError: boom"]
+    assert board.winner("electricity") is None

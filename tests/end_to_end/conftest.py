@@ -1,0 +1,62 @@
+"""A copy of the project in a temporary folder, run as a user runs it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+CONFIG = """\
+seed: 1
+datasets:
+  fashion: {source: fashion_mnist, use: 0.01, gate: {majority_class: 0.1}}
+  electricity: {source: electricity, use: 0.1, lookback: 96, horizon: 12, calendar: [hour]}
+models:
+  mlp: {family: mlp, dataset: fashion, epochs: 2, batch_size: 50, hyperparameters: {units: [16]}}
+  lstm: {family: lstm, dataset: electricity, epochs: 1, hyperparameters: {units: 8, patch: 12, seasonal: true}}
+"""
+
+
+class Project:
+    """The copy and its command line."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.config = folder / "configs" / "small.yaml"
+        self.environment = {**os.environ, "COLUMNS": "160"}
+
+    def start(self, *arguments, **options):
+        return subprocess.Popen(
+            [sys.executable, "-m", "pipeline", *map(str, arguments)],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            **options,
+        )
+
+    def run(self, *arguments):
+        process = self.start(*arguments)
+        output = process.communicate(timeout=600)[0]
+        return process.returncode, output
+
+    def states(self, output):
+        """State and reason of each task, from the lines of a run."""
+        rows = [line.split(maxsplit=2) for line in output.splitlines()]
+        return {row[1]: row[0] for row in rows if len(row) > 1 and row[0] in ("done", "cached", "failed")}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    # A folder whose name holds what kfp.local rewrites, and a space.
+    folder = tmp_path_factory.mktemp("my python3 project")
+    for name in ("components", "pipeline", "configs"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copyfile(ROOT / "requirements-cpu.lock", folder / "requirements-cpu.lock")
+    project = Project(folder)
+    project.config.write_text(CONFIG)
+    return project

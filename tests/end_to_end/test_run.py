@@ -1,0 +1,280 @@
+"""The whole pipeline through the compiled YAML and kfp.local, in the order that a user would do it."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+def board(project):
+    return json.loads((project.folder / "runs/small/latest/leaderboard.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def first(project):
+    code, output = project.run("run", project.config)
+    assert code == 0, output
+    return output
+
+
+def test_a_run_leaves_the_results_that_the_design_promises(project, first):
+    run = project.folder / "runs/small/latest"
+    result = board(project)
+    assert result["run"] == run.resolve().name
+    assert {m["model"]: m["rank"] for m in result["models"]} == {"mlp": 1, "lstm": 1}
+    import hashlib
+
+    compiled = (project.folder / "build/small.yaml").read_bytes()
+    assert result["pipeline_sha256"] == hashlib.sha256(compiled).hexdigest()
+    assert (run / "pipeline.yaml").read_bytes() == compiled
+    for model in result["models"]:
+        for made in model["formats"].values():
+            assert (run / made["path"]).exists()
+        assert (run / f"logs/train-{model['model']}.log").read_text()
+        assert list((run / "tensorboard" / model["model"]).rglob("events.*"))
+    assert (project.folder / "runs/registry/small/fashion/current/model.keras").is_file()
+    assert set(project.states(first).values()) == {"done"}
+    assert len(first.splitlines()) < 60
+    assert "KFP Executor" not in first
+
+
+def test_an_unchanged_rerun_executes_nothing(project, first):
+    before = board(project)
+    code, output = project.run("run", project.config)
+    assert code == 0
+    assert set(project.states(output).values()) == {"cached"}
+    after = board(project)
+    assert after["models"] == before["models"]
+    assert after["run"] != before["run"]
+    assert len(output.splitlines()) < 60
+
+
+def test_a_changed_model_runs_its_own_tasks_and_says_why(project, first):
+    code, output = project.run("run", project.config, "--set", "models.mlp.learning_rate=0.002")
+    assert code == 0
+    states = project.states(output)
+    ran = {task for task, state in states.items() if state == "done"}
+    assert ran == {"train-mlp", "evaluate-mlp", "export-mlp", "compare", "register"}
+    log = (project.folder / "runs/small/latest/logs/kfp.log").read_text()
+    assert "evaluate-mlp" in log
+    assert "after train-mlp" in output
+
+
+def test_changed_code_of_a_step_runs_that_step_and_what_follows(project, first):
+    work = project.folder / "components/evaluate/work.py"
+    original = work.read_text()
+    work.write_text(original + "\n# changed\n")
+    code, output = project.run("run", project.config)
+    work.write_text(original)
+    assert code == 0
+    ran = {task for task, state in project.states(output).items() if state == "done"}
+    assert ran == {"evaluate-mlp", "evaluate-lstm", "compare", "register"}
+    assert "its code changed" in output
+
+
+def test_a_new_family_is_one_new_file(project, first):
+    family = project.folder / "components/families/softmax.py"
+    family.write_text(
+        '"""Softmax regression."""\n'
+        "from components.spec import Strict\n\n"
+        'TASKS = ("classification",)\n\n\n'
+        "class Hyperparameters(Strict):\n"
+        "    dropout: float = 0.0\n\n\n"
+        "def build(info, hyperparameters):\n"
+        "    import keras\n"
+        "    from components import layers\n\n"
+        "    inputs = layers.scaled_inputs(info)\n"
+        "    features = keras.layers.Flatten()(inputs.x)\n"
+        "    return layers.finish(inputs, features, info, dropout=hyperparameters.dropout)\n"
+    )
+    config = project.folder / "configs/own.yaml"
+    config.write_text(
+        "datasets:\n  fashion: {source: fashion_mnist, use: 0.01}\n"
+        "models:\n  mine: {family: softmax, dataset: fashion, epochs: 1, hyperparameters: {dropout: 0.1}}\n"
+    )
+    code, output = project.run("run", config)
+    assert code == 0, output
+    result = json.loads((project.folder / "runs/own/latest/leaderboard.json").read_text())
+    assert result["models"][0]["parameters"] == 7850
+    code, output = project.run("compile", config, "--set", "models.mine.hyperparameters.drop=1")
+    assert code == 2
+    assert "did you mean 'dropout'?" in output
+
+
+def broken_family(project):
+    (project.folder / "components/families/broken.py").write_text(
+        '"""A family that fails."""\n'
+        "from components.spec import Strict\n\n"
+        'TASKS = ("classification",)\n\n\n'
+        "class Hyperparameters(Strict):\n"
+        "    pass\n\n\n"
+        "def build(info, hyperparameters):\n"
+        '    raise ValueError("no such layer")\n'
+    )
+    config = project.folder / "configs/broken.yaml"
+    config.write_text(
+        "datasets:\n  fashion: {source: fashion_mnist, use: 0.01}\n"
+        "models:\n"
+        "  bad: {family: broken, dataset: fashion}\n"
+        "  good: {family: mlp, dataset: fashion, epochs: 1, hyperparameters: {units: [8]}}\n"
+    )
+    return config
+
+
+def test_a_failed_task_is_explained_and_its_log_named(project, first):
+    code, output = project.run("run", broken_family(project))
+    assert code == 1
+    assert "train-bad failed: ValueError: no such layer" in output
+    log = output.split("the whole log: ")[1].splitlines()[0]
+    assert "no such layer" in (project.folder / log).read_text()
+    assert not (project.folder / "runs/broken/latest").exists()
+    assert len(output.splitlines()) < 60
+
+
+def test_with_keep_going_the_other_models_are_finished(project, first):
+    code, output = project.run("run", broken_family(project), "--keep-going")
+    assert code == 1, output
+    result = json.loads((project.folder / "runs/broken/latest/leaderboard.json").read_text())
+    models = {m["model"]: m for m in result["models"]}
+    assert models["good"]["rank"] == 1
+    assert models["bad"]["rank"] is None
+    assert models["bad"]["reasons"] == ["train-bad failed: ValueError: no such layer"]
+
+
+def descendants(pid):
+    """Processes of the session that the engine of process `pid` leads, and their children."""
+    rows = subprocess.run(["ps", "-eo", "pid,ppid,sess,args"], capture_output=True, text=True, check=True).stdout
+    table = [line.split(maxsplit=3) for line in rows.splitlines()[1:]]
+    engines = {row[0] for row in table if row[1] == str(pid)}
+    return [row[3] for row in table if row[2] in engines]
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)]
+)
+def test_when_it_is_stopped_everything_has_ended_soon_and_it_can_go_on(project, first, number, code):
+    before = (project.folder / "runs/small/latest").resolve()
+    longer = ["run", project.config, "--set", "models.mlp.epochs=100000", "--set", f"seed={number + 100}"]
+    process = project.start(*longer)
+    deadline = time.monotonic() + 120
+    logs = project.folder / "runs/small"
+    while time.monotonic() < deadline:
+        newest = max(p for p in logs.iterdir() if p.name[0].isdigit())
+        log = newest / "logs/train-mlp.log"
+        if newest != before and log.exists() and "epoch 2/" in log.read_text():
+            break
+        time.sleep(0.1)
+    engines = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True)
+    session = engines.stdout.split()[0]
+    process.send_signal(number)
+    process.wait(timeout=10)
+    assert process.returncode == code
+    time.sleep(0.5)
+    left = subprocess.run(["pgrep", "-s", session], capture_output=True, text=True, check=False).stdout
+    assert not left, "an orphan goes on"
+    assert (project.folder / "runs/small/latest").resolve() == before, "latest shows whole runs alone"
+    assert list((project.folder / "runs/small/.kfp").rglob("checkpoints/mlp-*"))
+
+
+def test_a_second_run_of_the_same_experiment_is_refused(project, first):
+    import fcntl
+
+    with (project.folder / "runs/small/.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        code, output = project.run("run", project.config)
+    assert code == 2
+    assert "under way" in output
+
+
+def test_a_killed_task_fails_cleanly(project, first):
+    process = project.start("run", project.config, "--set", "models.mlp.epochs=100000", "--set", "seed=77")
+    deadline = time.monotonic() + 120
+    task = ""
+    while time.monotonic() < deadline and not task:
+        time.sleep(0.2)
+        found = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=False)
+        for session in found.stdout.split():
+            newest = max(p for p in (project.folder / "runs/small").iterdir() if p.name[0].isdigit())
+            log = newest / "logs/train-mlp.log"
+            if log.exists() and "epoch 2/" in log.read_text():
+                servers = subprocess.run(
+                    ["pgrep", "-s", session, "-f", "--", "--serve"], capture_output=True, text=True, check=False
+                ).stdout.split()
+                # The server's child, forked later, is the task.
+                task = max(servers, key=int)
+    os.kill(int(task), signal.SIGKILL)
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 1, output
+    assert "train-mlp failed: it ended without an error of its own" in output
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("models.mlp.epoch=3", "did you mean 'epochs'?"),
+        ("models.mlp.family=nlp", "unknown family 'nlp'"),
+        ("datasets.electricity.horizon=4000", "are longer than the train split"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(project, first, change, message):
+    before = sorted(Path(project.folder / "runs/small").iterdir())
+    code, output = project.run("run", project.config, "--set", change)
+    assert code == 2
+    assert message in output
+    assert len(output.splitlines()) == 1
+    assert sorted(Path(project.folder / "runs/small").iterdir()) == before
+
+
+def test_bad_data_is_one_line_and_exit_code_2(project):
+    (project.folder / "series.csv").write_text("time,load\n2024-01-01T00:00,1\n2024-01-01T01:00,oops\n")
+    config = project.folder / "configs/mine.yaml"
+    config.write_text(
+        "datasets:\n  mine: {source: csv, path: series.csv, time: time, target: load, frequency: h, "
+        "lookback: 24, horizon: 2}\nmodels:\n  mlp: {family: mlp, dataset: mine}\n"
+    )
+    code, output = project.run("run", config)
+    assert (code, len(output.splitlines())) == (2, 1)
+    assert "series.csv:3: column 'load': 'oops' is not a number" in output
+    assert not (project.folder / "runs/mine").exists()
+
+
+def test_a_full_disk_is_one_line_and_exit_code_2(project, monkeypatch):
+    from pipeline.local import prepare
+
+    class Usage:
+        free = 1000
+
+    from components.errors import InputError
+    from pipeline.experiment import load_experiment
+
+    monkeypatch.setattr(prepare.shutil, "disk_usage", lambda path: Usage)
+    with pytest.raises(InputError, match="no room for the data"):
+        prepare.prepare(load_experiment(project.config, []), project.folder / "runs")
+
+
+def test_your_own_csv_runs_from_end_to_end(project):
+    rows = ["time,load,holiday"]
+    import datetime
+    import math
+
+    start = datetime.datetime(2024, 1, 1)
+    for i in range(800):
+        time_ = start + datetime.timedelta(hours=i)
+        rows.append(f"{time_.isoformat()},{5 + math.sin(i * math.pi / 12):.4f},{int(time_.weekday() > 4)}")
+    (project.folder / "good.csv").write_text("\n".join(rows) + "\n")
+    config = project.folder / "configs/own_series.yaml"
+    config.write_text(
+        "datasets:\n  mine: {source: csv, path: good.csv, time: time, target: load, known: [holiday], frequency: h,\n"
+        "    lookback: 48, horizon: 6}\nmodels:\n"
+        "  both: {family: encoder_decoder_lstm, dataset: mine, epochs: 1, hyperparameters: {units: 4}}\n"
+    )
+    code, output = project.run("run", config)
+    assert code == 0, output
+    result = json.loads((project.folder / "runs/own_series/latest/leaderboard.json").read_text())
+    assert set(result["datasets"]["mine"]["baselines"]) == {"last_value", "same_time_yesterday", "ridge"}
