@@ -49,6 +49,8 @@ def run(
     from pipeline.local.table import show
 
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=110)
     experiment = load_experiment(config, overrides or [])
     prepare(experiment, RUNS)
     path, digest = compile_experiment(experiment)

@@ -16,9 +16,9 @@ def show(board: Leaderboard, console: Console) -> None:
         size = f", {about.splits['test']:,} test examples" if about else ""
         table = Table(title=f"{dataset}{size}", title_justify="left", box=None, header_style="dim", padding=(0, 1))
         for heading in ("#", "model"):
-            table.add_column(heading)
-        for heading in (*columns, "95 % interval", "parameters", "epochs", "time"):
-            table.add_column(heading, justify="right")
+            table.add_column(heading, no_wrap=True)
+        for heading in (*columns, "95 % interval", "parameters", "epoch", "time"):
+            table.add_column(heading, justify="right", no_wrap=True)
         table.add_column("gate")
         for model in board.models:
             if model.dataset == dataset:

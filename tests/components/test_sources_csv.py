@@ -1,0 +1,179 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from components.errors import InputError
+from components.sources import csv
+
+GOOD = """\
+time,load,temp,holiday
+2020-01-01T00:00,1,10.5,0
+2020-01-01T01:00,2,11,1
+2020-01-01T02:00,-3e1,12,0
+"""
+
+
+def options(tmp_path, content=GOOD, **changes):
+    path = tmp_path / "series.csv"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    values = {"path": str(path), "time": "time", "target": "load", "frequency": "h", "lookback": 1, "horizon": 1}
+    return csv.Options(**(values | changes))
+
+
+def rows(chosen):
+    return list(csv.read(chosen).rows())
+
+
+def hourly(*lines):
+    return "time,load\n" + "".join(f"{line}\n" for line in lines)
+
+
+def test_rows_are_read_in_the_order_of_the_options(tmp_path):
+    chosen = options(tmp_path, covariates=["temp"], known=["holiday"], unit="MW")
+    series = csv.read(chosen)
+    start = datetime(2020, 1, 1)
+    assert list(series.rows()) == [
+        (start, [1, 10.5, 0]),
+        (start + timedelta(hours=1), [2, 11, 1]),
+        (start + timedelta(hours=2), [-30, 12, 0]),
+    ]
+    assert series.columns == ["load", "temp", "holiday"]
+    assert (series.known, series.frequency, series.unit) == (["holiday"], "h", "MW")
+
+
+def test_a_series_can_be_read_twice(tmp_path):
+    series = csv.read(options(tmp_path))
+    assert list(series.rows()) == list(series.rows())
+
+
+def test_columns_are_found_by_name_wherever_they_are(tmp_path):
+    moved = "holiday,load,unused,time\n0,5,text,2020-01-01\n"
+    assert rows(options(tmp_path, moved, known=["holiday"])) == [(datetime(2020, 1, 1), [5, 0])]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xef\xbb\xbf" + GOOD.encode(),
+        GOOD.replace("\n", "\r\n"),
+        GOOD.replace("\n", "\n\n"),
+        GOOD + "\n\n",
+        GOOD.removesuffix("\n"),
+        GOOD.replace("load", '"load"').replace("10.5", '"10.5"'),
+    ],
+    ids=["byte order mark", "CRLF", "blank lines", "blank end", "no last newline", "quotes"],
+)
+def test_spreadsheets_spellings_of_the_same_file_are_accepted(tmp_path, content):
+    expected = rows(options(tmp_path, covariates=["temp"]))
+    assert rows(options(tmp_path, content, covariates=["temp"])) == expected
+
+
+def test_months_follow_each_other_across_a_year(tmp_path):
+    content = hourly("2019-11-01,1", "2019-12-01,2", "2020-01-01,3", "2020-02-01,4", "2020-03-01,5")
+    assert [time.month for time, _ in rows(options(tmp_path, content, frequency="MS"))] == [11, 12, 1, 2, 3]
+
+
+def test_time_format_is_used(tmp_path):
+    content = hourly("31.01.2020 23h,1", "01.02.2020 00h,2")
+    found = rows(options(tmp_path, content, time_format="%d.%m.%Y %Hh"))
+    assert [time for time, _ in found] == [datetime(2020, 1, 31, 23), datetime(2020, 2, 1)]
+
+
+def test_times_with_zones_follow_each_other_across_a_change_of_the_clocks(tmp_path):
+    content = hourly("2020-03-29T01:00+01:00,1", "2020-03-29T03:00+02:00,2", "2020-03-29T02:00Z,3")
+    times = [time for time, _ in rows(options(tmp_path, content))]
+    assert [time.astimezone(UTC).hour for time in times] == [0, 1, 2]
+
+
+def test_check_counts_rows_and_fingerprints_the_content(tmp_path):
+    facts = csv.check(options(tmp_path))
+    assert facts.rows == 3
+    assert csv.check(options(tmp_path)).fingerprint == facts.fingerprint
+    assert csv.check(options(tmp_path, GOOD.replace("10.5", "10.6"))).fingerprint != facts.fingerprint
+
+
+BAD_ROWS = {
+    "too few fields": (hourly("2020-01-01,1", "2020-01-01T01:00"), [":3:", "1 fields", "has 2"]),
+    "too many fields": (hourly("2020-01-01,1,2"), [":2:", "3 fields", "has 2"]),
+    "text in a number column": (hourly("2020-01-01,1", "2020-01-01T01:00,high"), [":3:", "'load'", "'high'"]),
+    "text in a time column": (hourly("yesterday,1"), [":2:", "'time'", "'yesterday'", "ISO 8601"]),
+    "empty value": (hourly("2020-01-01,"), [":2:", "'load'", "missing value"]),
+    "blank value": (hourly("2020-01-01,  "), [":2:", "'load'", "missing value"]),
+    "empty time": (hourly(",1"), [":2:", "'time'", "''"]),
+    "NaN": (hourly("2020-01-01,NaN"), [":2:", "'load'", "NaN", "finite"]),
+    "infinity": (hourly("2020-01-01,1", "2020-01-01T01:00,-inf"), [":3:", "'load'", "-inf", "finite"]),
+    "number too large": (hourly("2020-01-01,1e999"), [":2:", "'load'", "1e999", "finite"]),
+    "duplicate time": (hourly("2020-01-01,1", "2020-01-01,2"), [":3:", "duplicate time", "2020-01-01 00:00"]),
+    "out of order": (hourly("2020-01-02,1", "2020-01-01,2"), [":3:", "out of order", "2020-01-01 00:00"]),
+    "gap": (hourly("2020-01-01,1", "2020-01-01T02:00,2"), [":3:", "gap", "expected 2020-01-01 01:00"]),
+    "half a step": (hourly("2020-01-01,1", "2020-01-01T00:30,2"), [":3:", "off the frequency", "00:30", "(h)"]),
+    "a zone on some rows": (hourly("2020-01-01T00:00Z,1", "2020-01-01T01:00,2"), [":3:", "time zone"]),
+    "unended quote": (hourly("2020-01-01,1", '2020-01-01T01:00,"2'), [":3:", "unexpected end"]),
+    "text after a quote": (hourly('2020-01-01,"1"2'), [":2:", "expected"]),
+    "end of all time": (hourly("9999-12-31T23:00,1", "9999-12-31T23:00,2"), [":3:"]),
+}
+
+
+@pytest.mark.parametrize(("content", "parts"), BAD_ROWS.values(), ids=BAD_ROWS.keys())
+@pytest.mark.parametrize("use", [csv.check, rows], ids=["check", "read"])
+def test_a_bad_row_is_named_by_line(tmp_path, content, parts, use):
+    assert_refused(options(tmp_path, content), parts, use)
+
+
+def test_blank_lines_count_in_line_numbers(tmp_path):
+    assert_refused(options(tmp_path, "time,load\n\n\n2020-01-01,1\n\n2020-01-01T01:00,x\n"), [":6:", "'x'"])
+
+
+def test_lines_inside_quotes_count_in_line_numbers(tmp_path):
+    content = 'time,note,load\n2020-01-01,"two\nlines",1\n2020-01-01T01:00,one,x\n'
+    assert_refused(options(tmp_path, content), [":4:", "'x'"])
+
+
+BAD_HEADERS = {
+    "misspelt target": (GOOD, {"target": "loda"}, [":1:", "no column 'loda'", "did you mean 'load'?"]),
+    "misspelt time": (GOOD, {"time": "tme"}, [":1:", "no column 'tme'", "did you mean 'time'?"]),
+    "misspelt covariate": (GOOD, {"covariates": ["tempp"]}, [":1:", "no column 'tempp'", "'temp'"]),
+    "misspelt known column": (GOOD, {"known": ["holidays"]}, [":1:", "no column 'holidays'", "'holiday'"]),
+    "nothing similar": (GOOD, {"target": "xyz"}, [":1:", "no column 'xyz'", "time, load, temp, holiday"]),
+    "column twice in the header": ("time,load,load\n", {}, [":1:", "'load'", "2 times"]),
+    "column twice in the options": (GOOD, {"covariates": ["load"]}, ["'load'", "named twice"]),
+    "empty file": ("", {}, [":1:", "no column 'time'", "none"]),
+    "no rows": ("time,load\n", {}, ["no rows"]),
+    "not UTF-8": ("time,load\n2020-01-01,é\n".encode("latin-1"), {}, ["not UTF-8"]),
+    "UTF-16": (GOOD.encode("utf-16"), {}, ["not UTF-8"]),
+    "time not as time_format says": (GOOD, {"time_format": "%d.%m.%Y"}, [":2:", "'time'", "%d.%m.%Y"]),
+}
+
+
+@pytest.mark.parametrize(("content", "changes", "parts"), BAD_HEADERS.values(), ids=BAD_HEADERS.keys())
+def test_a_bad_file_or_column_is_named(tmp_path, content, changes, parts):
+    assert_refused(options(tmp_path, content, **changes), parts)
+
+
+@pytest.mark.parametrize("frequency", ["", "hourly", "0h", "-1h", "1.5h", "M", "h "])
+def test_a_bad_frequency_is_refused(tmp_path, frequency):
+    with pytest.raises(InputError) as refused:
+        csv.check(options(tmp_path, frequency=frequency))
+    assert f"frequency '{frequency}'" in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_months_that_lack_the_day_are_refused(tmp_path):
+    content = hourly("2020-01-31,1", "2020-02-29,2")
+    assert_refused(options(tmp_path, content, frequency="MS"), [":3:"])
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path):
+    missing = options(tmp_path, path=str(tmp_path / "none.csv"))
+    assert_refused(missing, ["No such file"])
+    assert_refused(options(tmp_path, path=str(tmp_path)), ["Is a directory"])
+
+
+def assert_refused(chosen, parts, use=csv.check):
+    with pytest.raises(InputError) as refused:
+        use(chosen)
+    message = str(refused.value)
+    assert message.startswith(chosen.path)
+    assert "\n" not in message
+    for part in parts:
+        assert part in message
