@@ -97,14 +97,17 @@ def shuffled(
         return _fixed(_flipped(streamed, seed, first_step) if flip else streamed)
 
     steps = tf.data.Dataset.range(first_step, epochs * per_epoch)
-    cached = _load(folder, info, split)
+    if isinstance(info, SeriesInfo):
+        cached = [tf.constant(load_rows(folder, info, split))]
+    else:
+        cached = [tf.constant(part) for part in load_images(folder, info, split)]
 
     def batch(step: tf.Tensor) -> object:
         places = _places(step % per_epoch, batch_size, examples)
         order_seed = tf.stack([tf.constant(seed, tf.int64), step // per_epoch])
         places = tf.random.experimental.index_shuffle(places, order_seed, max_index=examples - 1)
         if isinstance(info, SeriesInfo):
-            return _windows(cached, places, info)
+            return _windows(cached[0], places, info)
         return tuple(tf.gather(part, places) for part in cached)
 
     batches = steps.map(batch, num_parallel_calls=PARALLEL)
@@ -144,12 +147,6 @@ def load_images(folder: Path | str, info: ImagesInfo, split: str) -> tuple[np.nd
     """All images of a split, uint8 [images, height, width, channels], and their labels, int64 [images]."""
     batches = list(stored_images(folder, split, info.shape).as_numpy_iterator())
     return np.concatenate([i for i, _ in batches]), np.concatenate([n for _, n in batches])
-
-
-def _load(folder: Path | str, info: DatasetInfo, split: str) -> object:
-    if isinstance(info, SeriesInfo):
-        return tf.constant(load_rows(folder, info, split))
-    return tuple(tf.constant(part) for part in load_images(folder, info, split))
 
 
 def _image_parser(shape: Sequence[int]) -> object:

@@ -5,6 +5,7 @@ from sklearn.metrics import f1_score, log_loss
 
 from components.dataset import SeriesInfo
 
+
 def classification(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
     """Accuracy, cross-entropy loss and macro F1.
 

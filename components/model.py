@@ -50,7 +50,7 @@ def build(spec: ModelSpec, info: DatasetInfo) -> "keras.Model":
     if info.task not in family.TASKS:
         raise InputError(f"family {spec.family} doesn't solve {info.task}")
     hyperparameters = family.Hyperparameters.model_validate(spec.hyperparameters)
-    return family.build(info, hyperparameters)  # type: ignore[attr-defined, no-any-return]
+    return family.build(info, hyperparameters)  # type: ignore[attr-defined]
 
 
 def load_model_info(folder: Path | str) -> ModelInfo:

@@ -145,7 +145,7 @@ def load_family(name: str) -> Family:
     """
     if name not in family_names():
         raise InputError(f"unknown family '{name}'; there are: {', '.join(family_names())}")
-    return importlib.import_module(f"components.families.{name}")  # type: ignore[return-value]
+    return importlib.import_module(f"components.families.{name}")
 
 
 def load_source(name: str) -> Source:
@@ -156,7 +156,7 @@ def load_source(name: str) -> Source:
     """
     if name not in source_names():
         raise InputError(f"unknown source '{name}'; there are: {', '.join(source_names())}")
-    return importlib.import_module(f"components.sources.{name}")  # type: ignore[return-value]
+    return importlib.import_module(f"components.sources.{name}")
 
 
 def families_for(task: Task) -> list[str]:

@@ -1,8 +1,8 @@
 """The graph: unrolled from the experiment when it is compiled, so every model has tasks of its own.
 
-    ingest-<data set> ─┬─ baseline-<data set> ──────────────┐
-                       ├─ train-<model> ─┬─ evaluate-<model> ─┼─ compare ─ register
-                       │                 └─ export-<model> ───┘
+ingest-<data set> ─┬─ baseline-<data set> ──────────────┐
+                   ├─ train-<model> ─┬─ evaluate-<model> ─┼─ compare ─ register
+                   │                 └─ export-<model> ───┘
 """
 
 import copy
@@ -101,9 +101,9 @@ def define(experiment: Experiment) -> Callable[..., Any]:
             leaderboard=compared.outputs["leaderboard"],
             **{name: value for name, value in outputs.items() if name.startswith("export_")},
         )
-        return compared.outputs["leaderboard"]  # type: ignore[no-any-return]
+        return compared.outputs["leaderboard"]
 
-    return pipeline  # type: ignore[no-any-return]
+    return pipeline
 
 
 def _named(component: Any, step: str, of: str) -> Any:  # noqa: ANN401 (a KFP component)

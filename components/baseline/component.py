@@ -6,9 +6,7 @@ from components.base import component
 
 
 @component
-def baseline(
-    code_version: str, dataset: dsl.Input[dsl.Dataset], baselines: dsl.Output[dsl.Artifact]
-) -> None:
+def baseline(code_version: str, dataset: dsl.Input[dsl.Dataset], baselines: dsl.Output[dsl.Artifact]) -> None:
     """Measure the baselines of a data set on its test split.
 
     Args:

@@ -40,7 +40,7 @@ def measure(dataset: str, folder: str) -> Baselines:
 
 
 def _images(dataset: str, info: ImagesInfo) -> Baselines:
-    mean, std = np.float32(info.mean), np.float32(info.std)
+    mean, std = np.array(info.mean, np.float32), np.array(info.std, np.float32)
 
     def features(images: np.ndarray) -> np.ndarray:
         return ((images - mean) / std).reshape(len(images), -1)
@@ -78,7 +78,7 @@ def _series(dataset: str, info: SeriesInfo) -> Baselines:
 def _ridge(dataset: str, info: SeriesInfo, windows: np.ndarray) -> np.ndarray:
     """Forecast every step ahead by ridge regression on all columns of the window."""
     columns = len(info.columns)
-    mean, std = np.float32(info.mean[:columns]), np.float32(info.std[:columns])
+    mean, std = np.array(info.mean[:columns], np.float32), np.array(info.std[:columns], np.float32)
 
     def features(values: np.ndarray) -> np.ndarray:
         # In float32 nearly collinear columns make the solver give up and fall back to a far slower one.

@@ -55,9 +55,7 @@ def compare(
     contest = Contest.model_validate_json(contest_json)
     failures: dict[str, str] = json.loads(failures_json)
     infos = {name: load_info(path) for name, path in datasets.items() if path}
-    measured = {
-        name: json.loads((Path(path) / BASELINES).read_text()) for name, path in baselines.items() if path
-    }
+    measured = {name: json.loads((Path(path) / BASELINES).read_text()) for name, path in baselines.items() if path}
     entries = []
     for name, about in contest.models.items():
         dataset = about["dataset"]
@@ -153,8 +151,7 @@ def _formats(model: str, folder: str) -> dict[str, Format]:
     """The formats of a model, with paths relative to the run's folder."""
     exported = Exported.model_validate_json((Path(folder) / EXPORTED).read_text())
     return {
-        name: made.model_copy(update={"path": f"models/{model}/{made.path}"})
-        for name, made in exported.formats.items()
+        name: made.model_copy(update={"path": f"models/{model}/{made.path}"}) for name, made in exported.formats.items()
     }
 
 

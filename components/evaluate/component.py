@@ -28,13 +28,15 @@ def evaluate_classification(
     """
     from pathlib import Path
 
-    from components.dataset import load_info
+    from components.dataset import ImagesInfo, load_info
     from components.evaluate.work import evaluate
 
     result = evaluate(model.path, dataset.path, seed, evaluation.path)
     for name, value in result.metrics.items():
         metrics.log_metric(name, value)
-    classification_metrics.log_confusion_matrix(load_info(dataset.path).classes, result.confusion)
+    info = load_info(dataset.path)
+    if isinstance(info, ImagesInfo):
+        classification_metrics.log_confusion_matrix(info.classes, result.confusion)
     # kfp.local caches a task only if each of its outputs exists.
     for artifact in (metrics, classification_metrics):
         Path(artifact.path).write_text("{}")

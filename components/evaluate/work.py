@@ -75,9 +75,7 @@ def _classification(
     )
 
 
-def _forecasting(
-    name: str, target: np.ndarray, forecast: np.ndarray, info: SeriesInfo, seed: int
-) -> Evaluation:
+def _forecasting(name: str, target: np.ndarray, forecast: np.ndarray, info: SeriesInfo, seed: int) -> Evaluation:
     error = forecast.astype(np.float64) - target
     absolute, squared = np.abs(error).mean(axis=1), (error**2).mean(axis=1)
 

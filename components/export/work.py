@@ -50,7 +50,11 @@ def export(model_folder: str, dataset: str, folder: str) -> Exported:
         output = write_saved_model(model, info, new / SAVED_MODEL)
         named = {"image": batch} if isinstance(info, ImagesInfo) else batch
         np.savez(new / "inputs.npz", **named)
-        task = {"saved_model": str(new / SAVED_MODEL), "inputs": str(new / "inputs.npz"), "outputs": str(new / "got.npz")}
+        task = {
+            "saved_model": str(new / SAVED_MODEL),
+            "inputs": str(new / "inputs.npz"),
+            "outputs": str(new / "got.npz"),
+        }
         fresh.communicate(json.dumps(task))
         if fresh.returncode:
             raise RuntimeError(f"model {model_info.name}: the SavedModel can't be used in a fresh process")
@@ -64,9 +68,7 @@ def export(model_folder: str, dataset: str, folder: str) -> Exported:
             model=model_info.name,
             formats={
                 "keras": Format(path=KERAS_FILE, bytes=_size(new / KERAS_FILE), max_abs_difference=0.0),
-                SAVED_MODEL: Format(
-                    path=SAVED_MODEL, bytes=_size(new / SAVED_MODEL), max_abs_difference=difference
-                ),
+                SAVED_MODEL: Format(path=SAVED_MODEL, bytes=_size(new / SAVED_MODEL), max_abs_difference=difference),
             },
         )
         write_text(new / FILE, exported.model_dump_json(indent=2) + "\n")

@@ -51,9 +51,7 @@ def describe(data: Images, name: str, source: str, folder: Path) -> ImagesInfo:
     )
 
 
-def _checks(
-    data: Images, name: str, counts: dict[str, np.ndarray], hashes: dict[str, np.ndarray]
-) -> list[Check]:
+def _checks(data: Images, name: str, counts: dict[str, np.ndarray], hashes: dict[str, np.ndarray]) -> list[Check]:
     records = {split: int(counts[split].sum()) for split in SPLITS}
     for split in SPLITS:
         if not records[split]:

@@ -109,7 +109,8 @@ def _write_series(data: Series, options: SeriesOptions, rows: int, name: str, fo
     )
     writer = _writer(folder, name, features, f"Rows of {name}: {', '.join(columns)}.", 4 * len(columns) + 64)
     ends = split_ends(rows, options)
-    split, batch = 0, []
+    split = 0
+    batch: list[dict[str, object]] = []
     for i, (time, values) in enumerate(data.rows()):
         if i == ends[split]:
             writer.add_examples({SPLITS[split]: batch})

@@ -86,7 +86,7 @@ def fetch(archives: Path | None = None) -> str:
         builder = tfds.builder(NAME)
         config = tfds.download.DownloadConfig(manual_dir=str(manual) if found else None)
         builder.download_and_prepare(download_dir=str(Path(scratch) / "downloads"), download_config=config)
-    return f"Fashion-MNIST was prepared in {folder} from {found or 'the authors’ server'}"
+    return f"Fashion-MNIST was prepared in {folder} from {found or 'the server of its authors'}"
 
 
 def _prepared_folder() -> Path:

@@ -1,4 +1,4 @@
-"""Any labelled-image data set of TensorFlow Datasets, by name: cifar10, eurosat/rgb, tf_flowers, …
+"""Any labelled-image data set of TensorFlow Datasets, by name, such as cifar10, eurosat/rgb or tf_flowers.
 
 TFDS looks in $TFDS_DATA_DIR (`make data` and `make run-local` set it to data/tfds) and downloads there what
 isn't prepared yet, with its checksums verified.
@@ -99,7 +99,7 @@ def images(
         raise InputError(f"TFDS data set {name} has images of several sizes: give height and width")
     if channels not in (1, 3):
         raise InputError(f"TFDS data set {name} has images of {channels} channels, expected 1 or 3")
-    resize = None if height in (None, rows) and width in (None, columns) else (height, width)
+    size = (height or rows, width or columns)
 
     def read_split(instruction: str) -> Iterator[Image]:
         split = builder.as_dataset(
@@ -110,12 +110,12 @@ def images(
         )
         for batch in tfds.as_numpy(split):
             for data, number in zip(batch[keys[0]].tolist(), batch[keys[1]].tolist(), strict=True):
-                yield (_resized(data, *resize, channels) if resize else data), number
+                yield (data if size == (rows, columns) else _resized(data, *size, channels)), number
 
     splits = _instructions({s: i.num_examples for s, i in builder.info.splits.items()}, options, test)
     return Images(
         classes=list(label.names),
-        shape=(height or rows, width or columns, channels),
+        shape=(*size, channels),
         splits={split: lambda text=text: read_split(text) for split, text in splits.items()},  # type: ignore[misc]
     )
 

@@ -38,9 +38,7 @@ class Checkpoints(keras.callbacks.Callback):
         model.optimizer.build(model.trainable_variables)
         variables = model.variables + model.optimizer.variables
         self._best = [tf.Variable(w) for w in model.get_weights()]
-        checkpoint = tf.train.Checkpoint(
-            values=[v.value for v in variables], best=self._best, state=self._state
-        )
+        checkpoint = tf.train.Checkpoint(values=[v.value for v in variables], best=self._best, state=self._state)
         self._manager = tf.train.CheckpointManager(checkpoint, str(self._folder), max_to_keep=2)
         for path in reversed(self._manager.checkpoints):
             try:

@@ -52,7 +52,7 @@ def read_tasks(spec: dict[str, Any]) -> dict[str, Task]:
 def read_spec(path: Path) -> dict[str, Any]:
     """Read a compiled pipeline."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return next(yaml.load_all(path.read_text(), loader))  # type: ignore[no-any-return]  # noqa: S506
+    return next(yaml.load_all(path.read_text(), loader))
 
 
 def without(spec: dict[str, Any], failed: set[str]) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def without(spec: dict[str, Any], failed: set[str]) -> dict[str, Any]:
     labels = {component["executorLabel"] for component in spec["components"].values()}
     executors = spec["deploymentSpec"]["executors"]
     spec["deploymentSpec"]["executors"] = {label: e for label, e in executors.items() if label in labels}
-    return spec  # type: ignore[no-any-return]
+    return spec
 
 
 def why(task: Task, before: dict[str, Any] | None, ran: set[str]) -> str:

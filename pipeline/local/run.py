@@ -88,7 +88,7 @@ def run_local(pipeline: Path, digest: str, name: str, console: Console, keep_goi
                 if not keep_going or failed in GATHERING or state.refused:
                     display.skip_waiting()
                     break
-        if not keep_going and state.failures or state.refused or set(state.failures) & set(GATHERING):
+        if (not keep_going and state.failures) or state.refused or set(state.failures) & set(GATHERING):
             _explain(state, console)
         board = publish(state.outputs(), run, pipeline)
         if state.failures:
@@ -215,7 +215,9 @@ def _explain(state: _Run, console: Console) -> None:
     for task, error in state.failures.items():
         log = state.log(task)
         console.print(f"\n{task} failed: {error}", style="bold red", markup=False, soft_wrap=True, highlight=False)
-        lines = [line for line in log.read_text().splitlines() if line and not _NOISE.match(line)] if log.exists() else []
+        lines = (
+            [line for line in log.read_text().splitlines() if line and not _NOISE.match(line)] if log.exists() else []
+        )
         console.print("\n".join(lines[-LAST_LINES:]), style="dim", markup=False, soft_wrap=True, highlight=False)
         console.print(f"the whole log: {_shown(log)}", markup=False, soft_wrap=True, highlight=False)
     if not state.failures:

@@ -6,6 +6,7 @@ task, which then runs exactly what `python3 -m kfp.dsl.executor_main …` would.
 the real Python runs the task. Only the standard library is used here, since every start pays for it.
 """
 
+import contextlib
 import json
 import os
 import runpy
@@ -100,10 +101,8 @@ def serve(path: str) -> None:
             os.close(stream)
         # kfp.local runs one task at a time.
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        try:
+        with contextlib.suppress(OSError):
             connection.sendall(struct.pack("<i", status if status >= 0 else 128 - status))
-        except OSError:
-            pass
         connection.close()
 
 
@@ -113,8 +112,8 @@ def _become(task: dict[str, Any], streams: list[int]) -> NoReturn:
         for number, stream in enumerate(streams):
             os.dup2(stream, number)
             os.close(stream)
-        sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: PTH123, SIM115 (a descriptor)
-        sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: PTH123, SIM115
+        sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115 (a descriptor)
+        sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
         os.chdir(task["folder"])
         os.environ.clear()
         os.environ.update(task["environment"])

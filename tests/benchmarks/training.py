@@ -78,7 +78,7 @@ def main() -> None:
     """Measure both, print the ratio, write runs/bench/latest.json."""
     folder = FOLDER / "dataset"
     info = ingest("fashion", json.dumps({"source": "fashion_mnist"}), str(folder))
-    assert isinstance(info, ImagesInfo)  # noqa: S101 (it is Fashion-MNIST)
+    assert isinstance(info, ImagesInfo)
     seminar, their_accuracy = seminar_way(folder, info)
     ours, our_accuracy = our_way(folder, info)
     ratio = ours / seminar

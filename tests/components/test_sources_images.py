@@ -257,7 +257,7 @@ def test_splits_of_a_tfds_data_set_are_disjoint(sizes, expected):
         ({"name": "a b"}, ["a b"]),
         ({"name": "cifar10/none"}, ["cifar10/none"]),
     ],
-    ids=lambda value: value.get("name") if isinstance(value, dict) else "",
+    ids=["misspelt", "nothing similar", "no width", "no height", "empty name", "a space", "unknown config"],
 )
 def test_bad_tfds_options_are_refused(options, parts):
     assert_refused(lambda: tfds.check(tfds.Options(**options)), *parts)

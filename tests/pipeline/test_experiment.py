@@ -1,0 +1,372 @@
+import copy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from components.errors import InputError
+from pipeline.compile import compile_experiment
+from pipeline.experiment import load_experiment
+
+ROOT = Path(__file__).parent.parent.parent
+SHIPPED = sorted(path for path in (ROOT / "configs").glob("*.yaml") if path.name != "machines.yaml")
+GOOD = {
+    "seed": 3,
+    "datasets": {
+        "fashion": {"source": "fashion_mnist", "use": 0.1, "gate": {"majority_class": 0.3}},
+        "demand": {"source": "electricity", "use": 0.1, "lookback": 96, "horizon": 48, "calendar": ["hour"]},
+    },
+    "models": {
+        "mlp": {"family": "mlp", "dataset": "fashion", "epochs": 2, "hyperparameters": {"units": [8]}},
+        "lstm": {"family": "lstm", "dataset": "demand"},
+    },
+}
+
+
+def write(tmp_path, content=GOOD, name="small.yaml"):
+    path = tmp_path / name
+    path.write_text(content if isinstance(content, str) else yaml.safe_dump(content, sort_keys=False))
+    return path
+
+
+def changed(key, value):
+    """The good experiment with the value at "key.key" replaced, or left out where it is None."""
+    content = copy.deepcopy(GOOD)
+    place = content
+    *path, last = key.split(".")
+    for part in path:
+        place = place.setdefault(part, {})
+    place[last] = value
+    if value is None:
+        del place[last]
+    return content
+
+
+def assert_refused(path, parts, overrides=()):
+    with pytest.raises(InputError) as refused:
+        load_experiment(path, list(overrides))
+    message = str(refused.value)
+    assert "\n" not in message
+    for part in parts:
+        assert part in message
+    return message
+
+
+def test_a_good_experiment_is_read(tmp_path):
+    experiment = load_experiment(write(tmp_path), [])
+    assert (experiment.name, experiment.seed) == ("small", 3)
+    assert list(experiment.datasets) == ["fashion", "demand"]
+    assert list(experiment.models) == ["mlp", "lstm"]
+    fashion, demand = experiment.datasets.values()
+    assert (fashion.source, fashion.task, fashion.gate) == ("fashion_mnist", "classification", {"majority_class": 0.3})
+    assert fashion.options.use == 0.1
+    assert (demand.source, demand.task, demand.gate) == ("electricity", "forecasting", {})
+    assert (demand.options.lookback, demand.facts.rows) == (96, 17520)
+    assert (fashion.seasons, demand.seasons) == ([], ["same_time_yesterday"])
+    mlp = experiment.models["mlp"]
+    assert (mlp.family, mlp.dataset, mlp.epochs, mlp.hyperparameters) == ("mlp", "fashion", 2, {"units": [8]})
+    assert experiment.models["lstm"].batch_size == 128
+
+
+BAD = {
+    # An unknown key is named together with the nearest known one.
+    "unknown key of the file": ("sed", 1, ["sed: unknown key", "'seed'"]),
+    "unknown key of a model": ("models.mlp.epoch", 1, ["models.mlp: epoch: unknown key", "'epochs'"]),
+    "unknown hyperparameter": (
+        "models.mlp.hyperparameters.unit",
+        [8],
+        ["models.mlp: hyperparameters: unit: unknown key", "'units'"],
+    ),
+    "unknown option": ("datasets.demand.lookbak", 9, ["datasets.demand: lookbak: unknown key", "'lookback'"]),
+    "another source's option": ("datasets.fashion.horizon", 9, ["datasets.fashion: horizon: unknown key", "use"]),
+    "misspelt gate": ("datasets.fashion.gates", {}, ["datasets.fashion: gates: unknown key", "'gate'"]),
+    "misspelt source": ("datasets.fashion.sourc", "x", ["datasets.fashion: sourc: unknown key", "'source'"]),
+    # Types are never converted.
+    "text for a count": ("models.mlp.epochs", "3", ["models.mlp: epochs: '3'", "integer"]),
+    "fraction for a count": ("models.mlp.epochs", 1.5, ["models.mlp: epochs: 1.5", "integer"]),
+    "text for a share": ("datasets.fashion.use", "half", ["datasets.fashion: use: 'half'", "number"]),
+    "number for a switch": ("models.mlp.flip", 1, ["models.mlp: flip: 1", "boolean"]),
+    "switch for a count": ("seed", True, ["seed: True", "integer"]),
+    "number for a list": ("models.mlp.hyperparameters.units", 8, ["hyperparameters: units: 8", "list"]),
+    "text in a list": ("models.mlp.hyperparameters.units", [8, "x"], ["hyperparameters: units.1: 'x'", "integer"]),
+    "list for models": ("models", [1], ["models: [1]", "dictionary"]),
+    "text for a model": ("models.mlp", "mlp", ["models.mlp: 'mlp'", "dictionary"]),
+    "number for a family": ("models.mlp.family", 3, ["models.mlp: family: 3", "string"]),
+    "list for a gate": ("datasets.fashion.gate", ["linear"], ["datasets.fashion: gate: ['linear']", "dictionary"]),
+    "number for a source": ("datasets.fashion.source", 3, ["datasets.fashion: source: 3", "source"]),
+    "number for a name": ("models", {1: {}}, ["models.1", "string"]),
+    # What is missing.
+    "no datasets": ("datasets", None, ["datasets: missing"]),
+    "no models": ("models", None, ["models: missing"]),
+    "empty datasets": ("datasets", {}, ["datasets: empty"]),
+    "empty models": ("models", {}, ["models: empty"]),
+    "no source": ("datasets.fashion.source", None, ["datasets.fashion: source: None"]),
+    "no family": ("models.mlp.family", None, ["models.mlp: family: missing"]),
+    "no dataset": ("models.mlp.dataset", None, ["models.mlp: dataset: missing"]),
+    "no lookback": ("datasets.demand.lookback", None, ["datasets.demand: lookback: missing"]),
+    # Names of what isn't there.
+    "unknown family": ("models.mlp.family", "mpl", ["models.mlp: family", "'mpl'", "cnn, ", "mlp"]),
+    "unknown source": ("datasets.fashion.source", "mnist", ["datasets.fashion:", "'mnist'", "csv, ", "tfds"]),
+    "unknown dataset": ("models.mlp.dataset", "fasion", ["models.mlp: dataset", "'fasion'", "fashion, demand"]),
+    "unknown machine": ("models.mlp.machine", "big", ["models.mlp: machine", "'big'", "cpu-small, "]),
+    "unknown optimizer": ("models.mlp.optimizer", "adm", ["models.mlp: optimizer: 'adm'", "'adamw'"]),
+    "unknown cycle": ("datasets.demand.calendar", ["day"], ["datasets.demand: calendar.0: 'day'", "'weekday'"]),
+    "gate on an unknown baseline": (
+        "datasets.fashion.gate",
+        {"linaer": 0.1},
+        ["datasets.fashion: gate", "'linaer'", "majority_class, linear"],
+    ),
+    "gate on a season longer than the lookback": (
+        "datasets.demand.gate",
+        {"same_time_last_week": 0.1},
+        ["datasets.demand: gate", "'same_time_last_week'", "last_value, same_time_yesterday, ridge"],
+    ),
+    # Numbers out of range.
+    "gate margin of 1": ("datasets.fashion.gate.linear", 1, ["datasets.fashion: gate.linear: 1"]),
+    "negative gate margin": ("datasets.fashion.gate.linear", -0.1, ["datasets.fashion: gate.linear: -0.1"]),
+    "no number for a gate margin": ("datasets.fashion.gate.linear", float("nan"), ["gate.linear: nan"]),
+    "text for a gate margin": ("datasets.fashion.gate.linear", "x", ["datasets.fashion: gate.linear: 'x'"]),
+    "no batch": ("models.mlp.batch_size", 0, ["models.mlp: batch_size: 0", "1"]),
+    "no epochs": ("models.mlp.epochs", 0, ["models.mlp: epochs: 0", "1"]),
+    "no learning": ("models.mlp.learning_rate", 0, ["models.mlp: learning_rate: 0", "greater than 0"]),
+    "infinite learning": ("models.mlp.learning_rate", float("inf"), ["models.mlp: learning_rate: inf"]),
+    "negative seed": ("seed", -1, ["seed: -1"]),
+    "seed too large": ("seed", 2**32, [f"seed: {2**32}"]),
+    "no use": ("datasets.fashion.use", 0, ["datasets.fashion: use: 0", "greater than 0"]),
+    "too much use": ("datasets.fashion.use", 1.1, ["datasets.fashion: use: 1.1", "less than or equal to 1"]),
+    "no units": ("models.lstm.hyperparameters.units", 0, ["models.lstm: hyperparameters: units: 0"]),
+    "no units in a layer": ("models.mlp.hyperparameters.units", [0], ["models.mlp: hyperparameters: units"]),
+    "no dropout rates": ("models.mlp.hyperparameters.dropout", [], ["models.mlp: hyperparameters: dropout"]),
+    "too much dropout": ("models.mlp.hyperparameters.dropout", [1.5], ["models.mlp: hyperparameters: dropout"]),
+    # Splits of a series.
+    "horizon longer than a split": (
+        "datasets.demand.horizon",
+        200,
+        ["datasets.demand:", "lookback 96 + horizon 200 = 296 rows", "validation split of 263 rows"],
+    ),
+    "lookback longer than the series": ("datasets.demand.lookback", 20000, ["datasets.demand:", "train split"]),
+    "test split too short": ("datasets.demand.test", 0.01, ["datasets.demand:", "test split of 18 rows"]),
+    "nothing to train on": ("datasets.demand.test", 0.85, ["datasets.demand: validation 0.15 + test 0.85"]),
+    "unknown covariate": ("datasets.demand.covariates", ["temp"], ["datasets.demand:", "covariates", "temp"]),
+    # What doesn't go together.
+    "warmup without cosine": ("models.mlp.warmup", 0.1, ["models.mlp: warmup", "cosine", "constant"]),
+    "weight decay without adamw": ("models.mlp.weight_decay", 0.1, ["models.mlp: weight_decay", "adamw", "adam"]),
+    "loss of forecasts for classes": ("models.mlp.loss", "mae", ["models.mlp: loss: mae", "crossentropy"]),
+    "loss of classes for forecasts": ("models.lstm.loss", "crossentropy", ["models.lstm: loss", "mse, mae"]),
+    "flips of a series": ("models.lstm.flip", True, ["models.lstm: flip is for images", "demand"]),
+    "smooth labels of a series": ("models.lstm.label_smoothing", 0.1, ["models.lstm: label_smoothing is for images"]),
+    "seasons of images": ("models.mlp.hyperparameters.seasonal", True, ["models.mlp:", "seasonal is for a series"]),
+}
+
+
+@pytest.mark.parametrize(("key", "value", "parts"), BAD.values(), ids=BAD.keys())
+def test_a_bad_value_is_named_with_file_and_key(tmp_path, key, value, parts):
+    path = write(tmp_path, changed(key, value))
+    assert assert_refused(path, parts).startswith(f"{path}: ")
+
+
+def test_a_family_that_cannot_do_the_task_is_refused_with_those_that_can(tmp_path):
+    path = write(tmp_path, changed("models.mlp.family", "encoder_decoder_lstm"))
+    message = assert_refused(path, ["models.mlp: family encoder_decoder_lstm doesn't solve classification"])
+    assert message.endswith("these do: bidirectional_lstm, cnn, cnn_lstm, lstm, mlp, stacked_lstm")
+
+
+def test_patches_of_images_are_refused(tmp_path):
+    content = changed("models.mlp.family", "lstm")
+    content["models"]["mlp"]["hyperparameters"] = {"patch": 4}
+    assert_refused(write(tmp_path, content), ["models.mlp: hyperparameters.patch is for a series"])
+
+
+def test_seasons_that_do_not_fit_into_the_lookback_are_refused(tmp_path):
+    content = changed("datasets.demand.lookback", 20)
+    content["models"]["lstm"]["hyperparameters"] = {"seasonal": True}
+    assert_refused(write(tmp_path, content), ["models.lstm: hyperparameters.seasonal", "demand"])
+
+
+def test_what_a_source_finds_is_told_with_the_data_set(tmp_path):
+    (tmp_path / "series.csv").write_text("time,load\n2020-01-01,1\n2020-01-02,x\n")
+    options = {"source": "csv", "path": str(tmp_path / "series.csv"), "time": "time", "target": "load"}
+    options |= {"frequency": "D", "lookback": 1, "horizon": 1}
+    path = write(tmp_path, changed("datasets.mine", options))
+    assert_refused(path, [f"{path}: datasets.mine: ", f"{tmp_path / 'series.csv'}:3: column 'load': 'x'"])
+    options["frequency"] = "daily"
+    path = write(tmp_path, changed("datasets.mine", options))
+    assert_refused(path, [f"{path}: datasets.mine: ", "frequency 'daily'"])
+
+
+@pytest.mark.parametrize("name", ["Small.yaml", "1.yaml", "my file.yaml", "a--b.yaml", "a_.yaml", "a.b.yaml", "ä.yaml"])
+def test_a_bad_file_name_is_refused(tmp_path, name):
+    assert assert_refused(write(tmp_path, name=name), ["a file's name"]).startswith(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("name", ["a.yaml", "a-b_c3.yaml", "quick.yml"])
+def test_a_good_file_name_is_the_experiments(tmp_path, name):
+    assert load_experiment(write(tmp_path, name=name), []).name == name.partition(".")[0]
+
+
+@pytest.mark.parametrize("name", ["Mlp", "my-mlp", "my mlp", "my__mlp", "_mlp", "mlp_", "1mlp", "", "../mlp"])
+@pytest.mark.parametrize("kind", ["datasets", "models"])
+def test_a_bad_name_of_a_data_set_or_model_is_refused(tmp_path, kind, name):
+    content = copy.deepcopy(GOOD)
+    content[kind][name] = dict(next(iter(content[kind].values())))
+    path = write(tmp_path, content)
+    assert assert_refused(path, [f"{kind}.{name}: expected small letters"]).startswith(f"{path}: ")
+
+
+NOT_YAML = {
+    "unended list": ("models: [1\nseed: 2\n", ":2: "),
+    "tab": ("models:\n\tmlp: 1\n", ":2: "),
+    "key given twice": ("seed: 1\nmodels: {}\nseed: 2\n", "the key 'seed' is there twice"),
+    "inner key given twice": ("models:\n  mlp: {epochs: 1, epochs: 2}\n", ":2: the key 'epochs' is there twice"),
+    "unknown alias": ("models: *mine\n", ":1: "),
+    "object": ("models: !!python/object:os.system x\n", ":1: "),
+    "key that is a list": ("[1]: 2\n", ":1: "),
+    "two documents": ("seed: 1\n---\nseed: 2\n", ":2: "),
+    "control character": ("seed: \x01\n", "not YAML"),
+    "no such day": ("seed: 2020-13-45\n", ""),
+    "empty": ("", "None"),
+    "list": ("- 1\n", "[1]"),
+    "text": ("hello\n", "'hello'"),
+}
+
+
+@pytest.mark.parametrize(("content", "part"), NOT_YAML.values(), ids=NOT_YAML.keys())
+def test_what_is_not_yaml_of_an_experiment_is_refused(tmp_path, content, part):
+    path = write(tmp_path, content)
+    assert assert_refused(path, [part]).startswith(str(path))
+
+
+def test_a_file_that_cannot_be_read_is_refused(tmp_path):
+    assert_refused(tmp_path / "none.yaml", [str(tmp_path / "none.yaml"), "No such file"])
+    assert_refused(tmp_path, [str(tmp_path), "Is a directory"])
+    path = write(tmp_path)
+    path.write_bytes(b"seed: \xe9\n")
+    assert_refused(path, [str(path)])
+
+
+def test_yaml_anchors_and_merges_share_settings(tmp_path):
+    shared = "datasets: {f: {source: fashion_mnist}}\nmodels:\n  a: &a {family: mlp, dataset: f, epochs: 2}\n"
+    assert load_experiment(write(tmp_path, shared + "  b: *a\n"), []).models["b"].epochs == 2
+    merged = load_experiment(write(tmp_path, shared + "  b: {<<: *a, epochs: 3, batch_size: 5}\n"), []).models
+    assert (merged["a"].epochs, merged["b"].epochs, merged["b"].batch_size) == (2, 3, 5)
+
+
+def test_overrides_change_values(tmp_path):
+    overrides = [
+        "seed=11",
+        "models.mlp.epochs=5",
+        "models.mlp.learning_rate=0.5",
+        "models.mlp.flip=true",
+        "models.mlp.hyperparameters.dropout=[0.1, 0.2]",
+        "models.lstm.hyperparameters.units=4",
+        "models.lstm.loss=mae",
+        "datasets.demand.gate.last_value=0.25",
+        "datasets.fashion.gate.majority_class=0.5",
+        "models.lstm.patience=7",
+        "models.lstm.patience=null",
+    ]
+    experiment = load_experiment(write(tmp_path), overrides)
+    mlp, lstm = experiment.models["mlp"], experiment.models["lstm"]
+    assert experiment.seed == 11
+    assert (mlp.epochs, mlp.learning_rate, mlp.flip) == (5, 0.5, True)
+    assert mlp.hyperparameters == {"units": [8], "dropout": [0.1, 0.2]}
+    assert (lstm.hyperparameters, lstm.loss, lstm.patience) == ({"units": 4}, "mae", None)
+    assert experiment.datasets["demand"].gate == {"last_value": 0.25}
+    assert experiment.datasets["fashion"].gate == {"majority_class": 0.5}
+
+
+def test_overrides_leave_the_file_alone(tmp_path):
+    path = write(tmp_path)
+    before = path.read_bytes()
+    load_experiment(path, ["seed=11"])
+    assert path.read_bytes() == before
+    assert load_experiment(path, []).seed == 3
+
+
+@pytest.mark.parametrize(
+    ("override", "parts"),
+    [
+        ("models.mlp.epochs=0", ["models.mlp: epochs: 0"]),
+        ("models.mlp.epochs=", ["models.mlp: epochs: None"]),
+        ("models.mlp.epochs=three", ["models.mlp: epochs: 'three'"]),
+        ("models.mlp.epoch=3", ["models.mlp: epoch: unknown key", "'epochs'"]),
+        ("models.lstm.hyperparameters.unit=3", ["models.lstm: hyperparameters: unit: unknown key", "'units'"]),
+        ("datasets.demand.gate.mean=0.1", ["datasets.demand: gate", "'mean'"]),
+        ("models.mlp=null", ["models.mlp: None"]),
+        ("seeds=1", ["seeds: unknown key", "'seed'"]),
+    ],
+)
+def test_overrides_are_checked_like_the_file(tmp_path, override, parts):
+    assert_refused(write(tmp_path), parts, [override])
+
+
+@pytest.mark.parametrize(
+    ("override", "parts"),
+    [
+        ("", ["key.key=value"]),
+        ("models.mlp.epochs", ["key.key=value"]),
+        ("=3", ["key.key=value"]),
+        ("models..epochs=3", ["key.key=value"]),
+        (".seed=3", ["key.key=value"]),
+        ("models.mlp.epochs.=3", ["key.key=value"]),
+        ("models.mpl.epochs=3", ["no 'models.mpl'", "mlp, lstm"]),
+        ("model.mlp.epochs=3", ["no 'model'", "seed, datasets, models"]),
+        ("models.mlp.epochs.x=3", ["no 'models.mlp.epochs'"]),
+        ("models.mlp.hyperparameters.units=[1", ["'[1' is not a YAML value"]),
+        ("models.mlp.epochs=a: b: c", ["is not a YAML value"]),
+        ("seed=2020-13-45", ["'2020-13-45'"]),
+    ],
+)
+def test_an_override_that_cannot_be_made_is_named(tmp_path, override, parts):
+    assert assert_refused(write(tmp_path), parts, [override]).startswith(f"--set {override}: ")
+
+
+def test_an_override_beside_keys_that_are_numbers_is_refused(tmp_path):
+    path = write(tmp_path, "datasets: {f: {source: fashion_mnist}}\nmodels: {1: {family: mlp, dataset: f}}\n")
+    assert_refused(path, ["--set models.x.epochs=1"], ["models.x.epochs=1"])
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_shipped_experiments_load(path):
+    experiment = load_experiment(path, [])
+    assert experiment.name == path.stem
+    assert experiment.models.keys() == {spec.family for spec in experiment.models.values()}
+
+
+def test_there_are_shipped_experiments():
+    assert {"quick", "families"} <= {path.stem for path in SHIPPED}
+
+
+def test_compiling_is_reproducible_and_leaves_one_file(tmp_path):
+    experiment = load_experiment(write(tmp_path), [])
+    path, digest = compile_experiment(experiment, tmp_path / "build")
+    assert (path, digest) == compile_experiment(experiment, tmp_path / "build")
+    assert list((tmp_path / "build").iterdir()) == [path]
+    assert path.name == "small.yaml"
+    other = load_experiment(write(tmp_path), ["seed=4"])
+    assert compile_experiment(other, tmp_path / "build")[1] != digest
+
+
+def test_a_compiled_pipeline_has_a_task_for_each_step(tmp_path):
+    path, _ = compile_experiment(load_experiment(write(tmp_path), []), tmp_path)
+    tasks = yaml.safe_load(path.read_text().split("\n---")[0])["root"]["dag"]["tasks"]
+    expected = {f"{step}-{of}" for step in ("ingest", "baseline") for of in ("fashion", "demand")}
+    expected |= {f"{step}-{of}" for step in ("train", "evaluate", "export") for of in ("mlp", "lstm")}
+    assert expected < tasks.keys()
+    assert len(tasks) == len(expected) + 2
+
+
+def test_loading_and_compiling_does_not_import_tensorflow(tmp_path):
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from pipeline.experiment import load_experiment; from pipeline.compile import compile_experiment\n"
+        "compile_experiment(load_experiment(Path(sys.argv[1]), []), Path(sys.argv[2]))\n"
+        "print([name for name in ('tensorflow', 'keras', 'torch', 'jax') if name in sys.modules])\n"
+    )
+    command = [sys.executable, "-c", code, str(write(tmp_path)), str(tmp_path / "build")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().splitlines()[-1] == "[]"
+    assert (tmp_path / "build" / "small.yaml").is_file()
