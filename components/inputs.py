@@ -204,6 +204,9 @@ def _streamed(
     parse = _image_parser(info.shape)
 
     def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
+        # tf.data mixes the global seed into the seed of a shuffle, and can't compare a tensor with a global
+        # seed of 0. This one is that of the traced function alone.
+        tf.compat.v1.set_random_seed(1)
         order_seed = tf.stack([tf.constant(seed, tf.int64), epoch])
         order = tf.random.experimental.index_shuffle(
             tf.range(len(paths), dtype=tf.int64), order_seed, max_index=len(paths) - 1

@@ -5,7 +5,7 @@ No TensorFlow here: the command line and the compiler read these too.
 
 import importlib
 import pkgutil
-from typing import Literal, Protocol
+from typing import Annotated, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -20,6 +20,10 @@ class Strict(BaseModel):
     """A model that refuses unknown keys and never converts types, so that "3" is not taken for 3."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+Width = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class ImageOptions(Strict):
@@ -98,8 +102,8 @@ class ModelSpec(Strict):
     epochs: int = Field(default=10, ge=1)
     batch_size: int = Field(default=128, ge=1)
     optimizer: Literal["adam", "adamw", "nadam", "rmsprop", "sgd"] = "adam"
-    learning_rate: float = Field(default=1e-3, gt=0)
-    weight_decay: float = Field(default=0.0, ge=0)
+    learning_rate: float = Field(default=1e-3, gt=0, allow_inf_nan=False)
+    weight_decay: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     ema: float | None = Field(default=None, gt=0, lt=1)
     schedule: Literal["constant", "cosine"] = "constant"
     warmup: float = Field(default=0.0, ge=0, lt=1)

@@ -74,21 +74,22 @@ def main() -> None:
     """Run the command line; bad input ends with one line and exit code 2, Ctrl-C with 130, SIGTERM with 143."""
     os.environ.setdefault("TFDS_DATA_DIR", str(Path("data/tfds").absolute()))
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from pipeline.local.run import TaskFailedError, Terminated
+    from pipeline.local.run import Stopped, TaskFailedError
 
     try:
-        app(standalone_mode=False)
+        # Click gives the exit code back where the command itself didn't end as it should: 130 after Ctrl-C.
+        if isinstance(code := app(standalone_mode=False), int) and code:
+            raise SystemExit(code)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     except TaskFailedError:
         raise SystemExit(1) from None
+    except Stopped as stopped:
+        print("stopped: all tasks have ended; a new start goes on from the last checkpoint", file=sys.stderr)
+        raise SystemExit(128 + stopped.signal) from None
     except (KeyboardInterrupt, typer.Abort):
-        print("interrupted: all tasks have ended; a new start goes on from the last checkpoint", file=sys.stderr)
         raise SystemExit(130) from None
-    except Terminated:
-        print("terminated: all tasks have ended; a new start goes on from the last checkpoint", file=sys.stderr)
-        raise SystemExit(143) from None
     except Exception as error:
         # Click's own: a missing argument, an unknown option.
         if hasattr(error, "format_message"):

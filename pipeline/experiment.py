@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from components.baseline.names import baseline_names
 from components.errors import InputError
 from components.ingest.splits import split_ends, too_short
 from components.spec import Facts, ModelSpec, SeriesOptions, Strict, Task, families_for, load_family, load_source
-from components.time_axis import Frequency
+from components.time_axis import Frequency, calendar_columns
 from pipeline.machines import machine_names
 
 # A name becomes part of task names, of Python identifiers and of paths.
@@ -64,7 +64,7 @@ class Experiment:
 
 
 class _File(Strict):
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=2**32)
     datasets: dict[str, dict[str, Any]]
     models: dict[str, dict[str, Any]]
 
@@ -77,10 +77,14 @@ class _Loader(yaml.SafeLoader):
     """A safe loader that refuses a key given twice, where YAML would keep the last one silently."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.MarkedYAMLError(problem=f"the key '{key}' is there twice", problem_mark=node.start_mark)
+        seen: list[Any] = []
+        for key, _ in node.value:
+            if key.tag == "tag:yaml.org,2002:merge":
+                continue
+            name = self.construct_object(key, deep=deep)
+            if name in seen:
+                raise yaml.MarkedYAMLError(problem=f"the key '{name}' is there twice", problem_mark=key.start_mark)
+            seen.append(name)
         return super().construct_mapping(node, deep)
 
 
@@ -104,7 +108,7 @@ def load_experiment(path: Path, overrides: list[str]) -> Experiment:
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         raise InputError(f"{path}{line}: {error.problem}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise InputError(f"{path}: not YAML: {error}".replace("\n", " ")) from None
     if not isinstance(content, dict):
         raise InputError(f"{path}: {content!r}, expected the keys datasets and models")
@@ -131,14 +135,14 @@ def _override(content: dict[str, Any], override: str) -> None:
         raise InputError(f"--set {override}: expected key.key=value, such as models.cnn.epochs=3")
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):
         raise InputError(f"--set {override}: '{text}' is not a YAML value") from None
     place = content
     for i, key in enumerate(keys[:-1]):
         if key in ("hyperparameters", "gate"):
             place.setdefault(key, {})
         if not isinstance(place.get(key), dict):
-            there = ", ".join(place)
+            there = ", ".join(map(str, place))
             raise InputError(f"--set {override}: no '{'.'.join(keys[: i + 1])}'; there are: {there}")
         place = place[key]
     place[keys[-1]] = value
@@ -178,9 +182,13 @@ def _check_series(where: str, source: Any, options: SeriesOptions, facts: Facts)
     ):
         if rows < options.lookback + options.horizon:
             raise InputError(f"{where}: {too_short(split, rows, options)}")
-    frequency: str = source.read(options).frequency
-    Frequency(frequency)
-    return frequency
+    series = source.read(options)
+    names = [*series.columns, *calendar_columns(options.calendar)]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"{where}: column '{name}' is there twice, as a column or as a part of calendar")
+    Frequency(series.frequency)
+    return str(series.frequency)
 
 
 def _model(where: str, config: dict[str, Any], datasets: dict[str, DatasetConfig]) -> ModelSpec:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from components.spec import Strict
+from components.spec import Strict, Width
 
 if TYPE_CHECKING:
     import keras
@@ -52,7 +52,7 @@ class Hyperparameters(Strict):
         "norm",
         "average",
     ]
-    units: list[int] = []
+    units: list[Width] = []
     dropout: float = Field(default=0.0, ge=0, lt=1)
     seasonal: bool = False
 

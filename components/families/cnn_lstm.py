@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from components.spec import Strict
+from components.spec import Strict, Width
 
 if TYPE_CHECKING:
     import keras
@@ -28,7 +28,7 @@ class Hyperparameters(Strict):
         seasonal: Forecast from the seasons of the window, see `components.layers.forecast`; series only.
     """
 
-    filters: list[int] = Field(default=[32, 64], min_length=1)
+    filters: list[Width] = Field(default=[32, 64], min_length=1)
     kernel: int = Field(default=3, ge=1)
     units: int = Field(default=64, ge=1)
     dropout: float = Field(default=0.0, ge=0, lt=1)

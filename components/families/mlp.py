@@ -2,7 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from components.spec import Strict
+from pydantic import Field
+
+from components.spec import Share, Strict, Width
 
 if TYPE_CHECKING:
     import keras
@@ -22,9 +24,9 @@ class Hyperparameters(Strict):
         seasonal: Forecast from the seasons of the window, see `components.layers.forecast`; series only.
     """
 
-    units: list[int] = [256, 64]
+    units: list[Width] = [256, 64]
     norm: bool = False
-    dropout: list[float] = [0.2]
+    dropout: list[Share] = Field(default=[0.2], min_length=1)
     seasonal: bool = False
 
 

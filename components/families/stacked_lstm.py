@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from components.spec import Strict
+from components.spec import Strict, Width
 
 if TYPE_CHECKING:
     import keras
@@ -27,7 +27,7 @@ class Hyperparameters(Strict):
         seasonal: Forecast from the seasons of the window, see `components.layers.forecast`; series only.
     """
 
-    units: list[int] = Field(default=[128, 100, 64], min_length=2)
+    units: list[Width] = Field(default=[128, 100, 64], min_length=2)
     dropout: float = Field(default=0.0, ge=0, lt=1)
     recurrent_dropout: float = Field(default=0.0, ge=0, lt=1)
     patch: int = Field(default=1, ge=1)

@@ -65,7 +65,7 @@ def describe(data: Series, options: SeriesOptions, name: str, source: str, folde
         unit=data.unit,
         lookback=options.lookback,
         horizon=options.horizon,
-        seasonal_error=error / errors if errors else float(np.sqrt(squares[0] / records["train"] - mean[0] ** 2)),
+        seasonal_error=error / errors if errors else float(std[0]),
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow_datasets as tfds
+from pydantic import ValidationError
 
 from components.dataset import FILE, SPLITS, ImagesInfo, SeriesInfo
 from components.errors import InputError
@@ -39,7 +40,11 @@ def ingest(name: str, spec: str, folder: str) -> ImagesInfo | SeriesInfo:
     options = json.loads(spec)
     source_name = options.pop("source")
     source = load_source(source_name)
-    checked = source.Options.model_validate(options)
+    try:
+        checked = source.Options.model_validate(options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(f"{name}: {first['loc']}: {first['input']!r}: {first['msg']}") from None
     facts = source.check(checked)  # type: ignore[attr-defined]
     path = Path(folder)
     path.parent.mkdir(parents=True, exist_ok=True)

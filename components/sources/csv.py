@@ -126,7 +126,10 @@ def _follows(time: datetime, previous: datetime | None, frequency: Frequency, wh
         return
     if (time.tzinfo is None) != (previous.tzinfo is None):
         raise InputError(f"{where}: {time} and the row before, {previous}, don't both have a time zone")
-    expected = frequency.next(previous)
+    try:
+        expected = frequency.next(previous)
+    except (ValueError, OverflowError) as error:
+        raise InputError(f"{where}: no time one step of {frequency.text} after {previous}: {error}") from None
     if time == expected:
         return
     if time == previous:

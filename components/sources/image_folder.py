@@ -59,11 +59,7 @@ def read(options: Options) -> Images:
     splits: dict[str, list[tuple[Path, int]]] = {"train": [], "validation": [], "test": []}
     classes = _classes(options)
     for label, (_, paths) in enumerate(classes):
-        used = sorted(paths, key=_order)[: max(3, round(options.use * len(paths)))]
-        test = max(1, round(options.test * len(used)))
-        validation = max(1, round(options.validation * (len(used) - test)))
-        parts = used[:test], used[test : test + validation], used[test + validation :]
-        for split, part in zip(("test", "validation", "train"), parts, strict=True):
+        for split, part in _split(paths, options).items():
             splits[split] += [(path, label) for path in part]
 
     def images(split: str) -> Iterator[Image]:
@@ -79,8 +75,27 @@ def read(options: Options) -> Images:
     )
 
 
-def _order(path: Path) -> bytes:
-    return hashlib.sha256(f"{path.parent.name}/{path.name}".encode()).digest()
+def _split(paths: list[Path], options: Options) -> dict[str, list[Path]]:
+    """Split a class by the place in [0, 1) that each image's name hashes to; no split stays empty."""
+    ends = [options.test, options.test + (1 - options.test) * options.validation, 1.0]
+    parts: list[list[Path]] = [[], [], []]
+    ordered = sorted(paths, key=_order)
+    used = [path for path in ordered if _place(path, "use") < options.use]
+    for path in used if len(used) >= len(parts) else ordered[: len(parts)]:
+        parts[next(i for i, end in enumerate(ends) if _place(path, "split") < end)].append(path)
+    for part in parts:
+        if not part:
+            part.append(max(parts, key=len).pop())
+    return dict(zip(("test", "validation", "train"), parts, strict=True))
+
+
+def _place(path: Path, purpose: str) -> float:
+    digest = hashlib.sha256(f"{purpose}/{path.parent.name}/{path.name}".encode()).digest()
+    return int.from_bytes(digest[:6], "big") / 2**48
+
+
+def _order(path: Path) -> float:
+    return _place(path, "order")
 
 
 def _classes(options: Options) -> list[tuple[str, list[Path]]]:

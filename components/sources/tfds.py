@@ -45,13 +45,19 @@ def check(options: Options) -> Facts:
     if (options.height is None) != (options.width is None):
         raise InputError(f"tfds data set {options.name}: give both height and width, or neither")
     try:
-        version = tfds.builder_cls(options.name.split("/")[0]).VERSION
-    except tfds.core.registered.DatasetNotFoundError:
+        name, _, config = options.name.partition("/")
+        builder = tfds.builder_cls(name)
+    except (tfds.core.registered.DatasetNotFoundError, ValueError):
         names = tfds.list_builders(with_community_datasets=False)
         near = difflib.get_close_matches(options.name, names, n=1)
         hint = f"did you mean {near[0]}?" if near else f"it has {len(names)} others"
-        raise InputError(f"TFDS has no data set {options.name}; {hint}") from None
-    return Facts(fingerprint=f"{options.name} {version}", bytes=0)
+        raise InputError(f"name: TFDS has no data set {options.name}; {hint}") from None
+    configs = [known.name for known in builder.BUILDER_CONFIGS]
+    if config and config not in configs:
+        raise InputError(
+            f"name: TFDS has no data set {options.name}; configs of {name}: {', '.join(configs) or 'none'}"
+        )
+    return Facts(fingerprint=f"{options.name} {builder.VERSION}", bytes=0)
 
 
 def read(options: Options) -> Images:
@@ -91,7 +97,7 @@ def images(
     name, features, keys = builder.info.full_name, builder.info.features, builder.info.supervised_keys
     image, label = (features[keys[0]], features[keys[1]]) if keys and len(keys) == 2 else (None, None)
     if not isinstance(image, tfds.features.Image) or not isinstance(label, tfds.features.ClassLabel):
-        raise InputError(f"TFDS data set {name} is not one of images and class labels: {features}")
+        raise InputError(f"TFDS data set {name} is not one of images and class labels: {', '.join(features)}")
     if "train" not in builder.info.splits:
         raise InputError(f"TFDS data set {name} has no train split; it has {', '.join(builder.info.splits)}")
     rows, columns, channels = image.shape
@@ -129,6 +135,8 @@ def _instructions(sizes: dict[str, int], options: ImageOptions, test: float) -> 
         first = train - max(1, round(train * test))
         held_out, train = f"train[{first}:{train}]", first
     fitted = train - max(1, round(train * options.validation))
+    if fitted < 1:
+        raise InputError(f"use {options.use} of {sizes['train']} images leaves none to train on")
     return {"train": f"train[:{fitted}]", "validation": f"train[{fitted}:{train}]", "test": held_out}
 
 

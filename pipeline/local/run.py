@@ -44,8 +44,16 @@ class TaskFailedError(Exception):
     """A task failed; what there is to say was said."""
 
 
-class Terminated(BaseException):
-    """SIGTERM came."""
+class Stopped(BaseException):
+    """SIGINT (Ctrl-C) or SIGTERM came.
+
+    Attributes:
+        signal: Which of them.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.signal = signal.Signals(number)
 
 
 def run_local(pipeline: Path, digest: str, name: str, console: Console, keep_going: bool = False) -> Leaderboard:
@@ -64,8 +72,7 @@ def run_local(pipeline: Path, digest: str, name: str, console: Console, keep_goi
     Raises:
         InputError: A task refused its input, or another run of this experiment is under way.
         TaskFailedError: A task failed. With `keep_going` that is raised in the end, after the results are in place.
-        KeyboardInterrupt: Ctrl-C; all processes have ended.
-        Terminated: SIGTERM; the same.
+        Stopped: Ctrl-C or SIGTERM; all processes have ended.
     """
     home = RUNS.absolute() / name
     with _only_run(home), tempfile.TemporaryDirectory(prefix="keras-pipeline-") as scratch:
@@ -147,7 +154,7 @@ class _Run:
         )
         assert engine.stdout is not None  # noqa: S101 (asked for above)
         try:
-            with _terminable():
+            with _stoppable():
                 for event in events(self._kept(engine.stdout)):
                     self._follow(event, tasks, display)
                 return engine.wait() == 0 and not self._new_failure(parameters)
@@ -243,15 +250,16 @@ def _only_run(home: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
-    def terminate(number: int, frame: FrameType | None) -> None:
-        raise Terminated
+def _stoppable() -> Iterator[None]:
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Stopped(number)
 
-    old = signal.signal(signal.SIGTERM, terminate)
+    old = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, old)
+        for number, handler in old.items():
+            signal.signal(number, handler)
 
 
 def _end_group(engine: subprocess.Popen[str]) -> None:

@@ -28,9 +28,7 @@ START = datetime(2020, 1, 1)
 
 def run(folder, spec, name="tiny"):
     artifact = dsl.Dataset(uri=str(folder))
-    ingest.python_func(
-        name=name, spec=json.dumps(spec), fingerprint="", code_version="", dataset=artifact
-    )
+    ingest.python_func(name=name, spec=json.dumps(spec), fingerprint="", code_version="", dataset=artifact)
     info = load_info(folder)
     assert artifact.metadata == {"sha256": info.sha256, "task": info.task}
     return info
@@ -276,7 +274,7 @@ def assert_fails_and_leaves_nothing(folder, spec, error, *parts):
     parent = folder / "out"
     for earlier in (False, True):
         if earlier:
-            (parent / "dataset").mkdir()
+            (parent / "dataset").mkdir(parents=True)
             (parent / "dataset" / "dataset.json").write_text("earlier")
         with pytest.raises(error) as failed:
             run(parent / "dataset", spec)
@@ -439,7 +437,7 @@ def test_shuffled_windows_are_the_same_windows(series):
     shuffled = inputs.shuffled(folder, info, "train", 32, seed=1, epochs=1)
     for given, target in shuffled.as_numpy_iterator():
         for window, future, forecast in zip(given["window"], given["future"], target, strict=True):
-            first = np.flatnonzero((stored["train"][:, 0] == window[0, 0]))[0]
+            first = np.flatnonzero(stored["train"][:, 0] == window[0, 0])[0]
             cut, end = first + LOOKBACK, first + LOOKBACK + HORIZON
             np.testing.assert_array_equal(window, stored["train"][first:cut, :3])
             np.testing.assert_array_equal(future, stored["train"][cut:end, 2:])
@@ -562,6 +560,16 @@ def test_the_order_does_not_follow_from_tensorflows_own_seed(ordered):
         tf.random.set_seed(seed)
         found.append(batches(ordered))
     assert found[0] == found[1] == found[2]
+
+
+def test_every_seed_can_be_trained_with(ordered):
+    """Training sets TensorFlow's own seed to the experiment's, 0 where it says none."""
+    try:
+        for seed in (0, 1, 2**32 - 1):
+            tf.random.set_seed(seed)
+            assert batches(ordered, seed=seed)
+    finally:
+        tf.random.set_seed(None)
 
 
 def test_one_shard_is_streamed(tmp_path, monkeypatch):

@@ -101,9 +101,10 @@ def test_the_smallest_class_has_an_image_in_each_split(tmp_path):
 
 
 def test_use_takes_a_share_of_each_class(tmp_path):
-    write_images(tmp_path, "ab", range(20))
+    write_images(tmp_path, "ab", range(60))
     found = numbers(image_folder.read(folder_options(tmp_path, use=0.5)))
-    assert [label for label, _ in sorted(itertools.chain(*found.values()))] == [0] * 10 + [1] * 10
+    labels = [label for label, _ in itertools.chain(*found.values())]
+    assert all(15 < labels.count(label) < 45 for label in (0, 1))
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "BMP", "gif", "webp", "tiff"])

@@ -147,12 +147,11 @@ def test_with_keep_going_the_other_models_are_finished(project, first):
     assert models["bad"]["reasons"] == ["train-bad failed: ValueError: no such layer"]
 
 
-def descendants(pid):
-    """Processes of the session that the engine of process `pid` leads, and their children."""
-    rows = subprocess.run(["ps", "-eo", "pid,ppid,sess,args"], capture_output=True, text=True, check=True).stdout
-    table = [line.split(maxsplit=3) for line in rows.splitlines()[1:]]
-    engines = {row[0] for row in table if row[1] == str(pid)}
-    return [row[3] for row in table if row[2] in engines]
+def alive(session):
+    """Processes of a session that haven't ended (an ended one may wait for its parent to be told)."""
+    rows = subprocess.run(["ps", "-eo", "sess=,stat=,args="], capture_output=True, text=True, check=True).stdout
+    table = [line.split(maxsplit=2) for line in rows.splitlines()]
+    return [row[2] for row in table if row[0] == session and not row[1].startswith("Z")]
 
 
 @pytest.mark.parametrize(
@@ -176,8 +175,7 @@ def test_when_it_is_stopped_everything_has_ended_soon_and_it_can_go_on(project, 
     process.wait(timeout=10)
     assert process.returncode == code
     time.sleep(0.5)
-    left = subprocess.run(["pgrep", "-s", session], capture_output=True, text=True, check=False).stdout
-    assert not left, "an orphan goes on"
+    assert not alive(session), "an orphan goes on"
     assert (project.folder / "runs/small/latest").resolve() == before, "latest shows whole runs alone"
     assert list((project.folder / "runs/small/.kfp").rglob("checkpoints/mlp-*"))
 

@@ -150,6 +150,9 @@ BAD = {
     "test split too short": ("datasets.demand.test", 0.01, ["datasets.demand:", "test split of 18 rows"]),
     "nothing to train on": ("datasets.demand.test", 0.85, ["datasets.demand: validation 0.15 + test 0.85"]),
     "unknown covariate": ("datasets.demand.covariates", ["temp"], ["datasets.demand:", "covariates", "temp"]),
+    "covariate given twice": ("datasets.demand.covariates", ["workday", "workday"], ["datasets.demand:", "workday"]),
+    "target as a covariate": ("datasets.demand.covariates", ["demand"], ["datasets.demand:", "'demand'"]),
+    "cycle given twice": ("datasets.demand.calendar", ["hour", "hour"], ["datasets.demand:", "hour"]),
     # What doesn't go together.
     "warmup without cosine": ("models.mlp.warmup", 0.1, ["models.mlp: warmup", "cosine", "constant"]),
     "weight decay without adamw": ("models.mlp.weight_decay", 0.1, ["models.mlp: weight_decay", "adamw", "adam"]),
@@ -194,6 +197,17 @@ def test_what_a_source_finds_is_told_with_the_data_set(tmp_path):
     options["frequency"] = "daily"
     path = write(tmp_path, changed("datasets.mine", options))
     assert_refused(path, [f"{path}: datasets.mine: ", "frequency 'daily'"])
+
+
+def test_a_column_named_like_one_of_the_calendar_is_refused(tmp_path):
+    """Looked up by name, the target would be handed to the models as known in the future."""
+    lines = [f"2020-01-{day:02}T00:00,{day}" for day in range(1, 31)]
+    (tmp_path / "series.csv").write_text("\n".join(["time,hour_sin", *lines]))
+    options = {"source": "csv", "path": str(tmp_path / "series.csv"), "time": "time", "target": "hour_sin"}
+    options |= {"frequency": "D", "lookback": 1, "horizon": 1}
+    load_experiment(write(tmp_path, changed("datasets.mine", options)), [])
+    path = write(tmp_path, changed("datasets.mine", options | {"calendar": ["hour"]}))
+    assert_refused(path, ["datasets.mine:", "hour_sin"])
 
 
 @pytest.mark.parametrize("name", ["Small.yaml", "1.yaml", "my file.yaml", "a--b.yaml", "a_.yaml", "a.b.yaml", "ä.yaml"])
