@@ -22,10 +22,8 @@ $(VENV)/.ready: requirements-dev.lock requirements-tools.lock
 	$(VENV)/bin/uv pip sync --quiet --python $(RUN) --require-hashes --compile-bytecode requirements-dev.lock requirements-tools.lock
 	@touch $@
 
-data: $(TFDS_DATA_DIR)/fashion_mnist  ## Get the data of the shipped experiments into data/tfds
-
-$(TFDS_DATA_DIR)/fashion_mnist: | $(VENV)/.ready
-	$(RUN) -m pipeline data
+data: setup  ## Get the data of the shipped experiments into data/tfds
+	@$(RUN) -m pipeline data
 
 compile: setup  ## Compile CONFIG into build/<experiment>.yaml
 	@$(RUN) -m pipeline compile $(CONFIG)

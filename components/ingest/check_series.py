@@ -65,7 +65,8 @@ def describe(data: Series, options: SeriesOptions, name: str, source: str, folde
         unit=data.unit,
         lookback=options.lookback,
         horizon=options.horizon,
-        seasonal_error=error / errors if errors else float(std[0]),
+        # A series that repeats itself exactly, or has no whole season, leaves its own deviation as the scale.
+        seasonal_error=error / errors if error else float(std[0]) or 1.0,
     )
 
 

@@ -158,15 +158,15 @@ def alive(session):
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)]
 )
 def test_when_it_is_stopped_everything_has_ended_soon_and_it_can_go_on(project, first, number, code):
-    before = (project.folder / "runs/small/latest").resolve()
+    logs = project.folder / "runs/small"
+    before, earlier = (logs / "latest").resolve(), set(logs.iterdir())
     longer = ["run", project.config, "--set", "models.mlp.epochs=100000", "--set", f"seed={number + 100}"]
     process = project.start(*longer)
     deadline = time.monotonic() + 120
-    logs = project.folder / "runs/small"
     while time.monotonic() < deadline:
-        newest = max(p for p in logs.iterdir() if p.name[0].isdigit())
-        log = newest / "logs/train-mlp.log"
-        if newest != before and log.exists() and "epoch 2/" in log.read_text():
+        if any(
+            "epoch 2/" in log.read_text() for p in set(logs.iterdir()) - earlier for log in p.glob("*/train-mlp.log")
+        ):
             break
         time.sleep(0.1)
     engines = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True)
@@ -186,27 +186,27 @@ def test_a_second_run_of_the_same_experiment_is_refused(project, first):
     with (project.folder / "runs/small/.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         code, output = project.run("run", project.config)
-    assert code == 2
+    assert code == 2, output
     assert "under way" in output
 
 
 def test_a_killed_task_fails_cleanly(project, first):
+    logs = project.folder / "runs/small"
+    earlier = set(logs.iterdir())
     process = project.start("run", project.config, "--set", "models.mlp.epochs=100000", "--set", "seed=77")
     deadline = time.monotonic() + 120
-    task = ""
-    while time.monotonic() < deadline and not task:
-        time.sleep(0.2)
-        found = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=False)
-        for session in found.stdout.split():
-            newest = max(p for p in (project.folder / "runs/small").iterdir() if p.name[0].isdigit())
-            log = newest / "logs/train-mlp.log"
-            if log.exists() and "epoch 2/" in log.read_text():
-                servers = subprocess.run(
-                    ["pgrep", "-s", session, "-f", "--", "--serve"], capture_output=True, text=True, check=False
-                ).stdout.split()
-                # The server's child, forked later, is the task.
-                task = max(servers, key=int)
-    os.kill(int(task), signal.SIGKILL)
+    while time.monotonic() < deadline:
+        if any(
+            "epoch 2/" in log.read_text() for p in set(logs.iterdir()) - earlier for log in p.glob("*/train-mlp.log")
+        ):
+            break
+        time.sleep(0.1)
+    session = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True).stdout
+    servers = subprocess.run(
+        ["pgrep", "-s", session.strip(), "-f", "--", "--serve"], capture_output=True, text=True, check=True
+    ).stdout.split()
+    # The server's child, forked later, is the task.
+    os.kill(max(map(int, servers)), signal.SIGKILL)
     output = process.communicate(timeout=60)[0]
     assert process.returncode == 1, output
     assert "train-mlp failed: it ended without an error of its own" in output
