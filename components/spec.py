@@ -58,6 +58,22 @@ class SeriesOptions(Strict):
     calendar: list[Literal["hour", "weekday", "month"]] = []
 
 
+class Recurrent(Strict):
+    """Hyperparameters that every recurrent family with `components.layers.finish` at its end has.
+
+    Attributes:
+        patch: Rows of a window side by side in one step.
+        hidden: Width of a dense layer before the output; 0 for none.
+        head_dropout: Share dropped before the output.
+        seasonal: Forecast from the seasons of the window, see `components.layers.forecast`; series only.
+    """
+
+    patch: int = Field(default=1, ge=1)
+    hidden: int = Field(default=0, ge=0)
+    head_dropout: float = Field(default=0.0, ge=0, lt=1)
+    seasonal: bool = False
+
+
 class Facts(Strict):
     """What a source tells about its data before anything runs.
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from components.spec import Strict, Width
+from components.spec import Recurrent, Width
 
 if TYPE_CHECKING:
     import keras
@@ -14,24 +14,16 @@ if TYPE_CHECKING:
 TASKS = ("classification", "forecasting")
 
 
-class Hyperparameters(Strict):
-    """Hyperparameters of the bidirectional LSTM.
+class Hyperparameters(Recurrent):
+    """Hyperparameters of the bidirectional LSTM, beside those of every recurrent family.
 
     Attributes:
         units: Size of each layer's state, in each direction.
         dropout: Share of each layer's outputs dropped.
-        patch: Rows of a window side by side in one step.
-        hidden: Width of a dense layer before the output; 0 for none.
-        head_dropout: Share dropped before the output.
-        seasonal: Forecast from the seasons of the window, see `components.layers.forecast`; series only.
     """
 
     units: list[Width] = Field(default=[64], min_length=1)
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    patch: int = Field(default=1, ge=1)
-    hidden: int = Field(default=0, ge=0)
-    head_dropout: float = Field(default=0.0, ge=0, lt=1)
-    seasonal: bool = False
 
 
 def build(info: "DatasetInfo", hyperparameters: Hyperparameters) -> "keras.Model":

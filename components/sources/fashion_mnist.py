@@ -76,6 +76,7 @@ def fetch(archives: Path | None = None) -> str:
     needed = 3 * BYTES
     if (free := shutil.disk_usage(root).free) < needed:
         raise InputError(f"{root}: no room for Fashion-MNIST: {needed >> 20} MB needed, {free >> 20} MB free")
+    tfds.disable_progress_bar()
     with tempfile.TemporaryDirectory(dir=root, prefix=".fetch-") as scratch:
         found = archives or _debian_archives(Path(scratch))
         manual = Path(scratch) / "archives"

@@ -87,3 +87,20 @@ def test_the_pipeline_carries_no_path_of_this_machine(spec):
     from pathlib import Path
 
     assert str(Path.cwd()) not in json.dumps(spec)
+
+
+def test_compiling_twice_gives_the_same_file(tmp_path):
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from pipeline.compile import compile_experiment\n"
+        "from pipeline.experiment import load_experiment\n"
+        "print(compile_experiment(load_experiment(Path('configs/quick.yaml'), []), Path(sys.argv[1]))[1])\n"
+    )
+    digests = {
+        subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    }
+    assert len(digests) == 1
