@@ -93,7 +93,8 @@ def main() -> None:
     except Exception as error:
         # Click's own: a missing argument, an unknown option.
         if hasattr(error, "format_message"):
-            print(f"error: {error.format_message()}", file=sys.stderr)
+            if message := error.format_message():
+                print(f"error: {message}", file=sys.stderr)
             raise SystemExit(2) from None
         raise
 
