@@ -85,18 +85,18 @@ def run_local(pipeline: Path, digest: str, name: str, console: Console, keep_goi
         parameters = {"pipeline_sha256": digest, "registry": str(RUNS.absolute() / "registry")}
         with Display(tasks, console) as display:
             while True:
+                before = set(state.failures)
                 failures = json.dumps(state.failures, sort_keys=True)
                 path = pipeline if not state.failures else Path(scratch) / "rest.yaml"
                 if state.failures:
                     write_text(path, yaml.safe_dump(without(spec, set(state.failures))))
                 if state.execute(path, {**parameters, "failures": failures}, tasks, display):
                     break
-                failed = list(state.failures)[-1]
-                if not keep_going or failed in GATHERING or state.refused:
+                # Without a failed task it was kfp itself that failed.
+                failed = set(state.failures) - before
+                if not keep_going or not failed or failed & set(GATHERING) or state.refused:
                     display.skip_waiting()
-                    break
-        if (not keep_going and state.failures) or state.refused or set(state.failures) & set(GATHERING):
-            _explain(state, console)
+                    _explain(state, console)
         board = publish(state.outputs(), run, pipeline)
         if state.failures:
             console.print(f"results without them: {_shown(run)}", soft_wrap=True, highlight=False)

@@ -197,8 +197,7 @@ def test_two_channels_are_refused(tmp_path):
 
 def builder():
     folder = Path(os.environ["TFDS_DATA_DIR"]) / "fashion_mnist"
-    if not folder.is_dir():
-        pytest.skip("Fashion-MNIST isn't prepared: make data")
+    assert folder.is_dir(), "Fashion-MNIST isn't prepared: make data"
     return tensorflow_datasets.builder("fashion_mnist", data_dir=folder.parent)
 
 

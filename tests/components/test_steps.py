@@ -120,22 +120,29 @@ def test_two_trainings_of_one_seed_are_equal_to_the_bit(datasets, trained, tmp_p
     assert any((a != b).any() for a, b in zip(weights_of(again), weights_of(other), strict=True))
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_an_interrupted_training_goes_on_and_ends_with_the_same_weights(name, datasets, trained, tmp_path):
+def killed_after(epochs, name, folder, datasets):
+    """Train in a process that is killed once so many epochs are checkpointed; where its model would be."""
     code = (
         "import json, os, signal, sys\n"
         "from components.train import work, checkpoint\n"
         "save = checkpoint.Checkpoints.on_epoch_end\n"
         "def stop(self, epoch, logs=None):\n"
         "    save(self, epoch, logs)\n"
-        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    if epoch + 1 == int(sys.argv[2]): os.kill(os.getpid(), signal.SIGKILL)\n"
         "checkpoint.Checkpoints.on_epoch_end = stop\n"
         "work.train(*json.loads(sys.argv[1]))\n"
     )
-    model = artifact(dsl.Model, tmp_path / "run" / f"train-{name}" / "model")
+    model = artifact(dsl.Model, folder / "run" / f"train-{name}" / "model")
     arguments = [name, json.dumps(MODELS[name]), 1, "x", datasets[MODELS[name]["dataset"]].path, model.path]
-    killed = subprocess.run([sys.executable, "-c", code, json.dumps(arguments)], capture_output=True, check=False)
+    command = [sys.executable, "-c", code, json.dumps(arguments), str(epochs)]
+    killed = subprocess.run(command, capture_output=True, check=False)
     assert killed.returncode == -9, killed.stderr
+    return model
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_an_interrupted_training_goes_on_and_ends_with_the_same_weights(name, datasets, trained, tmp_path):
+    model = killed_after(1, name, tmp_path, datasets)
     assert not Path(model.path).exists()
     assert list((tmp_path / "checkpoints").iterdir())
 
@@ -150,19 +157,7 @@ def test_an_interrupted_training_goes_on_and_ends_with_the_same_weights(name, da
 
 
 def test_a_damaged_checkpoint_is_passed_over(datasets, trained, tmp_path, capsys):
-    code = (
-        "import json, os, signal, sys\n"
-        "from components.train import work, checkpoint\n"
-        "save = checkpoint.Checkpoints.on_epoch_end\n"
-        "def stop(self, epoch, logs=None):\n"
-        "    save(self, epoch, logs)\n"
-        "    if epoch == 1: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "checkpoint.Checkpoints.on_epoch_end = stop\n"
-        "work.train(*json.loads(sys.argv[1]))\n"
-    )
-    model = artifact(dsl.Model, tmp_path / "run" / "train-mlp" / "model")
-    arguments = ["mlp", json.dumps(MODELS["mlp"]), 1, "x", datasets["fashion"].path, model.path]
-    subprocess.run([sys.executable, "-c", code, json.dumps(arguments)], capture_output=True, check=False)
+    killed_after(2, "mlp", tmp_path, datasets)
     newest = sorted((tmp_path / "checkpoints").rglob("ckpt-2.data*"))[0]
     newest.write_bytes(newest.read_bytes()[:-500])
     resumed = train_one("mlp", tmp_path, datasets)
