@@ -4,22 +4,38 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+# Where Vertex mounts Cloud Storage: /gcs/<bucket>/<object>.
+MOUNT = Path("/gcs")
 
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """Yield an empty folder beside `path`; on success it takes the place of `path`, on an error it goes.
 
+    Cloud Storage has no folders to rename, and its mount refuses to (gcsfuse, rename-dir-limit: 0), so there the
+    folder is made on this machine's disk and copied in the end. A task that is ended meanwhile has failed, and
+    nobody reads what it left.
+
     Args:
         path: The folder to make. What is there already is replaced only at the end.
 
     Yields:
-        The folder to write into, on the same file system as `path`.
+        The folder to write into.
     """
+    if on_mount(path):
+        with tempfile.TemporaryDirectory() as scratch:
+            new = Path(scratch) / path.name
+            new.mkdir()
+            yield new
+            shutil.rmtree(path, ignore_errors=True)
+            shutil.copytree(new, path)
+        return
     aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
@@ -70,3 +86,17 @@ def sha256(paths: list[Path], root: Path | None = None) -> str:
             while chunk := file.read(1 << 20):
                 digest.update(chunk)
     return digest.hexdigest()
+
+
+def gs(path: Path | str) -> str:
+    """The gs:// name of a path under /gcs, where Vertex mounts Cloud Storage.
+
+    Raises:
+        ValueError: The path lies elsewhere.
+    """
+    return f"gs://{Path(path).relative_to(MOUNT).as_posix()}"
+
+
+def on_mount(path: Path | str) -> bool:
+    """Whether a path lies in Cloud Storage, mounted."""
+    return Path(path).is_relative_to(MOUNT)

@@ -7,6 +7,7 @@ epoch), so training can go on from any step without replaying what came before.
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,29 @@ PARALLEL = os.cpu_count() or 1
 PREFETCH = 8
 
 
+@dataclass(frozen=True)
+class Share:
+    """The part of each batch that a process makes, where several replicas of a model train together.
+
+    Each replica gets an equal part of every batch, so up to replicas - 1 examples of an epoch's last batch are
+    left out; they are others in each epoch.
+
+    Attributes:
+        replicas: Copies of the model, over all workers.
+        workers: Processes that train together.
+        worker: The number of this one.
+        full_batches: Leave an epoch's last batch out where it is smaller: a TPU's shapes are fixed.
+    """
+
+    replicas: int = 1
+    workers: int = 1
+    worker: int = 0
+    full_batches: bool = False
+
+
+ALONE = Share()
+
+
 def _fixed(dataset: tf.data.Dataset) -> tf.data.Dataset:
     """Without tf.data's autotuning, whose model thread holds the end of a pass up for a fifth of a second and more."""
     options = tf.data.Options()
@@ -31,35 +55,46 @@ def _fixed(dataset: tf.data.Dataset) -> tf.data.Dataset:
     return dataset.with_options(options)
 
 
-def steps_per_epoch(info: DatasetInfo, split: str, batch_size: int) -> int:
+def steps_per_epoch(info: DatasetInfo, split: str, batch_size: int, share: Share = ALONE) -> int:
     """Batches in one pass over `split`; the last one may be smaller."""
-    return -(-info.examples(split) // batch_size)
+    return -(-_used(info, split, batch_size, share) // batch_size)
 
 
-def in_order(folder: Path | str, info: DatasetInfo, split: str, batch_size: int) -> tf.data.Dataset:
+def _used(info: DatasetInfo, split: str, batch_size: int, share: Share) -> int:
+    """Examples of a split that one pass uses."""
+    rest = info.examples(split) % batch_size
+    return info.examples(split) - (rest if share.full_batches else rest % share.replicas)
+
+
+def in_order(
+    folder: Path | str, info: DatasetInfo, split: str, batch_size: int, share: Share = ALONE
+) -> tf.data.Dataset:
     """One pass over a split, in the order it is stored.
 
     Args:
         folder: The data set folder.
         info: Its description.
         split: "train", "validation" or "test".
-        batch_size: Examples per batch; the last batch may be smaller.
+        batch_size: Examples per batch, over all workers; the last batch may be smaller.
+        share: The part of each batch that is made here.
 
     Returns:
         Batches of (inputs, target). Classification: image uint8 [batch, height, width, channels] and label
         int64 [batch]. Forecasting: {"window": float32 [batch, lookback, columns], "future": float32 [batch,
         horizon, known]} and float32 [batch, horizon], all in raw units; "future" only where columns are known.
     """
+    count = steps_per_epoch(info, split, batch_size, share)
+    used = _used(info, split, batch_size, share)
     if isinstance(info, ImagesInfo):
-        images = stored_images(folder, split, info.shape, batch_size)
-        count = tf.data.experimental.assert_cardinality(steps_per_epoch(info, split, batch_size))
-        return _fixed(images.apply(count).prefetch(PREFETCH))
-    steps = tf.data.Dataset.range(steps_per_epoch(info, split, batch_size))
-    examples = info.examples(split)
+        batches = tf.data.TFRecordDataset([str(path) for path in shards(folder, split)]).take(used).batch(batch_size)
+        batches = batches.map(lambda records: records[_part(tf.size(records), share)])
+        images = batches.map(_image_parser(info.shape), num_parallel_calls=PARALLEL)
+        return _fixed(images.apply(tf.data.experimental.assert_cardinality(count)).prefetch(PREFETCH))
+    steps = tf.data.Dataset.range(count)
     rows = tf.constant(load_rows(folder, info, split))
 
     def batch(step: tf.Tensor) -> object:
-        return _windows(rows, _places(step, batch_size, examples), info)
+        return _windows(rows, _places(step, batch_size, used, share), info)
 
     return _fixed(steps.map(batch, num_parallel_calls=PARALLEL).prefetch(PREFETCH))
 
@@ -74,6 +109,7 @@ def shuffled(
     epochs: int,
     first_step: int = 0,
     flip: bool = False,
+    share: Share = ALONE,
 ) -> tf.data.Dataset:
     """The batches of `epochs` passes over a split, each pass in an order of its own.
 
@@ -81,20 +117,22 @@ def shuffled(
         folder: The data set folder.
         info: Its description.
         split: Usually "train".
-        batch_size: Examples per batch; the last batch of an epoch may be smaller.
+        batch_size: Examples per batch, over all workers; the last batch of an epoch may be smaller.
         seed: Order and flips depend on it, the epoch and the step alone.
         epochs: How many passes.
         first_step: Start at this step, counted over all epochs.
         flip: Mirror each image left to right with probability one half.
+        share: The part of each batch that is made here. Of data that are held in memory, the parts of all workers
+            together are the batches of a single process; of streamed data, each worker reads shards of its own.
 
     Returns:
         Batches as `in_order` gives them, without gaps between epochs.
     """
-    per_epoch = steps_per_epoch(info, split, batch_size)
-    examples = info.examples(split)
+    per_epoch = steps_per_epoch(info, split, batch_size, share)
+    examples, used = info.examples(split), _used(info, split, batch_size, share)
     if isinstance(info, ImagesInfo) and examples * int(np.prod(info.shape)) > CACHE_BYTES:
-        streamed = _streamed(folder, info, split, batch_size, seed, epochs, first_step)
-        return _fixed(_flipped(streamed, seed, first_step) if flip else streamed)
+        streamed = _streamed(folder, info, split, batch_size, seed, epochs, first_step, share)
+        return _fixed(_flipped(streamed, seed, first_step, share) if flip else streamed)
 
     steps = tf.data.Dataset.range(first_step, epochs * per_epoch)
     if isinstance(info, SeriesInfo):
@@ -103,7 +141,7 @@ def shuffled(
         cached = [tf.constant(part) for part in load_images(folder, info, split)]
 
     def batch(step: tf.Tensor) -> object:
-        places = _places(step % per_epoch, batch_size, examples)
+        places = _places(step % per_epoch, batch_size, used, share)
         order_seed = tf.stack([tf.constant(seed, tf.int64), step // per_epoch])
         places = tf.random.experimental.index_shuffle(places, order_seed, max_index=examples - 1)
         if isinstance(info, SeriesInfo):
@@ -111,7 +149,7 @@ def shuffled(
         return tuple(tf.gather(part, places) for part in cached)
 
     batches = steps.map(batch, num_parallel_calls=PARALLEL)
-    return _fixed((_flipped(batches, seed, first_step) if flip else batches).prefetch(PREFETCH))
+    return _fixed((_flipped(batches, seed, first_step, share) if flip else batches).prefetch(PREFETCH))
 
 
 def stored_images(
@@ -164,9 +202,26 @@ def _image_parser(shape: Sequence[int]) -> object:
     return parse
 
 
-def _places(step: tf.Tensor, batch_size: int, examples: int) -> tf.Tensor:
+def _places(step: tf.Tensor, batch_size: int, used: int, share: Share) -> tf.Tensor:
     first = step * batch_size
-    return tf.range(first, tf.minimum(first + batch_size, examples))
+    return tf.range(first, tf.minimum(first + batch_size, used))[_part(tf.minimum(used - first, batch_size), share)]
+
+
+def _part(size: tf.Tensor, share: Share) -> slice:
+    """The places in a batch of `size` that this worker makes: the workers' parts lie one after another."""
+    each = size // share.workers
+    return slice(share.worker * each, (share.worker + 1) * each)
+
+
+def per_replica(batches: tf.data.Dataset, replicas: int) -> tf.data.Dataset:
+    """Cut each batch into equal ones, one for each replica of this worker, as a strategy's own datasets hold them."""
+    if replicas == 1:
+        return batches
+
+    def cut(value: tf.Tensor) -> tf.Tensor:
+        return tf.reshape(value, tf.concat([[replicas, tf.shape(value)[0] // replicas], tf.shape(value)[1:]], 0))
+
+    return _fixed(batches.map(lambda *batch: tf.nest.map_structure(cut, batch)).unbatch())
 
 
 def _windows(rows: tf.Tensor, first: tf.Tensor, info: SeriesInfo) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
@@ -180,11 +235,14 @@ def _windows(rows: tf.Tensor, first: tf.Tensor, info: SeriesInfo) -> tuple[dict[
     return inputs, values[:, info.lookback :, 0]
 
 
-def _flipped(batches: tf.data.Dataset, seed: int, first_step: int) -> tf.data.Dataset:
+def _flipped(batches: tf.data.Dataset, seed: int, first_step: int, share: Share) -> tf.data.Dataset:
     def flip(step: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         images, labels = batch
         flip_seed = tf.stack([tf.constant(seed, tf.int64), step])
-        return tf.image.stateless_random_flip_left_right(images, seed=flip_seed), labels
+        # Drawn for the whole batch, so that an image is mirrored whichever worker has it.
+        size = tf.shape(images)[0] * share.workers
+        mirrored = tf.random.stateless_uniform([size], flip_seed)[_part(size, share)] > 0.5
+        return tf.where(mirrored[:, None, None, None], tf.reverse(images, [2]), images), labels
 
     return batches.enumerate(start=first_step).map(flip, num_parallel_calls=PARALLEL)
 
@@ -197,10 +255,14 @@ def _streamed(
     seed: int,
     epochs: int,
     first_step: int,
+    share: Share,
 ) -> tf.data.Dataset:
-    """Batches from disk: shards in random order, four at a time, through a shuffle buffer."""
-    paths = tf.constant([str(path) for path in shards(folder, split)])
-    per_epoch = steps_per_epoch(info, split, batch_size)
+    """Batches from disk: this worker's shards in random order, four at a time, through a shuffle buffer."""
+    paths = [str(path) for path in shards(folder, split)]
+    by_file = len(paths) >= share.workers
+    own = tf.constant(paths[share.worker :: share.workers] if by_file else paths)
+    per_epoch = steps_per_epoch(info, split, batch_size, share)
+    each = _used(info, split, batch_size, share) // share.workers
     parse = _image_parser(info.shape)
 
     def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
@@ -209,14 +271,21 @@ def _streamed(
         tf.compat.v1.set_random_seed(1)
         order_seed = tf.stack([tf.constant(seed, tf.int64), epoch])
         order = tf.random.experimental.index_shuffle(
-            tf.range(len(paths), dtype=tf.int64), order_seed, max_index=len(paths) - 1
+            tf.range(len(own), dtype=tf.int64), order_seed, max_index=len(own) - 1
         )
-        files = tf.data.Dataset.from_tensor_slices(tf.gather(paths, order))
+        files = tf.data.Dataset.from_tensor_slices(tf.gather(own, order))
         records = files.interleave(tf.data.TFRecordDataset, cycle_length=4, block_length=16)
-        buffer_seed = tf.random.stateless_uniform([], order_seed, None, None, tf.int64)
+        if not by_file:
+            records = records.shard(share.workers, share.worker)
+        own_seed = tf.stack([tf.constant(seed, tf.int64), epoch + (share.worker << 32)])
+        buffer_seed = tf.random.stateless_uniform([], own_seed, None, None, tf.int64)
         records = records.shuffle(SHUFFLE_RECORDS, seed=buffer_seed, reshuffle_each_iteration=False)
+        if share.workers > 1:
+            # Shards differ in size, and a worker that ran out would leave the others waiting for it.
+            records = records.repeat()
+        batches = records.take(each).batch(batch_size // share.workers)
         skipped = tf.cast(tf.where(epoch == first_step // per_epoch, first_step % per_epoch, 0), tf.int64)
-        return records.batch(batch_size).skip(skipped).map(parse, num_parallel_calls=PARALLEL)
+        return batches.skip(skipped).map(parse, num_parallel_calls=PARALLEL)
 
     epoch_numbers = tf.data.Dataset.range(first_step // per_epoch, epochs)
     return epoch_numbers.flat_map(epoch_batches).prefetch(PREFETCH)

@@ -1,7 +1,8 @@
 """What the families share: from raw inputs to scaled tensors, and from features to the task's output.
 
 Scaling is part of the model, with the statistics of the training split, so that a saved model takes raw
-values. Everything here is made of Keras' own layers and operations: the models load in safe mode.
+values. Everything here is made of Keras' own layers and operations: the models load in safe mode. Inputs are
+scaled, and outputs made, in float32 whatever Keras' dtype policy is: bfloat16 has three digits.
 """
 
 from dataclasses import dataclass
@@ -53,15 +54,19 @@ def scaled_inputs(info: DatasetInfo, seasonal: bool = False) -> Inputs:
     if not seasonal:
         return Inputs(raw, x, future)
     target = x[:, :, 0]
-    level = keras.layers.GlobalAveragePooling1D()(x)[:, :1]
-    centred = keras.layers.Subtract()([target, level])
-    x = keras.layers.Concatenate()([centred[:, :, None], x[:, :, 1:]]) if len(info.columns) > 1 else centred[:, :, None]
+    level = keras.layers.GlobalAveragePooling1D(dtype="float32")(x)[:, :1]
+    centred = keras.layers.Subtract(dtype="float32")([target, level])
+    if len(info.columns) > 1:
+        x = keras.layers.Concatenate(dtype="float32")([centred[:, :, None], x[:, :, 1:]])
+    else:
+        x = centred[:, :, None]
     season = min(info.season(), info.lookback)
     count = info.lookback // season
-    seasons = keras.layers.Reshape((count, season))(centred[:, info.lookback - count * season :])
+    recent = centred[:, info.lookback - count * season :]
+    seasons = keras.layers.Reshape((count, season), dtype="float32")(recent)
     repeats = -(-info.horizon // season)
     if repeats > 1:
-        seasons = keras.layers.Concatenate()([seasons] * repeats)
+        seasons = keras.layers.Concatenate(dtype="float32")([seasons] * repeats)
     return Inputs(raw, x, future, level, seasons[:, :, : info.horizon])
 
 
@@ -111,12 +116,13 @@ def finish(
     if dropout:
         features = keras.layers.Dropout(dropout)(features)
     if isinstance(info, ImagesInfo):
-        return keras.Model(inputs.raw, keras.layers.Dense(len(info.classes), activation="softmax")(features))
+        output = keras.layers.Dense(len(info.classes), activation="softmax", dtype="float32")
+        return keras.Model(inputs.raw, output(features))
     if inputs.seasons is None:
-        return forecast(inputs, keras.layers.Dense(info.horizon)(features), info)
+        return forecast(inputs, keras.layers.Dense(info.horizon, dtype="float32")(features), info)
     count = inputs.seasons.shape[1]
-    weights = keras.layers.Dense(count * info.horizon, kernel_initializer=_small())(features)
-    correction = keras.layers.Dense(info.horizon, kernel_initializer=_small())(features)
+    weights = keras.layers.Dense(count * info.horizon, kernel_initializer=_small(), dtype="float32")(features)
+    correction = keras.layers.Dense(info.horizon, kernel_initializer=_small(), dtype="float32")(features)
     return forecast(inputs, correction, info, keras.layers.Reshape((count, info.horizon))(weights))
 
 
@@ -142,10 +148,20 @@ def forecast(
         A model that gives float32 [batch, horizon].
     """
     if weights is not None:
-        shares = keras.layers.Softmax(axis=1)(weights)
-        mix = keras.ops.sum(keras.layers.Multiply()([shares, inputs.seasons]), axis=1)
-        values = keras.layers.Add()([keras.layers.Add()([mix, values]), inputs.level])
-    return keras.Model(inputs.raw, keras.layers.Rescaling(info.std[0], offset=info.mean[0])(values))
+        shares = keras.layers.Softmax(axis=1, dtype="float32")(weights)
+        mix = keras.ops.sum(keras.layers.Multiply(dtype="float32")([shares, inputs.seasons]), axis=1)
+        values = keras.layers.Add(dtype="float32")([mix, values])
+        values = keras.layers.Add(dtype="float32")([values, inputs.level])
+    unscaled = keras.layers.Rescaling(info.std[0], offset=info.mean[0], dtype="float32")
+    return keras.Model(inputs.raw, unscaled(values))
+
+
+def batch_norm() -> keras.layers.BatchNormalization:
+    """Batch normalization whose statistics are of the whole batch, where several replicas share one."""
+    import tensorflow as tf
+
+    shared = tf.distribute.get_strategy().num_replicas_in_sync > 1
+    return keras.layers.BatchNormalization(synchronized=shared)
 
 
 def _small() -> keras.initializers.Initializer:
@@ -154,4 +170,4 @@ def _small() -> keras.initializers.Initializer:
 
 def _scaled(x: keras.KerasTensor, mean: list[float], std: list[float]) -> keras.KerasTensor:
     variance = [s**2 for s in std]
-    return keras.layers.Normalization(axis=-1, mean=mean, variance=variance)(x)
+    return keras.layers.Normalization(axis=-1, mean=mean, variance=variance, dtype="float32")(x)

@@ -6,6 +6,8 @@ from components.exported import Format
 from components.spec import Strict, Task
 
 FILE = "leaderboard.json"
+# For each task the metric that ranks its models, and the sign that makes smaller better.
+RANKED_BY = {"classification": ("accuracy", -1), "forecasting": ("mae", 1)}
 
 
 class DatasetEntry(Strict):

@@ -97,7 +97,9 @@ class ModelSpec(Strict):
         hyperparameters: The family's own; see its file.
         machine: An entry of configs/machines.yaml, used where the pipeline runs in a cluster.
         epochs: At most so many passes over the training examples.
-        batch_size: Examples per optimizer step.
+        batch_size: Examples per optimizer step, over all replicas that train together.
+        per_replica: batch_size and learning_rate are for one replica: with n of them the batch is n times as
+            large, and so is the rate (linear scaling: Goyal et al. 2017, arXiv:1706.02677).
         optimizer: Keras' name of it.
         learning_rate: The highest one of the schedule.
         weight_decay: Decoupled weight decay, for adamw.
@@ -117,6 +119,7 @@ class ModelSpec(Strict):
     machine: str | None = None
     epochs: int = Field(default=10, ge=1)
     batch_size: int = Field(default=128, ge=1)
+    per_replica: bool = False
     optimizer: Literal["adam", "adamw", "nadam", "rmsprop", "sgd"] = "adam"
     learning_rate: float = Field(default=1e-3, gt=0, allow_inf_nan=False)
     weight_decay: float = Field(default=0.0, ge=0, allow_inf_nan=False)

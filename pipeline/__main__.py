@@ -2,6 +2,7 @@
 
 import os
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 from rich.console import Console
 
 from components.errors import InputError
+from pipeline.vertex.commands import Config, Set, add_commands
 
 app = typer.Typer(
     help="Train, evaluate, export and compare Keras models as one KFP pipeline.",
@@ -16,20 +18,28 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-Config = Annotated[Path, typer.Argument(help="The experiment: a YAML file such as configs/families.yaml.")]
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a value for this run: models.cnn.epochs=3. Repeatable."),
-]
+
+
+class Target(StrEnum):
+    """What a pipeline is compiled for."""
+
+    vertex = "vertex"
+    kubeflow = "kubeflow"
 
 
 @app.command("compile")
-def compile_command(config: Config, overrides: Set = None) -> None:
+def compile_command(
+    config: Config,
+    overrides: Set = None,
+    target: Annotated[Target, typer.Option(help="What names accelerators and nodes; local runs run either.")] = (
+        Target.vertex
+    ),
+) -> None:
     """Compile an experiment into build/<experiment>.yaml, the file that every runner runs."""
     from pipeline.compile import compile_experiment
     from pipeline.experiment import load_experiment
 
-    path, digest = compile_experiment(load_experiment(config, overrides or []))
+    path, digest = compile_experiment(load_experiment(config, overrides or []), target=target.value)
     print(f"{path} (SHA-256 {digest})")
 
 
@@ -68,6 +78,9 @@ def data() -> None:
     from components.sources import fashion_mnist
 
     print(fashion_mnist.fetch())
+
+
+add_commands(app)
 
 
 def main() -> None:

@@ -5,16 +5,18 @@ from pathlib import Path
 
 from components.files import sha256
 from pipeline.experiment import Experiment
+from pipeline.machines import Target, check_target
 
 BUILD = Path("build")
 
 
-def compile_experiment(experiment: Experiment, folder: Path = BUILD) -> tuple[Path, str]:
-    """Write `<folder>/<experiment>.yaml`, whole or not at all.
+def compile_experiment(experiment: Experiment, folder: Path = BUILD, target: Target = "vertex") -> tuple[Path, str]:
+    """Write `<folder>/<experiment>.yaml`, whole or not at all; for Kubeflow `<experiment>-kubeflow.yaml`.
 
     Args:
         experiment: The checked experiment.
         folder: Where to write.
+        target: What names accelerators and nodes. A local run runs either.
 
     Returns:
         The file, and its SHA-256.
@@ -23,11 +25,13 @@ def compile_experiment(experiment: Experiment, folder: Path = BUILD) -> tuple[Pa
 
     from pipeline.definition import define
 
-    path = folder / f"{experiment.name}.yaml"
+    for name, spec in experiment.models.items():
+        check_target(f"models.{name}", spec.machine, target)
+    path = folder / f"{experiment.name}{'-kubeflow' if target == 'kubeflow' else ''}.yaml"
     folder.mkdir(parents=True, exist_ok=True)
-    aside = folder / f".{experiment.name}.partial.yaml"
+    aside = folder / f".{path.stem}.partial.yaml"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        compiler.Compiler().compile(define(experiment), str(aside))
+        compiler.Compiler().compile(define(experiment, target), str(aside))
     aside.replace(path)
     return path, sha256([path])

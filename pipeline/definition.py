@@ -12,6 +12,7 @@ from typing import Any
 
 from kfp import dsl
 
+from components.base import IMAGE
 from components.baseline.component import baseline
 from components.compare.component import compare_component
 from components.evaluate.component import evaluate_classification, evaluate_forecasting
@@ -22,7 +23,7 @@ from components.register.component import register_component
 from components.train.component import train
 from pipeline.code_version import code_version, whole_code_version
 from pipeline.experiment import Experiment
-from pipeline.machines import place
+from pipeline.machines import Target, machines, place, placement
 
 
 def task_name(step: str, of: str) -> str:
@@ -30,12 +31,16 @@ def task_name(step: str, of: str) -> str:
     return f"{step}-{of}".replace("_", "-")
 
 
-def define(experiment: Experiment) -> Callable[..., Any]:
+def define(experiment: Experiment, target: Target = "vertex") -> Callable[..., Any]:
     """Build the pipeline function of an experiment.
 
     Its parameters have defaults that suit every runner: `failures`, JSON of the tasks that failed and why,
     where a run goes on without them; `pipeline_sha256`, digest of the compiled file; `registry`, the folder
-    that models are registered in.
+    that models are registered in; `vertex`, JSON of a `components.cloud.Vertex` where it runs on Vertex AI.
+
+    Args:
+        experiment: The experiment.
+        target: How accelerators and nodes are named: as Vertex AI does, which local runs ignore, or Kubernetes.
     """
     datasets, models = list(experiment.datasets), list(experiment.models)
 
@@ -43,7 +48,7 @@ def define(experiment: Experiment) -> Callable[..., Any]:
         name=experiment.name.replace("_", "-"),
         description=f"{len(models)} models on {len(datasets)} data sets: train, evaluate, export, compare, register.",
     )
-    def pipeline(failures: str = "{}", pipeline_sha256: str = "", registry: str = "") -> dsl.Artifact:
+    def pipeline(failures: str = "{}", pipeline_sha256: str = "", registry: str = "", vertex: str = "") -> dsl.Artifact:
         outputs: dict[str, Any] = {}
         for name, config in experiment.datasets.items():
             options = config.options.model_dump(exclude_unset=True)
@@ -62,14 +67,18 @@ def define(experiment: Experiment) -> Callable[..., Any]:
         for name, spec in experiment.models.items():
             dataset = outputs[f"dataset_{spec.dataset}"]
             family = f"components.families.{spec.family}"
-            trained = _named(train, "train", name)(
+            image = spec.machine and machines()[spec.machine].image
+            placed = placement(spec.machine, IMAGE, target)
+            trained = _named(train, "train", name, image)(
                 name=name,
                 spec=json.dumps(spec.model_dump(exclude={"machine"}, exclude_unset=True), sort_keys=True),
                 seed=experiment.seed,
                 code_version=code_version("components.train.work", family),
                 dataset=dataset,
+                placement=placed.model_dump_json(exclude_defaults=True),
+                **({"vertex": vertex} if placed.pools else {}),
             )
-            place(trained, spec.machine)
+            place(trained, spec.machine, target)
             model = trained.outputs["model"]
             classifies = experiment.datasets[spec.dataset].task == "classification"
             evaluate = evaluate_classification if classifies else evaluate_forecasting
@@ -97,6 +106,7 @@ def define(experiment: Experiment) -> Callable[..., Any]:
         )
         register_component(models)(
             registry=registry,
+            vertex=vertex,
             code_version=code_version("components.register.work"),
             leaderboard=compared.outputs["leaderboard"],
             **{name: value for name, value in outputs.items() if name.startswith("export_")},
@@ -106,9 +116,11 @@ def define(experiment: Experiment) -> Callable[..., Any]:
     return pipeline
 
 
-def _named(component: Any, step: str, of: str) -> Any:  # noqa: ANN401 (a KFP component)
+def _named(component: Any, step: str, of: str, image: str | None = None) -> Any:  # noqa: ANN401 (a KFP component)
     """A copy of a component under a task's name, which its folder, its log and its cache entry then have."""
     component = copy.deepcopy(component)
+    if image:
+        component.component_spec.implementation.container.image = image
     component.component_spec.name = task_name(step, of)
     return component
 

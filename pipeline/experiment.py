@@ -14,7 +14,8 @@ from components.errors import InputError
 from components.ingest.splits import split_ends, too_short
 from components.spec import Facts, ModelSpec, SeriesOptions, Strict, Task, families_for, load_family, load_source
 from components.time_axis import Frequency, calendar_columns
-from pipeline.machines import machine_names
+from pipeline.machines import machines
+from pipeline.vertex.options import VertexOptions
 
 # A name becomes part of task names, of Python identifiers and of paths.
 NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
@@ -55,18 +56,21 @@ class Experiment:
         seed: All randomness comes from it.
         datasets: By name.
         models: By name.
+        vertex: Of runs on Vertex AI.
     """
 
     name: str
     seed: int
     datasets: dict[str, DatasetConfig]
     models: dict[str, ModelSpec]
+    vertex: VertexOptions
 
 
 class _File(Strict):
     seed: int = Field(default=0, ge=0, lt=2**32)
     datasets: dict[str, dict[str, Any]]
     models: dict[str, dict[str, Any]]
+    vertex: VertexOptions = VertexOptions()
 
 
 class _Gate(Strict):
@@ -125,7 +129,7 @@ def load_experiment(path: Path, overrides: list[str]) -> Experiment:
                 raise InputError(f"{path}: {kind}.{name}: expected small letters, digits and single _")
     datasets = {name: _dataset(f"{path}: datasets.{name}", options) for name, options in file.datasets.items()}
     models = {name: _model(f"{path}: models.{name}", spec, datasets) for name, spec in file.models.items()}
-    return Experiment(name=path.stem, seed=file.seed, datasets=datasets, models=models)
+    return Experiment(name=path.stem, seed=file.seed, datasets=datasets, models=models, vertex=file.vertex)
 
 
 def _override(content: dict[str, Any], override: str) -> None:
@@ -139,7 +143,7 @@ def _override(content: dict[str, Any], override: str) -> None:
         raise InputError(f"--set {override}: '{text}' is not a YAML value") from None
     place = content
     for i, key in enumerate(keys[:-1]):
-        if key in ("hyperparameters", "gate"):
+        if key in ("hyperparameters", "gate", "vertex"):
             place.setdefault(key, {})
         if not isinstance(place.get(key), dict):
             there = ", ".join(map(str, place))
@@ -220,8 +224,14 @@ def _model(where: str, config: dict[str, Any], datasets: dict[str, DatasetConfig
         raise InputError(f"{where}: weight_decay is for the optimizer adamw, got {spec.optimizer}")
     if spec.warmup and spec.schedule != "cosine":
         raise InputError(f"{where}: warmup is for the schedule cosine, got {spec.schedule}")
-    if spec.machine is not None and spec.machine not in machine_names():
-        raise InputError(f"{where}: machine: no '{spec.machine}'; there are: {', '.join(machine_names())}")
+    if spec.machine is not None and spec.machine not in machines():
+        raise InputError(f"{where}: machine: no '{spec.machine}'; there are: {', '.join(machines())}")
+    replicas = machines()[spec.machine].replicas if spec.machine else 1
+    if spec.batch_size % replicas and not spec.per_replica:
+        raise InputError(
+            f"{where}: batch_size: {spec.batch_size}, expected a multiple of the {replicas} replicas of machine "
+            f"{spec.machine}, or per_replica: true"
+        )
     return spec
 
 

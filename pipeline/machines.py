@@ -2,31 +2,71 @@
 
 import functools
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from components.errors import InputError
 from components.spec import Strict
+from components.train.placement import Placement, Pool
 
 FILE = Path(__file__).parent.parent / "configs" / "machines.yaml"
+OFFERED = Path(__file__).with_name("offered.yaml")
+Target = Literal["vertex", "kubeflow"]
+# GKE's label for a node's accelerator: cloud.google.com/kubernetes-engine/docs/how-to/gpus
+_GKE_NAMES = {"NVIDIA_A100_80GB": "nvidia-a100-80gb", "NVIDIA_L4": "nvidia-l4", "NVIDIA_H100_80GB": "nvidia-h100-80gb"}
 
 
 class Machine(Strict):
-    """A machine.
+    """A machine, as configs/machines.yaml describes it.
 
     Attributes:
-        cpu: Limit of CPU cores.
-        memory: Limit of memory, such as 16G.
-        accelerator: Google's name of it.
-        count: How many of them.
+        machine_type: Google's name, an entry of offered.yaml.
+        accelerator: Google's name of a GPU.
+        count: How many of them each worker has.
+        tpu_topology: The chips of a TPU machine, such as 2x2.
+        workers: How many machines train together.
+        spot: Whether it may be taken away.
+        disk_gb: Size of the boot disk.
+        timeout_hours: A training that takes longer is stopped.
+        retries: Times that a failed task is tried again.
+        precision: Keras' dtype policy, where the accelerator is found.
+        image: Another image than the pipeline's.
+        node_selector: On Kubernetes, in place of the labels that Google's clusters have.
     """
 
-    cpu: str
-    memory: str
+    machine_type: str
     accelerator: str | None = None
-    count: int = 0
+    count: int = Field(default=0, ge=0)
+    tpu_topology: str | None = None
+    workers: int = Field(default=1, ge=1, le=64)
+    spot: bool = False
+    disk_gb: int | None = Field(default=None, ge=100, le=64000)
+    timeout_hours: float | None = Field(default=None, gt=0, le=7 * 24)
+    retries: int = Field(default=0, ge=0, le=10)
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    image: str | None = None
+    node_selector: dict[str, str] = {}
+
+    @property
+    def replicas(self) -> int:
+        """Copies of the model that train together; of a TPU, one for each chip."""
+        if self.tpu_topology:
+            rows, columns = self.tpu_topology.split("x")
+            return int(rows) * int(columns)
+        return self.workers * max(self.count, 1)
+
+    @property
+    def needs_job(self) -> bool:
+        """Whether a task of a Vertex pipeline can't have this machine itself, and has to launch a CustomJob."""
+        return bool(self.tpu_topology or self.workers > 1 or self.spot or self.disk_gb or self.timeout_hours)
+
+
+@functools.cache
+def offered() -> dict[str, list[Any]]:
+    """For each machine type its vCPUs, its memory in GB, and its accelerators' counts or its TPU topology."""
+    return dict(yaml.safe_load(OFFERED.read_text()))
 
 
 @functools.cache
@@ -34,25 +74,139 @@ def machines() -> dict[str, Machine]:
     """Read the table of machines.
 
     Raises:
-        InputError: An entry isn't as it should be.
+        InputError: An entry isn't as it should be, or asks for a pair that Google doesn't offer.
     """
     try:
-        return {name: Machine.model_validate(m) for name, m in yaml.safe_load(FILE.read_text()).items()}
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise InputError(f"{FILE.name}: {first['loc']}: {first['msg']}") from None
+        entries = yaml.safe_load(FILE.read_text())
+    except yaml.YAMLError as error:
+        raise InputError(f"{FILE.name}: not YAML: {error}".replace("\n", " ")) from None
+    if not isinstance(entries, dict):
+        raise InputError(f"{FILE.name}: {entries!r}, expected machines by name")
+    table = {}
+    for name, entry in entries.items():
+        try:
+            table[str(name)] = Machine.model_validate(entry)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, (name, *first["loc"])))
+            raise InputError(f"{FILE.name}: {where}: {first['input']!r}: {first['msg']}") from None
+        check_offered(f"{FILE.name}: {name}", table[str(name)])
+    return table
 
 
-def machine_names() -> list[str]:
-    """Names of the machines."""
-    return list(machines())
+def check_offered(where: str, machine: Machine) -> None:
+    """Refuse a machine that Google doesn't offer.
+
+    Raises:
+        InputError: It says which ones are offered.
+    """
+    if machine.machine_type not in offered():
+        family = machine.machine_type.split("-")[0]
+        known = [name for name in offered() if name.startswith(family)] or list(offered())
+        raise InputError(f"{where}: machine_type: no '{machine.machine_type}'; there are: {', '.join(known)}")
+    _, _, *rest = offered()[machine.machine_type]
+    accelerators = rest[0] if rest else {}
+    if isinstance(accelerators, str):
+        if machine.tpu_topology != accelerators or machine.accelerator or machine.workers > 1:
+            raise InputError(
+                f"{where}: {machine.machine_type} is one TPU machine: expected tpu_topology {accelerators}, "
+                f"no accelerator and one worker"
+            )
+        return
+    if machine.tpu_topology:
+        raise InputError(f"{where}: tpu_topology is for TPU machines, {machine.machine_type} isn't one")
+    if bool(machine.accelerator) != bool(machine.count):
+        raise InputError(f"{where}: accelerator and count go together, got {machine.accelerator} and {machine.count}")
+    if machine.accelerator and machine.count not in accelerators.get(machine.accelerator, []):
+        here = ", ".join(f"{count} {name}" for name, counts in accelerators.items() for count in counts) or "none"
+        there = [name for name, row in offered().items() if machine.count in _counts(row, machine.accelerator)]
+        elsewhere = f"; {machine.count} {machine.accelerator}: {', '.join(there)}" if there else ""
+        raise InputError(
+            f"{where}: Google doesn't offer {machine.machine_type} with {machine.count} {machine.accelerator}; "
+            f"offered with it: {here}{elsewhere}"
+        )
 
 
-def place(task: Any, name: str | None) -> None:  # noqa: ANN401 (a kfp PipelineTask)
+def _counts(row: list[Any], accelerator: str) -> list[int]:
+    return row[2].get(accelerator, []) if len(row) > 2 and isinstance(row[2], dict) else []
+
+
+def placement(name: str | None, image: str, target: Target) -> Placement:
+    """What the train step is told of its machine: the precision, and the CustomJob to launch where it needs one."""
+    if name is None:
+        return Placement()
+    machine = machines()[name]
+    if not machine.needs_job or target == "kubeflow":
+        return Placement(precision=machine.precision)
+    spec: dict[str, Any] = {"machine_type": machine.machine_type}
+    if machine.accelerator:
+        spec |= {"accelerator_type": machine.accelerator, "accelerator_count": machine.count}
+    if machine.tpu_topology:
+        spec |= {"tpu_topology": machine.tpu_topology}
+    pool = Pool(machine=spec, replicas=1, disk_gb=machine.disk_gb)
+    pools = [pool] + ([pool.model_copy(update={"replicas": machine.workers - 1})] if machine.workers > 1 else [])
+    seconds = None if machine.timeout_hours is None else round(machine.timeout_hours * 3600)
+    return Placement(
+        precision=machine.precision,
+        image=machine.image or image,
+        pools=pools,
+        spot=machine.spot,
+        timeout_seconds=seconds,
+    )
+
+
+def check_target(where: str, name: str | None, target: Target) -> None:
+    """Refuse a machine that a target can't give.
+
+    Raises:
+        InputError: Several workers on Kubeflow.
+    """
+    workers = machines()[name].workers if name else 1
+    if target == "kubeflow" and workers > 1:
+        raise InputError(f"{where}: machine {name} has {workers} workers, which Vertex AI alone can start")
+
+
+def place(task: Any, name: str | None, target: Target) -> None:  # noqa: ANN401 (a kfp PipelineTask)
     """Ask for a machine for a task; without a name the cluster's default serves."""
     if name is None:
         return
     machine = machines()[name]
-    task.set_cpu_limit(machine.cpu).set_memory_limit(machine.memory)
+    if machine.retries:
+        task.set_retry(machine.retries)
+    if target == "vertex" and machine.needs_job:
+        return
+    cpu, memory, *_ = offered()[machine.machine_type]
+    if target == "vertex":
+        # The machine type itself has no field in a task: Vertex chooses it by these limits.
+        task.set_cpu_limit(str(cpu)).set_memory_limit(f"{memory}G")
+        if machine.accelerator:
+            task.set_accelerator_type(machine.accelerator).set_accelerator_limit(machine.count)
+        return
+    _place_on_kubernetes(task, machine)
+
+
+def _place_on_kubernetes(task: Any, machine: Machine) -> None:  # noqa: ANN401 (a kfp PipelineTask)
+    from kfp import kubernetes
+
+    selector = dict(machine.node_selector)
     if machine.accelerator:
-        task.set_accelerator_type(machine.accelerator).set_accelerator_limit(machine.count)
+        task.set_accelerator_type("nvidia.com/gpu").set_accelerator_limit(machine.count)
+        name = _GKE_NAMES.get(machine.accelerator, machine.accelerator.lower().replace("_", "-"))
+        selector = selector or {"cloud.google.com/gke-accelerator": name}
+    elif machine.tpu_topology:
+        task.set_accelerator_type("google.com/tpu").set_accelerator_limit(machine.replicas)
+        selector = selector or {
+            "cloud.google.com/gke-tpu-accelerator": "tpu-v5-lite-podslice",
+            "cloud.google.com/gke-tpu-topology": machine.tpu_topology,
+        }
+    else:
+        # A pod that asks for all of a node's cores finds no node: a part of each is the cluster's own.
+        cpu, memory, *_ = offered()[machine.machine_type]
+        task.set_cpu_request(str(cpu * 0.8)).set_memory_request(f"{memory * 0.8:g}G")
+    if machine.spot:
+        selector = {**selector, "cloud.google.com/gke-spot": "true"}
+        kubernetes.add_toleration(task, "cloud.google.com/gke-spot", "Equal", "true", "NoSchedule")
+    for key, value in selector.items():
+        kubernetes.add_node_selector(task, key, value)
+    if machine.timeout_hours:
+        kubernetes.set_timeout(task, round(machine.timeout_hours * 3600))

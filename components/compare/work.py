@@ -10,13 +10,11 @@ from components.evaluation import Evaluation
 from components.exported import FILE as EXPORTED
 from components.exported import Exported, Format
 from components.files import write_json, write_text
-from components.leaderboard import FILE, Contest, DatasetEntry, Leaderboard, ModelEntry
+from components.leaderboard import FILE, RANKED_BY, Contest, DatasetEntry, Leaderboard, ModelEntry
 from components.model import load_model_info
 
 BASELINES = "baselines.json"
 FOLDERS = "folders.json"
-# Metric that ranks the models of a task, and its sign in ascending order.
-RANKED_BY = {"classification": ("accuracy", -1), "forecasting": ("mae", 1)}
 
 Folders = dict[str, str | None]
 

@@ -12,12 +12,13 @@ import tensorflow as tf
 
 from components import inputs
 from components.dataset import DatasetInfo, ImagesInfo
-from components.exported import FILE, Exported, Format
+from components.exported import FILE, GOLDEN, SAVED_MODEL, Exported, Format, Golden
 from components.files import whole_folder, write_text
 from components.model import KERAS_FILE, load
 
-SAVED_MODEL = "saved_model"
 EXAMPLES = 64
+# Of them, those in the golden request: an image is some thousand numbers of JSON.
+GOLDEN_EXAMPLES = 2
 # Another process may order float32 sums otherwise; relative to the largest output.
 TOLERANCE = 1e-5
 
@@ -71,6 +72,11 @@ def export(model_folder: str, dataset: str, folder: str) -> Exported:
                 SAVED_MODEL: Format(path=SAVED_MODEL, bytes=_size(new / SAVED_MODEL), max_abs_difference=difference),
             },
         )
+        golden = Golden(
+            instances=[{name: values[i].tolist() for name, values in named.items()} for i in range(GOLDEN_EXAMPLES)],
+            predictions=expected[:GOLDEN_EXAMPLES].astype(float).tolist(),
+        )
+        write_text(new / GOLDEN, golden.model_dump_json() + "\n")
         write_text(new / FILE, exported.model_dump_json(indent=2) + "\n")
     print(f"saved_model: {exported.formats[SAVED_MODEL].bytes:,} bytes, largest difference {difference:.1e}")
     return exported

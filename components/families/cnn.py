@@ -75,7 +75,7 @@ def build(info: "DatasetInfo", hyperparameters: Hyperparameters) -> "keras.Model
         elif isinstance(layer, Drop):
             x = keras.layers.Dropout(layer.dropout)(x)
         elif layer == "norm":
-            x = keras.layers.BatchNormalization()(x)
+            x = layers.batch_norm()(x)
         else:
             x = (pool(2, strides=2, padding="same") if layer == "pool" else average())(x)
     if len(x.shape) > 2:

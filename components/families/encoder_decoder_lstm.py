@@ -54,8 +54,10 @@ def build(info: "SeriesInfo", hyperparameters: Hyperparameters) -> "keras.Model"
         x = keras.layers.TimeDistributed(keras.layers.Dense(hp.hidden, activation="relu"))(x)
     if hp.dropout:
         x = keras.layers.Dropout(hp.dropout)(x)
-    values = keras.layers.Reshape((info.horizon,))(keras.layers.TimeDistributed(keras.layers.Dense(1))(x))
+    value = keras.layers.TimeDistributed(keras.layers.Dense(1, dtype="float32"), dtype="float32")
+    values = keras.layers.Reshape((info.horizon,), dtype="float32")(value(x))
     if inputs.seasons is None:
         return layers.forecast(inputs, values, info)
-    weights = keras.layers.TimeDistributed(keras.layers.Dense(inputs.seasons.shape[1]))(x)
-    return layers.forecast(inputs, values, info, keras.layers.Permute((2, 1))(weights))
+    mix = keras.layers.Dense(inputs.seasons.shape[1], dtype="float32")
+    weights = keras.layers.TimeDistributed(mix, dtype="float32")(x)
+    return layers.forecast(inputs, values, info, keras.layers.Permute((2, 1), dtype="float32")(weights))

@@ -40,7 +40,7 @@ def build(info: "DatasetInfo", hyperparameters: Hyperparameters) -> "keras.Model
     for i, units in enumerate(hyperparameters.units):
         body.add(keras.layers.Dense(units, activation="relu"))
         if hyperparameters.norm:
-            body.add(keras.layers.BatchNormalization())
+            body.add(layers.batch_norm())
         if rate := hyperparameters.dropout[min(i, len(hyperparameters.dropout) - 1)]:
             body.add(keras.layers.Dropout(rate))
     inputs = layers.scaled_inputs(info, hyperparameters.seasonal)

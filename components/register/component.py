@@ -7,15 +7,16 @@ from components.gather import gathering_component
 _SOURCE = '''
 def register(
     registry: str,
+    vertex: str,
     code_version: str,
     leaderboard: dsl.Input[dsl.Artifact],
     registration: dsl.Output[dsl.Artifact],
     INPUTS,
 ) -> None:
-    """Register the best model of each data set that passed."""
+    """Register the best model of each data set that passed: in a folder, or in Vertex AI's Model Registry."""
     from components.register.work import register
 
-    register(leaderboard.path, FOLDERS, registry=registry, folder=registration.path)
+    register(leaderboard.path, FOLDERS, registry=registry, vertex=vertex, folder=registration.path)
 '''
 
 

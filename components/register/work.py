@@ -1,8 +1,9 @@
-"""The local registry: runs/registry/<experiment>/<data set>/<version>, and a link `current`."""
+"""Register winners: in runs/registry/<experiment>/<data set>/<version> with a link `current`, or on Vertex AI."""
 
 import shutil
 from pathlib import Path
 
+from components.cloud import Vertex
 from components.files import point_link, sha256, whole_folder, write_json
 from components.leaderboard import FILE, Leaderboard
 
@@ -10,7 +11,9 @@ REGISTRATION = "registration.json"
 CURRENT = "current"
 
 
-def register(leaderboard_folder: str, exports: dict[str, str | None], registry: str, folder: str) -> list[str]:
+def register(
+    leaderboard_folder: str, exports: dict[str, str | None], registry: str, vertex: str, folder: str
+) -> list[str]:
     """Register the winner of each data set, if it passed its gate.
 
     A version is a copy of the model's export. It appears whole, and `current` is switched in one step.
@@ -18,21 +21,27 @@ def register(leaderboard_folder: str, exports: dict[str, str | None], registry: 
     Args:
         leaderboard_folder: What compare wrote.
         exports: For each model its export folder, or None if it failed.
-        registry: The registry's folder; "" registers nothing.
+        registry: The registry's folder; "" for none.
+        vertex: JSON of a `Vertex`: the winner goes to Vertex AI's Model Registry; "" for none.
         folder: The folder to write `registration.json` into.
 
     Returns:
         A sentence for each data set.
     """
     board = Leaderboard.model_validate_json((Path(leaderboard_folder) / FILE).read_text())
+    cloud = Vertex.model_validate_json(vertex) if vertex else None
     said = []
     for dataset in dict.fromkeys(model.dataset for model in board.models):
         winner = board.winner(dataset)
         export = exports.get(winner.model) if winner else None
-        if not registry:
+        if not registry and not cloud:
             said.append(f"{dataset}: nothing registered, no registry was given")
         elif winner is None or export is None:
             said.append(f"{dataset}: nothing registered, no best model that passed its gate")
+        elif cloud:
+            from components.register.vertex import register_on_vertex
+
+            said.append(register_on_vertex(cloud, board, dataset, Path(export)))
         else:
             said.append(_add(Path(registry) / board.experiment / dataset, dataset, Path(export), board))
     write_json(Path(folder) / REGISTRATION, said)

@@ -17,11 +17,21 @@ class Checkpoints(keras.callbacks.Callback):
     the old one and switched by a rename, and carry a CRC for each tensor. The values of all variables are
     tracked one by one, since tf.train.Checkpoint(model=…) leaves out the state of Keras 3's seed generators,
     so that dropout would differ after a restart.
+
+    Several workers save at the same time, as TensorFlow wants it, each into a folder of its own; all of them go
+    on from the chief's.
+
+    Args:
+        folder: The chief's, a path or a gs:// address.
+        stopping: Whose state is kept.
+        progress: Whose history is kept.
+        own: This worker's folder.
     """
 
-    def __init__(self, folder: Path, stopping: keras.callbacks.EarlyStopping, progress: Progress) -> None:
+    def __init__(self, folder: str, stopping: keras.callbacks.EarlyStopping, progress: Progress, own: str) -> None:
         super().__init__()
         self._folder = folder
+        self._own = own
         self._stopping = stopping
         self._progress = progress
         self._state = tf.Variable("", dtype=tf.string)
@@ -30,17 +40,16 @@ class Checkpoints(keras.callbacks.Callback):
         """Bring the model and the callbacks back to the last whole checkpoint.
 
         Args:
-            model: Built and compiled.
+            model: Built and compiled, with a built optimizer.
 
         Returns:
             The epoch to go on with: 0 where there is no checkpoint.
         """
-        model.optimizer.build(model.trainable_variables)
         variables = model.variables + model.optimizer.variables
         self._best = [tf.Variable(w) for w in model.get_weights()]
         checkpoint = tf.train.Checkpoint(values=[v.value for v in variables], best=self._best, state=self._state)
-        self._manager = tf.train.CheckpointManager(checkpoint, str(self._folder), max_to_keep=2)
-        for path in reversed(self._manager.checkpoints):
+        self._manager = tf.train.CheckpointManager(checkpoint, self._own, max_to_keep=2)
+        for path in reversed(tf.train.CheckpointManager(checkpoint, self._folder, max_to_keep=2).checkpoints):
             try:
                 checkpoint.restore(path).assert_consumed()
             except (tf.errors.OpError, IndexError, ValueError, AssertionError) as error:

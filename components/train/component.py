@@ -13,8 +13,10 @@ def train(
     code_version: str,
     dataset: dsl.Input[dsl.Dataset],
     model: dsl.Output[dsl.Model],
+    placement: str = "{}",
+    vertex: str = "",
 ) -> None:
-    """Train a model.
+    """Train a model: here, or on Vertex in a CustomJob where its machine needs one.
 
     Args:
         name: The model's name.
@@ -23,9 +25,11 @@ def train(
         code_version: Of the code: another one is another task to the cache.
         dataset: What to train on.
         model: The model folder.
+        placement: JSON of a `Placement`.
+        vertex: JSON of a `Vertex`; empty where the pipeline doesn't run on Vertex AI.
     """
-    from components.train.work import train
+    from components.train.place import train_there
 
-    info = train(name, spec, seed, code_version, dataset.path, model.path)
+    info = train_there(name, spec, seed, code_version, dataset.path, model.path, placement, vertex)
     model.metadata["parameters"] = str(info.parameters)
     model.metadata["framework"] = "keras"

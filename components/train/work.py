@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-import shutil
+import os
+import tempfile
 from pathlib import Path
 
 import keras
@@ -12,18 +13,29 @@ import tensorflow as tf
 from components import inputs
 from components.dataset import DatasetInfo, load_info
 from components.errors import InputError
-from components.files import whole_folder, write_text
+from components.files import gs, on_mount, whole_folder, write_text
 from components.model import FILE, KERAS_FILE, ModelInfo, build
 from components.spec import ModelSpec
+from components.train.average import UseAverage
 from components.train.checkpoint import Checkpoints
+from components.train.devices import Devices, dtype_policy, find_devices
+from components.train.optimization import compile_model
 from components.train.progress import Progress
 
-# More steps per call of the compiled function cost Python nothing; more than this gain little.
-MAX_STEPS_PER_EXECUTION = 50
 EVALUATION_BATCH = 512
+# Where Vertex AI wants the logs of a job that it shows in a Vertex TensorBoard.
+VERTEX_LOGS = "AIP_TENSORBOARD_LOG_DIR"
 
 
-def train(name: str, spec_json: str, seed: int, code_version: str, dataset: str, folder: str) -> ModelInfo:
+def train(
+    name: str,
+    spec_json: str,
+    seed: int,
+    code_version: str,
+    dataset: str,
+    folder: str,
+    precision: str = "float32",
+) -> ModelInfo:
     """Train a model, going on from its last checkpoint where there is one.
 
     Args:
@@ -33,24 +45,29 @@ def train(name: str, spec_json: str, seed: int, code_version: str, dataset: str,
         code_version: Digest of the code that trains.
         dataset: The data set folder.
         folder: The model folder to write. Checkpoints lie in `checkpoints` beside the run, three levels up.
+        precision: Keras' dtype policy where there is an accelerator: float32, mixed_bfloat16 or mixed_float16.
 
     Returns:
-        The description that was written to `model.json`.
+        The description that was written to `model.json`. Of several workers that train together, the chief alone
+        writes.
 
     Raises:
-        InputError: The family doesn't fit the data set.
+        InputError: The family doesn't fit the data set, or the batch can't be shared by the replicas.
         RuntimeError: The saved model doesn't give what the trained one gives.
     """
+    devices = find_devices()
     spec, info = ModelSpec.model_validate_json(spec_json), load_info(dataset)
-    if info.task == "forecasting" and (spec.flip or spec.label_smoothing):
-        raise InputError(f"model {name}: flip and label_smoothing are for images, {info.name} is a series")
-    keras.utils.set_random_seed(seed)
-    model = build(spec, info)
-    per_epoch = inputs.steps_per_epoch(info, "train", spec.batch_size)
-    compile_model(model, spec, info, per_epoch)
+    batch_size = _global_batch(name, spec, info, devices)
+    policy = dtype_policy(precision, devices.accelerator)
+    per_epoch = inputs.steps_per_epoch(info, "train", batch_size, devices.share)
+    with devices.strategy.scope():
+        model = _build(spec, info, seed, policy)
+        one_by_one = devices.replicas > 1 and not devices.tpu
+        compile_model(model, spec, info, per_epoch, devices.replicas, one_by_one)
+        model.optimizer.build(model.trainable_variables)
     print(
-        f"{name}: {spec.family} with {model.count_params():,} parameters, {info.examples('train'):,} examples, "
-        f"{per_epoch} steps of {spec.batch_size} per epoch",
+        f"{name}: {spec.family} with {model.count_params():,} parameters on {devices.found}, "
+        f"{info.examples('train'):,} examples, {per_epoch} steps of {batch_size} per epoch, {policy}",
         flush=True,
     )
 
@@ -59,110 +76,124 @@ def train(name: str, spec_json: str, seed: int, code_version: str, dataset: str,
         monitor=monitor, mode=mode, patience=spec.patience or spec.epochs, restore_best_weights=True
     )
     key = [name, spec.model_dump(), seed, info.sha256, code_version, tf.__version__, keras.__version__]
+    key += [devices.replicas, policy]
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
-    aside = Path(folder).absolute().parents[2] / "checkpoints" / f"{name}-{digest}"
+    home = Path(folder).absolute().parents[2] / "checkpoints" / f"{name}-{digest}"
+    aside = gs(home) if on_mount(home) else str(home)
     progress = Progress(spec.epochs)
-    checkpoints = Checkpoints(aside, stopping, progress)
-    first_epoch = checkpoints.restore(model)
-    if not (stopping.patience and stopping.wait >= stopping.patience):
-        model.fit(
-            inputs.shuffled(
-                dataset,
-                info,
-                "train",
-                spec.batch_size,
-                seed=seed,
+    with tempfile.TemporaryDirectory() as scratch:
+        checkpoints = Checkpoints(aside, stopping, progress, aside if devices.chief else scratch)
+        first_epoch = checkpoints.restore(model)
+        if not (stopping.patience and stopping.wait >= stopping.patience):
+            average = [UseAverage(devices.strategy)] if spec.ema is not None else []
+            evaluation_batch = max(EVALUATION_BATCH // devices.replicas, 1) * devices.replicas
+            model.fit(
+                _training(dataset, info, spec, batch_size, seed, first_epoch * per_epoch, devices),
+                validation_data=_validation(dataset, info, evaluation_batch, devices),
+                validation_steps=inputs.steps_per_epoch(info, "validation", evaluation_batch, devices.share),
                 epochs=spec.epochs,
-                first_step=first_epoch * per_epoch,
-                flip=spec.flip,
-            ),
-            validation_data=inputs.in_order(dataset, info, "validation", EVALUATION_BATCH),
-            epochs=spec.epochs,
-            initial_epoch=first_epoch,
-            steps_per_epoch=per_epoch,
-            callbacks=[
-                progress,
-                stopping,
-                checkpoints,
-                keras.callbacks.TensorBoard(aside / "tensorboard", write_graph=False),
-            ],
-            shuffle=False,
-            verbose=0,
-        )
-    model.set_weights(stopping.best_weights)
+                initial_epoch=first_epoch,
+                steps_per_epoch=per_epoch,
+                callbacks=[progress, stopping, checkpoints, *average, *_boards(aside, devices)],
+                shuffle=False,
+                verbose=0,
+            )
 
+    # A model of its own, of plain float32 variables, whatever it was trained on.
+    final = _build(spec, info, seed, "float32")
+    final.set_weights(stopping.best_weights)
     seconds = sum(epoch["seconds"] for epoch in progress.history)
     model_info = ModelInfo(
         name=name,
         spec=spec,
         dataset=info.name,
         dataset_sha256=info.sha256,
-        parameters=model.count_params(),
+        parameters=final.count_params(),
         best_epoch=stopping.best_epoch + 1,
         history=progress.history,
         train_seconds=seconds,
         examples_per_second=info.examples("train") * len(progress.history) / seconds,
     )
-    with whole_folder(Path(folder)) as new:
-        model.save(new / KERAS_FILE)
-        _compare_saved(new / KERAS_FILE, model, dataset, info)
-        write_text(new / FILE, model_info.model_dump_json(indent=2) + "\n")
-        shutil.copytree(aside / "tensorboard", new / "tensorboard")
-    shutil.rmtree(aside)
+    if devices.chief:
+        with whole_folder(Path(folder)) as new:
+            final.save(new / KERAS_FILE)
+            _compare_saved(new / KERAS_FILE, final, dataset, info)
+            write_text(new / FILE, model_info.model_dump_json(indent=2) + "\n")
+            _copy(f"{aside}/tensorboard", new / "tensorboard")
+        tf.io.gfile.rmtree(aside)
     best = progress.history[stopping.best_epoch][monitor]
     print(f"best epoch {model_info.best_epoch}: {monitor} {best:.4f}; {seconds:.1f} s of training", flush=True)
     return model_info
 
 
-def compile_model(model: keras.Model, spec: ModelSpec, info: DatasetInfo, per_epoch: int) -> None:
-    """Compile a model with the optimizer, schedule, loss and metrics that `spec` asks for."""
-    rate: float | keras.optimizers.schedules.LearningRateSchedule = spec.learning_rate
-    if spec.schedule == "cosine":
-        steps = spec.epochs * per_epoch
-        warmup = round(spec.warmup * steps)
-        rate = keras.optimizers.schedules.CosineDecay(
-            0.0 if warmup else spec.learning_rate,
-            steps - warmup,
-            warmup_target=spec.learning_rate if warmup else None,
-            warmup_steps=warmup,
+def _global_batch(name: str, spec: ModelSpec, info: DatasetInfo, devices: Devices) -> int:
+    """Examples of a step, over all replicas."""
+    if info.task == "forecasting" and (spec.flip or spec.label_smoothing):
+        raise InputError(f"model {name}: flip and label_smoothing are for images, {info.name} is a series")
+    batch_size = spec.batch_size * (devices.replicas if spec.per_replica else 1)
+    if batch_size % devices.replicas:
+        raise InputError(
+            f"model {name}: batch_size {batch_size}, expected a multiple of the {devices.replicas} replicas, "
+            f"or per_replica: true"
         )
-    average: dict[str, object] = {}
-    optimizers = {
-        "adam": keras.optimizers.Adam,
-        "adamw": keras.optimizers.AdamW,
-        "nadam": keras.optimizers.Nadam,
-        "rmsprop": keras.optimizers.RMSprop,
-        "sgd": keras.optimizers.SGD,
-    }
-    options = {"sgd": {"momentum": 0.9, "nesterov": True}, "adamw": {"weight_decay": spec.weight_decay}}
-    if spec.ema is not None:
-        average = {"use_ema": True, "ema_momentum": spec.ema, "ema_overwrite_frequency": per_epoch}
-    optimizer = optimizers[spec.optimizer](rate, **options.get(spec.optimizer, {}), **average)
-    classification = info.task == "classification"
-    loss = spec.loss or ("crossentropy" if classification else "mse")
-    model.compile(
-        optimizer,
-        loss=_crossentropy(spec.label_smoothing, len(info.classes)) if info.task == "classification" else loss,
-        metrics=["accuracy" if classification else "mae"],
-        jit_compile=False,  # XLA is slower than TensorFlow's own kernels on CPUs, and compiles for long
-        steps_per_execution=_divisor(per_epoch),
+    if not inputs.steps_per_epoch(info, "train", batch_size, devices.share):
+        raise InputError(f"model {name}: {info.examples('train')} examples fill no batch of {batch_size}")
+    return batch_size
+
+
+def _build(spec: ModelSpec, info: DatasetInfo, seed: int, policy: str) -> keras.Model:
+    """An untrained model, the same for the same seed."""
+    keras.utils.set_random_seed(seed)
+    keras.config.set_dtype_policy(policy)
+    try:
+        return build(spec, info)
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+def _training(
+    dataset: str, info: DatasetInfo, spec: ModelSpec, batch_size: int, seed: int, first_step: int, devices: Devices
+) -> tf.data.Dataset:
+    batches = inputs.shuffled(
+        dataset,
+        info,
+        "train",
+        batch_size,
+        seed=seed,
+        epochs=spec.epochs,
+        first_step=first_step,
+        flip=spec.flip,
+        share=devices.share,
     )
+    return _distributed(batches, devices)
 
 
-def _crossentropy(label_smoothing: float, classes: int) -> object:
-    if not label_smoothing:
-        return "sparse_categorical_crossentropy"
-
-    def crossentropy(labels: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
-        hot = tf.one_hot(tf.cast(tf.reshape(labels, [-1]), tf.int32), classes)
-        return keras.losses.categorical_crossentropy(hot, probabilities, label_smoothing=label_smoothing)
-
-    return crossentropy
+def _validation(dataset: str, info: DatasetInfo, batch_size: int, devices: Devices) -> tf.data.Dataset:
+    return _distributed(inputs.in_order(dataset, info, "validation", batch_size, devices.share), devices)
 
 
-def _divisor(steps: int) -> int:
-    """The largest divisor of `steps` that is not too large: Keras runs past the epoch's end with another."""
-    return max(d for d in range(1, MAX_STEPS_PER_EXECUTION + 1) if steps % d == 0)
+def _distributed(batches: tf.data.Dataset, devices: Devices) -> tf.data.Dataset:
+    """As `fit` takes it: in a single process whole batches, which Keras shares out; else the strategy's own."""
+    if devices.workers == 1:
+        return batches
+    own = inputs.per_replica(batches, devices.replicas // devices.workers)
+    return devices.strategy.distribute_datasets_from_function(lambda _: own)
+
+
+def _boards(aside: str, devices: Devices) -> list[keras.callbacks.TensorBoard]:
+    if not devices.chief:
+        return []
+    folders = [f"{aside}/tensorboard", *filter(None, [os.environ.get(VERTEX_LOGS)])]
+    return [keras.callbacks.TensorBoard(folder, write_graph=False) for folder in folders]
+
+
+def _copy(source: str, target: Path) -> None:
+    """Copy a folder that may lie in Cloud Storage."""
+    for folder, _, files in tf.io.gfile.walk(source):
+        place = target / folder.removeprefix(source).strip("/")
+        place.mkdir(parents=True, exist_ok=True)
+        for file in files:
+            tf.io.gfile.copy(f"{folder.rstrip('/')}/{file}", str(place / file))
 
 
 def _compare_saved(path: Path, model: keras.Model, dataset: str, info: DatasetInfo) -> None:

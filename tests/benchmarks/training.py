@@ -22,7 +22,8 @@ from components.files import write_json
 from components.ingest.work import ingest
 from components.model import build
 from components.spec import ModelSpec
-from components.train.work import EVALUATION_BATCH, compile_model
+from components.train.optimization import compile_model
+from components.train.work import EVALUATION_BATCH
 
 EPOCHS, BATCH, SEED = 10, 100, 7
 FOLDER = Path("runs/bench")

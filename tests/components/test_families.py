@@ -8,7 +8,7 @@ import yaml
 from components.dataset import Check, ImagesInfo, SeriesInfo
 from components.model import build
 from components.spec import ModelSpec, families_for, family_names
-from components.train.work import compile_model
+from components.train.optimization import compile_model
 
 CHECKS = [Check(name="counts", found="enough")]
 TINY = {

@@ -275,7 +275,7 @@ def test_a_model_that_misses_its_gate_is_refused_and_not_registered(results, tmp
     exports = {f"export_{n}": results[f"export_{n}"] for n in MODELS}
     registry = tmp_path / "registry"
     for _ in range(2):
-        register(str(registry), "x", leaderboard, artifact(dsl.Artifact, tmp_path / "registration"), **exports)
+        register(str(registry), "", "x", leaderboard, artifact(dsl.Artifact, tmp_path / "registration"), **exports)
     assert not (registry / "test" / "fashion").exists()
     shelf = registry / "test" / "electricity"
     assert sorted(p.name for p in shelf.iterdir()) == ["1", "current"], "the same model is registered once"
@@ -286,7 +286,7 @@ def test_a_model_that_misses_its_gate_is_refused_and_not_registered(results, tmp
     shutil.copytree(results["export_lstm"].path, changed)
     (changed / "note").write_text("another model")
     exports["export_lstm"] = artifact(dsl.Model, changed)
-    register(str(registry), "x", leaderboard, artifact(dsl.Artifact, tmp_path / "registration"), **exports)
+    register(str(registry), "", "x", leaderboard, artifact(dsl.Artifact, tmp_path / "registration"), **exports)
     assert (shelf / "current").readlink() == Path("2")
     assert (shelf / "1").is_dir()
 

@@ -11,7 +11,9 @@ from pipeline.compile import compile_experiment
 from pipeline.experiment import load_experiment
 
 ROOT = Path(__file__).parent.parent.parent
-SHIPPED = sorted(path for path in (ROOT / "configs").glob("*.yaml") if path.name != "machines.yaml")
+SHIPPED = sorted(
+    path for path in (ROOT / "configs").glob("*.yaml") if path.name not in ("machines.yaml", "prices.yaml")
+)
 GOOD = {
     "seed": 3,
     "datasets": {

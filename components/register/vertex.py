@@ -1,0 +1,148 @@
+"""Vertex AI's Model Registry: one model for each data set of an experiment, a version for each winner."""
+
+from pathlib import Path
+from typing import Any
+
+from components.cloud import CALL_SECONDS, Vertex, client, explain
+from components.errors import InputError
+from components.exported import SAVED_MODEL
+from components.files import gs
+from components.leaderboard import RANKED_BY, Leaderboard, ModelEntry
+
+CURRENT = "current"
+OPERATION_SECONDS = 1800.0
+_SCHEMAS = "gs://google-cloud-aiplatform/schema/modelevaluation"
+_LABEL_DIGITS = 16
+
+
+def register_on_vertex(vertex: Vertex, board: Leaderboard, dataset: str, export: Path) -> str:
+    """Upload the winner of a data set as a new version, if it beats the version that is there.
+
+    The version gets the aliases `current` and `default`, the test metrics as an imported evaluation, and labels
+    that say what it was made from. Versions that were measured on other test data can't be compared: the new one
+    takes their place.
+
+    Args:
+        vertex: Where.
+        board: The leaderboard.
+        dataset: A data set whose winner passed.
+        export: The winner's export folder, under /gcs.
+
+    Returns:
+        A sentence that says what was done.
+
+    Raises:
+        InputError: The service refuses it; nothing half-made is left.
+    """
+    from google.api_core import exceptions
+    from google.cloud.aiplatform_v1 import ModelServiceClient
+
+    winner = board.winner(dataset)
+    assert winner is not None  # noqa: S101 (the caller looked)
+    if not vertex.register_models:
+        return f"{dataset}: {winner.model} is not registered, vertex.register_models is false"
+    models = client(ModelServiceClient, vertex.region)
+    name = f"{board.experiment}-{dataset}"
+    try:
+        parent = _find(models, vertex, name)
+        if parent and (better := _beaten_by(models, parent, board, winner)):
+            return f"{dataset}: {winner.model} is not registered, {better}"
+        version = _upload(models, vertex, board, winner, parent, name, export)
+    except exceptions.GoogleAPICallError as error:
+        raise InputError(explain(error, f"registering {winner.model} as {name}")) from None
+    said = f"{dataset}: {winner.model} is registered as {version.name}@{version.version_id}"
+    if vertex.deploy:
+        from components.register.deploy import deploy
+
+        said += f", {deploy(vertex, version, name, export)}"
+    return said
+
+
+def _find(models: Any, vertex: Vertex, name: str) -> str | None:  # noqa: ANN401 (a client)
+    """Resource name of the model of this display name."""
+    request = {"parent": vertex.parent, "filter": f'display_name="{name}"'}
+    found = [m.name for m in models.list_models(request=request, timeout=CALL_SECONDS) if m.display_name == name]
+    return found[0].partition("@")[0] if found else None
+
+
+def _beaten_by(models: Any, parent: str, board: Leaderboard, winner: ModelEntry) -> str | None:  # noqa: ANN401
+    """Why the current version stays; None where the winner is better or they can't be compared."""
+    current = models.get_model(name=f"{parent}@default", timeout=CALL_SECONDS)
+    if current.labels.get("dataset") != board.datasets[winner.dataset].sha256[:_LABEL_DIGITS]:
+        return None
+    metric, sign = RANKED_BY[winner.task or ""]
+    for evaluation in models.list_model_evaluations(parent=f"{parent}@{current.version_id}", timeout=CALL_SECONDS):
+        theirs = dict(evaluation.metadata or {}).get(metric)
+        if theirs is not None and sign * winner.metrics[metric] >= sign * theirs:
+            return f"version {current.version_id} has {metric} {theirs:.4g}, it has {winner.metrics[metric]:.4g}"
+    return None
+
+
+def _upload(
+    models: Any,  # noqa: ANN401 (a client)
+    vertex: Vertex,
+    board: Leaderboard,
+    winner: ModelEntry,
+    parent: str | None,
+    name: str,
+    export: Path,
+) -> Any:  # noqa: ANN401 (a Model)
+    from google.api_core import exceptions
+    from google.cloud.aiplatform_v1 import types
+
+    labels = {
+        **vertex.labels,
+        "family": winner.family,
+        "model": winner.model,
+        "dataset": board.datasets[winner.dataset].sha256[:_LABEL_DIGITS],
+        "pipeline": board.pipeline_sha256[:_LABEL_DIGITS],
+    }
+    model = types.Model(
+        display_name=name,
+        description=f"{winner.model} ({winner.family}) of run {board.run}. " + " ".join(winner.reasons),
+        artifact_uri=gs(export / SAVED_MODEL),
+        container_spec=types.ModelContainerSpec(image_uri=vertex.serving_image),
+        labels=labels,
+    )
+    # A version gets its aliases once it is whole, so that they never point to one without metrics.
+    request = {"parent": vertex.parent, "model": model, "parent_model": parent or ""}
+    if vertex.service_account:
+        request["service_account"] = vertex.service_account
+    answer = models.upload_model(request=request, timeout=CALL_SECONDS).result(timeout=OPERATION_SECONDS)
+    version = f"{answer.model}@{answer.model_version_id}"
+    try:
+        models.import_model_evaluation(parent=version, model_evaluation=_evaluation(winner), timeout=CALL_SECONDS)
+        models.merge_version_aliases(name=version, version_aliases=["default", CURRENT], timeout=CALL_SECONDS)
+    except exceptions.GoogleAPICallError:
+        # A version without its metrics would be beaten by nothing.
+        if parent:
+            models.delete_model_version(name=version, timeout=CALL_SECONDS).result(OPERATION_SECONDS)
+        else:
+            models.delete_model(name=answer.model, timeout=CALL_SECONDS).result(OPERATION_SECONDS)
+        raise
+    return models.get_model(name=version, timeout=CALL_SECONDS)
+
+
+def _evaluation(winner: ModelEntry) -> Any:  # noqa: ANN401 (a ModelEvaluation)
+    """The test metrics: those that Google's schemas know as `metrics`, all of them as `metadata`."""
+    from google.cloud.aiplatform_v1 import types
+    from google.protobuf.json_format import ParseDict
+
+    metrics = winner.metrics
+    if winner.task == "classification":
+        schema = "classification_metrics_1.0.0.yaml"
+        # Without a threshold the best class is the answer, and micro-averaged recall is the accuracy.
+        at_zero = {"confidenceThreshold": 0, "recall": metrics["accuracy"], "precision": metrics["accuracy"]}
+        shown: dict[str, Any] = {"logLoss": metrics["loss"], "confidenceMetrics": [at_zero]}
+    else:
+        schema = "forecasting_metrics_1.0.0.yaml"
+        shown = {"meanAbsoluteError": metrics["mae"], "rootMeanSquaredError": metrics["rmse"]}
+    made = types.ModelEvaluation()
+    message = {
+        "display_name": f"test split of {winner.dataset}",
+        "metrics_schema_uri": f"{_SCHEMAS}/{schema}",
+        "metrics": shown,
+        "metadata": {**metrics, "intervals": winner.intervals},
+    }
+    ParseDict(message, types.ModelEvaluation.pb(made))
+    return made

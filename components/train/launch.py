@@ -1,0 +1,167 @@
+"""Train on a machine that a task of a Vertex pipeline can't have itself: in a CustomJob, which the task follows.
+
+The job's name is made of the run's and the task's. A second try of the task looks for it and follows the job
+that is there, so that no try starts a second training.
+"""
+
+import json
+import re
+import signal
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from components.cloud import CALL_SECONDS, Vertex, client, explain
+from components.errors import InputError
+from components.files import gs
+from components.train.placement import Placement
+
+POLL_SECONDS = 10.0
+# A connection that fails for longer than this ends the task; the job goes on, and a retry finds it.
+LOST_SECONDS = 600.0
+# The state of a worker's process is asked for by name, so this runs what the task would run itself.
+COMMAND = ["python3", "-m", "components.train"]
+_TASK = re.compile(r"_-?\d+$")
+
+
+def launch(placement: Placement, vertex: Vertex, arguments: dict[str, Any], folder: str) -> None:
+    """Run `components.train.work.train` in a CustomJob and wait for its end.
+
+    Args:
+        placement: What the job's workers are.
+        vertex: Where it runs.
+        arguments: Of `train`, JSON values; paths under /gcs, which is mounted in the job too.
+        folder: The model folder that the job writes, under /gcs.
+
+    Raises:
+        InputError: The job is refused: a permission, a quota, a machine.
+        RuntimeError: The job failed, or was cancelled; it says why.
+        SystemExit: SIGTERM came, and the job was cancelled: 143.
+    """
+    from google.api_core import exceptions
+    from google.cloud.aiplatform_v1 import JobServiceClient, JobState
+
+    jobs = client(JobServiceClient, vertex.region)
+    name = job_name(folder)
+    try:
+        job = _running(jobs, vertex, name)
+        if job is not None:
+            print(f"{name}: following {job.name}, which is there already", flush=True)
+        else:
+            job = jobs.create_custom_job(
+                parent=vertex.parent, custom_job=_job(name, placement, vertex, arguments, folder), timeout=CALL_SECONDS
+            )
+            print(f"{name}: started {job.name}", flush=True)
+    except exceptions.ServerError as error:
+        raise RuntimeError(explain(error, name)) from None
+    except exceptions.GoogleAPICallError as error:
+        raise InputError(explain(error, name)) from None
+    print(console(job.name, vertex), flush=True)
+
+    def cancel(number: int, frame: FrameType | None) -> None:
+        jobs.cancel_custom_job(name=job.name, timeout=CALL_SECONDS)
+        print(f"{name}: cancelled {job.name}", flush=True)
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, cancel)
+    try:
+        job = _follow(jobs, job, name)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    if job.state != JobState.JOB_STATE_SUCCEEDED:
+        raise RuntimeError(f"{job.name} {_said(job.state)}: {job.error.message or 'without a reason'}")
+
+
+def job_name(folder: str) -> str:
+    """The name of a task's job: the run's and the task's, which Vertex writes into the path of its output.
+
+    An argument with the run's name would make each run another one to the cache.
+
+    Args:
+        folder: .../<project number>/<run>/<task>_<number>/<output>.
+    """
+    task = Path(folder).parent
+    return f"{task.parent.name}-{_TASK.sub('', task.name)}"[:128]
+
+
+def console(job: str, vertex: Vertex) -> str:
+    """Address of a job's page in Google's console."""
+    number = job.rsplit("/", 1)[-1]
+    return (
+        f"https://console.cloud.google.com/vertex-ai/locations/{vertex.region}/training/{number}"
+        f"?project={vertex.project}"
+    )
+
+
+def _running(jobs: Any, vertex: Vertex, name: str) -> Any:  # noqa: ANN401 (a client; a CustomJob or None)
+    """The task's job that runs or has succeeded already; None where there is none, or it failed."""
+    from google.cloud.aiplatform_v1 import JobState
+
+    ended = (JobState.JOB_STATE_FAILED, JobState.JOB_STATE_CANCELLED, JobState.JOB_STATE_EXPIRED)
+    request = {"parent": vertex.parent, "filter": f'display_name="{name}"'}
+    for job in jobs.list_custom_jobs(request=request, timeout=CALL_SECONDS):
+        if job.display_name == name and job.state not in (*ended, JobState.JOB_STATE_CANCELLING):
+            return job
+    return None
+
+
+def _job(name: str, placement: Placement, vertex: Vertex, arguments: dict[str, Any], folder: str) -> Any:  # noqa: ANN401 (a CustomJob)
+    from google.cloud.aiplatform_v1 import types
+    from google.protobuf.duration_pb2 import Duration
+
+    container = {"image_uri": placement.image, "command": COMMAND, "args": [json.dumps(arguments)]}
+    pools = [
+        types.WorkerPoolSpec(
+            machine_spec=types.MachineSpec(pool.machine),
+            replica_count=pool.replicas,
+            container_spec=types.ContainerSpec(container),
+            disk_spec=types.DiskSpec(boot_disk_size_gb=pool.disk_gb or 100),
+        )
+        for pool in placement.pools
+    ]
+    scheduling = types.Scheduling(restart_job_on_worker_restart=placement.spot)
+    if placement.spot:
+        scheduling.strategy = types.Scheduling.Strategy.SPOT
+    if placement.timeout_seconds:
+        scheduling.timeout = Duration(seconds=placement.timeout_seconds)
+    spec = types.CustomJobSpec(
+        worker_pool_specs=pools,
+        scheduling=scheduling,
+        service_account=vertex.service_account or "",
+        network=vertex.network or "",
+        tensorboard=vertex.tensorboard or "",
+        base_output_directory=types.GcsDestination(output_uri_prefix=gs(Path(folder).parent / "job")),
+    )
+    return types.CustomJob(display_name=name, job_spec=spec, labels=vertex.labels)
+
+
+def _follow(jobs: Any, job: Any, name: str) -> Any:  # noqa: ANN401 (a client; a CustomJob)
+    """Print each state of a job until its last."""
+    from google.api_core import exceptions
+    from google.cloud.aiplatform_v1 import JobState
+
+    last = (
+        JobState.JOB_STATE_SUCCEEDED,
+        JobState.JOB_STATE_FAILED,
+        JobState.JOB_STATE_CANCELLED,
+        JobState.JOB_STATE_EXPIRED,
+    )
+    shown, lost = None, 0.0
+    while True:
+        if job.state != shown:
+            print(f"{name}: {_said(job.state)}", flush=True)
+            shown = job.state
+        if job.state in last:
+            return job
+        time.sleep(POLL_SECONDS)
+        try:
+            job, lost = jobs.get_custom_job(name=job.name, timeout=CALL_SECONDS), 0.0
+        except (exceptions.ServerError, exceptions.TooManyRequests, exceptions.RetryError) as error:
+            lost += POLL_SECONDS
+            if lost > LOST_SECONDS:
+                raise RuntimeError(explain(error, f"asking for {job.name}")) from None
+
+
+def _said(state: Any) -> str:  # noqa: ANN401 (a JobState)
+    return str(state.name).removeprefix("JOB_STATE_").lower()

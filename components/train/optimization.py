@@ -1,0 +1,73 @@
+"""How a model is optimized: loss, optimizer, schedule, metrics."""
+
+import keras
+import tensorflow as tf
+
+from components.dataset import DatasetInfo
+from components.spec import ModelSpec
+
+# More steps per call of the compiled function cost Python nothing; more than this gain little.
+MAX_STEPS_PER_EXECUTION = 50
+
+
+def compile_model(
+    model: keras.Model, spec: ModelSpec, info: DatasetInfo, per_epoch: int, replicas: int = 1, one_by_one: bool = False
+) -> None:
+    """Compile a model with the optimizer, schedule, loss and metrics that `spec` asks for.
+
+    Args:
+        model: A built model.
+        spec: How it is trained.
+        info: The data set.
+        per_epoch: Steps of an epoch.
+        replicas: Copies of the model that train together, for a learning rate that is given per replica.
+        one_by_one: A step per call: more fail under MirroredStrategy (Keras 3.15.1).
+    """
+    highest = spec.learning_rate * (replicas if spec.per_replica else 1)
+    rate: float | keras.optimizers.schedules.LearningRateSchedule = highest
+    if spec.schedule == "cosine":
+        steps = spec.epochs * per_epoch
+        warmup = round(spec.warmup * steps)
+        rate = keras.optimizers.schedules.CosineDecay(
+            0.0 if warmup else highest,
+            steps - warmup,
+            warmup_target=highest if warmup else None,
+            warmup_steps=warmup,
+        )
+    average: dict[str, object] = {}
+    optimizers = {
+        "adam": keras.optimizers.Adam,
+        "adamw": keras.optimizers.AdamW,
+        "nadam": keras.optimizers.Nadam,
+        "rmsprop": keras.optimizers.RMSprop,
+        "sgd": keras.optimizers.SGD,
+    }
+    options = {"sgd": {"momentum": 0.9, "nesterov": True}, "adamw": {"weight_decay": spec.weight_decay}}
+    if spec.ema is not None:
+        average = {"use_ema": True, "ema_momentum": spec.ema}  # used by `UseAverage`
+    optimizer = optimizers[spec.optimizer](rate, **options.get(spec.optimizer, {}), **average)
+    classification = info.task == "classification"
+    loss = spec.loss or ("crossentropy" if classification else "mse")
+    model.compile(
+        optimizer,
+        loss=_crossentropy(spec.label_smoothing, len(info.classes)) if info.task == "classification" else loss,
+        metrics=["accuracy" if classification else "mae"],
+        jit_compile=False,  # XLA is slower than TensorFlow's own kernels on CPUs, and compiles for long
+        steps_per_execution=1 if one_by_one else _divisor(per_epoch),
+    )
+
+
+def _crossentropy(label_smoothing: float, classes: int) -> object:
+    if not label_smoothing:
+        return "sparse_categorical_crossentropy"
+
+    def crossentropy(labels: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
+        hot = tf.one_hot(tf.cast(tf.reshape(labels, [-1]), tf.int32), classes)
+        return keras.losses.categorical_crossentropy(hot, probabilities, label_smoothing=label_smoothing)
+
+    return crossentropy
+
+
+def _divisor(steps: int) -> int:
+    """The largest divisor of `steps` that is not too large: Keras runs past the epoch's end with another."""
+    return max(d for d in range(1, MAX_STEPS_PER_EXECUTION + 1) if steps % d == 0)

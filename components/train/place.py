@@ -1,0 +1,46 @@
+"""Train where the task stands, or in a CustomJob."""
+
+from components.cloud import Vertex
+from components.model import ModelInfo, load_model_info
+from components.train.placement import Placement
+
+
+def train_there(
+    name: str, spec: str, seed: int, code_version: str, dataset: str, folder: str, placement_json: str, vertex: str
+) -> ModelInfo:
+    """Train a model on the machine that its placement asks for.
+
+    Args:
+        name: The model's name.
+        spec: JSON of a `ModelSpec`.
+        seed: As for `components.train.work.train`.
+        code_version: As for it.
+        dataset: The data set folder.
+        folder: The model folder to write.
+        placement_json: JSON of a `Placement`.
+        vertex: JSON of a `Vertex`; "" anywhere else than on Vertex AI, where this process trains.
+
+    Returns:
+        The description of the model that was written.
+    """
+    placement = Placement.model_validate_json(placement_json)
+    arguments = {
+        "name": name,
+        "spec_json": spec,
+        "seed": seed,
+        "code_version": code_version,
+        "dataset": dataset,
+        "folder": folder,
+        "precision": placement.precision,
+    }
+    if placement.pools and vertex:
+        from components.train.launch import launch
+
+        launch(placement, Vertex.model_validate_json(vertex), arguments, folder)
+        return load_model_info(folder)
+    if placement.pools:
+        machine = placement.pools[0].machine["machine_type"]
+        print(f"{name}: its machine is {machine}, in a job of Vertex AI; training on this machine", flush=True)
+    from components.train.work import train
+
+    return train(**arguments)  # type: ignore[arg-type]

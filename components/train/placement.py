@@ -1,0 +1,35 @@
+"""Where a training runs, as the train step is told of it."""
+
+from components.spec import Strict
+
+
+class Pool(Strict):
+    """Workers of one kind of a CustomJob.
+
+    Attributes:
+        machine: Vertex' MachineSpec: machine_type, accelerator_type, accelerator_count, tpu_topology.
+        replicas: How many of them.
+        disk_gb: Size of the boot disk; None for Vertex' default of 100.
+    """
+
+    machine: dict[str, str | int]
+    replicas: int
+    disk_gb: int | None = None
+
+
+class Placement(Strict):
+    """Where a training runs.
+
+    Attributes:
+        precision: Keras' dtype policy, where an accelerator is found.
+        image: Of the workers of a CustomJob.
+        pools: Of the CustomJob that the task launches where it finds itself on Vertex; empty where it trains itself.
+        spot: Whether the job's machines may be taken away.
+        timeout_seconds: The job is stopped after so long.
+    """
+
+    precision: str = "float32"
+    image: str = ""
+    pools: list[Pool] = []
+    spot: bool = False
+    timeout_seconds: int | None = None

@@ -1,0 +1,1 @@
+"""Vertex AI: check, submit, follow, schedule, and what it costs."""

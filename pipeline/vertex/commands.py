@@ -1,0 +1,295 @@
+"""The commands of clusters: submit, status, logs, cancel, list, schedule."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from components.errors import InputError
+from pipeline.vertex.settings import Settings, settings
+
+Project = Annotated[str | None, typer.Option(help="Google Cloud project; else GOOGLE_CLOUD_PROJECT, or gcloud's.")]
+Region = Annotated[str | None, typer.Option(help="Such as us-central1; else GOOGLE_CLOUD_REGION, or gcloud's.")]
+Bucket = Annotated[str | None, typer.Option(help="gs://bucket/folder that runs are written to; else PIPELINE_BUCKET.")]
+Config = Annotated[Path, typer.Argument(help="The experiment: a YAML file such as configs/families.yaml.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a value for this run: models.cnn.epochs=3. Repeatable."),
+]
+Job = Annotated[str, typer.Argument(help="The job's id, as submit printed it.")]
+Tags = Annotated[bool, typer.Option("--allow-tags", help="Accept an image named by a tag, which can move.")]
+Parameter = Annotated[
+    list[str] | None,
+    typer.Option("--parameter", metavar="NAME=VALUE", help="A value for a parameter of the compiled file. Repeatable."),
+]
+
+schedule_app = typer.Typer(help="Submit an experiment again and again: create, list, pause, resume, delete.")
+
+
+def submit(
+    config: Config,
+    overrides: Set = None,
+    project: Project = None,
+    region: Region = None,
+    bucket: Bucket = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow the tasks until the job has ended.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be sent and its cost; send nothing.")] = (
+        False
+    ),
+    job_id: Annotated[
+        str | None, typer.Option(help="The job's id; made of the experiment and the time without.")
+    ] = None,
+    parameters: Parameter = None,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first failed task.")] = False,
+    allow_tags: Tags = False,
+    kubeflow: Annotated[
+        str | None, typer.Option(metavar="HOST", help="Submit to Kubeflow Pipelines at this address instead.")
+    ] = None,
+    namespace: Annotated[str | None, typer.Option(help="Of a Kubeflow with several users.")] = None,
+) -> None:
+    """Compile an experiment and submit it to Vertex AI, or to Kubeflow."""
+    from pipeline.compile import compile_experiment
+    from pipeline.experiment import load_experiment
+    from pipeline.vertex.request import images, new_job_id
+
+    experiment = load_experiment(config, overrides or [])
+    job_id = job_id or new_job_id(experiment.name)
+    values = _parameters(parameters)
+    if kubeflow:
+        from pipeline.kubeflow import submit_kubeflow
+
+        path, digest = compile_experiment(experiment, target="kubeflow")
+        print(
+            submit_kubeflow(path, kubeflow, experiment.name, job_id, {"pipeline_sha256": digest, **values}, namespace)
+        )
+        return
+    there = settings(project, region, bucket)
+    path, digest = compile_experiment(experiment)
+    from pipeline.vertex.request import pipeline_job
+
+    job = pipeline_job(experiment, path, digest, there, values, fail_fast=fail_fast, moving_tags=allow_tags)
+    if dry_run:
+        _print_dry_run(experiment, path, digest, job, job_id, there)
+        return
+    from pipeline.vertex.preflight import preflight
+    from pipeline.vertex.submit import job_url
+    from pipeline.vertex.submit import submit as send
+
+    for note in preflight(there, images(job["pipeline_spec"])):
+        print(f"note: {note}")
+    made = send(job, job_id, there)
+    print(f"submitted {job_id} to {there.project} in {there.region}")
+    print(job_url(made.name, there), flush=True)
+    if experiment.vertex.experiment:
+        from pipeline.vertex.experiments import add_to_experiment
+
+        add_to_experiment(made, experiment.vertex.experiment, there)
+        print(f"added to the Vertex experiment {experiment.vertex.experiment}")
+    if wait:
+        _wait(made, there)
+
+
+def status(job: Job, project: Project = None, region: Region = None) -> None:
+    """Show a job on Vertex AI and its tasks."""
+    from pipeline.vertex.follow import state, task_names
+    from pipeline.vertex.jobs import get_job
+    from pipeline.vertex.submit import job_url
+
+    there = settings(project, region, None, needs_bucket=False)
+    found = get_job(job, there)
+    details = {detail.task_name: detail for detail in found.job_detail.task_details}
+    table = _table("task", "state", "started", "took", "")
+    for name in task_names(found):
+        detail = details.get(name)
+        if detail is None:
+            table.add_row(name, "waiting")
+            continue
+        took = (detail.end_time or datetime.now(UTC)) - detail.start_time if detail.start_time else None
+        error = " ".join(detail.error.message.split())
+        table.add_row(name, detail.state.name.lower(), _time(detail.start_time), _took(took), error)
+    console = _console()
+    console.print(table)
+    print(f"{job}: {state(found).lower()}  {job_url(found.name, there)}")
+
+
+def logs(
+    job: Job,
+    task: Annotated[str | None, typer.Argument(help="A task, such as train-cnn; all of them without.")] = None,
+    project: Project = None,
+    region: Region = None,
+) -> None:
+    """Print what the tasks of a job on Vertex AI printed."""
+    from pipeline.vertex.jobs import get_job, log_lines
+
+    there = settings(project, region, None, needs_bucket=False)
+    for line in log_lines(get_job(job, there), there, task):
+        print(line)
+
+
+def cancel(job: Job, project: Project = None, region: Region = None) -> None:
+    """Cancel a job on Vertex AI, and the training jobs that it launched."""
+    from pipeline.vertex.jobs import cancel_job
+
+    there = settings(project, region, None, needs_bucket=False)
+    cancel_job(job, there)
+    print(f"{job}: cancelling; `python -m pipeline status {job}` shows how far it is")
+
+
+def list_command(
+    experiment: Annotated[str | None, typer.Argument(help="Only jobs of this experiment.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="So many of the newest.")] = 20,
+    project: Project = None,
+    region: Region = None,
+) -> None:
+    """List the newest jobs on Vertex AI that submit made."""
+    from pipeline.vertex.follow import state
+    from pipeline.vertex.jobs import list_jobs
+
+    there = settings(project, region, None, needs_bucket=False)
+    table = _table("job", "experiment", "state", "created", "took")
+    for job in list_jobs(there, experiment, limit):
+        took = (job.end_time or datetime.now(UTC)) - job.create_time if job.create_time else None
+        table.add_row(
+            job.name.rsplit("/", 1)[-1], job.labels.get("experiment", ""), state(job).lower(), _time(job.create_time),
+            _took(took),
+        )  # fmt: skip
+    _console().print(table)
+
+
+@schedule_app.command("create")
+def schedule_create(
+    config: Config,
+    cron: Annotated[str, typer.Option(help="Five fields, such as '0 3 * * 1'; TZ=Europe/Berlin may come before.")],
+    overrides: Set = None,
+    project: Project = None,
+    region: Region = None,
+    bucket: Bucket = None,
+    name: Annotated[str | None, typer.Option(help="The schedule's; the experiment's without.")] = None,
+    allow_tags: Tags = False,
+) -> None:
+    """Submit an experiment at the times of a cron expression."""
+    from pipeline.compile import compile_experiment
+    from pipeline.experiment import load_experiment
+    from pipeline.vertex.preflight import preflight
+    from pipeline.vertex.request import images, pipeline_job
+    from pipeline.vertex.schedules import create_schedule
+
+    experiment = load_experiment(config, overrides or [])
+    there = settings(project, region, bucket)
+    path, digest = compile_experiment(experiment)
+    job = pipeline_job(experiment, path, digest, there, {}, moving_tags=allow_tags)
+    for note in preflight(there, images(job["pipeline_spec"])):
+        print(f"note: {note}")
+    made = create_schedule(job, name or experiment.name, cron, there)
+    print(f"schedule {made.display_name} ({made.name.rsplit('/', 1)[-1]}): {cron}, next {_time(made.next_run_time)}")
+
+
+@schedule_app.command("list")
+def schedule_list(project: Project = None, region: Region = None) -> None:
+    """List the schedules."""
+    from pipeline.vertex.schedules import list_schedules
+
+    table = _table("schedule", "name", "state", "cron", "next")
+    for found in list_schedules(settings(project, region, None, needs_bucket=False)):
+        number, now = found.name.rsplit("/", 1)[-1], found.state.name.lower()
+        table.add_row(number, found.display_name, now, found.cron, _time(found.next_run_time))
+    _console().print(table)
+
+
+def _change(action: str, done: str) -> Any:  # noqa: ANN401 (a command)
+    def change(
+        name: Annotated[str, typer.Argument(help="The schedule's name or number.")],
+        project: Project = None,
+        region: Region = None,
+    ) -> None:
+        from pipeline.vertex.schedules import change_schedule
+
+        change_schedule(action, name, settings(project, region, None, needs_bucket=False))
+        print(f"schedule {name}: {done}")
+
+    return change
+
+
+for _action, _done in (("pause", "paused"), ("resume", "goes on"), ("delete", "deleted")):
+    schedule_app.command(_action, help=f"{_action.capitalize()} a schedule.")(_change(_action, _done))
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the commands of this file to the command line."""
+    app.command()(submit)
+    app.command()(status)
+    app.command()(logs)
+    app.command()(cancel)
+    app.command("list")(list_command)
+    app.add_typer(schedule_app, name="schedule", no_args_is_help=True)
+
+
+def _wait(job: Any, there: Settings) -> None:  # noqa: ANN401 (a PipelineJob)
+    from pipeline.vertex.follow import JobFailedError, follow
+
+    job_id = job.name.rsplit("/", 1)[-1]
+    try:
+        follow(job, there, _console())
+    except KeyboardInterrupt:
+        print(f"\nno longer following; the job goes on. To end it: python -m pipeline cancel {job_id}", flush=True)
+        raise
+    except JobFailedError as error:
+        print(f"error: {error}")
+        print(f"python -m pipeline logs {job_id} [TASK] shows what the tasks printed")
+        raise SystemExit(1) from None
+    print(f"results: {there.root}/{job.name.split('/')[1]}/{job_id}/")
+
+
+def _print_dry_run(
+    experiment: Any,  # noqa: ANN401 (an Experiment)
+    path: Path,
+    digest: str,
+    job: dict[str, Any],
+    job_id: str,
+    there: Settings,
+) -> None:
+    from pipeline.vertex.prices import costs
+
+    shown = {**job, "pipeline_spec": f"{path}, SHA-256 {digest}"}
+    request = {"parent": there.parent, "pipeline_job_id": job_id, "pipeline_job": shown}
+    print(yaml.safe_dump(request, sort_keys=False, width=110), end="")
+    table = _table("task", "machine", "US$ an hour, while it runs")
+    for task, machine, price in costs(experiment):
+        table.add_row(task, machine, f"{price:.2f}" if price is not None else "not in configs/prices.yaml")
+    _console().print(table)
+    print("nothing was sent; prices are those of configs/prices.yaml")
+
+
+def _parameters(given: list[str] | None) -> dict[str, Any]:
+    values = {}
+    for pair in given or []:
+        name, equals, text = pair.partition("=")
+        if not equals or not name:
+            raise InputError(f"--parameter {pair}: expected NAME=VALUE")
+        try:
+            values[name] = json.loads(text)
+        except ValueError:
+            values[name] = text
+    return values
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=140)
+
+
+def _table(*columns: str) -> Table:
+    return Table(*columns, box=None, header_style="bold", pad_edge=False)
+
+
+def _time(at: Any) -> str:  # noqa: ANN401 (a datetime of proto-plus, or None)
+    return at.strftime("%Y-%m-%d %H:%M:%S UTC") if at else ""
+
+
+def _took(took: Any) -> str:  # noqa: ANN401 (a timedelta or None)
+    return "" if took is None else f"{took.total_seconds():.0f} s"

@@ -1,0 +1,59 @@
+"""Add a pipeline job to a Vertex experiment, which is a context of the project's metadata store."""
+
+import time
+from typing import Any
+
+from components.cloud import CALL_SECONDS, client, explain
+from components.errors import InputError
+from pipeline.vertex.settings import Settings
+
+# What the SDK's aiplatform.Experiment writes, so that the console shows ours beside its own.
+SCHEMA, SCHEMA_VERSION = "system.Experiment", "0.0.1"
+RUN_CONTEXT_SECONDS = 60.0
+
+
+def add_to_experiment(job: Any, experiment: str, settings: Settings) -> None:  # noqa: ANN401 (a PipelineJob)
+    """Make a job's run a child of an experiment, which is made where it isn't there yet.
+
+    Args:
+        job: A PipelineJob that was just submitted.
+        experiment: The experiment's id.
+        settings: Where both are.
+
+    Raises:
+        InputError: The metadata can't be written; the job runs all the same.
+    """
+    from google.api_core import exceptions
+    from google.cloud.aiplatform_v1 import MetadataServiceClient, PipelineServiceClient, types
+
+    metadata = client(MetadataServiceClient, settings.region)
+    store = f"{settings.parent}/metadataStores/default"
+    what = f"adding {job.name.rsplit('/', 1)[-1]} to the experiment {experiment} (the job runs all the same)"
+    try:
+        try:
+            context = metadata.get_context(name=f"{store}/contexts/{experiment}", timeout=CALL_SECONDS)
+        except exceptions.NotFound:
+            context = metadata.create_context(
+                parent=store,
+                context=types.Context(
+                    display_name=experiment,
+                    schema_title=SCHEMA,
+                    schema_version=SCHEMA_VERSION,
+                    metadata={"experiment_deleted": False},
+                ),
+                context_id=experiment,
+                timeout=CALL_SECONDS,
+            )
+        pipelines, waited = client(PipelineServiceClient, settings.region), 0.0
+        # The run's own context appears a little after the job.
+        while not job.job_detail.pipeline_run_context.name:
+            if waited > RUN_CONTEXT_SECONDS:
+                raise InputError(f"{what}: it has no run context after {RUN_CONTEXT_SECONDS:.0f} s")
+            time.sleep(1.0)
+            waited += 1.0
+            job = pipelines.get_pipeline_job(name=job.name, timeout=CALL_SECONDS)
+        metadata.add_context_children(
+            context=context.name, child_contexts=[job.job_detail.pipeline_run_context.name], timeout=CALL_SECONDS
+        )
+    except exceptions.GoogleAPICallError as error:
+        raise InputError(explain(error, what)) from None

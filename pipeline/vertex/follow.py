@@ -1,0 +1,107 @@
+"""Follow a pipeline job on Vertex AI with the display of a local run."""
+
+import time
+from typing import Any
+
+from rich.console import Console
+
+from components.cloud import CALL_SECONDS, client, explain
+from components.errors import InputError
+from pipeline.local.display import Display, State
+from pipeline.vertex.settings import Settings
+
+POLL_SECONDS = 5.0
+# So long a connection may be gone before the following ends; the job goes on.
+LOST_SECONDS = 900.0
+ENDED = ("SUCCEEDED", "FAILED", "CANCELLED")
+_STATES: dict[str, State] = {
+    "SUCCEEDED": "done",
+    "SKIPPED": "cached",
+    "FAILED": "failed",
+    "CANCELLED": "skipped",
+    "NOT_TRIGGERED": "skipped",
+    "RUNNING": "running",
+    "PENDING": "waiting",
+    "CANCEL_PENDING": "running",
+    "CANCELLING": "running",
+}
+
+
+class JobFailedError(Exception):
+    """A pipeline job failed or was cancelled; the message says which task and why."""
+
+
+def follow(job: Any, settings: Settings, console: Console, poll_seconds: float = POLL_SECONDS) -> Any:  # noqa: ANN401
+    """Show the tasks of a job until it has ended.
+
+    Args:
+        job: A PipelineJob.
+        settings: Where it runs.
+        console: Where to show them.
+        poll_seconds: Between two questions.
+
+    Returns:
+        The job in its last state.
+
+    Raises:
+        JobFailedError: It failed or was cancelled.
+        InputError: It can't be asked for any more.
+    """
+    from google.api_core import exceptions
+    from google.cloud.aiplatform_v1 import PipelineServiceClient
+
+    pipelines = client(PipelineServiceClient, settings.region)
+    name, lost = job.name, 0.0
+    with Display(task_names(job), console) as display:
+        seen: dict[str, str] = {}
+        while True:
+            for task in job.job_detail.task_details:
+                _show(display, task, seen)
+            if state(job) in ENDED:
+                display.skip_waiting()
+                break
+            time.sleep(poll_seconds)
+            try:
+                job, lost = pipelines.get_pipeline_job(name=name, timeout=CALL_SECONDS), 0.0
+            except (exceptions.ServerError, exceptions.TooManyRequests, exceptions.RetryError) as error:
+                lost += poll_seconds
+                if lost > LOST_SECONDS:
+                    raise InputError(f"{explain(error, f'asking for {name}')}; the job goes on") from None
+            except exceptions.GoogleAPICallError as error:
+                raise InputError(explain(error, f"asking for {name}")) from None
+    if state(job) != "SUCCEEDED":
+        raise JobFailedError(why(job))
+    return job
+
+
+def state(job: Any) -> str:  # noqa: ANN401 (a PipelineJob)
+    """A job's state without the enumeration's prefix, such as RUNNING."""
+    return str(job.state.name).removeprefix("PIPELINE_STATE_")
+
+
+def task_names(job: Any) -> list[str]:  # noqa: ANN401 (a PipelineJob)
+    """The tasks of a job, in the order of its file."""
+    return list(dict(job.pipeline_spec)["root"]["dag"]["tasks"])
+
+
+def why(job: Any) -> str:  # noqa: ANN401 (a PipelineJob)
+    """One line: which tasks of a job failed, and their errors."""
+    failed = [t for t in job.job_detail.task_details if t.state.name == "FAILED" and t.task_name in task_names(job)]
+    said = [f"{task.task_name}: {' '.join(task.error.message.split())}" for task in failed]
+    return f"{job.name.rsplit('/', 1)[-1]} {state(job).lower()}: " + (
+        "; ".join(said) or job.error.message or "no reason"
+    )
+
+
+def _show(display: Display, task: Any, seen: dict[str, str]) -> None:  # noqa: ANN401 (a PipelineTaskDetail)
+    name, now = task.task_name, task.state.name
+    if name not in display.lines or seen.get(name) == now:
+        return
+    seen[name] = now
+    shown = _STATES.get(now, "waiting")
+    if shown == "running":
+        display.start(name, "")
+    elif shown != "waiting":
+        display.end(name, shown, " ".join(task.error.message.split()))
+        if task.start_time and task.end_time:
+            display.lines[name].seconds = (task.end_time - task.start_time).total_seconds()

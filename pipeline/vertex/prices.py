@@ -1,0 +1,71 @@
+"""What the machines of an experiment cost, from a price table that the user can edit."""
+
+from pathlib import Path
+
+import yaml
+from pydantic import ValidationError
+
+from components.errors import InputError
+from components.spec import Strict
+from pipeline.experiment import Experiment
+from pipeline.machines import Machine, machines
+
+FILE = Path(__file__).parent.parent.parent / "configs" / "prices.yaml"
+
+
+class Prices(Strict):
+    """configs/prices.yaml.
+
+    Attributes:
+        machines: US dollars an hour of each machine type.
+        accelerators: Of each GPU that is added to a machine.
+        spot: Share of the price that a spot machine costs.
+        default: The machine type of a task without a machine.
+    """
+
+    machines: dict[str, float]
+    accelerators: dict[str, float]
+    spot: float
+    default: str
+
+
+def load_prices() -> Prices:
+    """Read the price table.
+
+    Raises:
+        InputError: It isn't as it should be.
+    """
+    try:
+        return Prices.model_validate(yaml.safe_load(FILE.read_text()))
+    except (yaml.YAMLError, OSError) as error:
+        raise InputError(f"{FILE.name}: {error}".replace("\n", " ")) from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(f"{FILE.name}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+
+def hourly(machine: Machine | None, prices: Prices) -> float | None:
+    """US dollars an hour of a machine, all its workers together; None where a price is missing.
+
+    Args:
+        machine: None for the machine of a task that names none.
+        prices: The table.
+    """
+    if machine is None:
+        return prices.machines.get(prices.default)
+    price = prices.machines.get(machine.machine_type)
+    if price is None:
+        return None
+    if machine.accelerator in prices.accelerators:
+        price += machine.count * prices.accelerators[machine.accelerator]
+    return price * machine.workers * (prices.spot if machine.spot else 1.0)
+
+
+def costs(experiment: Experiment) -> list[tuple[str, str, float | None]]:
+    """For each model, and for all other tasks, the machine's name and US dollars an hour while it runs."""
+    prices = load_prices()
+    rows: list[tuple[str, str, float | None]] = []
+    for name, spec in experiment.models.items():
+        machine = machines()[spec.machine] if spec.machine else None
+        rows.append((f"train-{name}".replace("_", "-"), spec.machine or prices.default, hourly(machine, prices)))
+    return [*rows, ("each other task", prices.default, hourly(None, prices))]

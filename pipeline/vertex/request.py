@@ -1,0 +1,152 @@
+"""The request that submits a compiled pipeline: made and checked before anything is sent."""
+
+import json
+import re
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from components.cloud import Vertex
+from components.errors import InputError
+from pipeline.experiment import Experiment
+from pipeline.vertex.settings import Settings
+
+JOB_ID = re.compile(r"[a-z][-a-z0-9]{0,127}")
+# cloud.google.com/resource-manager/docs/labels-overview
+_LABEL_KEY = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+_LABEL_VALUE = re.compile(r"[a-z0-9_-]{0,63}")
+_DIGEST = re.compile(r".+@sha256:[0-9a-f]{64}")
+SUBMISSION = "submission"
+_TYPES: dict[str, tuple[type, ...]] = {
+    "STRING": (str,),
+    "NUMBER_INTEGER": (int,),
+    "NUMBER_DOUBLE": (int, float),
+    "BOOLEAN": (bool,),
+    "LIST": (list,),
+    "STRUCT": (dict,),
+}
+
+
+def new_job_id(experiment: str) -> str:
+    """An id of a job that nobody has used: the experiment, the time and four random digits."""
+    name = experiment.replace("_", "-")
+    return f"{name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def pipeline_job(
+    experiment: Experiment,
+    path: Path,
+    digest: str,
+    settings: Settings,
+    parameters: dict[str, Any],
+    *,
+    fail_fast: bool = False,
+    moving_tags: bool = False,
+) -> dict[str, Any]:
+    """Make a PipelineJob, as the JSON of its message.
+
+    Args:
+        experiment: The experiment.
+        path: Its compiled file.
+        digest: The file's SHA-256.
+        settings: Where it runs.
+        parameters: Values for parameters of the compiled file, besides those that are filled in here.
+        fail_fast: Stop at the first failed task; otherwise what doesn't depend on it goes on.
+        moving_tags: Accept images named by a tag.
+
+    Returns:
+        The job: display_name, pipeline_spec, runtime_config, labels, service_account, network.
+
+    Raises:
+        InputError: Something in it would be refused, or accepted and go wrong later.
+    """
+    spec = next(yaml.safe_load_all(path.read_text()))
+    options = experiment.vertex
+    labels = {
+        **options.labels,
+        "experiment": experiment.name,
+        "pipeline": digest[:16],
+        SUBMISSION: secrets.token_hex(8),
+    }
+    check_labels(labels)
+    check_images(spec, moving_tags)
+    vertex = Vertex(
+        project=settings.project,
+        region=settings.region,
+        labels={**options.labels, "experiment": experiment.name},
+        **options.model_dump(exclude={"experiment", "labels"}),
+    )
+    values = {"pipeline_sha256": digest, "vertex": vertex.model_dump_json(), **parameters}
+    check_parameters(spec, values)
+    return {
+        "display_name": experiment.name,
+        "pipeline_spec": spec,
+        "labels": labels,
+        "service_account": options.service_account or "",
+        "network": options.network or "",
+        "runtime_config": {
+            "gcs_output_directory": settings.root,
+            "parameter_values": values,
+            "failure_policy": "PIPELINE_FAILURE_POLICY_FAIL_FAST" if fail_fast else "PIPELINE_FAILURE_POLICY_FAIL_SLOW",
+        },
+    }
+
+
+def check_parameters(spec: dict[str, Any], values: dict[str, Any]) -> None:
+    """Hold parameters against a compiled pipeline's: the service accepts a missing or mistyped one.
+
+    Raises:
+        InputError: An unknown name, a missing value or one of a wrong type.
+    """
+    wanted = spec["root"].get("inputDefinitions", {}).get("parameters", {})
+    for name, value in values.items():
+        if name not in wanted:
+            raise InputError(f"parameter {name}: the pipeline has none of this name; there are: {', '.join(wanted)}")
+        kind = wanted[name]["parameterType"]
+        wrong_bool = isinstance(value, bool) and kind != "BOOLEAN"
+        if wrong_bool or not isinstance(value, _TYPES[kind]):
+            raise InputError(f"parameter {name}: {value!r}, expected {kind}")
+    for name, definition in wanted.items():
+        if name not in values and "defaultValue" not in definition and not definition.get("isOptional"):
+            raise InputError(f"parameter {name}: missing, expected {definition['parameterType']}")
+
+
+def check_labels(labels: dict[str, str]) -> None:
+    """Hold labels against Google's rules.
+
+    Raises:
+        InputError: A key or a value breaks them.
+    """
+    for key, value in labels.items():
+        if not _LABEL_KEY.fullmatch(key):
+            raise InputError(f"vertex.labels: key '{key}', expected up to 63 small letters, digits, - and _")
+        if not _LABEL_VALUE.fullmatch(value):
+            raise InputError(f"vertex.labels.{key}: '{value}', expected up to 63 small letters, digits, - and _")
+
+
+def check_images(spec: dict[str, Any], moving_tags: bool = False) -> None:
+    """Hold the images of a compiled pipeline against what a cluster can pull.
+
+    Raises:
+        InputError: An image has no registry, or no digest.
+    """
+    for image in images(spec):
+        if "/" not in image:
+            raise InputError(f"image {image}: names no registry; compile with IMAGE=REGISTRY/…@sha256:…")
+        if not moving_tags and not _DIGEST.fullmatch(image):
+            raise InputError(
+                f"image {image}: a tag can move; compile with IMAGE=…@sha256:… (or --allow-tags for a trial)"
+            )
+
+
+def images(spec: dict[str, Any]) -> list[str]:
+    """The images of a compiled pipeline, those of its CustomJobs among them, each once."""
+    found = [e["container"]["image"] for e in spec["deploymentSpec"]["executors"].values() if "container" in e]
+    for task in spec["root"]["dag"]["tasks"].values():
+        value = task["inputs"]["parameters"].get("placement", {}).get("runtimeValue", {}).get("constant")
+        if value and (image := json.loads(value).get("image")):
+            found.append(image)
+    return sorted(set(found))

@@ -1,0 +1,102 @@
+"""The CNN of configs/families.yaml, trained by one worker on one core and by two with a core each, over loopback.
+
+Examples per second of each, and the ratio. An epoch's validation counts; the first epoch doesn't, since its
+functions are traced in it. Run it on an idle machine: python tests/benchmarks/workers.py
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TFDS_DATA_DIR", str(Path("data/tfds").absolute()))
+sys.path.insert(0, str(Path(__file__).parent.parent.parent))
+
+import yaml
+
+EPOCHS, SEED, USE = 4, 7, 0.1
+# All the same but the batch: the config's is odd, and a step has to be shared by two.
+BATCH = 126
+
+
+def host() -> str:
+    """An address on loopback whose port is free."""
+    with socket.socket() as found:
+        found.bind(("localhost", 0))
+        return f"localhost:{found.getsockname()[1]}"
+
+
+def start(core: int, hosts: list[str], arguments: dict[str, object]) -> subprocess.Popen[str]:
+    """A process of a training that has one core, the worker of the same number."""
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_NUM_INTRAOP_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    environment["TF_CONFIG"] = json.dumps(
+        {"cluster": {"worker": hosts}, "task": {"type": "worker", "index": core}} if len(hosts) > 1 else {}
+    )
+    return subprocess.Popen(
+        [sys.executable, __file__, json.dumps({"core": core, **arguments})],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def examples_per_second(dataset: Path, folder: Path, spec: dict[str, object], workers: int) -> float:
+    """Train with so many workers; the speed from the second epoch on.
+
+    Raises:
+        RuntimeError: A worker failed; the end of what it printed.
+    """
+    from components.dataset import load_info
+    from components.model import load_model_info
+
+    model = folder / "run" / f"train-{workers}" / "model"
+    arguments = {
+        "name": f"cnn{workers}",
+        "spec_json": json.dumps(spec),
+        "seed": SEED,
+        "code_version": "",
+        "dataset": str(dataset),
+        "folder": str(model),
+    }
+    hosts = [host() for _ in range(workers)]
+    processes = [start(core, hosts, arguments) for core in range(workers)]
+    for process, output in [(process, process.communicate()[0]) for process in processes]:
+        if process.returncode:
+            raise RuntimeError(output[-2000:])
+    seconds = [epoch["seconds"] for epoch in load_model_info(model).history[1:]]
+    return load_info(dataset).examples("train") * len(seconds) / sum(seconds)
+
+
+def main() -> None:
+    """Measure both ways to share: the same batch, and a batch of the same size for each worker."""
+    from components.ingest.work import ingest
+
+    config = yaml.safe_load(Path("configs/families.yaml").read_text())
+    spec = {**config["models"]["cnn"], "epochs": EPOCHS, "batch_size": BATCH}
+    with tempfile.TemporaryDirectory() as scratch:
+        dataset = Path(scratch) / "dataset"
+        ingest("fashion", json.dumps({"source": "fashion_mnist", "use": USE}), str(dataset))
+        one = examples_per_second(dataset, Path(scratch) / "one", spec, 1)
+        print(f"cnn, one worker on one core: {one:.0f} examples a second, {BATCH} a step", flush=True)
+        for per_replica in (False, True):
+            shared = {**spec, "per_replica": per_replica}
+            two = examples_per_second(dataset, Path(scratch) / f"two-{per_replica}", shared, 2)
+            size = 2 * BATCH if per_replica else BATCH
+            print(f"two workers on a core each: {two:.0f}, {size} a step, ratio {two / one:.2f}", flush=True)
+
+
+def work(job: dict[str, object]) -> None:
+    """Train on one core alone."""
+    os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[int(str(job.pop("core")))]})
+    from components.train.work import train
+
+    train(**job)  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    work(json.loads(sys.argv[1])) if len(sys.argv) > 1 else main()

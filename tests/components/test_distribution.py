@@ -1,0 +1,456 @@
+"""Training on several devices and in several processes gives what a single process gives."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from components.ingest.work import ingest
+from components.inputs import Share, in_order, shuffled, steps_per_epoch
+
+SCRIPT = Path(__file__).with_name("training_process.py")
+# Nothing random but the initial weights and the order: each replica draws its own dropout.
+IMAGES = {"dataset": "fashion", "epochs": 2, "batch_size": 60}
+SERIES = {"dataset": "demand", "epochs": 2, "batch_size": 60}
+MODELS = {
+    "mlp": {**IMAGES, "family": "mlp", "hyperparameters": {"units": [32], "dropout": [0.0], "norm": True}},
+    "cnn": {
+        **IMAGES,
+        "family": "cnn",
+        "flip": True,
+        "ema": 0.9,
+        "label_smoothing": 0.1,
+        "optimizer": "sgd",
+        "learning_rate": 0.003,
+        "hyperparameters": {"layers": [{"conv": 8}, "pool", {"conv": 8}, "pool"], "units": [16], "dropout": 0.0},
+    },
+    # Steps amplify the last digit: where ReLUs and maxima of flat regions are ties, it decides. So few steps.
+    "cnn_norm": {
+        **IMAGES,
+        "family": "cnn",
+        "batch_size": 550,
+        "optimizer": "sgd",
+        "learning_rate": 0.003,
+        "hyperparameters": {"layers": [{"conv": 8}, "norm", "pool", {"conv": 8}, "norm", "pool"], "units": [16]},
+    },
+    "bidirectional_lstm": {
+        **IMAGES,
+        "family": "bidirectional_lstm",
+        "hyperparameters": {"units": [8], "head_dropout": 0.0},
+    },
+    "lstm": {**SERIES, "family": "lstm", "ema": 0.9, "hyperparameters": {"units": 8, "patch": 12, "seasonal": True}},
+    "stacked_lstm": {**SERIES, "family": "stacked_lstm", "hyperparameters": {"units": [8, 8], "patch": 12}},
+    "cnn_lstm": {**SERIES, "family": "cnn_lstm", "hyperparameters": {"units": 8}},
+    "encoder_decoder_lstm": {
+        **SERIES,
+        "family": "encoder_decoder_lstm",
+        "schedule": "cosine",
+        "hyperparameters": {"units": 8, "patch": 12, "seasonal": True, "dropout": 0.0},
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def datasets(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("datasets")
+    options = {
+        "fashion": {"source": "fashion_mnist", "use": 0.02},
+        "demand": {"source": "electricity", "use": 0.152, "lookback": 96, "horizon": 48, "calendar": ["hour"]},
+    }
+    for name, spec in options.items():
+        ingest(name, json.dumps(spec), str(folder / name))
+    return {name: str(folder / name) for name in options}
+
+
+def ports(count):
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.bind(("localhost", 0))
+    found = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return found
+
+
+def start(job, worker=None, hosts=None):
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "TF_NUM_INTRAOP_THREADS": "1"}
+    environment.pop("TF_CONFIG", None)
+    if worker is not None:
+        # As Vertex AI sets it: a chief, and workers counted from 0.
+        kinds = [("chief", 0), *(("worker", i) for i in range(len(hosts) - 1))]
+        kind, index = kinds[worker]
+        cluster = {"chief": hosts[:1], "worker": hosts[1:]}
+        task = {"type": kind, "index": index}
+        environment["TF_CONFIG"] = json.dumps({"cluster": cluster, "task": task, "environment": "cloud"})
+    return subprocess.Popen(
+        [sys.executable, str(SCRIPT), json.dumps(job)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def run(job, workers=1):
+    """Run a training, and give what each process printed and how it ended."""
+    hosts = [f"localhost:{port}" for port in ports(workers)] if workers > 1 else None
+    processes = [start(job, i if hosts else None, hosts) for i in range(workers)]
+    outputs = [process.communicate(timeout=600)[0] for process in processes]
+    return outputs, [process.returncode for process in processes]
+
+
+def trained(folder, datasets, workers=1, models=MODELS, **job):
+    """Train models, and give for each its history and weights."""
+    job = {"folder": str(folder), "datasets": datasets, "models": models, "seed": 1, **job}
+    outputs, codes = run(job, workers)
+    assert codes == [0] * workers, outputs[0][-3000:]
+    return {name: result(folder, name) for name in models}, outputs
+
+
+def result(folder, name):
+    import keras
+
+    model = Path(folder) / "run" / f"train-{name}" / "model"
+    info = json.loads((model / "model.json").read_text())
+    history = [{key: value for key, value in epoch.items() if key != "seconds"} for epoch in info["history"]]
+    return history, keras.saving.load_model(model / "model.keras", compile=False).get_weights()
+
+
+@pytest.fixture(scope="module")
+def single(datasets, tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("single"), datasets)[0]
+
+
+@pytest.fixture(scope="module")
+def mirrored(datasets, tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("mirrored"), datasets, devices=2)
+
+
+@pytest.fixture(scope="module")
+def workers(datasets, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("workers")
+    return trained(folder, datasets, workers=2, histories=str(folder / "history"))
+
+
+def assert_close(single, other, names=MODELS):
+    for name in names:
+        (history, weights), (other_history, other_weights) = single[name], other[name]
+        digits = {"rtol": 1e-4, "atol": 3e-4} if name == "cnn_norm" else {"rtol": 2e-6, "atol": 2e-5}
+        for epoch, other_epoch in zip(history, other_history, strict=True):
+            assert epoch.keys() == other_epoch.keys()
+            for key in epoch:
+                # An accuracy moves by a whole example.
+                atol = 0.011 if "accuracy" in key else 0
+                np.testing.assert_allclose(other_epoch[key], epoch[key], digits["rtol"], atol, err_msg=f"{name} {key}")
+        for first, second in zip(weights, other_weights, strict=True):
+            np.testing.assert_allclose(second, first, atol=digits["atol"], rtol=0, err_msg=name)
+
+
+def assert_same(first, second):
+    assert first[0] == second[0]
+    for one, other in zip(first[1], second[1], strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.slow
+def test_two_devices_give_what_one_gives(single, mirrored):
+    assert_close(single, mirrored[0])
+    assert "on 2 CPUs" in mirrored[1][0]
+
+
+@pytest.mark.slow
+def test_two_workers_give_what_one_process_gives(single, workers):
+    assert_close(single, workers[0])
+    assert "worker 1 of 2, 2 replicas in all" in workers[1][0]
+    assert "worker 2 of 2" in workers[1][1]
+
+
+@pytest.mark.slow
+def test_both_workers_saw_the_same(datasets, workers, tmp_path_factory):
+    folder = next(path for path in tmp_path_factory.getbasetemp().glob("workers*") if (path / "run").exists())
+    seen = [json.loads(path.read_text()) for path in sorted(folder.glob("history-*.json"))]
+    # A chief and a worker, both with the index 0, wrote one after the other into the same file.
+    for name, (history, _) in workers[0].items():
+        for other in seen:
+            assert [{k: v for k, v in epoch.items() if k != "seconds"} for epoch in other[name]] == history
+
+
+@pytest.mark.slow
+def test_only_the_chief_leaves_something(workers, tmp_path_factory):
+    folder = next(path for path in tmp_path_factory.getbasetemp().glob("workers*") if (path / "run").exists())
+    assert sorted(path.name for path in (folder / "run").iterdir()) == sorted(f"train-{name}" for name in MODELS)
+    assert not list((folder / "checkpoints").iterdir())
+
+
+DROPOUT = {
+    "mlp": {**IMAGES, "family": "mlp", "hyperparameters": {"units": [32], "dropout": [0.3]}},
+    "lstm": {**SERIES, "family": "lstm", "hyperparameters": {"units": 8, "patch": 12, "dropout": 0.2}},
+}
+
+
+@pytest.mark.slow
+def test_two_devices_with_dropout_are_deterministic(datasets, tmp_path):
+    first, _ = trained(tmp_path / "a", datasets, models=DROPOUT, devices=2)
+    second, _ = trained(tmp_path / "b", datasets, models=DROPOUT, devices=2)
+    for name in DROPOUT:
+        assert_same(first[name], second[name])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [{"devices": 2}, {"workers": 2}], ids=["devices", "workers"])
+def test_a_killed_training_goes_on_and_ends_with_the_same_weights(datasets, tmp_path, processes):
+    models = {"mlp": {**DROPOUT["mlp"], "epochs": 3, "ema": 0.9}}
+    undisturbed, _ = trained(tmp_path / "a", datasets, models=models, **processes)
+    workers = processes.get("workers", 1)
+    job = {"folder": str(tmp_path / "b"), "datasets": datasets, "models": models, "seed": 1, "kill_after": 2}
+    _, codes = run({**job, "devices": processes.get("devices", 1)}, workers)
+    # The other worker may see its partner go before it kills itself.
+    assert codes[0] == -9
+    assert all(codes)
+    assert not (tmp_path / "b" / "run" / "train-mlp" / "model").exists()
+    resumed, outputs = trained(tmp_path / "b", datasets, models=models, **processes)
+    assert "going on from the checkpoint after epoch 2" in outputs[0]
+    assert_same(undisturbed["mlp"], resumed["mlp"])
+
+
+@pytest.mark.slow
+def test_bfloat16_trains_and_leaves_a_float32_model(datasets, tmp_path):
+    models = {name: {**spec, "epochs": 1} for name, spec in MODELS.items() if name != "cnn_norm"}
+    got, outputs = trained(tmp_path, datasets, models=models, policy="mixed_bfloat16")
+    assert "mixed_bfloat16" in outputs[0]
+    import keras
+
+    for name, (history, weights) in got.items():
+        assert np.isfinite(history[0]["loss"])
+        assert {weight.dtype for weight in weights} == {np.dtype("float32")}
+        model = keras.saving.load_model(tmp_path / "run" / f"train-{name}" / "model" / "model.keras", compile=False)
+        assert {layer.dtype_policy.name for layer in model.layers if layer.weights} == {"float32"}
+        # The forecast was as good as in float32 while it was trained.
+        assert history[0].get("val_mae", 0) < 1.5
+
+
+def test_precision_is_for_accelerators():
+    from components.train.devices import dtype_policy
+
+    assert dtype_policy("mixed_bfloat16", accelerator=False) == "float32"
+    assert dtype_policy("mixed_bfloat16", accelerator=True) == "mixed_bfloat16"
+
+
+def test_half_precision_scales_its_loss(datasets):
+    import keras
+
+    from components.dataset import load_info
+    from components.spec import ModelSpec
+    from components.train.optimization import compile_model
+    from components.train.work import _build
+
+    info = load_info(datasets["fashion"])
+    spec = ModelSpec(**MODELS["mlp"])
+    model = _build(spec, info, 1, "mixed_float16")
+    compile_model(model, spec, info, 10)
+    assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+    assert keras.config.dtype_policy().name == "float32"
+
+
+@pytest.mark.slow
+def test_a_batch_that_cannot_be_shared_is_refused(datasets, tmp_path):
+    models = {"mlp": {**MODELS["mlp"], "batch_size": 55}}
+    job = {"folder": str(tmp_path), "datasets": datasets, "models": models, "seed": 1, "devices": 2}
+    (output,), (code,) = run(job)
+    assert code
+    assert "model mlp: batch_size 55, expected a multiple of the 2 replicas, or per_replica: true" in output
+    models["mlp"] = {**models["mlp"], "per_replica": True, "epochs": 1}
+    got, (output,) = trained(tmp_path, datasets, models=models, devices=2)
+    assert "10 steps of 110 per epoch" in output
+    assert len(got["mlp"][0]) == 1
+
+
+def test_a_rate_per_replica_grows_with_them(datasets):
+    from components.dataset import load_info
+    from components.model import build
+    from components.spec import ModelSpec
+    from components.train.optimization import compile_model
+
+    info = load_info(datasets["fashion"])
+    for per_replica, expected in ((False, 0.01), (True, 0.04)):
+        spec = ModelSpec(**{**MODELS["mlp"], "learning_rate": 0.01, "per_replica": per_replica})
+        model = build(spec, info)
+        compile_model(model, spec, info, 10, replicas=4, one_by_one=True)
+        assert float(model.optimizer.learning_rate) == pytest.approx(expected)
+        assert model.steps_per_execution == 1
+
+
+@pytest.mark.parametrize("family", ["lstm", "stacked_lstm", "cnn_lstm", "encoder_decoder_lstm", "bidirectional_lstm"])
+def test_recurrent_layers_suit_cudnn(datasets, family):
+    """What cuDNN asks of a layer: keras.io/api/layers/recurrent_layers/lstm."""
+    import keras
+
+    from components.dataset import load_info
+    from components.model import build
+    from components.spec import ModelSpec
+
+    model = build(ModelSpec(family=family, dataset="d"), load_info(datasets["demand"]))
+    found = 0
+    for layer in model.layers:
+        inner = (
+            [layer.forward_layer, layer.backward_layer] if isinstance(layer, keras.layers.Bidirectional) else [layer]
+        )
+        for each in inner:
+            if isinstance(each, keras.layers.LSTM):
+                found += 1
+                assert (each.activation.__name__, each.recurrent_activation.__name__) == ("tanh", "sigmoid")
+                assert (each.use_bias, each.unroll, each.recurrent_dropout) == (True, False, 0)
+    assert found
+
+
+def batches_of(dataset):
+    return [(images if isinstance(images, dict) else images.numpy(), labels.numpy()) for images, labels in dataset]
+
+
+@pytest.mark.parametrize("name", ["fashion", "demand"])
+def test_the_parts_of_all_workers_are_the_batches_of_one_process(datasets, name):
+    from components.dataset import load_info
+
+    info = load_info(datasets[name])
+    options = {"seed": 3, "epochs": 2, "first_step": 1, "flip": name == "fashion"}
+    whole = batches_of(shuffled(datasets[name], info, "train", 64, **options, share=Share(replicas=4)))
+    parts = [
+        batches_of(shuffled(datasets[name], info, "train", 64, **options, share=Share(4, 4, worker)))
+        for worker in range(4)
+    ]
+    assert len(whole) == 2 * steps_per_epoch(info, "train", 64, Share(replicas=4)) - 1
+    for i, (examples, targets) in enumerate(whole):
+        np.testing.assert_array_equal(np.concatenate([part[i][1] for part in parts]), targets)
+        if name == "fashion":
+            np.testing.assert_array_equal(np.concatenate([part[i][0] for part in parts]), examples)
+        assert len(targets) % 4 == 0
+    ordered = batches_of(in_order(datasets[name], info, "validation", 64, Share(replicas=4)))
+    parts = [batches_of(in_order(datasets[name], info, "validation", 64, Share(4, 4, worker))) for worker in range(4)]
+    for i, (_, targets) in enumerate(ordered):
+        np.testing.assert_array_equal(np.concatenate([part[i][1] for part in parts]), targets)
+
+
+def test_what_is_left_out_of_the_last_batch(datasets):
+    from components.dataset import load_info
+
+    info = load_info(datasets["fashion"])
+    assert info.examples("train") == 1100
+    for batch_size, share, sizes in [
+        (64, Share(), [64] * 17 + [12]),
+        (64, Share(replicas=8), [64] * 17 + [8]),
+        (64, Share(replicas=16), [64] * 17),
+        (64, Share(full_batches=True), [64] * 17),
+        (550, Share(full_batches=True), [550, 550]),
+    ]:
+        got = batches_of(shuffled(datasets["fashion"], info, "train", batch_size, seed=1, epochs=1, share=share))
+        assert [len(labels) for _, labels in got] == sizes
+        assert steps_per_epoch(info, "train", batch_size, share) == len(sizes)
+        got = batches_of(in_order(datasets["fashion"], info, "train", batch_size, share))
+        assert [len(labels) for _, labels in got] == sizes
+
+
+def test_batches_are_cut_for_the_replicas_of_a_worker(datasets):
+    from components.dataset import load_info
+    from components.inputs import per_replica
+
+    info = load_info(datasets["demand"])
+    batches = in_order(datasets["demand"], info, "validation", 60, Share(replicas=4))
+    cut = [labels for _, labels in batches_of(per_replica(batches, 4))]
+    assert [len(labels) for labels in cut] == [15] * 16 + [4] * 4
+    whole = [labels for _, labels in batches_of(batches)]
+    np.testing.assert_array_equal(np.concatenate(cut), np.concatenate(whole))
+
+
+@pytest.fixture
+def sharded(datasets, tmp_path, monkeypatch):
+    """The images in four shards, too large for memory."""
+    import shutil
+
+    import tensorflow as tf
+
+    from components import inputs
+
+    folder = tmp_path / "sharded"
+    shutil.copytree(datasets["fashion"], folder)
+    (only,) = folder.glob("*-train.tfrecord-*")
+    records = list(tf.data.TFRecordDataset(str(only)).as_numpy_iterator())
+    only.unlink()
+    ends = [0, 100, 400, 650, len(records)]
+    for i in range(4):
+        with tf.io.TFRecordWriter(str(only).removesuffix("00000") + f"{i:05d}") as writer:
+            for record in records[ends[i] : ends[i + 1]]:
+                writer.write(record)
+    monkeypatch.setattr(inputs, "CACHE_BYTES", 1)
+    return str(folder)
+
+
+def test_streamed_shards_are_divided_among_the_workers(sharded):
+    from components.dataset import load_info
+
+    info = load_info(sharded)
+    share = Share(replicas=2, workers=2)
+    steps = steps_per_epoch(info, "train", 64, share)
+    seen = []
+    for worker in range(2):
+        own = Share(2, 2, worker)
+        got = batches_of(shuffled(sharded, info, "train", 64, seed=1, epochs=2, share=own))
+        # As many batches in each epoch as the other worker has, though the shards differ in size.
+        assert [len(labels) for _, labels in got] == 2 * ([32] * (steps - 1) + [6])
+        seen.append({images.tobytes() for batch, _ in got for images in batch})
+        later = batches_of(shuffled(sharded, info, "train", 64, seed=1, epochs=2, first_step=steps + 3, share=own))
+        for (one, _), (other, _) in zip(got[steps + 3 :], later, strict=True):
+            np.testing.assert_array_equal(one, other)
+    assert len(seen[0] & seen[1]) < 5, "images that are in the data twice are few"
+
+
+def test_fewer_shards_than_workers_are_divided_by_record(sharded):
+    from components.dataset import load_info
+
+    info = load_info(sharded)
+    seen = []
+    for worker in range(5):
+        got = batches_of(shuffled(sharded, info, "train", 100, seed=1, epochs=1, share=Share(5, 5, worker)))
+        assert [len(labels) for _, labels in got] == [20] * 11
+        seen += [images.tobytes() for batch, _ in got for images in batch]
+    assert len(set(seen)) > 1090
+
+
+def test_one_task_is_no_cluster(monkeypatch):
+    from components.train.devices import _cluster
+
+    monkeypatch.setenv("TF_CONFIG", '{"cluster": {"chief": ["a:1"]}, "task": {"type": "chief", "index": 0}}')
+    assert _cluster() == ([("chief", 0)], "chief", 0)
+    two = {"cluster": {"worker": ["b:1", "c:1"]}, "task": {"type": "worker", "index": "1"}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(two))
+    assert _cluster() == ([("worker", 0), ("worker", 1)], "worker", 1)
+    monkeypatch.delenv("TF_CONFIG")
+    assert _cluster()[0] == []
+
+
+def test_checkpoints_and_logs_go_to_an_address(datasets, tmp_path, monkeypatch):
+    """gs:// can't be reached here; TensorFlow's ram:// is as little a path as it is."""
+    import tensorflow as tf
+
+    from components.train import work
+
+    monkeypatch.setattr(work, "on_mount", lambda path: "checkpoints" in str(path))
+    monkeypatch.setattr(work, "gs", lambda path: f"ram://bucket/{Path(path).name}")
+    saved = []
+    save = work.Checkpoints.on_epoch_end
+
+    def spy(self, epoch, logs=None):
+        save(self, epoch, logs)
+        saved.extend(tf.io.gfile.listdir(self._folder))
+
+    monkeypatch.setattr(work.Checkpoints, "on_epoch_end", spy)
+    model = tmp_path / "run" / "train-mlp" / "model"
+    work.train("mlp", json.dumps(MODELS["mlp"]), 1, "x", datasets["fashion"], str(model))
+    assert "checkpoint" in saved
+    assert any(name.startswith("ckpt-2") for name in saved)
+    assert list((model / "tensorboard" / "train").glob("events*"))
+    assert not (tmp_path / "checkpoints").exists()

@@ -1,0 +1,55 @@
+"""A process of a training, for test_distribution.py: python training_process.py JSON.
+
+It trains models one after the other, on two logical CPUs where `devices` says so, and as a worker where TF_CONFIG
+does.
+"""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent.parent))
+os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+
+
+def main(job):
+    import tensorflow as tf
+
+    from components import inputs
+    from components.train import checkpoint, devices, work
+
+    if job.get("devices", 1) > 1:
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * job["devices"])
+    if "cache_bytes" in job:
+        inputs.CACHE_BYTES = job["cache_bytes"]
+    if "policy" in job:
+        work.dtype_policy = lambda precision, accelerator: job["policy"]
+    if "kill_after" in job:
+        save = checkpoint.Checkpoints.on_epoch_end
+
+        def stop(self, epoch, logs=None):
+            save(self, epoch, logs)
+            if epoch + 1 == job["kill_after"]:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        checkpoint.Checkpoints.on_epoch_end = stop
+    folder = job["folder"]
+    found = None
+    if job.get("histories"):
+        # What this worker saw, chief or not.
+        found = Path(f"{job['histories']}-{json.loads(os.environ['TF_CONFIG'])['task']['index']}.json")
+    histories = {}
+    for name, spec in job["models"].items():
+        dataset = job["datasets"][spec["dataset"]]
+        info = work.train(name, json.dumps(spec), job["seed"], "x", dataset, f"{folder}/run/train-{name}/model")
+        histories[name] = info.history
+    if found:
+        found.write_text(json.dumps(histories))
+    assert devices.find_devices().replicas >= 1
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))
