@@ -89,14 +89,15 @@ def in_order(
         batches = tf.data.TFRecordDataset([str(path) for path in shards(folder, split)]).take(used).batch(batch_size)
         batches = batches.map(lambda records: records[_part(tf.size(records), share)])
         images = batches.map(_image_parser(info.shape), num_parallel_calls=PARALLEL)
-        return _fixed(images.apply(tf.data.experimental.assert_cardinality(count)).prefetch(PREFETCH))
+        images = _static(images.apply(tf.data.experimental.assert_cardinality(count)), batch_size, share)
+        return _fixed(images.prefetch(PREFETCH))
     steps = tf.data.Dataset.range(count)
     rows = tf.constant(load_rows(folder, info, split))
 
     def batch(step: tf.Tensor) -> object:
         return _windows(rows, _places(step, batch_size, used, share), info)
 
-    return _fixed(steps.map(batch, num_parallel_calls=PARALLEL).prefetch(PREFETCH))
+    return _fixed(_static(steps.map(batch, num_parallel_calls=PARALLEL), batch_size, share).prefetch(PREFETCH))
 
 
 def shuffled(
@@ -132,7 +133,7 @@ def shuffled(
     examples, used = info.examples(split), _used(info, split, batch_size, share)
     if isinstance(info, ImagesInfo) and examples * int(np.prod(info.shape)) > CACHE_BYTES:
         streamed = _streamed(folder, info, split, batch_size, seed, epochs, first_step, share)
-        return _fixed(_flipped(streamed, seed, first_step, share) if flip else streamed)
+        return _fixed(_static(_flipped(streamed, seed, first_step, share) if flip else streamed, batch_size, share))
 
     steps = tf.data.Dataset.range(first_step, epochs * per_epoch)
     if isinstance(info, SeriesInfo):
@@ -149,7 +150,8 @@ def shuffled(
         return tuple(tf.gather(part, places) for part in cached)
 
     batches = steps.map(batch, num_parallel_calls=PARALLEL)
-    return _fixed((_flipped(batches, seed, first_step, share) if flip else batches).prefetch(PREFETCH))
+    batches = _flipped(batches, seed, first_step, share) if flip else batches
+    return _fixed(_static(batches, batch_size, share).prefetch(PREFETCH))
 
 
 def stored_images(
@@ -207,10 +209,33 @@ def _places(step: tf.Tensor, batch_size: int, used: int, share: Share) -> tf.Ten
     return tf.range(first, tf.minimum(first + batch_size, used))[_part(tf.minimum(used - first, batch_size), share)]
 
 
+def _static(batches: tf.data.Dataset, batch_size: int, share: Share) -> tf.data.Dataset:
+    """Where batches are full, with their size in their shapes, as a TPU's compiler wants it."""
+    if not share.full_batches:
+        return batches
+
+    def sized(value: tf.Tensor) -> tf.Tensor:
+        return tf.ensure_shape(value, [batch_size // share.workers, *value.shape[1:]])
+
+    return batches.map(lambda *batch: tf.nest.map_structure(sized, batch))
+
+
 def _part(size: tf.Tensor, share: Share) -> slice:
     """The places in a batch of `size` that this worker makes: the workers' parts lie one after another."""
     each = size // share.workers
     return slice(share.worker * each, (share.worker + 1) * each)
+
+
+def evaluation_batch(info: DatasetInfo, split: str, largest: int, share: Share) -> int:
+    """A size of batches for a pass over a split that every replica has an equal part of.
+
+    Where batches have to be full, one that leaves few examples out: fewer than there are batches or replicas.
+    """
+    size = largest
+    if share.full_batches:
+        examples = info.examples(split)
+        size = examples // -(-examples // largest)
+    return max(size // share.replicas, 1) * share.replicas
 
 
 def per_replica(batches: tf.data.Dataset, replicas: int) -> tf.data.Dataset:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from components.errors import InputError
 from components.inputs import Share
 
 
@@ -85,11 +86,18 @@ def dtype_policy(precision: str, accelerator: bool) -> str:
 
 def _cluster() -> tuple[list[tuple[str, int]], str, int]:
     """Tasks of the cluster, the chief first, and which of them this process is."""
-    config = json.loads(os.environ.get("TF_CONFIG") or "{}")
-    hosts = config.get("cluster") or {}
-    tasks = [(kind, i) for kind in ("chief", "worker") for i in range(len(hosts.get(kind, [])))]
-    task = config.get("task") or {}
-    return tasks, task.get("type", ""), int(task.get("index", 0))
+    text = os.environ.get("TF_CONFIG") or "{}"
+    try:
+        config = json.loads(text)
+        hosts = config.get("cluster") or {}
+        tasks = [(kind, i) for kind in ("chief", "worker") for i in range(len(hosts.get(kind, [])))]
+        task = config.get("task") or {}
+        kind, index = task.get("type", ""), int(task.get("index", 0))
+    except (ValueError, TypeError, AttributeError):
+        raise InputError(f"TF_CONFIG: {text[:100]!r}, expected JSON with cluster and task") from None
+    if len(tasks) > 1 and (kind, index) not in tasks:
+        raise InputError(f"TF_CONFIG: this is task {kind} {index}, expected a chief or worker of its cluster")
+    return tasks, kind, index
 
 
 def _has_tpu() -> bool:

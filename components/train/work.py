@@ -86,7 +86,7 @@ def train(
         first_epoch = checkpoints.restore(model)
         if not (stopping.patience and stopping.wait >= stopping.patience):
             average = [UseAverage(devices.strategy)] if spec.ema is not None else []
-            evaluation_batch = max(EVALUATION_BATCH // devices.replicas, 1) * devices.replicas
+            evaluation_batch = inputs.evaluation_batch(info, "validation", EVALUATION_BATCH, devices.share)
             model.fit(
                 _training(dataset, info, spec, batch_size, seed, first_epoch * per_epoch, devices),
                 validation_data=_validation(dataset, info, evaluation_batch, devices),
@@ -99,7 +99,8 @@ def train(
                 verbose=0,
             )
 
-    # A model of its own, of plain float32 variables, whatever it was trained on.
+    # A model of its own, of plain float32 variables, whatever it was trained on. Its layers' names start anew.
+    keras.utils.clear_session(free_memory=False)
     final = _build(spec, info, seed, "float32")
     final.set_weights(stopping.best_weights)
     seconds = sum(epoch["seconds"] for epoch in progress.history)
@@ -136,8 +137,9 @@ def _global_batch(name: str, spec: ModelSpec, info: DatasetInfo, devices: Device
             f"model {name}: batch_size {batch_size}, expected a multiple of the {devices.replicas} replicas, "
             f"or per_replica: true"
         )
-    if not inputs.steps_per_epoch(info, "train", batch_size, devices.share):
-        raise InputError(f"model {name}: {info.examples('train')} examples fill no batch of {batch_size}")
+    for split, size in (("train", batch_size), ("validation", devices.replicas)):
+        if not inputs.steps_per_epoch(info, split, size, devices.share):
+            raise InputError(f"model {name}: {info.examples(split)} examples of {split} fill no batch of {size}")
     return batch_size
 
 

@@ -14,7 +14,7 @@ from components.ingest.work import ingest
 from components.inputs import Share, in_order, shuffled, steps_per_epoch
 
 SCRIPT = Path(__file__).with_name("training_process.py")
-# Nothing random but the initial weights and the order: each replica draws its own dropout.
+# Nothing random but the initial weights and the order: replicas draw the same dropout, each for its own examples.
 IMAGES = {"dataset": "fashion", "epochs": 2, "batch_size": 60}
 SERIES = {"dataset": "demand", "epochs": 2, "batch_size": 60}
 MODELS = {
@@ -29,7 +29,8 @@ MODELS = {
         "learning_rate": 0.003,
         "hyperparameters": {"layers": [{"conv": 8}, "pool", {"conv": 8}, "pool"], "units": [16], "dropout": 0.0},
     },
-    # Steps amplify the last digit: where ReLUs and maxima of flat regions are ties, it decides. So few steps.
+    # The moments of a batch that replicas share are E[x²] - E[x]², those of a single process aren't: the last digits
+    # differ, and steps amplify them where ReLUs and maxima of flat regions are ties. So few steps.
     "cnn_norm": {
         **IMAGES,
         "family": "cnn",
@@ -174,7 +175,7 @@ def test_two_workers_give_what_one_process_gives(single, workers):
 def test_both_workers_saw_the_same(datasets, workers, tmp_path_factory):
     folder = next(path for path in tmp_path_factory.getbasetemp().glob("workers*") if (path / "run").exists())
     seen = [json.loads(path.read_text()) for path in sorted(folder.glob("history-*.json"))]
-    # A chief and a worker, both with the index 0, wrote one after the other into the same file.
+    assert len(seen) == 2
     for name, (history, _) in workers[0].items():
         for other in seen:
             assert [{k: v for k, v in epoch.items() if k != "seconds"} for epoch in other[name]] == history
@@ -430,6 +431,49 @@ def test_one_task_is_no_cluster(monkeypatch):
     assert _cluster() == ([("worker", 0), ("worker", 1)], "worker", 1)
     monkeypatch.delenv("TF_CONFIG")
     assert _cluster()[0] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "expected JSON with cluster and task"),
+        ("[]", "expected JSON with cluster and task"),
+        ('{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": "x"}}', "expected JSON"),
+        (
+            '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "evaluator", "index": 0}}',
+            "this is task evaluator 0",
+        ),
+        ('{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 2}}', "this is task worker 2"),
+    ],
+)
+def test_a_broken_tf_config_is_one_line(monkeypatch, text, said):
+    from components.errors import InputError
+    from components.train.devices import _cluster
+
+    monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(InputError, match=said):
+        _cluster()
+
+
+@pytest.mark.parametrize("name", ["fashion", "demand"])
+def test_full_batches_have_static_shapes_and_leave_few_out(datasets, name):
+    from components.dataset import load_info
+    from components.inputs import evaluation_batch
+
+    info = load_info(datasets[name])
+    share = Share(replicas=4, full_batches=True)
+    size = evaluation_batch(info, "validation", 64, share)
+    assert size % 4 == 0
+    steps = steps_per_epoch(info, "validation", size, share)
+    assert info.examples("validation") - steps * size < 4 * steps
+    for batches in (
+        in_order(datasets[name], info, "validation", size, share),
+        shuffled(datasets[name], info, "validation", size, seed=1, epochs=1, flip=name == "fashion", share=share),
+    ):
+        assert batches.element_spec[1].shape[0] == size
+        assert len(list(batches)) == steps
+    assert evaluation_batch(info, "validation", 512, Share()) == 512
+    assert evaluation_batch(info, "validation", 512, Share(replicas=3)) == 510
 
 
 def test_checkpoints_and_logs_go_to_an_address(datasets, tmp_path, monkeypatch):

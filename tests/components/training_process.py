@@ -40,7 +40,8 @@ def main(job):
     found = None
     if job.get("histories"):
         # What this worker saw, chief or not.
-        found = Path(f"{job['histories']}-{json.loads(os.environ['TF_CONFIG'])['task']['index']}.json")
+        task = json.loads(os.environ["TF_CONFIG"])["task"]
+        found = Path(f"{job['histories']}-{task['type']}-{task['index']}.json")
     histories = {}
     for name, spec in job["models"].items():
         dataset = job["datasets"][spec["dataset"]]
