@@ -161,6 +161,25 @@ def list_command(
     _console().print(table)
 
 
+def batch_predict_command(
+    model: Annotated[str, typer.Argument(help="A registered model, <experiment>-<data set>; @version may follow.")],
+    source: Annotated[str, typer.Option("--input", help="gs://bucket/folder/*.jsonl, .csv or .tfrecord.")],
+    target: Annotated[str, typer.Option("--output", help="gs:// prefix that predictions are written under.")],
+    machine: Annotated[str, typer.Option(help="Machine type.")] = "n1-standard-2",
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for its end.")] = False,
+    project: Project = None,
+    region: Region = None,
+) -> None:
+    """Predict for files in Cloud Storage with a model of Vertex AI's registry."""
+    from pipeline.vertex.batch import batch_predict, wait_for_batch
+
+    there = settings(project, region, None, needs_bucket=False)
+    job = batch_predict(model, source, target, machine, there, {})
+    print(f"started {job.name}", flush=True)
+    if wait:
+        print(f"predictions: {wait_for_batch(job, there).output_info.gcs_output_directory}")
+
+
 @schedule_app.command("create")
 def schedule_create(
     config: Config,
@@ -226,6 +245,7 @@ def add_commands(app: typer.Typer) -> None:
     app.command()(logs)
     app.command()(cancel)
     app.command("list")(list_command)
+    app.command("batch-predict")(batch_predict_command)
     app.add_typer(schedule_app, name="schedule", no_args_is_help=True)
 
 

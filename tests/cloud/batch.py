@@ -36,7 +36,7 @@ class BatchPredictionJobs(Service):
         self._check_paths(found, new, field)
         resources = new.dedicated_resources
         if new.HasField("dedicated_resources"):
-            machine_types.check(found, resources.machine_spec, f"{field}.dedicated_resources.machine_spec")
+            machine_types.check_serving(found, resources.machine_spec, f"{field}.dedicated_resources.machine_spec")
             count = resources.starting_replica_count
             found.need(count >= 0, f"{field}.dedicated_resources.starting_replica_count", f"{count} is negative")
         found.need(new.model, f"{field}.model", "is missing")

@@ -89,7 +89,7 @@ class EndpointService(Service):
         resources = new.dedicated_resources
         if found.need(new.HasField("dedicated_resources"), f"{field}.dedicated_resources", "is missing"):
             here = f"{field}.dedicated_resources"
-            machine_types.check(found, resources.machine_spec, f"{here}.machine_spec")
+            machine_types.check_serving(found, resources.machine_spec, f"{here}.machine_spec")
             least, most = resources.min_replica_count, resources.max_replica_count
             found.need(least >= 1, f"{here}.min_replica_count", f"{least}, expected at least 1")
             found.need(not most or most >= least, f"{here}.max_replica_count", f"{most} is less than {least}")

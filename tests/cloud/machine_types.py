@@ -62,6 +62,17 @@ def is_tpu(machine_type: str) -> bool:
     return machine_type in _TPUS
 
 
+# Smaller ones serve models, and don't train them: MachineSpec's default for a deployed model is the first.
+_SERVING = ("n1-standard-2", "n1-highmem-2", "n1-highcpu-2", "e2-standard-2")
+
+
+def check_serving(found: Found, spec: Any, field: str) -> None:
+    """Hold a machine that serves a model against what Vertex AI offers."""
+    if spec.machine_type in _SERVING and not spec.accelerator_type:
+        return
+    check(found, spec, field)
+
+
 def check(found: Found, spec: Any, field: str) -> None:
     """Hold a MachineSpec against what is offered."""
     kind, count = spec.machine_type, spec.accelerator_count
