@@ -1,17 +1,21 @@
 # The commands of this project; `make help` lists them.
 CONFIG ?= configs/families.yaml
 PYTHON ?= python3
+TARGET ?= vertex
 VENV := .venv
 RUN := $(VENV)/bin/python
 export TFDS_DATA_DIR ?= $(CURDIR)/data/tfds
 export TF_CPP_MIN_LOG_LEVEL ?= 3
+ifdef IMAGE
+export IMAGE
+endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data compile run-local test lint bench clean
+.PHONY: help setup data compile run-local submit test lint bench clean
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  CONFIG=$(CONFIG) is the experiment of compile and run-local"
+	@echo "  CONFIG=$(CONFIG) is the experiment of compile, run-local and submit"
 
 setup: $(VENV)/.ready  ## Make .venv with the locked packages
 
@@ -25,11 +29,14 @@ $(VENV)/.ready: requirements-dev.lock requirements-tools.lock
 data: setup  ## Get the data of the shipped experiments into data/tfds
 	@$(RUN) -m pipeline data
 
-compile: setup  ## Compile CONFIG into build/<experiment>.yaml
-	@$(RUN) -m pipeline compile $(CONFIG)
+compile: setup  ## Compile CONFIG into build/<experiment>.yaml; TARGET=kubeflow for Kubernetes' names
+	@$(RUN) -m pipeline compile $(CONFIG) --target $(TARGET)
 
 run-local: setup data  ## Run CONFIG on this machine, from nothing to runs/<experiment>/latest
 	@$(RUN) -m pipeline run $(CONFIG)
+
+submit: setup  ## Submit CONFIG to Vertex AI: IMAGE=…@sha256:… PROJECT=… REGION=… BUCKET=… [ARGS=--dry-run]
+	@$(RUN) -m pipeline submit $(CONFIG) $(if $(PROJECT),--project $(PROJECT)) $(if $(REGION),--region $(REGION)) $(if $(BUCKET),--bucket $(BUCKET)) $(ARGS)
 
 test: setup data  ## Run all tests, the slow ones too
 	$(RUN) -m pytest

@@ -1,7 +1,9 @@
 """The CNN of configs/families.yaml, trained by one worker on one core and by two with a core each, over loopback.
 
-Examples per second of each, and the ratio. An epoch's validation counts; the first epoch doesn't, since its
-functions are traced in it. Run it on an idle machine: python tests/benchmarks/workers.py
+Examples per second of each, and the ratio; and of two trainings beside each other that have nothing to say to each
+other, which is what the machine has for two workers at best: its cores share caches and memory. An epoch's validation
+counts; the first epoch doesn't, since its functions are traced in it. Run it on an idle machine:
+python tests/benchmarks/workers.py
 """
 
 import json
@@ -46,14 +48,7 @@ def start(core: int, hosts: list[str], arguments: dict[str, object]) -> subproce
 
 
 def examples_per_second(dataset: Path, folder: Path, spec: dict[str, object], workers: int) -> float:
-    """Train with so many workers; the speed from the second epoch on.
-
-    Raises:
-        RuntimeError: A worker failed; the end of what it printed.
-    """
-    from components.dataset import load_info
-    from components.model import load_model_info
-
+    """The speed of a training with so many workers."""
     model = folder / "run" / f"train-{workers}" / "model"
     arguments = {
         "name": f"cnn{workers}",
@@ -64,10 +59,37 @@ def examples_per_second(dataset: Path, folder: Path, spec: dict[str, object], wo
         "folder": str(model),
     }
     hosts = [host() for _ in range(workers)]
-    processes = [start(core, hosts, arguments) for core in range(workers)]
+    finish([start(core, hosts, arguments) for core in range(workers)])
+    return speed(dataset, model)
+
+
+def beside_each_other(dataset: Path, folder: Path, spec: dict[str, object]) -> float:
+    """The speed of two trainings of their own, one on each core, together."""
+    models = [folder / str(core) / "run" / "train" / "model" for core in range(2)]
+    processes = []
+    for core, model in enumerate(models):
+        arguments = {"name": "cnn", "spec_json": json.dumps(spec), "seed": SEED, "code_version": ""}
+        processes.append(start(core, [host()], {**arguments, "dataset": str(dataset), "folder": str(model)}))
+    finish(processes)
+    return sum(speed(dataset, model) for model in models)
+
+
+def finish(processes: list["subprocess.Popen[str]"]) -> None:
+    """Wait for trainings.
+
+    Raises:
+        RuntimeError: One failed; the end of what it printed.
+    """
     for process, output in [(process, process.communicate()[0]) for process in processes]:
         if process.returncode:
             raise RuntimeError(output[-2000:])
+
+
+def speed(dataset: Path, model: Path) -> float:
+    """Examples per second of a training, from its second epoch on."""
+    from components.dataset import load_info
+    from components.model import load_model_info
+
     seconds = [epoch["seconds"] for epoch in load_model_info(model).history[1:]]
     return load_info(dataset).examples("train") * len(seconds) / sum(seconds)
 
@@ -83,11 +105,14 @@ def main() -> None:
         ingest("fashion", json.dumps({"source": "fashion_mnist", "use": USE}), str(dataset))
         one = examples_per_second(dataset, Path(scratch) / "one", spec, 1)
         print(f"cnn, one worker on one core: {one:.0f} examples a second, {BATCH} a step", flush=True)
+        both = beside_each_other(dataset, Path(scratch) / "both", spec)
+        print(f"two trainings of their own on a core each: {both:.0f}, ratio {both / one:.2f}", flush=True)
         for per_replica in (False, True):
             shared = {**spec, "per_replica": per_replica}
             two = examples_per_second(dataset, Path(scratch) / f"two-{per_replica}", shared, 2)
             size = 2 * BATCH if per_replica else BATCH
-            print(f"two workers on a core each: {two:.0f}, {size} a step, ratio {two / one:.2f}", flush=True)
+            shares = f"ratio {two / one:.2f}, {two / both:.2f} of the two on their own"
+            print(f"two workers on a core each: {two:.0f}, {size} a step, {shares}", flush=True)
 
 
 def work(job: dict[str, object]) -> None:
