@@ -304,3 +304,21 @@ def test_a_run_is_added_to_its_vertex_experiment(pipeline, config, cloud):
         assert "added to the Vertex experiment demand" in done.stdout
     assert len(cloud.requests("CreateContext")) == 1
     assert len(cloud.requests("AddContextChildren")) == 2
+
+
+def test_logs_are_those_of_the_tasks(pipeline, config, cloud):
+    cloud.control(task_seconds=0.05)
+    submit(pipeline, config, "--job-id", "small-1", "--wait")
+    cloud.control(log={"task": "train-lstm", "lines": ["epoch 1/10", "epoch 2/10"]})
+    cloud.control(log={"task": "compare", "lines": ["1 model"]})
+    done = pipeline("logs", "small-1", "train-lstm")
+    assert done.returncode == 0, done.stderr
+    assert [line.split("  ")[1:] for line in done.stdout.splitlines()[-2:]] == [
+        ["train-lstm", "epoch 1/10"],
+        ["train-lstm", "epoch 2/10"],
+    ]
+    assert "compare" not in done.stdout
+    assert "compare  1 model" in pipeline("logs", "small-1").stdout
+    refused(pipeline("logs", "small-1", "train-mlp"), "small-1: no task train-mlp has run yet")
+    cloud.control(permissions={"deny": ["logging.logEntries.list"]})
+    refused(pipeline("logs", "small-1"), "the logs can't be read: 403", "roles/logging.viewer")
