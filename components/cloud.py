@@ -64,6 +64,21 @@ def client(cls: Any, region: str) -> Any:  # noqa: ANN401 (any of the generated 
         raise InputError(NO_CREDENTIALS) from None
 
 
+def credentials() -> Any:  # noqa: ANN401 (google.auth credentials)
+    """The credentials that Google's tools would use.
+
+    Raises:
+        InputError: There are none.
+    """
+    import google.auth
+    from google.auth.exceptions import DefaultCredentialsError
+
+    try:
+        return google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])[0]
+    except DefaultCredentialsError:
+        raise InputError(NO_CREDENTIALS) from None
+
+
 NO_CREDENTIALS = (
     "no credentials for Google Cloud: run `gcloud auth application-default login`, or let "
     "GOOGLE_APPLICATION_CREDENTIALS name a service account's key file"

@@ -8,8 +8,8 @@ import difflib
 import math
 from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 
+from components.data_files import local
 from components.errors import InputError
 from components.files import sha256
 from components.records import Row, Series
@@ -23,7 +23,7 @@ class Options(SeriesOptions):
     """Options of a CSV series.
 
     Attributes:
-        path: The file, relative to the folder that the command is started in.
+        path: The file, relative to the folder that the command is started in; or gs://bucket/file.
         time: The column of times.
         target: The column to forecast.
         covariates: Columns that are known up to the time of the forecast.
@@ -54,8 +54,7 @@ def check(options: Options) -> Facts:
         InputError: The file, a column, a line or a value is not as the options say.
     """
     rows = sum(1 for _ in _rows(options))
-    path = Path(options.path)
-    return Facts(fingerprint=sha256([path]), bytes=rows * (100 + 8 * len(options.columns())), rows=rows)
+    return Facts(fingerprint=sha256([local(options.path)]), bytes=rows * (100 + 8 * len(options.columns())), rows=rows)
 
 
 def read(options: Options) -> Series:
@@ -75,7 +74,7 @@ def _rows(options: Options) -> Iterator[Row]:
     if repeated := {name for name in columns if columns.count(name) > 1}:
         raise InputError(f"{options.path}: column '{repeated.pop()}' is named twice in the options")
     try:
-        with Path(options.path).open(newline="", encoding="utf-8-sig") as file:
+        with local(options.path).open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, strict=True)
             header = next(reader, [])
             places = [_place(header, name, options.path) for name in [options.time, *columns]]

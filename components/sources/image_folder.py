@@ -12,6 +12,7 @@ from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 from pydantic import Field
 
+from components.data_files import local
 from components.errors import InputError
 from components.files import sha256
 from components.records import Image, Images
@@ -25,7 +26,7 @@ class Options(ImageOptions):
     """Options of a folder of images.
 
     Attributes:
-        path: The folder, relative to the folder that the command is started in.
+        path: The folder, relative to the folder that the command is started in; or gs://bucket/folder.
         height: Images are resized to this many rows,
         width: and this many columns.
         channels: 1 for grey, 3 for colour.
@@ -51,7 +52,7 @@ def check(options: Options) -> Facts:
     for path in paths:
         _pixels(path, options)
     size = options.height * options.width * options.channels + 100
-    return Facts(fingerprint=sha256(paths, Path(options.path)), bytes=size * len(paths))
+    return Facts(fingerprint=sha256(paths, local(options.path)), bytes=size * len(paths))
 
 
 def read(options: Options) -> Images:
@@ -99,7 +100,7 @@ def _order(path: Path) -> float:
 
 
 def _classes(options: Options) -> list[tuple[str, list[Path]]]:
-    root = Path(options.path)
+    root = local(options.path)
     if not root.is_dir():
         raise InputError(f"{options.path}: no such folder")
     folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))

@@ -4,9 +4,8 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from components.cloud import CALL_SECONDS, client, explain
+from components.cloud import CALL_SECONDS, client, credentials, explain
 from components.errors import InputError
-from pipeline.vertex.preflight import credentials
 from pipeline.vertex.settings import Settings
 
 _LOGGING = "https://logging.googleapis.com"

@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from components.cloud import NO_CREDENTIALS, explain
+from components.cloud import credentials, explain
 from components.errors import InputError
 from pipeline.vertex.settings import Settings
 
@@ -11,21 +11,6 @@ SECONDS = 20
 # Regions' first parts, and the multi-regions that hold them.
 _MULTI = {"us": "US", "europe": "EU", "asia": "ASIA"}
 _GOOGLES = ("pkg.dev", "gcr.io")
-
-
-def credentials() -> Any:  # noqa: ANN401 (google.auth credentials)
-    """The credentials that Google's tools would use.
-
-    Raises:
-        InputError: There are none.
-    """
-    import google.auth
-    from google.auth.exceptions import DefaultCredentialsError
-
-    try:
-        return google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])[0]
-    except DefaultCredentialsError:
-        raise InputError(NO_CREDENTIALS) from None
 
 
 def preflight(settings: Settings, images: list[str]) -> list[str]:

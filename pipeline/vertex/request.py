@@ -71,6 +71,7 @@ def pipeline_job(
         "pipeline": digest[:16],
         SUBMISSION: secrets.token_hex(8),
     }
+    check_data(experiment)
     check_labels(labels)
     check_images(spec, moving_tags)
     vertex = Vertex(
@@ -112,6 +113,18 @@ def check_parameters(spec: dict[str, Any], values: dict[str, Any]) -> None:
     for name, definition in wanted.items():
         if name not in values and "defaultValue" not in definition and not definition.get("isOptional"):
             raise InputError(f"parameter {name}: missing, expected {definition['parameterType']}")
+
+
+def check_data(experiment: Experiment) -> None:
+    """Refuse data that the tasks couldn't see.
+
+    Raises:
+        InputError: A file or folder is on this machine alone.
+    """
+    for name, config in experiment.datasets.items():
+        path = getattr(config.options, "path", None)
+        if path is not None and not path.startswith(("gs://", "/gcs/")):
+            raise InputError(f"datasets.{name}: path: '{path}' is on this machine; copy it to a bucket and say gs://…")
 
 
 def check_labels(labels: dict[str, str]) -> None:

@@ -225,7 +225,10 @@ def test_a_deployment_that_is_refused_leaves_no_endpoint(bucket):
     with pytest.raises(InputError, match=r"deploying .*the permission aiplatform\.endpoints\.deploy is missing"):
         register(bucket, deploy=True)
     assert not endpoints(bucket)
-    bucket.control(permissions={"deny": []}, operation={"method": "DeployModel", "code": "RESOURCE_EXHAUSTED", "message": "no room"})
+    bucket.control(
+        permissions={"deny": []},
+        operation={"method": "DeployModel", "code": "RESOURCE_EXHAUSTED", "message": "no room"},
+    )
     with pytest.raises(InputError, match="a quota is used up"):
         register(bucket, board(0.95), deploy=True)
     assert not endpoints(bucket)

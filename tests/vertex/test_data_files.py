@@ -1,0 +1,94 @@
+"""Data in Cloud Storage: copied where they are checked, mounted where the pipeline runs."""
+
+import io
+
+import pytest
+from PIL import Image
+from test_request import HERE
+
+from components import data_files
+from components.errors import InputError
+from components.sources import csv, image_folder
+from pipeline.compile import compile_experiment
+from pipeline.experiment import load_experiment
+from pipeline.vertex.request import pipeline_job
+
+ROWS = "day,units\n" + "".join(f"2024-{1 + i // 28:02}-{1 + i % 28:02},{i}\n" for i in range(28))
+OPTIONS = {"time": "day", "target": "units", "frequency": "D", "lookback": 7, "horizon": 1}
+
+
+@pytest.fixture(autouse=True)
+def own_folder(cloud, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data_files.local.cache_clear()
+    yield
+    data_files.local.cache_clear()
+
+
+def downloads(cloud):
+    return [call for call in cloud.requests() if "/download/" in call["method"] or "alt=media" in str(call)]
+
+
+def test_a_file_is_copied_once_and_again_when_it_changed(cloud):
+    cloud.put("gs://bucket/sales.csv", ROWS)
+    options = csv.Options(path="gs://bucket/sales.csv", **OPTIONS)
+    first = csv.check(options)
+    assert first.rows == 28
+    count = len(downloads(cloud))
+    assert count
+    data_files.local.cache_clear()
+    assert csv.check(options) == first
+    assert len(downloads(cloud)) == count
+    cloud.put("gs://bucket/sales.csv", ROWS + "2024-01-29,28\n")
+    data_files.local.cache_clear()
+    assert csv.check(options).rows == 29
+    assert csv.check(options).fingerprint != first.fingerprint
+
+
+def test_a_folder_is_copied_and_follows_its_source(cloud):
+    buffer = io.BytesIO()
+    Image.new("L", (4, 4)).save(buffer, "PNG")
+    for name in ("cat", "dog"):
+        for i in range(4):
+            cloud.put(f"gs://bucket/pets/{name}/{i}.png", buffer.getvalue())
+    cloud.put("gs://bucket/petsnot/x.png", b"")
+    options = image_folder.Options(path="gs://bucket/pets", height=4, width=4, channels=1)
+    first = image_folder.check(options)
+    cloud.file("gs://bucket/pets/dog/3.png").unlink()
+    data_files.local.cache_clear()
+    assert image_folder.check(options).fingerprint != first.fingerprint
+
+
+def test_what_is_not_there_is_one_line(cloud):
+    for path in ("gs://bucket/none.csv", "gs://no-such-bucket/none.csv", "gs://forbidden-bucket/none.csv"):
+        with pytest.raises(InputError, match="gs://") as refused:
+            csv.check(csv.Options(path=path, **OPTIONS))
+        assert "\n" not in str(refused.value)
+
+
+def test_where_buckets_are_mounted_nothing_is_copied(cloud, monkeypatch):
+    cloud.put("gs://bucket/sales.csv", ROWS)
+    monkeypatch.setattr(data_files, "MOUNT", cloud.folder / "buckets")
+    assert csv.check(csv.Options(path="gs://bucket/sales.csv", **OPTIONS)).rows == 28
+    assert not downloads(cloud)
+
+
+def test_a_file_of_this_machine_is_not_submitted(cloud, tmp_path):
+    (tmp_path / "sales.csv").write_text(ROWS)
+    cloud.put("gs://bucket/sales.csv", ROWS)
+    config = tmp_path / "mine.yaml"
+    text = (
+        "datasets:\n"
+        "  sales: {source: csv, path: PATH, time: day, target: units, frequency: D, lookback: 2, horizon: 1}\n"
+        "models: {lstm: {family: lstm, dataset: sales}}\n"
+    )
+    config.write_text(text.replace("PATH", "sales.csv"))
+    experiment = load_experiment(config, [])
+    path, digest = compile_experiment(experiment, tmp_path)
+    with pytest.raises(InputError, match=r"datasets\.sales: path: 'sales.csv' is on this machine"):
+        pipeline_job(experiment, path, digest, HERE, {}, moving_tags=True)
+    config.write_text(text.replace("PATH", "gs://bucket/sales.csv"))
+    experiment = load_experiment(config, [])
+    path, digest = compile_experiment(experiment, tmp_path)
+    path.write_text(path.read_text().replace("keras-pipeline-python:latest", "a.pkg.dev/p/i:1"))
+    pipeline_job(experiment, path, digest, HERE, {}, moving_tags=True)
