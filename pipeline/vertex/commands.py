@@ -61,9 +61,12 @@ def submit(
     job_id = job_id or new_job_id(experiment.name)
     values = _parameters(parameters)
     if kubeflow:
-        from pipeline.kubeflow import submit_kubeflow
+        from pipeline.kubeflow.submit import submit_kubeflow
+        from pipeline.vertex.request import check_images
 
         path, digest = compile_experiment(experiment, target="kubeflow")
+        if not allow_tags:
+            check_images(next(yaml.safe_load_all(path.read_text())))
         print(
             submit_kubeflow(path, kubeflow, experiment.name, job_id, {"pipeline_sha256": digest, **values}, namespace)
         )

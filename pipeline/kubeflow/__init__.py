@@ -1,0 +1,1 @@
+"""Kubeflow Pipelines: submit what was compiled for it."""

@@ -1,0 +1,170 @@
+"""Submit a compiled pipeline to Kubeflow Pipelines: all of it, or nothing is left there."""
+
+import io
+import json
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from components.errors import InputError
+from components.files import sha256
+from pipeline.kubeflow.client import check_address, connect, token
+from pipeline.kubeflow.errors import say
+from pipeline.vertex.request import check_parameters
+
+
+class _LostError(InputError):
+    """It isn't known whether something was made."""
+
+
+def submit_kubeflow(
+    path: Path, host: str, experiment: str, run: str, parameters: dict[str, Any], namespace: str | None
+) -> str:
+    """Upload a compiled pipeline as a new version and start a run of it.
+
+    Args:
+        path: The file, compiled for the target kubeflow.
+        host: Address of the service, such as http://localhost:8080.
+        experiment: Name of the pipeline and of the experiment that the run is part of.
+        run: Name of the version and of the run.
+        parameters: For the pipeline.
+        namespace: Of a Kubeflow with several users.
+
+    Returns:
+        Two lines: the run's name and its address.
+
+    Raises:
+        InputError: The service can't be reached or refuses it; nothing half-made is left there, or it's named.
+    """
+    from kfp_server_api.exceptions import ApiException
+    from urllib3.exceptions import HTTPError
+
+    check_address(host)
+    check_parameters(next(yaml.safe_load_all(path.read_text())), parameters)
+    secret = token()
+    undo: list[tuple[str, Callable[[], object]]] = []
+    try:
+        client = connect(host, secret, namespace)
+        # kfp prints links as it goes.
+        with redirect_stdout(io.StringIO()):
+            started = _start(client, path, experiment.replace("_", "-"), run, parameters, namespace, undo)
+    except BaseException as error:
+        left = _take_back(undo)
+        if not isinstance(error, (ApiException, HTTPError, OSError, ValueError, InputError)):
+            raise
+        said = f"{say(error, run)}{left}"
+        raise InputError(f"Kubeflow at {host} {said.replace(secret, '***') if secret else said}") from None
+    return f"started {run}\n{host.rstrip('/')}/#/runs/details/{started}"
+
+
+def _start(
+    client: Any,  # noqa: ANN401 (a kfp.Client)
+    path: Path,
+    name: str,
+    run: str,
+    parameters: dict[str, Any],
+    namespace: str | None,
+    undo: list[tuple[str, Callable[[], object]]],
+) -> str:
+    """Make the pipeline or a version of it, the experiment and the run; into `undo` goes what takes each back."""
+    namespace = namespace or client.get_user_namespace() or None
+
+    # Not client.get_pipeline_id: it looks in no namespace.
+    def pipelines() -> list[Any]:
+        return client.list_pipelines(filter=_named(name), namespace=namespace).pipelines or []
+
+    def versions(called: str) -> list[Any]:
+        return client.list_pipeline_versions(pipeline, filter=_named(called)).pipeline_versions or []
+
+    def runs() -> list[Any]:
+        found = client.list_runs(experiment_id=group, filter=_named(run)).runs or []
+        return [one for one in found if one.pipeline_version_reference.pipeline_version_id == version]
+
+    # Tells what is made here from what somebody else makes at the same time, or made before.
+    mark = f"submitted as {run}, SHA-256 {sha256([path])}"
+    if found := pipelines():
+        pipeline = _known(found[0].pipeline_id)
+        made = _make(
+            f"the version {run}",
+            lambda: client.upload_pipeline_version(str(path), run, pipeline_id=pipeline, description=mark),
+            lambda: [one for one in versions(run) if one.description == mark],
+        )
+        version = _known(made.pipeline_version_id)
+        undo.append((f"the version {run}", lambda: client.delete_pipeline_version(pipeline, version)))
+    else:
+        made = _make(
+            f"the pipeline {name}",
+            lambda: client.upload_pipeline(str(path), pipeline_name=name, description=mark, namespace=namespace),
+            lambda: [one for one in pipelines() if one.description == mark],
+        )
+        pipeline = _known(made.pipeline_id)
+        undo.append((f"the pipeline {name}", lambda: _remove_pipeline(client, pipeline, versions(name))))
+        version = _known(next((one.pipeline_version_id for one in versions(name)), None))
+    try:
+        group = _known(client.get_experiment(experiment_name=name, namespace=namespace).experiment_id)
+    except ValueError:
+        # It looks itself before it makes one.
+        create = lambda: client.create_experiment(name, namespace=namespace)  # noqa: E731
+        group = _known(_make(f"the experiment {name}", create, lambda: [create()]).experiment_id)
+        undo.append((f"the experiment {name}", lambda: client.delete_experiment(group)))
+    config = {"params": parameters, "pipeline_id": pipeline, "version_id": version, "enable_caching": True}
+    try:
+        return _known(_make(f"the run {run}", lambda: client.run_pipeline(group, run, **config), runs).run_id)
+    except _LostError:
+        # Nothing is taken away from a run that may be there.
+        undo.clear()
+        raise
+
+
+def _make(what: str, action: Callable[[], Any], look: Callable[[], list[Any]]) -> Any:  # noqa: ANN401 (what was made)
+    """Make something; where the answer is lost, look whether it's there."""
+    from kfp_server_api.exceptions import ApiException
+    from urllib3.exceptions import HTTPError
+
+    try:
+        return action()
+    except (ApiException, HTTPError, OSError) as error:
+        if isinstance(error, ApiException) and error.status < 500:
+            raise
+        try:
+            found = look()
+        except (ApiException, HTTPError, OSError):
+            raise _LostError(f"was lost while it made {what}: see whether it's there, before another try") from None
+        if not found:
+            raise
+        return found[0]
+
+
+def _named(name: str) -> str:
+    """A filter, as Kubeflow's API takes it."""
+    return json.dumps({"predicates": [{"operation": "EQUALS", "key": "display_name", "stringValue": name}]})
+
+
+def _known(made: str | None) -> str:
+    if not made:
+        raise InputError("answers without an id, not as Kubeflow Pipelines does")
+    return made
+
+
+def _remove_pipeline(client: Any, pipeline: str, versions: list[Any]) -> None:  # noqa: ANN401 (a kfp.Client)
+    """Delete a pipeline that was just made; Kubeflow keeps it if others have added versions to it."""
+    for version in versions:
+        client.delete_pipeline_version(pipeline, version.pipeline_version_id)
+    client.delete_pipeline(pipeline)
+
+
+def _take_back(undo: list[tuple[str, Callable[[], object]]]) -> str:
+    """Take back what was made for a run that didn't start, the newest first; says what is still there."""
+    from kfp_server_api.exceptions import OpenApiException
+    from urllib3.exceptions import HTTPError
+
+    left = []
+    for what, action in reversed(undo):
+        try:
+            action()
+        except (OpenApiException, HTTPError, OSError, InputError):
+            left.append(what)
+    return f"; still there: {', '.join(left)}" if left else ""

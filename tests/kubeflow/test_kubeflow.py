@@ -1,0 +1,249 @@
+"""submit --kubeflow: the command line and its kfp.Client against a server that speaks Kubeflow's REST API."""
+
+import hashlib
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+IMAGE = f"example.com/keras-pipeline-python@sha256:{'a' * 64}"
+pytestmark = pytest.mark.slow
+CONFIG = """\
+datasets:
+  demand: {source: electricity, use: 0.1, lookback: 96, horizon: 12}
+models:
+  lstm: {family: lstm, dataset: demand, machine: gpu-t4, hyperparameters: {units: 8}}
+"""
+BUILT = Path("build/kf_small-kubeflow.yaml")
+NOTHING = {"pipelines": [], "versions": [], "experiments": [], "runs": []}
+TOKEN = "a-token.of_somebody-1234"  # noqa: S105
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "kf_small.yaml"
+    path.write_text(CONFIG)
+    return path
+
+
+@pytest.fixture
+def submit(kubeflow, config, tmp_path):
+    """Run the command line for the server, as somebody whose home is empty and stays so."""
+    home = tmp_path / "home"
+    home.mkdir()
+
+    def run(*arguments, host=kubeflow.host, **environment):
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(("KUBEFLOW", "KF_"))}
+        return subprocess.run(
+            [sys.executable, "-m", "pipeline", "submit", str(config), "--kubeflow", host, *arguments],
+            env={**inherited, "HOME": str(home), "IMAGE": IMAGE, **environment},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    yield run
+    assert not list(home.rglob("*"))
+
+
+def started(done, kubeflow, name):
+    """Standard output is the run and its address, and there is nothing else; returns the run."""
+    assert done.returncode == 0, done.stderr
+    run = next(run for run in reversed(kubeflow.resources()["runs"]) if run["display_name"] == name)
+    assert done.stdout == f"started {name}\n{kubeflow.host}/#/runs/details/{run['run_id']}\n"
+    assert not done.stderr
+    return run
+
+
+def refused(done, *parts):
+    """It ended with code 2 and one line."""
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert not done.stdout
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("error: ")
+    for part in parts:
+        assert part in lines[0], lines[0]
+
+
+def names(resources):
+    return {kind: [one["display_name"] for one in found] for kind, found in resources.items()}
+
+
+def test_the_first_submit_makes_a_pipeline_and_the_second_a_version(submit, kubeflow):
+    first = started(submit("--job-id", "one", "--parameter", "registry=/shared"), kubeflow, "one")
+    (upload,) = kubeflow.requests("POST pipelines/upload")
+    assert upload["file"] == BUILT.read_bytes()
+    digest = hashlib.sha256(upload["file"]).hexdigest()
+    assert upload["query"] == {"name": "kf-small", "description": f"submitted as one, SHA-256 {digest}"}
+    assert first["runtime_config"]["parameters"].pop("pipeline_sha256") == digest
+    assert first["runtime_config"]["parameters"] == {"registry": "/shared"}
+
+    second = started(submit("--job-id", "two"), kubeflow, "two")
+    (upload,) = kubeflow.requests("POST pipelines/upload_version")
+    assert upload["file"] == BUILT.read_bytes()
+    there = kubeflow.resources()
+    assert names(there) == {
+        "pipelines": ["kf-small"],
+        "versions": ["kf-small", "two"],
+        "experiments": ["kf-small"],
+        "runs": ["one", "two"],
+    }
+    pipeline = there["pipelines"][0]["pipeline_id"]
+    for run, version in zip((first, second), there["versions"], strict=True):
+        assert run["pipeline_version_reference"] == {
+            "pipeline_id": pipeline,
+            "pipeline_version_id": version["pipeline_version_id"],
+        }
+        assert run["experiment_id"] == there["experiments"][0]["experiment_id"]
+
+
+def test_a_namespace_arrives_everywhere(submit, kubeflow):
+    kubeflow.control(namespaces=["team-a", "team-b"])
+    for namespace in ("team-a", "team-b"):
+        for name in ("one", "two"):
+            name = f"{name}-{namespace}"
+            started(submit("--namespace", namespace, "--job-id", name), kubeflow, name)
+    there = kubeflow.resources()
+    for kind in ("pipelines", "experiments"):
+        assert [one["namespace"] for one in there[kind]] == ["team-a", "team-b"]
+    assert len(there["versions"]) == len(there["runs"]) == 4
+    refused(submit("--namespace", "team-c"), "403", "you may not see namespace team-c")
+
+
+def test_several_users_need_a_namespace(submit, kubeflow):
+    kubeflow.control(namespaces=["team-a"])
+    refused(submit(), "several users: --namespace is missing")
+    assert kubeflow.resources() == NOTHING
+
+
+def test_a_token_arrives_and_is_not_said(submit, kubeflow):
+    kubeflow.control(token=TOKEN)
+    refused(submit(), "401", "no user identity", "KUBEFLOW_TOKEN holds the token")
+    started(submit("--job-id", "one", KUBEFLOW_TOKEN=f"{TOKEN}\n"), kubeflow, "one")
+    asked = kubeflow.requests()
+    assert {one["authorization"] for one in asked} == {None, f"Bearer {TOKEN}"}
+    assert TOKEN not in BUILT.read_text()
+
+    kubeflow.fault("POST runs", status=400, message=f"no run for Bearer {TOKEN}")
+    done = submit(KUBEFLOW_TOKEN=TOKEN)
+    refused(done, "400 no run for Bearer ***")
+    assert TOKEN not in done.stderr
+    done = submit(KUBEFLOW_TOKEN=f"{TOKEN}\nX-Other: 1")
+    refused(done, "KUBEFLOW_TOKEN: holds characters that no token has")
+    assert TOKEN not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("GET healthz", 401),
+        ("GET healthz", 500),
+        ("GET pipelines", 403),
+        ("POST pipelines/upload", 400),
+        ("POST pipelines/upload", 409),
+        ("POST pipelines/upload", 500),
+        ("GET pipelines/*", 500),
+        ("GET experiments", 403),
+        ("POST experiments", 403),
+        ("POST runs", 401),
+        ("POST runs", 500),
+    ],
+)
+def test_whatever_is_refused_is_one_line_and_leaves_nothing(submit, kubeflow, path, status):
+    kubeflow.fault(path, status=status, message="the reason\nin two lines")
+    refused(submit("--job-id", "one"), f"refuses one: {status} the reason in two lines")
+    assert kubeflow.resources() == NOTHING
+
+
+@pytest.mark.parametrize("path", ["POST pipelines/upload_version", "POST runs"])
+def test_a_refused_second_run_leaves_the_first(submit, kubeflow, path):
+    started(submit("--job-id", "one"), kubeflow, "one")
+    before = kubeflow.resources()
+    kubeflow.fault(path, status=403, message="quota")
+    refused(submit("--job-id", "two"), "refuses two: 403 quota")
+    assert kubeflow.resources() == before
+
+
+def test_an_id_that_a_version_has_is_refused(submit, kubeflow):
+    for name in ("one", "two"):
+        started(submit("--job-id", name), kubeflow, name)
+    before = kubeflow.resources()
+    refused(submit("--job-id", "two"), "409", "two already exist")
+    assert kubeflow.resources() == before
+
+
+def test_what_cannot_be_taken_back_is_named(submit, kubeflow):
+    kubeflow.fault("POST runs", status=400, message="quota")
+    kubeflow.fault("DELETE *", status=403, times=9)
+    refused(submit(), "400 quota", "still there: the experiment kf-small, the pipeline kf-small")
+
+
+def test_a_service_that_is_away_for_a_moment_is_asked_again(submit, kubeflow):
+    kubeflow.fault("GET healthz", status=503, times=2)
+    kubeflow.fault("GET experiments", drop=True)
+    started(submit("--job-id", "one"), kubeflow, "one")
+    kubeflow.fault("GET healthz", status=503, times=9, message="no healthy upstream")
+    refused(submit("--job-id", "two"), "503 no healthy upstream")
+    assert len(kubeflow.resources()["runs"]) == 1
+
+
+FAULTS = [{"status": 503}, {"status": 502, "body": "<h1>Bad</h1>"}, {"drop": True}]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_lost_answer_makes_nothing_twice(submit, kubeflow, fault):
+    changes = ["POST pipelines/upload", "POST experiments", "POST runs"]
+    for change in changes:
+        kubeflow.fault(change, committed=True, **fault)
+    started(submit("--job-id", "one"), kubeflow, "one")
+    kubeflow.fault("POST pipelines/upload_version", committed=True, **fault)
+    started(submit("--job-id", "two"), kubeflow, "two")
+    assert names(kubeflow.resources())["versions"] == ["kf-small", "two"]
+    assert [len(kubeflow.requests(change)) for change in changes] == [1, 1, 2]
+
+
+def test_a_run_that_may_be_there_keeps_its_version(submit, kubeflow):
+    kubeflow.fault("POST runs", drop=True)
+    refused(submit("--job-id", "one"), "can't be reached")
+    assert kubeflow.resources() == NOTHING
+    kubeflow.fault("POST runs", drop=True, committed=True)
+    kubeflow.fault("GET runs", drop=True, times=9)
+    refused(submit("--job-id", "two"), "lost while it made the run two: see whether it's there")
+    assert names(kubeflow.resources())["runs"] == ["two"]
+    assert names(kubeflow.resources())["versions"] == ["kf-small"]
+
+
+def test_a_service_that_is_none_is_one_line(submit, kubeflow):
+    kubeflow.fault("GET healthz", status=200, body="<html>sign in</html>")
+    refused(submit(), "answers with text/html, not as Kubeflow Pipelines does", "KUBEFLOW_TOKEN")
+    refused(submit(host=f"{kubeflow.host}/elsewhere"), "404")
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        nowhere = f"127.0.0.1:{closed.getsockname()[1]}"
+    refused(submit(host=f"http://{nowhere}"), f"Kubeflow at http://{nowhere} can't be reached", "Connection refused")
+    refused(submit(host=kubeflow.host.replace("http:", "https:")), "can't be reached", "SSL")
+    assert kubeflow.resources() == NOTHING
+
+
+@pytest.mark.parametrize(
+    "host", ["foo", "localhost:8080", "ftp://x", "http://", "http://x:99999", "http://me:secret@x", "http://x/#/runs"]
+)
+def test_a_bad_address_is_one_line(submit, host):
+    done = submit(host=host)
+    refused(done, "--kubeflow", "expected an address such as http://localhost:8080")
+    assert "secret" not in done.stderr
+
+
+def test_wrong_parameters_are_refused_before_anything_is_sent(submit, kubeflow):
+    refused(submit("--parameter", "regsitry=x"), "parameter regsitry: the pipeline has none of this name")
+    refused(submit("--parameter", "registry=5"), "parameter registry: 5, expected STRING")
+    assert not kubeflow.requests()
+
+
+def test_a_machine_of_several_workers_is_refused_before_anything_is_sent(submit, kubeflow):
+    done = submit("--set", "models.lstm.machine=multi-worker")
+    refused(done, "models.lstm: machine multi-worker has 2 workers, which Vertex AI alone can start")
+    assert not kubeflow.requests()
