@@ -7,9 +7,8 @@ that is there, so that no try starts a second training.
 import json
 import re
 import signal
-import time
+import threading
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from components.cloud import CALL_SECONDS, Vertex, client, explain
@@ -39,38 +38,46 @@ def launch(placement: Placement, vertex: Vertex, arguments: dict[str, Any], fold
         RuntimeError: The job failed, or was cancelled; it says why.
         SystemExit: SIGTERM came, and the job was cancelled: 143.
     """
-    from google.api_core import exceptions
     from google.cloud.aiplatform_v1 import JobServiceClient, JobState
 
     jobs = client(JobServiceClient, vertex.region)
     name = job_name(folder)
+    # As an exception the signal could be lost in a call of gRPC's.
+    stopped = threading.Event()
+    before = signal.signal(signal.SIGTERM, lambda number, frame: stopped.set())
     try:
-        job = _running(jobs, vertex, name)
-        if job is not None:
-            print(f"{name}: following {job.name}, which is there already", flush=True)
-        else:
-            job = jobs.create_custom_job(
-                parent=vertex.parent, custom_job=_job(name, placement, vertex, arguments, folder), timeout=CALL_SECONDS
-            )
-            print(f"{name}: started {job.name}", flush=True)
-    except exceptions.ServerError as error:
-        raise RuntimeError(explain(error, name)) from None
-    except exceptions.GoogleAPICallError as error:
-        raise InputError(explain(error, name)) from None
-    print(console(job.name, vertex), flush=True)
-
-    def cancel(number: int, frame: FrameType | None) -> None:
-        jobs.cancel_custom_job(name=job.name, timeout=CALL_SECONDS)
-        print(f"{name}: cancelled {job.name}", flush=True)
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, cancel)
-    try:
-        job = _follow(jobs, job, name)
+        job = _start(jobs, name, placement, vertex, arguments, folder)
+        print(console(job.name, vertex), flush=True)
+        job = _follow(jobs, job, name, stopped)
     finally:
         signal.signal(signal.SIGTERM, before)
     if job.state != JobState.JOB_STATE_SUCCEEDED:
         raise RuntimeError(f"{job.name} {_said(job.state)}: {job.error.message or 'without a reason'}")
+
+
+def _start(
+    jobs: Any,  # noqa: ANN401 (a client)
+    name: str,
+    placement: Placement,
+    vertex: Vertex,
+    arguments: dict[str, Any],
+    folder: str,
+) -> Any:  # noqa: ANN401 (a CustomJob)
+    """The job of an earlier try, or a new one."""
+    from google.api_core import exceptions
+
+    try:
+        if (job := _running(jobs, vertex, name)) is not None:
+            print(f"{name}: following {job.name}, which is there already", flush=True)
+            return job
+        new = _job(name, placement, vertex, arguments, folder)
+        job = jobs.create_custom_job(parent=vertex.parent, custom_job=new, timeout=CALL_SECONDS)
+    except exceptions.ServerError as error:
+        raise RuntimeError(explain(error, name)) from None
+    except exceptions.GoogleAPICallError as error:
+        raise InputError(explain(error, name)) from None
+    print(f"{name}: started {job.name}", flush=True)
+    return job
 
 
 def job_name(folder: str) -> str:
@@ -136,8 +143,8 @@ def _job(name: str, placement: Placement, vertex: Vertex, arguments: dict[str, A
     return types.CustomJob(display_name=name, job_spec=spec, labels=vertex.labels)
 
 
-def _follow(jobs: Any, job: Any, name: str) -> Any:  # noqa: ANN401 (a client; a CustomJob)
-    """Print each state of a job until its last."""
+def _follow(jobs: Any, job: Any, name: str, stopped: threading.Event) -> Any:  # noqa: ANN401 (a client; a CustomJob)
+    """Print each state of a job until its last; cancel it when this task is stopped."""
     from google.api_core import exceptions
     from google.cloud.aiplatform_v1 import JobState
 
@@ -154,7 +161,10 @@ def _follow(jobs: Any, job: Any, name: str) -> Any:  # noqa: ANN401 (a client; a
             shown = job.state
         if job.state in last:
             return job
-        time.sleep(POLL_SECONDS)
+        if stopped.wait(POLL_SECONDS):
+            jobs.cancel_custom_job(name=job.name, timeout=CALL_SECONDS)
+            print(f"{name}: cancelled {job.name}", flush=True)
+            raise SystemExit(128 + signal.SIGTERM)
         try:
             job, lost = jobs.get_custom_job(name=job.name, timeout=CALL_SECONDS), 0.0
         except (exceptions.ServerError, exceptions.TooManyRequests, exceptions.RetryError) as error:

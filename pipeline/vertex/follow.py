@@ -1,6 +1,9 @@
 """Follow a pipeline job on Vertex AI with the display of a local run."""
 
-import time
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
@@ -46,13 +49,14 @@ def follow(job: Any, settings: Settings, console: Console, poll_seconds: float =
     Raises:
         JobFailedError: It failed or was cancelled.
         InputError: It can't be asked for any more.
+        KeyboardInterrupt: Ctrl-C; the job goes on.
     """
     from google.api_core import exceptions
     from google.cloud.aiplatform_v1 import PipelineServiceClient
 
     pipelines = client(PipelineServiceClient, settings.region)
     name, lost = job.name, 0.0
-    with Display(task_names(job), console) as display:
+    with _interrupted() as interrupted, Display(task_names(job), console) as display:
         seen: dict[str, str] = {}
         while True:
             for task in job.job_detail.task_details:
@@ -60,7 +64,8 @@ def follow(job: Any, settings: Settings, console: Console, poll_seconds: float =
             if state(job) in ENDED:
                 display.skip_waiting()
                 break
-            time.sleep(poll_seconds)
+            if interrupted.wait(poll_seconds):
+                raise KeyboardInterrupt
             try:
                 job, lost = pipelines.get_pipeline_job(name=name, timeout=CALL_SECONDS), 0.0
             except (exceptions.ServerError, exceptions.TooManyRequests, exceptions.RetryError) as error:
@@ -72,6 +77,17 @@ def follow(job: Any, settings: Settings, console: Console, poll_seconds: float =
     if state(job) != "SUCCEEDED":
         raise JobFailedError(why(job))
     return job
+
+
+@contextmanager
+def _interrupted() -> Iterator[threading.Event]:
+    """An event that Ctrl-C sets: as an exception it could be lost in a call of gRPC's."""
+    event = threading.Event()
+    before = signal.signal(signal.SIGINT, lambda number, frame: event.set())
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def state(job: Any) -> str:  # noqa: ANN401 (a PipelineJob)

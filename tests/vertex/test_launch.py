@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -77,7 +78,8 @@ def test_two_workers_train_in_a_job(cloud, bucket, tmp_path, capsys):
     for state in ("running", "succeeded"):
         assert f"families-20261124-1-train-mlp: {state}" in said
     assert "console.cloud.google.com/vertex-ai/locations/us-central1/training/" in said
-    logs = {path.name: path.read_text() for path in (cloud.folder / "custom_jobs").rglob("*.log")}
+    number = re.search(r"training/(\d+)\?", said)[1]
+    logs = {path.name: path.read_text() for path in (cloud.folder / "custom_jobs" / number).glob("*.log")}
     assert "worker 1 of 2, 2 replicas in all" in logs["workerpool0-0.log"]
     assert "worker 2 of 2, 2 replicas in all" in logs["workerpool1-0.log"]
 
