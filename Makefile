@@ -9,9 +9,15 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 ifdef IMAGE
 export IMAGE
 endif
+ifdef BASE
+export BASE
+endif
+ifdef REGISTRY
+export REGISTRY
+endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data compile run-local submit test lint bench clean
+.PHONY: help setup data compile run-local submit images push test lint bench clean
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +43,12 @@ run-local: setup data  ## Run CONFIG on this machine, from nothing to runs/<expe
 
 submit: setup  ## Submit CONFIG to Vertex AI: IMAGE=…@sha256:… PROJECT=… REGION=… BUCKET=… [ARGS=--dry-run]
 	@$(RUN) -m pipeline submit $(CONFIG) $(if $(PROJECT),--project $(PROJECT)) $(if $(REGION),--region $(REGION)) $(if $(BUCKET),--bucket $(BUCKET)) $(ARGS)
+
+images:  ## Build the image NAME with docker, podman or buildah; BASE=local where no image registry is
+	@containers/build.sh
+
+push:  ## Push the image to REGISTRY and print the name with its digest, for IMAGE=…
+	@containers/push.sh
 
 test: setup data  ## Run all tests, the slow ones too
 	$(RUN) -m pytest
