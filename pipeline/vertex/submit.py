@@ -41,17 +41,30 @@ def submit(job: dict[str, Any], job_id: str, settings: Settings) -> Any:  # noqa
         try:
             return pipelines.create_pipeline_job(request=request, timeout=CALL_SECONDS, retry=None)
         except exceptions.AlreadyExists:
-            there = pipelines.get_pipeline_job(name=f"{settings.parent}/pipelineJobs/{job_id}", timeout=CALL_SECONDS)
-            if there.labels.get(SUBMISSION) == job["labels"][SUBMISSION]:
+            if there := _ours(pipelines, job, job_id, settings):
                 return there
             raise InputError(f"job id {job_id}: taken by another job; choose another with --job-id") from None
         except (exceptions.ServerError, exceptions.RetryError) as error:
-            if attempt == TRIES - 1:
+            if attempt < TRIES - 1:
+                time.sleep(FIRST_PAUSE_SECONDS * 2**attempt)
+            elif there := _ours(pipelines, job, job_id, settings):
+                return there
+            else:
                 raise InputError(f"{explain(error, what)}; tried {TRIES} times") from None
-            time.sleep(FIRST_PAUSE_SECONDS * 2**attempt)
         except Exception as error:
             raise InputError(explain(error, what)) from None
     raise AssertionError("unreachable")
+
+
+def _ours(pipelines: Any, job: dict[str, Any], job_id: str, settings: Settings) -> Any:  # noqa: ANN401
+    """The job of this id, if this submission made it."""
+    from google.api_core import exceptions
+
+    try:
+        there = pipelines.get_pipeline_job(name=f"{settings.parent}/pipelineJobs/{job_id}", timeout=CALL_SECONDS)
+    except exceptions.GoogleAPICallError:
+        return None
+    return there if there.labels.get(SUBMISSION) == job["labels"][SUBMISSION] else None
 
 
 def message(job: dict[str, Any]) -> Any:  # noqa: ANN401 (a PipelineJob)

@@ -156,6 +156,14 @@ def test_a_lost_answer_is_not_a_second_job(pipeline, config, cloud):
     assert listed.stdout.count("small-1") == 1
 
 
+def test_a_job_is_found_though_every_answer_was_lost(pipeline, config, cloud):
+    cloud.control(fault={"method": "CreatePipelineJob", "code": "UNAVAILABLE", "times": 1, "committed": True})
+    cloud.control(fault={"method": "CreatePipelineJob", "code": "UNAVAILABLE", "times": 99})
+    done = submit(pipeline, config, "--job-id", "small-1")
+    assert done.returncode == 0, done.stderr
+    assert len(created(cloud)) == 5
+
+
 def test_an_id_that_another_job_has_is_refused(pipeline, config, cloud):
     assert submit(pipeline, config, "--job-id", "small-1").returncode == 0
     refused(submit(pipeline, config, "--job-id", "small-1"), "job id small-1: taken by another job", "--job-id")
