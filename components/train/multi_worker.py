@@ -26,8 +26,7 @@ def mend_keras() -> None:
 def _reduce_per_replica(values: Any, strategy: tf.distribute.Strategy, reduction: str) -> Any:  # noqa: ANN401
     """This worker's own scalars of a step's metrics: those of the epoch are made of all workers' sums at its end.
 
-    To ask the other workers at each step, as Keras means to, took a CNN on two workers from 1.17 to 1.02 times the
-    speed of one (tests/benchmarks/workers.py).
+    To ask the other workers at each step, as Keras means to, is time for nothing.
     """
     if reduction != "auto" or not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return _keras_reduce(values, strategy, reduction)
