@@ -2,7 +2,10 @@
 
 import os
 import re
+from collections.abc import Callable, Iterator
 from typing import Any
+
+from pydantic import Field
 
 from components.errors import InputError
 from components.spec import Strict
@@ -10,38 +13,53 @@ from components.spec import Strict
 # gcloud's own variable for `api_endpoint_overrides/aiplatform`, such as https://localhost:8443/.
 ENDPOINT = "CLOUDSDK_API_ENDPOINT_OVERRIDES_AIPLATFORM"
 CALL_SECONDS = 30.0
+# So long a connection may be gone before the following of a job ends.
+LOST_SECONDS = 900.0
+# The newest of Google's prebuilt images for TensorFlow that its documentation lists.
+SERVING_IMAGE = "us-docker.pkg.dev/vertex-ai/prediction/tf2-cpu.2-15:latest"
 _QUOTA = re.compile(r"aiplatform\.googleapis\.com/\w+")
 _PERMISSION = re.compile(r"Permission '([\w.]+)' denied")
 
 
-class Vertex(Strict):
+class VertexOptions(Strict):
+    """What an experiment says of its runs on Vertex AI, under the key `vertex`.
+
+    Attributes:
+        service_account: That tasks, jobs and endpoints run as; None for the project's default.
+        network: Full name of a VPC network, projects/<number>/global/networks/<name>.
+        tensorboard: Full resource name of a Vertex TensorBoard. Trainings then run in jobs of their own, which stream
+            to it; it needs a service account.
+        experiment: A Vertex experiment that runs are added to.
+        register_models: Whether winners go to the Model Registry.
+        deploy: Whether a registered winner is deployed to the data set's endpoint.
+        traffic: Share of the endpoint's requests that it gets, in percent.
+        serving_image: Image that serves models.
+        serving_machine: Machine type that serves them.
+        labels: Of everything that is made.
+    """
+
+    service_account: str | None = Field(default=None, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")
+    network: str | None = Field(default=None, pattern=r"^projects/[^/]+/global/networks/[^/]+$")
+    tensorboard: str | None = Field(default=None, pattern=r"^projects/[^/]+/locations/[^/]+/tensorboards/\d+$")
+    experiment: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9-]{0,127}$")
+    register_models: bool = True
+    deploy: bool = False
+    traffic: int = Field(default=100, ge=1, le=100)
+    serving_image: str = SERVING_IMAGE
+    serving_machine: str = "n1-standard-2"
+    labels: dict[str, str] = {}
+
+
+class Vertex(VertexOptions):
     """Where on Vertex AI a pipeline runs, as its tasks are told; a run elsewhere isn't told.
 
     Attributes:
         project: Its id.
         region: Such as us-central1.
-        service_account: That jobs and endpoints run as; None for the project's default.
-        network: Full name of a VPC network to peer with.
-        tensorboard: Full resource name of a Vertex TensorBoard that jobs stream to; it needs a service account.
-        register_models: Whether winners go to the Model Registry.
-        deploy: Whether a registered winner is deployed to an endpoint.
-        traffic: Share of the endpoint's requests that it gets, in percent.
-        serving_image: Image that serves it.
-        serving_machine: Machine type that serves it.
-        labels: Of everything that is made.
     """
 
     project: str
     region: str
-    service_account: str | None = None
-    network: str | None = None
-    tensorboard: str | None = None
-    register_models: bool = True
-    deploy: bool = False
-    traffic: int = 100
-    serving_image: str
-    serving_machine: str
-    labels: dict[str, str] = {}
 
     @property
     def parent(self) -> str:
@@ -62,6 +80,48 @@ def client(cls: Any, region: str) -> Any:  # noqa: ANN401 (any of the generated 
         return cls(client_options={"api_endpoint": target or f"{region}-aiplatform.googleapis.com"})
     except DefaultCredentialsError:
         raise InputError(NO_CREDENTIALS) from None
+
+
+def named(listing: Callable[..., Any], parent: str, name: str) -> list[Any]:
+    """The resources under `parent` that have a display name.
+
+    Args:
+        listing: A list method of a client, such as `models.list_models`.
+        parent: projects/…/locations/….
+        name: The display name, whole.
+    """
+    request = {"parent": parent, "filter": f'display_name="{name}"'}
+    return [found for found in listing(request=request, timeout=CALL_SECONDS) if found.display_name == name]
+
+
+def polls(job: Any, get: Callable[..., Any], seconds: float, wait: Callable[[float], object]) -> Iterator[Any]:  # noqa: ANN401
+    """A job as it is, and then again and again, whatever happens to the connection for a while.
+
+    Args:
+        job: As it was made.
+        get: A get method of a client, such as `jobs.get_custom_job`.
+        seconds: Between two questions.
+        wait: Waits so long; what it raises ends the following.
+
+    Raises:
+        InputError: The connection is gone for long, or the job can't be seen any more.
+    """
+    from google.api_core import exceptions
+
+    name, lost = job.name, 0.0
+    yield job
+    while True:
+        wait(seconds)
+        try:
+            job, lost = get(name=name, timeout=CALL_SECONDS), 0.0
+        except (exceptions.ServerError, exceptions.TooManyRequests, exceptions.RetryError) as error:
+            lost += seconds
+            if lost > LOST_SECONDS:
+                raise InputError(f"{explain(error, f'asking for {name}')}; the job goes on") from None
+            continue
+        except exceptions.GoogleAPICallError as error:
+            raise InputError(explain(error, f"asking for {name}")) from None
+        yield job
 
 
 def credentials() -> Any:  # noqa: ANN401 (google.auth credentials)

@@ -44,6 +44,8 @@ def _copied(path: str, bucket: str, name: str) -> Path:
         client = storage.Client(project="none", credentials=credentials())
         listed = list(client.list_blobs(bucket, prefix=name, timeout=SECONDS))
         blobs = [b for b in listed if b.name == name or (b.name.startswith(f"{name}/") and not b.name.endswith("/"))]
+        if escaping := [b.name for b in blobs if ".." in b.name.split("/")]:
+            raise InputError(f"{path}: object '{escaping[0]}', expected names without ..")
         if not blobs:
             raise InputError(f"{path}: no such file or folder in Cloud Storage")
         place = COPIES / bucket

@@ -10,12 +10,12 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError
 
 from components.baseline.names import baseline_names
+from components.cloud import VertexOptions
 from components.errors import InputError
 from components.ingest.splits import split_ends, too_short
 from components.spec import Facts, ModelSpec, SeriesOptions, Strict, Task, families_for, load_family, load_source
 from components.time_axis import Frequency, calendar_columns
 from pipeline.machines import machines
-from pipeline.vertex.options import VertexOptions
 
 # A name becomes part of task names, of Python identifiers and of paths.
 NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
@@ -127,6 +127,8 @@ def load_experiment(path: Path, overrides: list[str]) -> Experiment:
         for name in names:
             if not NAME.fullmatch(name):
                 raise InputError(f"{path}: {kind}.{name}: expected small letters, digits and single _")
+    if file.vertex.tensorboard and not file.vertex.service_account:
+        raise InputError(f"{path}: vertex.tensorboard: needs a service_account, which its jobs run as")
     datasets = {name: _dataset(f"{path}: datasets.{name}", options) for name, options in file.datasets.items()}
     models = {name: _model(f"{path}: models.{name}", spec, datasets) for name, spec in file.models.items()}
     return Experiment(name=path.stem, seed=file.seed, datasets=datasets, models=models, vertex=file.vertex)

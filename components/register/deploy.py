@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from components.cloud import CALL_SECONDS, Vertex, client, explain
+from components.cloud import CALL_SECONDS, Vertex, client, explain, named
 from components.errors import InputError
 from components.exported import Golden, load_golden
 
@@ -15,14 +15,14 @@ MAX_REQUESTS = 1000
 TOLERANCE = 1e-3
 
 
-def deploy(vertex: Vertex, version: Any, name: str, export: Path) -> str:  # noqa: ANN401 (a Model)
+def deploy(vertex: Vertex, version: str, name: str, export: Path) -> str:
     """Deploy a version with its share of the requests, and ask it what the export step asked.
 
     Models that are left without requests are undeployed: each costs as much as one with requests.
 
     Args:
         vertex: Where, and how: the machine, the image, the share.
-        version: The registered model version.
+        version: Name of a registered version, projects/…/models/…@version.
         name: The endpoint's display name; it is made where there is none.
         export: The export folder with the golden request.
 
@@ -37,7 +37,8 @@ def deploy(vertex: Vertex, version: Any, name: str, export: Path) -> str:  # noq
     from google.cloud.aiplatform_v1 import EndpointServiceClient, types
 
     endpoints = client(EndpointServiceClient, vertex.region)
-    endpoint, made, deployed = _find(endpoints, vertex, name), False, ""
+    there = named(endpoints.list_endpoints, vertex.parent, name)
+    endpoint, made, deployed = there[0] if there else None, False, ""
     before: dict[str, int] = {}
     try:
         if endpoint is None:
@@ -46,8 +47,8 @@ def deploy(vertex: Vertex, version: Any, name: str, export: Path) -> str:  # noq
         answer = endpoints.deploy_model(
             endpoint=endpoint.name,
             deployed_model=types.DeployedModel(
-                model=f"{version.name}@{version.version_id}",
-                display_name=f"{name}-{version.version_id}",
+                model=version,
+                display_name=f"{name}-{version.rpartition('@')[2]}",
                 service_account=vertex.service_account or "",
                 dedicated_resources=types.DedicatedResources(
                     machine_spec=types.MachineSpec(machine_type=vertex.serving_machine),
@@ -65,7 +66,7 @@ def deploy(vertex: Vertex, version: Any, name: str, export: Path) -> str:  # noq
             _roll_back(endpoints, endpoint.name, deployed, before, made)
         if isinstance(error, RuntimeError):
             raise
-        raise InputError(explain(error, f"deploying {version.name}@{version.version_id}")) from None
+        raise InputError(explain(error, f"deploying {version}")) from None
     endpoint = endpoints.get_endpoint(name=endpoint.name, timeout=CALL_SECONDS)
     for model in endpoint.deployed_models:
         if not endpoint.traffic_split.get(model.id):
@@ -91,12 +92,6 @@ def split(before: dict[str, int], new: str, share: int) -> dict[str, int]:
     for model in sorted(before, key=lambda m: -(before[m] * (100 - share) % 100))[:left]:
         shares[model] += 1
     return {**{model: s for model, s in shares.items()}, new: share}
-
-
-def _find(endpoints: Any, vertex: Vertex, name: str) -> Any:  # noqa: ANN401 (a client; an Endpoint or None)
-    request = {"parent": vertex.parent, "filter": f'display_name="{name}"'}
-    found = [e for e in endpoints.list_endpoints(request=request, timeout=CALL_SECONDS) if e.display_name == name]
-    return found[0] if found else None
 
 
 def _create(endpoints: Any, vertex: Vertex, name: str) -> Any:  # noqa: ANN401 (a client; an Endpoint)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from components.cloud import CALL_SECONDS, Vertex, client, explain
+from components.cloud import CALL_SECONDS, Vertex, client, explain, named
 from components.errors import InputError
 from components.exported import SAVED_MODEL
 from components.files import gs
@@ -18,9 +18,10 @@ _LABEL_DIGITS = 16
 def register_on_vertex(vertex: Vertex, board: Leaderboard, dataset: str, export: Path) -> str:
     """Upload the winner of a data set as a new version, if it beats the version that is there.
 
-    The version gets the aliases `current` and `default`, the test metrics as an imported evaluation, and labels
-    that say what it was made from. Versions that were measured on other test data can't be compared: the new one
-    takes their place.
+    The version gets the test metrics as an imported evaluation, labels that say what it was made from, and, with
+    `deploy`, a place at the data set's endpoint. Once all of that has worked it gets the aliases `current` and
+    `default`; what hasn't is taken back. A version that was measured on other test data can't be compared: the new
+    one takes its place.
 
     Args:
         vertex: Where.
@@ -44,25 +45,34 @@ def register_on_vertex(vertex: Vertex, board: Leaderboard, dataset: str, export:
     models = client(ModelServiceClient, vertex.region)
     name = f"{board.experiment}-{dataset}"
     try:
-        parent = _find(models, vertex, name)
+        there = named(models.list_models, vertex.parent, name)
+        parent = there[0].name.partition("@")[0] if there else None
         if parent and (better := _beaten_by(models, parent, board, winner)):
             return f"{dataset}: {winner.model} is not registered, {better}"
         version = _upload(models, vertex, board, winner, parent, name, export)
+        said = f"{dataset}: {winner.model} is registered as {version}"
+        try:
+            models.import_model_evaluation(parent=version, model_evaluation=_evaluation(winner), timeout=CALL_SECONDS)
+            if vertex.deploy:
+                from components.register.deploy import deploy
+
+                said += f", {deploy(vertex, version, name, export)}"
+        except Exception:
+            # Left there, it would be beaten by nothing, or never be deployed.
+            _take_back(models, version, first=parent is None)
+            raise
+        models.merge_version_aliases(name=version, version_aliases=["default", CURRENT], timeout=CALL_SECONDS)
     except exceptions.GoogleAPICallError as error:
         raise InputError(explain(error, f"registering {winner.model} as {name}")) from None
-    said = f"{dataset}: {winner.model} is registered as {version.name}@{version.version_id}"
-    if vertex.deploy:
-        from components.register.deploy import deploy
-
-        said += f", {deploy(vertex, version, name, export)}"
     return said
 
 
-def _find(models: Any, vertex: Vertex, name: str) -> str | None:  # noqa: ANN401 (a client)
-    """Resource name of the model of this display name."""
-    request = {"parent": vertex.parent, "filter": f'display_name="{name}"'}
-    found = [m.name for m in models.list_models(request=request, timeout=CALL_SECONDS) if m.display_name == name]
-    return found[0].partition("@")[0] if found else None
+def _take_back(models: Any, version: str, first: bool) -> None:  # noqa: ANN401 (a client)
+    if first:
+        gone = models.delete_model(name=version.partition("@")[0], timeout=CALL_SECONDS)
+    else:
+        gone = models.delete_model_version(name=version, timeout=CALL_SECONDS)
+    gone.result(timeout=OPERATION_SECONDS)
 
 
 def _beaten_by(models: Any, parent: str, board: Leaderboard, winner: ModelEntry) -> str | None:  # noqa: ANN401
@@ -86,8 +96,8 @@ def _upload(
     parent: str | None,
     name: str,
     export: Path,
-) -> Any:  # noqa: ANN401 (a Model)
-    from google.api_core import exceptions
+) -> str:
+    """Upload a version without an alias, and give its name, projects/…/models/…@version."""
     from google.cloud.aiplatform_v1 import types
 
     labels = {
@@ -104,23 +114,11 @@ def _upload(
         container_spec=types.ModelContainerSpec(image_uri=vertex.serving_image),
         labels=labels,
     )
-    # A version gets its aliases once it is whole, so that they never point to one without metrics.
     request = {"parent": vertex.parent, "model": model, "parent_model": parent or ""}
     if vertex.service_account:
         request["service_account"] = vertex.service_account
     answer = models.upload_model(request=request, timeout=CALL_SECONDS).result(timeout=OPERATION_SECONDS)
-    version = f"{answer.model}@{answer.model_version_id}"
-    try:
-        models.import_model_evaluation(parent=version, model_evaluation=_evaluation(winner), timeout=CALL_SECONDS)
-        models.merge_version_aliases(name=version, version_aliases=["default", CURRENT], timeout=CALL_SECONDS)
-    except exceptions.GoogleAPICallError:
-        # A version without its metrics would be beaten by nothing.
-        if parent:
-            models.delete_model_version(name=version, timeout=CALL_SECONDS).result(OPERATION_SECONDS)
-        else:
-            models.delete_model(name=answer.model, timeout=CALL_SECONDS).result(OPERATION_SECONDS)
-        raise
-    return models.get_model(name=version, timeout=CALL_SECONDS)
+    return f"{answer.model}@{answer.model_version_id}"
 
 
 def _evaluation(winner: ModelEntry) -> Any:  # noqa: ANN401 (a ModelEvaluation)

@@ -4,6 +4,7 @@ The job's name is made of the run's and the task's. A second try of the task loo
 that is there, so that no try starts a second training.
 """
 
+import hashlib
 import json
 import re
 import signal
@@ -11,15 +12,15 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from components.cloud import CALL_SECONDS, Vertex, client, explain
+from components.cloud import CALL_SECONDS, Vertex, client, explain, named, polls
 from components.errors import InputError
 from components.files import gs
 from components.train.placement import Placement
 
 POLL_SECONDS = 10.0
-# A connection that fails for longer than this ends the task; the job goes on, and a retry finds it.
-LOST_SECONDS = 600.0
-# The state of a worker's process is asked for by name, so this runs what the task would run itself.
+# Of a display name on Vertex AI.
+MAX_NAME = 128
+# Runs what the task would run itself.
 COMMAND = ["python3", "-m", "components.train"]
 _TASK = re.compile(r"_-?\d+$")
 
@@ -89,7 +90,11 @@ def job_name(folder: str) -> str:
         folder: .../<project number>/<run>/<task>_<number>/<output>.
     """
     task = Path(folder).parent
-    return f"{task.parent.name}-{_TASK.sub('', task.name)}"[:128]
+    name = f"{task.parent.name}-{_TASK.sub('', task.name)}"
+    if len(name) <= MAX_NAME:
+        return name
+    # Cut off, two tasks of a run would have one name, and one of them would follow the other's job.
+    return f"{name[: MAX_NAME - 17]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
 def console(job: str, vertex: Vertex) -> str:
@@ -105,12 +110,13 @@ def _running(jobs: Any, vertex: Vertex, name: str) -> Any:  # noqa: ANN401 (a cl
     """The task's job that runs or has succeeded already; None where there is none, or it failed."""
     from google.cloud.aiplatform_v1 import JobState
 
-    ended = (JobState.JOB_STATE_FAILED, JobState.JOB_STATE_CANCELLED, JobState.JOB_STATE_EXPIRED)
-    request = {"parent": vertex.parent, "filter": f'display_name="{name}"'}
-    for job in jobs.list_custom_jobs(request=request, timeout=CALL_SECONDS):
-        if job.display_name == name and job.state not in (*ended, JobState.JOB_STATE_CANCELLING):
-            return job
-    return None
+    over = (
+        JobState.JOB_STATE_FAILED,
+        JobState.JOB_STATE_CANCELLED,
+        JobState.JOB_STATE_CANCELLING,
+        JobState.JOB_STATE_EXPIRED,
+    )
+    return next((job for job in named(jobs.list_custom_jobs, vertex.parent, name) if job.state not in over), None)
 
 
 def _job(name: str, placement: Placement, vertex: Vertex, arguments: dict[str, Any], folder: str) -> Any:  # noqa: ANN401 (a CustomJob)
@@ -145,7 +151,6 @@ def _job(name: str, placement: Placement, vertex: Vertex, arguments: dict[str, A
 
 def _follow(jobs: Any, job: Any, name: str, stopped: threading.Event) -> Any:  # noqa: ANN401 (a client; a CustomJob)
     """Print each state of a job until its last; cancel it when this task is stopped."""
-    from google.api_core import exceptions
     from google.cloud.aiplatform_v1 import JobState
 
     last = (
@@ -154,23 +159,21 @@ def _follow(jobs: Any, job: Any, name: str, stopped: threading.Event) -> Any:  #
         JobState.JOB_STATE_CANCELLED,
         JobState.JOB_STATE_EXPIRED,
     )
-    shown, lost = None, 0.0
-    while True:
+
+    def wait(seconds: float) -> None:
+        if stopped.wait(seconds):
+            jobs.cancel_custom_job(name=job.name, timeout=CALL_SECONDS)
+            print(f"{name}: cancelled {job.name}", flush=True)
+            raise SystemExit(128 + signal.SIGTERM)
+
+    shown = None
+    for job in polls(job, jobs.get_custom_job, POLL_SECONDS, wait):  # noqa: B020 (the newest is meant)
         if job.state != shown:
             print(f"{name}: {_said(job.state)}", flush=True)
             shown = job.state
         if job.state in last:
-            return job
-        if stopped.wait(POLL_SECONDS):
-            jobs.cancel_custom_job(name=job.name, timeout=CALL_SECONDS)
-            print(f"{name}: cancelled {job.name}", flush=True)
-            raise SystemExit(128 + signal.SIGTERM)
-        try:
-            job, lost = jobs.get_custom_job(name=job.name, timeout=CALL_SECONDS), 0.0
-        except (exceptions.ServerError, exceptions.TooManyRequests, exceptions.RetryError) as error:
-            lost += POLL_SECONDS
-            if lost > LOST_SECONDS:
-                raise RuntimeError(explain(error, f"asking for {job.name}")) from None
+            break
+    return job
 
 
 def _said(state: Any) -> str:  # noqa: ANN401 (a JobState)

@@ -4,12 +4,11 @@ import re
 import time
 from typing import Any
 
-from components.cloud import CALL_SECONDS, client, explain
+from components.cloud import CALL_SECONDS, client, explain, named, polls
 from components.errors import InputError
 from pipeline.vertex.settings import Settings
 
 POLL_SECONDS = 10.0
-LOST_SECONDS = 600.0
 # What Vertex reads, by the end of the files' names: BatchPredictionJob.InputConfig.instances_format.
 FORMATS = {".jsonl": "jsonl", ".csv": "csv", ".tfrecord": "tf-record", ".tfrecord.gz": "tf-record-gzip"}
 _ADDRESS = re.compile(r"gs://[a-z0-9][a-z0-9._-]{1,61}[a-z0-9](/\S*)?")
@@ -73,9 +72,8 @@ def find_model(model: str, settings: Settings) -> str:
     try:
         if name.isdigit():
             return f"{settings.parent}/models/{model}"
-        request = {"parent": settings.parent, "filter": f'display_name="{name}"'}
-        listed = client(ModelServiceClient, settings.region).list_models(request=request, timeout=CALL_SECONDS)
-        found = [m.name.partition("@")[0] for m in listed if m.display_name == name]
+        models = client(ModelServiceClient, settings.region)
+        found = [m.name.partition("@")[0] for m in named(models.list_models, settings.parent, name)]
     except exceptions.GoogleAPICallError as error:
         raise InputError(explain(error, f"looking for model {name}")) from None
     if len(found) != 1:
@@ -91,18 +89,12 @@ def wait_for_batch(job: Any, settings: Settings) -> Any:  # noqa: ANN401 (a Batc
     Raises:
         InputError: It failed or was cancelled, or can't be asked for any more.
     """
-    from google.api_core import exceptions
     from google.cloud.aiplatform_v1 import JobServiceClient
 
-    jobs, lost = client(JobServiceClient, settings.region), 0.0
-    while job.state.name.removeprefix("JOB_STATE_") not in ("SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED"):
-        time.sleep(POLL_SECONDS)
-        try:
-            job, lost = jobs.get_batch_prediction_job(name=job.name, timeout=CALL_SECONDS), 0.0
-        except (exceptions.ServerError, exceptions.TooManyRequests, exceptions.RetryError) as error:
-            lost += POLL_SECONDS
-            if lost > LOST_SECONDS:
-                raise InputError(f"{explain(error, f'asking for {job.name}')}; the job goes on") from None
+    get = client(JobServiceClient, settings.region).get_batch_prediction_job
+    for job in polls(job, get, POLL_SECONDS, time.sleep):  # noqa: B020 (the newest is meant)
+        if job.state.name.removeprefix("JOB_STATE_") in ("SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED"):
+            break
     if job.state.name != "JOB_STATE_SUCCEEDED":
         raise InputError(f"{job.name}: {job.state.name.removeprefix('JOB_STATE_').lower()}: {job.error.message}")
     return job

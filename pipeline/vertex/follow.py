@@ -8,14 +8,11 @@ from typing import Any
 
 from rich.console import Console
 
-from components.cloud import CALL_SECONDS, client, explain
-from components.errors import InputError
+from components.cloud import client, polls
 from pipeline.local.display import Display, State
 from pipeline.vertex.settings import Settings
 
 POLL_SECONDS = 5.0
-# So long a connection may be gone before the following ends; the job goes on.
-LOST_SECONDS = 900.0
 ENDED = ("SUCCEEDED", "FAILED", "CANCELLED")
 _STATES: dict[str, State] = {
     "SUCCEEDED": "done",
@@ -51,29 +48,22 @@ def follow(job: Any, settings: Settings, console: Console, poll_seconds: float =
         InputError: It can't be asked for any more.
         KeyboardInterrupt: Ctrl-C; the job goes on.
     """
-    from google.api_core import exceptions
     from google.cloud.aiplatform_v1 import PipelineServiceClient
 
     pipelines = client(PipelineServiceClient, settings.region)
-    name, lost = job.name, 0.0
     with _interrupted() as interrupted, Display(task_names(job), console) as display:
+
+        def wait(seconds: float) -> None:
+            if interrupted.wait(seconds):
+                raise KeyboardInterrupt
+
         seen: dict[str, str] = {}
-        while True:
+        for job in polls(job, pipelines.get_pipeline_job, poll_seconds, wait):  # noqa: B020 (the newest is meant)
             for task in job.job_detail.task_details:
                 _show(display, task, seen)
             if state(job) in ENDED:
                 display.skip_waiting()
                 break
-            if interrupted.wait(poll_seconds):
-                raise KeyboardInterrupt
-            try:
-                job, lost = pipelines.get_pipeline_job(name=name, timeout=CALL_SECONDS), 0.0
-            except (exceptions.ServerError, exceptions.TooManyRequests, exceptions.RetryError) as error:
-                lost += poll_seconds
-                if lost > LOST_SECONDS:
-                    raise InputError(f"{explain(error, f'asking for {name}')}; the job goes on") from None
-            except exceptions.GoogleAPICallError as error:
-                raise InputError(explain(error, f"asking for {name}")) from None
     if state(job) != "SUCCEEDED":
         raise JobFailedError(why(job))
     return job

@@ -75,10 +75,10 @@ def pipeline_job(
     check_labels(labels)
     check_images(spec, moving_tags)
     vertex = Vertex(
+        **options.model_dump(exclude={"labels"}),
         project=settings.project,
         region=settings.region,
         labels={**options.labels, "experiment": experiment.name},
-        **options.model_dump(exclude={"experiment", "labels"}),
     )
     values = {"pipeline_sha256": digest, "vertex": vertex.model_dump_json(), **parameters}
     check_parameters(spec, values)

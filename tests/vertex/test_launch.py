@@ -19,7 +19,6 @@ from components.ingest.work import ingest
 from components.train import launch as launching
 from components.train.place import train_there
 from pipeline.machines import placement
-from pipeline.vertex.options import VertexOptions
 
 IMAGE = f"us-central1-docker.pkg.dev/my-project/images/keras-pipeline-python@sha256:{'a' * 64}"
 SPEC = {"family": "mlp", "dataset": "fashion", "epochs": 2, "batch_size": 60, "hyperparameters": {"units": [8]}}
@@ -27,9 +26,7 @@ RUN = "runs/123456789012/families-20261124-1"
 
 
 def vertex(**options):
-    fields = VertexOptions(**options).model_dump(exclude={"experiment", "labels"})
-    labels = {"experiment": "families"}
-    return google.Vertex(project="my-project", region="us-central1", labels=labels, **fields)
+    return google.Vertex(project="my-project", region="us-central1", labels={"experiment": "families"}, **options)
 
 
 @pytest.fixture
@@ -224,6 +221,10 @@ def test_the_jobs_name_is_the_runs_and_the_tasks():
     path = "/gcs/bucket/runs/123/families-1/train-cnn_-42/model"
     assert launching.job_name(path) == "families-1-train-cnn"
     assert launching.job_name(path.replace("_-42", "_42")) == "families-1-train-cnn"
+    long = [path.replace("families-1", "f" * 128).replace("train-cnn", task) for task in ("train-a", "train-b")]
+    first, second = map(launching.job_name, long)
+    assert first != second, "one of them would follow the other's job"
+    assert len(first) == 128
 
 
 def test_a_folder_in_cloud_storage_is_made_elsewhere_and_copied(bucket):

@@ -17,7 +17,6 @@ from components.leaderboard import DatasetEntry, Leaderboard, ModelEntry
 from components.register.component import register_component
 from components.register.deploy import split
 from components.register.vertex import register_on_vertex
-from pipeline.vertex.options import VertexOptions
 
 PARENT = "projects/my-project/locations/us-central1"
 RUN = "gs://bucket/runs/123456789012/families-1"
@@ -31,8 +30,7 @@ def bucket(cloud, monkeypatch):
 
 
 def vertex(**options):
-    fields = VertexOptions(**options).model_dump(exclude={"experiment", "labels"})
-    return google.Vertex(project="my-project", region="us-central1", labels={"experiment": "families"}, **fields)
+    return google.Vertex(project="my-project", region="us-central1", labels={"experiment": "families"}, **options)
 
 
 def board(accuracy=0.9, sha="1" * 64, model="mlp", passed=True):
@@ -220,6 +218,19 @@ def test_a_first_one_that_answers_wrongly_leaves_no_endpoint(bucket):
     assert not endpoints(bucket)
 
 
+def test_a_version_that_is_not_deployed_is_not_current_either(bucket):
+    answers(bucket)
+    register(bucket, deploy=True)
+    answers(bucket, [[1.0, 0.0], [1.0, 0.0]])
+    with pytest.raises(RuntimeError):
+        register(bucket, board(0.95), deploy=True)
+    (found,) = models(bucket).list_models(parent=PARENT)
+    assert found.version_id == "1"
+    assert sorted(found.version_aliases) == ["current", "default"]
+    answers(bucket)
+    assert "is registered as" in register(bucket, board(0.95), deploy=True), "the next run tries it again"
+
+
 def test_a_deployment_that_is_refused_leaves_no_endpoint(bucket):
     bucket.control(permissions={"deny": ["aiplatform.endpoints.deploy"]})
     with pytest.raises(InputError, match=r"deploying .*the permission aiplatform\.endpoints\.deploy is missing"):
@@ -232,6 +243,7 @@ def test_a_deployment_that_is_refused_leaves_no_endpoint(bucket):
     with pytest.raises(InputError, match="a quota is used up"):
         register(bucket, board(0.95), deploy=True)
     assert not endpoints(bucket)
+    assert not list(models(bucket).list_models(parent=PARENT))
 
 
 @pytest.mark.parametrize(
