@@ -68,7 +68,7 @@ def define(experiment: Experiment, target: Target = "vertex") -> Callable[..., A
             dataset = outputs[f"dataset_{spec.dataset}"]
             family = f"components.families.{spec.family}"
             image = spec.machine and machines()[spec.machine].image
-            placed = placement(spec.machine, IMAGE, target)
+            placed = placement(spec.machine, IMAGE, target, job=experiment.vertex.tensorboard is not None)
             trained = _named(train, "train", name, image)(
                 name=name,
                 spec=json.dumps(spec.model_dump(exclude={"machine"}, exclude_unset=True), sort_keys=True),
@@ -78,7 +78,7 @@ def define(experiment: Experiment, target: Target = "vertex") -> Callable[..., A
                 placement=placed.model_dump_json(exclude_defaults=True),
                 **({"vertex": vertex} if placed.pools else {}),
             )
-            place(trained, spec.machine, target)
+            place(trained, spec.machine, target, launches=bool(placed.pools))
             model = trained.outputs["model"]
             classifies = experiment.datasets[spec.dataset].task == "classification"
             evaluate = evaluate_classification if classifies else evaluate_forecasting

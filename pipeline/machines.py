@@ -12,6 +12,8 @@ from components.spec import Strict
 from components.train.placement import Placement, Pool
 
 FILE = Path(__file__).parent.parent / "configs" / "machines.yaml"
+# What Vertex gives a task that asks for nothing.
+DEFAULT_TYPE = "e2-standard-4"
 OFFERED = Path(__file__).with_name("offered.yaml")
 Target = Literal["vertex", "kubeflow"]
 # GKE's label for a node's accelerator: cloud.google.com/kubernetes-engine/docs/how-to/gpus
@@ -131,12 +133,17 @@ def _counts(row: list[Any], accelerator: str) -> list[int]:
     return row[2].get(accelerator, []) if len(row) > 2 and isinstance(row[2], dict) else []
 
 
-def placement(name: str | None, image: str, target: Target) -> Placement:
-    """What the train step is told of its machine: the precision, and the CustomJob to launch where it needs one."""
-    if name is None:
-        return Placement()
-    machine = machines()[name]
-    if not machine.needs_job or target == "kubeflow":
+def placement(name: str | None, image: str, target: Target, job: bool = False) -> Placement:
+    """What the train step is told of its machine: the precision, and the CustomJob to launch where it needs one.
+
+    Args:
+        name: The machine's; None for Vertex' default.
+        image: That the pipeline's tasks run in.
+        target: What the pipeline is compiled for.
+        job: Ask for a job whatever the machine is: a job alone streams to a Vertex TensorBoard.
+    """
+    machine = machines()[name] if name else Machine(machine_type=DEFAULT_TYPE)
+    if target == "kubeflow" or not (machine.needs_job or job):
         return Placement(precision=machine.precision)
     spec: dict[str, Any] = {"machine_type": machine.machine_type}
     if machine.accelerator:
@@ -166,14 +173,21 @@ def check_target(where: str, name: str | None, target: Target) -> None:
         raise InputError(f"{where}: machine {name} has {workers} workers, which Vertex AI alone can start")
 
 
-def place(task: Any, name: str | None, target: Target) -> None:  # noqa: ANN401 (a kfp PipelineTask)
-    """Ask for a machine for a task; without a name the cluster's default serves."""
+def place(task: Any, name: str | None, target: Target, launches: bool = False) -> None:  # noqa: ANN401 (a PipelineTask)
+    """Ask for a machine for a task.
+
+    Args:
+        task: The task.
+        name: The machine's; without one the cluster's default serves.
+        target: What the pipeline is compiled for.
+        launches: Whether the task only launches a job, which has the machine.
+    """
     if name is None:
         return
     machine = machines()[name]
     if machine.retries:
         task.set_retry(machine.retries)
-    if target == "vertex" and machine.needs_job:
+    if launches:
         return
     cpu, memory, *_ = offered()[machine.machine_type]
     if target == "vertex":

@@ -135,6 +135,22 @@ def test_a_tpu_is_a_job_of_its_own(tmp_path):
     assert task["inputs"]["parameters"]["vertex"] == {"componentInputParameter": "vertex"}
 
 
+def test_with_a_vertex_tensorboard_every_training_is_a_job(tmp_path):
+    """A plain task of a pipeline has no field for it."""
+    path = write(tmp_path, changed("models.mlp.machine", "gpu-l4"))
+    board = "vertex.tensorboard=projects/p/locations/us-central1/tensorboards/1"
+    with pytest.raises(InputError, match=r"vertex\.tensorboard: needs a service_account"):
+        load_experiment(path, [board])
+    experiment = load_experiment(path, [board, "vertex.service_account=me@p.iam.gserviceaccount.com"])
+    (document,) = yaml.safe_load_all(compile_experiment(experiment, tmp_path / "build")[0].read_text())
+    for name, kind in (("train-mlp", "g2-standard-8"), ("train-lstm", "e2-standard-4")):
+        task, container = train_of(document, name)
+        placement = json.loads(task["inputs"]["parameters"]["placement"]["runtimeValue"]["constant"])
+        assert [pool["machine"]["machine_type"] for pool in placement["pools"]] == [kind]
+        assert "resources" not in container, "the task that launches it needs no GPU itself"
+        assert "vertex" in task["inputs"]["parameters"]
+
+
 def test_workers_are_two_pools(tmp_path):
     task, _ = train_of(compiled(tmp_path, "multi-worker")[0])
     placement = json.loads(task["inputs"]["parameters"]["placement"]["runtimeValue"]["constant"])
