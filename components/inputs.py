@@ -7,13 +7,13 @@ epoch), so training can go on from any step without replaying what came before.
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from components.dataset import DatasetInfo, ImagesInfo, SeriesInfo, shards
+from components.share import ALONE, Share, examples_used, part, static, steps_per_epoch
 
 # Decoded images of more bytes than this are streamed from disk.
 CACHE_BYTES = 256 << 20
@@ -24,46 +24,12 @@ PARALLEL = os.cpu_count() or 1
 PREFETCH = 8
 
 
-@dataclass(frozen=True)
-class Share:
-    """The part of each batch that a process makes, where several replicas of a model train together.
-
-    Each replica gets an equal part of every batch, so up to replicas - 1 examples of an epoch's last batch are
-    left out; they are others in each epoch.
-
-    Attributes:
-        replicas: Copies of the model, over all workers.
-        workers: Processes that train together.
-        worker: The number of this one.
-        full_batches: Leave an epoch's last batch out where it is smaller: a TPU's shapes are fixed.
-    """
-
-    replicas: int = 1
-    workers: int = 1
-    worker: int = 0
-    full_batches: bool = False
-
-
-ALONE = Share()
-
-
 def _fixed(dataset: tf.data.Dataset) -> tf.data.Dataset:
     """Without tf.data's autotuning, whose model thread holds the end of a pass up for a fifth of a second and more."""
     options = tf.data.Options()
     options.autotune.enabled = False
     options.deterministic = True
     return dataset.with_options(options)
-
-
-def steps_per_epoch(info: DatasetInfo, split: str, batch_size: int, share: Share = ALONE) -> int:
-    """Batches in one pass over `split`; the last one may be smaller."""
-    return -(-_used(info, split, batch_size, share) // batch_size)
-
-
-def _used(info: DatasetInfo, split: str, batch_size: int, share: Share) -> int:
-    """Examples of a split that one pass uses."""
-    rest = info.examples(split) % batch_size
-    return info.examples(split) - (rest if share.full_batches else rest % share.replicas)
 
 
 def in_order(
@@ -84,12 +50,12 @@ def in_order(
         horizon, known]} and float32 [batch, horizon], all in raw units; "future" only where columns are known.
     """
     count = steps_per_epoch(info, split, batch_size, share)
-    used = _used(info, split, batch_size, share)
+    used = examples_used(info, split, batch_size, share)
     if isinstance(info, ImagesInfo):
         batches = tf.data.TFRecordDataset([str(path) for path in shards(folder, split)]).take(used).batch(batch_size)
-        batches = batches.map(lambda records: records[_part(tf.size(records), share)])
+        batches = batches.map(lambda records: records[part(tf.size(records), share)])
         images = batches.map(_image_parser(info.shape), num_parallel_calls=PARALLEL)
-        images = _static(images.apply(tf.data.experimental.assert_cardinality(count)), batch_size, share)
+        images = static(images.apply(tf.data.experimental.assert_cardinality(count)), batch_size, share)
         return _fixed(images.prefetch(PREFETCH))
     steps = tf.data.Dataset.range(count)
     rows = tf.constant(load_rows(folder, info, split))
@@ -97,7 +63,7 @@ def in_order(
     def batch(step: tf.Tensor) -> object:
         return _windows(rows, _places(step, batch_size, used, share), info)
 
-    return _fixed(_static(steps.map(batch, num_parallel_calls=PARALLEL), batch_size, share).prefetch(PREFETCH))
+    return _fixed(static(steps.map(batch, num_parallel_calls=PARALLEL), batch_size, share).prefetch(PREFETCH))
 
 
 def shuffled(
@@ -130,16 +96,16 @@ def shuffled(
         Batches as `in_order` gives them, without gaps between epochs.
     """
     per_epoch = steps_per_epoch(info, split, batch_size, share)
-    examples, used = info.examples(split), _used(info, split, batch_size, share)
+    examples, used = info.examples(split), examples_used(info, split, batch_size, share)
     if isinstance(info, ImagesInfo) and examples * int(np.prod(info.shape)) > CACHE_BYTES:
         streamed = _streamed(folder, info, split, batch_size, seed, epochs, first_step, share)
-        return _fixed(_static(_flipped(streamed, seed, first_step, share) if flip else streamed, batch_size, share))
+        return _fixed(static(_flipped(streamed, seed, first_step, share) if flip else streamed, batch_size, share))
 
     steps = tf.data.Dataset.range(first_step, epochs * per_epoch)
     if isinstance(info, SeriesInfo):
         cached = [tf.constant(load_rows(folder, info, split))]
     else:
-        cached = [tf.constant(part) for part in load_images(folder, info, split)]
+        cached = [tf.constant(array) for array in load_images(folder, info, split)]
 
     def batch(step: tf.Tensor) -> object:
         places = _places(step % per_epoch, batch_size, used, share)
@@ -147,11 +113,11 @@ def shuffled(
         places = tf.random.experimental.index_shuffle(places, order_seed, max_index=examples - 1)
         if isinstance(info, SeriesInfo):
             return _windows(cached[0], places, info)
-        return tuple(tf.gather(part, places) for part in cached)
+        return tuple(tf.gather(array, places) for array in cached)
 
     batches = steps.map(batch, num_parallel_calls=PARALLEL)
     batches = _flipped(batches, seed, first_step, share) if flip else batches
-    return _fixed(_static(batches, batch_size, share).prefetch(PREFETCH))
+    return _fixed(static(batches, batch_size, share).prefetch(PREFETCH))
 
 
 def stored_images(
@@ -206,36 +172,7 @@ def _image_parser(shape: Sequence[int]) -> object:
 
 def _places(step: tf.Tensor, batch_size: int, used: int, share: Share) -> tf.Tensor:
     first = step * batch_size
-    return tf.range(first, tf.minimum(first + batch_size, used))[_part(tf.minimum(used - first, batch_size), share)]
-
-
-def _static(batches: tf.data.Dataset, batch_size: int, share: Share) -> tf.data.Dataset:
-    """Where batches are full, with their size in their shapes, as a TPU's compiler wants it."""
-    if not share.full_batches:
-        return batches
-
-    def sized(value: tf.Tensor) -> tf.Tensor:
-        return tf.ensure_shape(value, [batch_size // share.workers, *value.shape[1:]])
-
-    return batches.map(lambda *batch: tf.nest.map_structure(sized, batch))
-
-
-def _part(size: tf.Tensor, share: Share) -> slice:
-    """The places in a batch of `size` that this worker makes: the workers' parts lie one after another."""
-    each = size // share.workers
-    return slice(share.worker * each, (share.worker + 1) * each)
-
-
-def evaluation_batch(info: DatasetInfo, split: str, largest: int, share: Share) -> int:
-    """A size of batches for a pass over a split that every replica has an equal part of.
-
-    Where batches have to be full, one that leaves few examples out: fewer than there are batches or replicas.
-    """
-    size = largest
-    if share.full_batches:
-        examples = info.examples(split)
-        size = examples // -(-examples // largest)
-    return max(size // share.replicas, 1) * share.replicas
+    return tf.range(first, tf.minimum(first + batch_size, used))[part(tf.minimum(used - first, batch_size), share)]
 
 
 def per_replica(batches: tf.data.Dataset, replicas: int) -> tf.data.Dataset:
@@ -266,7 +203,7 @@ def _flipped(batches: tf.data.Dataset, seed: int, first_step: int, share: Share)
         flip_seed = tf.stack([tf.constant(seed, tf.int64), step])
         # Drawn for the whole batch, so that an image is mirrored whichever worker has it.
         size = tf.shape(images)[0] * share.workers
-        mirrored = tf.random.stateless_uniform([size], flip_seed)[_part(size, share)] > 0.5
+        mirrored = tf.random.stateless_uniform([size], flip_seed)[part(size, share)] > 0.5
         return tf.where(mirrored[:, None, None, None], tf.reverse(images, [2]), images), labels
 
     return batches.enumerate(start=first_step).map(flip, num_parallel_calls=PARALLEL)
@@ -287,7 +224,7 @@ def _streamed(
     by_file = len(paths) >= share.workers
     own = tf.constant(paths[share.worker :: share.workers] if by_file else paths)
     per_epoch = steps_per_epoch(info, split, batch_size, share)
-    each = _used(info, split, batch_size, share) // share.workers
+    each = examples_used(info, split, batch_size, share) // share.workers
     parse = _image_parser(info.shape)
 
     def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:

@@ -10,7 +10,8 @@ import typer
 from rich.console import Console
 
 from components.errors import InputError
-from pipeline.vertex.commands import Config, Set, add_commands
+from pipeline.vertex.commands import add_commands
+from pipeline.vertex.terminal import Config, Set
 
 app = typer.Typer(
     help="Train, evaluate, export and compare Keras models as one KFP pipeline.",

@@ -10,7 +10,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from components.errors import InputError
-from components.inputs import Share
+from components.share import Share
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from components.dataset import DatasetInfo, load_info
 from components.errors import InputError
 from components.files import gs, on_mount, whole_folder, write_text
 from components.model import FILE, KERAS_FILE, ModelInfo, build
+from components.share import evaluation_batch, steps_per_epoch
 from components.spec import ModelSpec
 from components.train.average import UseAverage
 from components.train.checkpoint import Checkpoints
@@ -59,7 +60,7 @@ def train(
     spec, info = ModelSpec.model_validate_json(spec_json), load_info(dataset)
     batch_size = _global_batch(name, spec, info, devices)
     policy = dtype_policy(precision, devices.accelerator)
-    per_epoch = inputs.steps_per_epoch(info, "train", batch_size, devices.share)
+    per_epoch = steps_per_epoch(info, "train", batch_size, devices.share)
     with devices.strategy.scope():
         model = _build(spec, info, seed, policy)
         one_by_one = devices.replicas > 1 and not devices.tpu
@@ -86,11 +87,11 @@ def train(
         first_epoch = checkpoints.restore(model)
         if not (stopping.patience and stopping.wait >= stopping.patience):
             average = [UseAverage(devices.strategy)] if spec.ema is not None else []
-            evaluation_batch = inputs.evaluation_batch(info, "validation", EVALUATION_BATCH, devices.share)
+            validation_batch = evaluation_batch(info, "validation", EVALUATION_BATCH, devices.share)
             model.fit(
                 _training(dataset, info, spec, batch_size, seed, first_epoch * per_epoch, devices),
-                validation_data=_validation(dataset, info, evaluation_batch, devices),
-                validation_steps=inputs.steps_per_epoch(info, "validation", evaluation_batch, devices.share),
+                validation_data=_validation(dataset, info, validation_batch, devices),
+                validation_steps=steps_per_epoch(info, "validation", validation_batch, devices.share),
                 epochs=spec.epochs,
                 initial_epoch=first_epoch,
                 steps_per_epoch=per_epoch,
@@ -138,7 +139,7 @@ def _global_batch(name: str, spec: ModelSpec, info: DatasetInfo, devices: Device
             f"or per_replica: true"
         )
     for split, size in (("train", batch_size), ("validation", devices.replicas)):
-        if not inputs.steps_per_epoch(info, split, size, devices.share):
+        if not steps_per_epoch(info, split, size, devices.share):
             raise InputError(f"model {name}: {info.examples(split)} examples of {split} fill no batch of {size}")
     return batch_size
 

@@ -1,4 +1,4 @@
-"""The commands of clusters: submit, status, logs, cancel, list, schedule."""
+"""The commands of clusters: submit, status, logs, cancel, list, batch-predict; schedules have a file of their own."""
 
 import json
 from datetime import UTC, datetime
@@ -7,28 +7,12 @@ from typing import Annotated, Any
 
 import typer
 import yaml
-from rich.console import Console
-from rich.table import Table
 
 from components.errors import InputError
+from pipeline.vertex import terminal
+from pipeline.vertex.schedule_commands import schedule_app
 from pipeline.vertex.settings import Settings, settings
-
-Project = Annotated[str | None, typer.Option(help="Google Cloud project; else GOOGLE_CLOUD_PROJECT, or gcloud's.")]
-Region = Annotated[str | None, typer.Option(help="Such as us-central1; else GOOGLE_CLOUD_REGION, or gcloud's.")]
-Bucket = Annotated[str | None, typer.Option(help="gs://bucket/folder that runs are written to; else PIPELINE_BUCKET.")]
-Config = Annotated[Path, typer.Argument(help="The experiment: a YAML file such as configs/families.yaml.")]
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a value for this run: models.cnn.epochs=3. Repeatable."),
-]
-Job = Annotated[str, typer.Argument(help="The job's id, as submit printed it.")]
-Tags = Annotated[bool, typer.Option("--allow-tags", help="Accept an image named by a tag, which can move.")]
-Parameter = Annotated[
-    list[str] | None,
-    typer.Option("--parameter", metavar="NAME=VALUE", help="A value for a parameter of the compiled file. Repeatable."),
-]
-
-schedule_app = typer.Typer(help="Submit an experiment again and again: create, list, pause, resume, delete.")
+from pipeline.vertex.terminal import Bucket, Config, Job, Parameter, Project, Region, Set, Tags
 
 
 def submit(
@@ -106,7 +90,7 @@ def status(job: Job, project: Project = None, region: Region = None) -> None:
     there = settings(project, region, None, needs_bucket=False)
     found = get_job(job, there)
     details = {detail.task_name: detail for detail in found.job_detail.task_details}
-    table = _table("task", "state", "started", "took", "")
+    table = terminal.table("task", "state", "started", "took", "")
     for name in task_names(found):
         detail = details.get(name)
         if detail is None:
@@ -114,8 +98,8 @@ def status(job: Job, project: Project = None, region: Region = None) -> None:
             continue
         took = (detail.end_time or datetime.now(UTC)) - detail.start_time if detail.start_time else None
         error = " ".join(detail.error.message.split())
-        table.add_row(name, detail.state.name.lower(), _time(detail.start_time), _took(took), error)
-    console = _console()
+        table.add_row(name, detail.state.name.lower(), terminal.time(detail.start_time), terminal.took(took), error)
+    console = terminal.console()
     console.print(table)
     print(f"{job}: {state(found).lower()}  {job_url(found.name, there)}")
 
@@ -154,14 +138,12 @@ def list_command(
     from pipeline.vertex.jobs import list_jobs
 
     there = settings(project, region, None, needs_bucket=False)
-    table = _table("job", "experiment", "state", "created", "took")
+    table = terminal.table("job", "experiment", "state", "created", "took")
     for job in list_jobs(there, experiment, limit):
         took = (job.end_time or datetime.now(UTC)) - job.create_time if job.create_time else None
-        table.add_row(
-            job.name.rsplit("/", 1)[-1], job.labels.get("experiment", ""), state(job).lower(), _time(job.create_time),
-            _took(took),
-        )  # fmt: skip
-    _console().print(table)
+        name, of = job.name.rsplit("/", 1)[-1], job.labels.get("experiment", "")
+        table.add_row(name, of, state(job).lower(), terminal.time(job.create_time), terminal.took(took))
+    terminal.console().print(table)
 
 
 def batch_predict_command(
@@ -183,64 +165,6 @@ def batch_predict_command(
         print(f"predictions: {wait_for_batch(job, there).output_info.gcs_output_directory}")
 
 
-@schedule_app.command("create")
-def schedule_create(
-    config: Config,
-    cron: Annotated[str, typer.Option(help="Five fields, such as '0 3 * * 1'; TZ=Europe/Berlin may come before.")],
-    overrides: Set = None,
-    project: Project = None,
-    region: Region = None,
-    bucket: Bucket = None,
-    name: Annotated[str | None, typer.Option(help="The schedule's; the experiment's without.")] = None,
-    allow_tags: Tags = False,
-) -> None:
-    """Submit an experiment at the times of a cron expression."""
-    from pipeline.compile import compile_experiment
-    from pipeline.experiment import load_experiment
-    from pipeline.vertex.preflight import preflight
-    from pipeline.vertex.request import images, pipeline_job
-    from pipeline.vertex.schedules import create_schedule
-
-    experiment = load_experiment(config, overrides or [])
-    there = settings(project, region, bucket)
-    path, digest = compile_experiment(experiment)
-    job = pipeline_job(experiment, path, digest, there, {}, moving_tags=allow_tags)
-    for note in preflight(there, images(job["pipeline_spec"])):
-        print(f"note: {note}")
-    made = create_schedule(job, name or experiment.name, cron, there)
-    print(f"schedule {made.display_name} ({made.name.rsplit('/', 1)[-1]}): {cron}, next {_time(made.next_run_time)}")
-
-
-@schedule_app.command("list")
-def schedule_list(project: Project = None, region: Region = None) -> None:
-    """List the schedules."""
-    from pipeline.vertex.schedules import list_schedules
-
-    table = _table("schedule", "name", "state", "cron", "next")
-    for found in list_schedules(settings(project, region, None, needs_bucket=False)):
-        number, now = found.name.rsplit("/", 1)[-1], found.state.name.lower()
-        table.add_row(number, found.display_name, now, found.cron, _time(found.next_run_time))
-    _console().print(table)
-
-
-def _change(action: str, done: str) -> Any:  # noqa: ANN401 (a command)
-    def change(
-        name: Annotated[str, typer.Argument(help="The schedule's name or number.")],
-        project: Project = None,
-        region: Region = None,
-    ) -> None:
-        from pipeline.vertex.schedules import change_schedule
-
-        change_schedule(action, name, settings(project, region, None, needs_bucket=False))
-        print(f"schedule {name}: {done}")
-
-    return change
-
-
-for _action, _done in (("pause", "paused"), ("resume", "goes on"), ("delete", "deleted")):
-    schedule_app.command(_action, help=f"{_action.capitalize()} a schedule.")(_change(_action, _done))
-
-
 def add_commands(app: typer.Typer) -> None:
     """Add the commands of this file to the command line."""
     app.command()(submit)
@@ -257,7 +181,7 @@ def _wait(job: Any, there: Settings) -> None:  # noqa: ANN401 (a PipelineJob)
 
     job_id = job.name.rsplit("/", 1)[-1]
     try:
-        follow(job, there, _console())
+        follow(job, there, terminal.console())
     except KeyboardInterrupt:
         print(f"\nno longer following; the job goes on. To end it: python -m pipeline cancel {job_id}", flush=True)
         raise
@@ -281,10 +205,10 @@ def _print_dry_run(
     shown = {**job, "pipeline_spec": f"{path}, SHA-256 {digest}"}
     request = {"parent": there.parent, "pipeline_job_id": job_id, "pipeline_job": shown}
     print(yaml.safe_dump(request, sort_keys=False, width=110), end="")
-    table = _table("task", "machine", "US$ an hour, while it runs")
+    table = terminal.table("task", "machine", "US$ an hour, while it runs")
     for task, machine, price in costs(experiment):
         table.add_row(task, machine, f"{price:.2f}" if price is not None else "not in configs/prices.yaml")
-    _console().print(table)
+    terminal.console().print(table)
     print("nothing was sent; prices are those of configs/prices.yaml")
 
 
@@ -299,20 +223,3 @@ def _parameters(given: list[str] | None) -> dict[str, Any]:
         except ValueError:
             values[name] = text
     return values
-
-
-def _console() -> Console:
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=140)
-
-
-def _table(*columns: str) -> Table:
-    return Table(*columns, box=None, header_style="bold", pad_edge=False)
-
-
-def _time(at: Any) -> str:  # noqa: ANN401 (a datetime of proto-plus, or None)
-    return at.strftime("%Y-%m-%d %H:%M:%S UTC") if at else ""
-
-
-def _took(took: Any) -> str:  # noqa: ANN401 (a timedelta or None)
-    return "" if took is None else f"{took.total_seconds():.0f} s"

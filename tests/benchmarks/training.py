@@ -21,6 +21,7 @@ from components.dataset import ImagesInfo
 from components.files import write_json
 from components.ingest.work import ingest
 from components.model import build
+from components.share import steps_per_epoch
 from components.spec import ModelSpec
 from components.train.optimization import compile_model
 from components.train.work import EVALUATION_BATCH
@@ -61,7 +62,7 @@ def our_way(folder: Path, info: ImagesInfo) -> tuple[float, float]:
     """The same of the train component."""
     keras.utils.set_random_seed(SEED)
     model = build(SPEC, info)
-    per_epoch = inputs.steps_per_epoch(info, "train", BATCH)
+    per_epoch = steps_per_epoch(info, "train", BATCH)
     compile_model(model, SPEC, info, per_epoch)
     start = time.perf_counter()
     history = model.fit(

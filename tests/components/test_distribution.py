@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from components.ingest.work import ingest
-from components.inputs import Share, in_order, shuffled, steps_per_epoch
+from components.inputs import in_order, shuffled
+from components.share import Share, steps_per_epoch
 
 SCRIPT = Path(__file__).with_name("training_process.py")
 # Nothing random but the initial weights and the order: replicas draw the same dropout, each for its own examples.
@@ -458,7 +459,7 @@ def test_a_broken_tf_config_is_one_line(monkeypatch, text, said):
 @pytest.mark.parametrize("name", ["fashion", "demand"])
 def test_full_batches_have_static_shapes_and_leave_few_out(datasets, name):
     from components.dataset import load_info
-    from components.inputs import evaluation_batch
+    from components.share import evaluation_batch
 
     info = load_info(datasets[name])
     share = Share(replicas=4, full_batches=True)

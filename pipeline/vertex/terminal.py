@@ -1,0 +1,44 @@
+"""What the commands of clusters share: their options, and how they show tables and times."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+Project = Annotated[str | None, typer.Option(help="Google Cloud project; else GOOGLE_CLOUD_PROJECT, or gcloud's.")]
+Region = Annotated[str | None, typer.Option(help="Such as us-central1; else GOOGLE_CLOUD_REGION, or gcloud's.")]
+Bucket = Annotated[str | None, typer.Option(help="gs://bucket/folder that runs are written to; else PIPELINE_BUCKET.")]
+Config = Annotated[Path, typer.Argument(help="The experiment: a YAML file such as configs/families.yaml.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a value for this run: models.cnn.epochs=3. Repeatable."),
+]
+Job = Annotated[str, typer.Argument(help="The job's id, as submit printed it.")]
+Tags = Annotated[bool, typer.Option("--allow-tags", help="Accept an image named by a tag, which can move.")]
+Parameter = Annotated[
+    list[str] | None,
+    typer.Option("--parameter", metavar="NAME=VALUE", help="A value for a parameter of the compiled file. Repeatable."),
+]
+
+
+def console() -> Console:
+    """Where commands print: on no terminal, wide enough for a task's error."""
+    live = Console(highlight=False)
+    return live if live.is_terminal else Console(highlight=False, width=140)
+
+
+def table(*columns: str) -> Table:
+    """A table without lines."""
+    return Table(*columns, box=None, header_style="bold", pad_edge=False)
+
+
+def time(at: Any) -> str:  # noqa: ANN401 (a datetime of proto-plus, or None)
+    """A time of a message, UTC; nothing where there is none."""
+    return at.strftime("%Y-%m-%d %H:%M:%S UTC") if at else ""
+
+
+def took(span: Any) -> str:  # noqa: ANN401 (a timedelta or None)
+    """A duration in seconds; nothing where there is none."""
+    return "" if span is None else f"{span.total_seconds():.0f} s"
