@@ -227,6 +227,8 @@ def test_a_version_that_is_not_deployed_is_not_current_either(bucket):
     (found,) = models(bucket).list_models(parent=PARENT)
     assert found.version_id == "1"
     assert sorted(found.version_aliases) == ["current", "default"]
+    versions = models(bucket).list_model_versions(name=found.name.partition("@")[0])
+    assert [version.version_id for version in versions] == ["1"], "it was taken back"
     answers(bucket)
     assert "is registered as" in register(bucket, board(0.95), deploy=True), "the next run tries it again"
 
