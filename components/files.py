@@ -34,7 +34,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
             new.mkdir()
             yield new
             shutil.rmtree(path, ignore_errors=True)
-            shutil.copytree(new, path)
+            shutil.copytree(new, path, dirs_exist_ok=True)
         return
     aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     shutil.rmtree(aside, ignore_errors=True)
