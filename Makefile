@@ -1,26 +1,18 @@
 # The commands of this project; `make help` lists them.
 CONFIG ?= configs/families.yaml
 PYTHON ?= python3
-TARGET ?= vertex
 VENV := .venv
 RUN := $(VENV)/bin/python
 export TFDS_DATA_DIR ?= $(CURDIR)/data/tfds
 export TF_CPP_MIN_LOG_LEVEL ?= 3
-ifdef IMAGE
-export IMAGE
-endif
-ifdef BASE
-export BASE
-endif
-ifdef REGISTRY
-export REGISTRY
-endif
+# Given on the command line, they are for the commands' environment.
+export $(foreach name,IMAGE IMAGE_GPU IMAGE_TPU BASE REGISTRY,$(if $($(name)),$(name)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data compile run-local submit images push test lint bench clean
+.PHONY: help setup data compile run-local run-containers submit images push scan test lint lock bench clean
 
 help:  ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  CONFIG=$(CONFIG) is the experiment of compile, run-local and submit"
 
 setup: $(VENV)/.ready  ## Make .venv with the locked packages
@@ -35,20 +27,29 @@ $(VENV)/.ready: requirements-dev.lock requirements-tools.lock
 data: setup  ## Get the data of the shipped experiments into data/tfds
 	@$(RUN) -m pipeline data
 
+compile: TARGET = vertex
 compile: setup  ## Compile CONFIG into build/<experiment>.yaml; TARGET=kubeflow for Kubernetes' names
 	@$(RUN) -m pipeline compile $(CONFIG) --target $(TARGET)
 
 run-local: setup data  ## Run CONFIG on this machine, from nothing to runs/<experiment>/latest
 	@$(RUN) -m pipeline run $(CONFIG)
 
+run-containers: CONFIG = configs/quick.yaml
+run-containers: setup data  ## Run CONFIG (here quick.yaml) with each task in a container of its image
+	@$(RUN) -m pipeline run $(CONFIG) --containers
+
 submit: setup  ## Submit CONFIG to Vertex AI: IMAGE=…@sha256:… PROJECT=… REGION=… BUCKET=… [ARGS=--dry-run]
 	@$(RUN) -m pipeline submit $(CONFIG) $(if $(PROJECT),--project $(PROJECT)) $(if $(REGION),--region $(REGION)) $(if $(BUCKET),--bucket $(BUCKET)) $(ARGS)
 
-images:  ## Build the image NAME with docker, podman or buildah; BASE=local where no image registry is
-	@containers/build.sh
+images push scan: TARGET = cpu
+images:  ## Build the image TARGET (cpu, gpu, tpu) with docker, podman or buildah; BASE=local where no registry is
+	@containers/build.sh $(TARGET)
 
-push:  ## Push the image to REGISTRY and print the name with its digest, for IMAGE=…
-	@containers/push.sh
+push:  ## Push the image TARGET to REGISTRY and print its name with the digest
+	@containers/push.sh $(TARGET)
+
+scan:  ## List what the image TARGET holds: packages and licences as SBOM in build/, and what fills it
+	@containers/scan.sh $(TARGET)
 
 test: setup data  ## Run all tests, the slow ones too
 	$(RUN) -m pytest
@@ -57,6 +58,16 @@ lint: setup  ## Check style and types
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+LOCK = $(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11
+lock: setup  ## Lock what pyproject.toml asks for; pinned versions stay: delete a lock file to move them
+	$(LOCK) pyproject.toml --extra cpu --output-file requirements-cpu.lock
+	$(LOCK) pyproject.toml --extra cpu --extra dev --constraint requirements-cpu.lock --output-file requirements-dev.lock
+	cp requirements-cpu.lock requirements-gpu.lock  # so that it takes the same versions where it can
+	$(LOCK) pyproject.toml --extra gpu --output-file requirements-gpu.lock
+	cp requirements-cpu.lock requirements-tpu.lock
+	$(LOCK) pyproject.toml --extra tpu --output-file requirements-tpu.lock
+	$(LOCK) --group sbom --output-file requirements-sbom.lock
 
 bench: setup data  ## Measure our training against the seminar's plain one
 	@$(RUN) tests/benchmarks/training.py

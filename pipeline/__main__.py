@@ -51,6 +51,9 @@ def run(
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="Finish the models that don't depend on a failed task.")
     ] = False,
+    containers: Annotated[
+        bool, typer.Option("--containers", help="Run each task in a container of its image, with docker or podman.")
+    ] = False,
 ) -> None:
     """Compile an experiment and run it on this machine; results are in runs/<experiment>/latest."""
     from pipeline.compile import compile_experiment
@@ -65,8 +68,9 @@ def run(
     experiment = load_experiment(config, overrides or [])
     prepare(experiment, RUNS)
     path, digest = compile_experiment(experiment)
-    console.print(f"{experiment.name}: {path} on this machine, logs in {RUNS}/{experiment.name}/")
-    board = run_local(path, digest, experiment.name, console, keep_going)
+    where = "in containers on this machine" if containers else "on this machine"
+    console.print(f"{experiment.name}: {path} {where}, logs in {RUNS}/{experiment.name}/")
+    board = run_local(path, digest, experiment, console, keep_going, containers)
     console.print()
     show(board, console)
     console.print(f"results: {RUNS}/{experiment.name}/latest/leaderboard.json, models/<model>/")

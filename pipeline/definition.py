@@ -12,7 +12,6 @@ from typing import Any
 
 from kfp import dsl
 
-from components.base import IMAGE
 from components.baseline.component import baseline
 from components.compare.component import compare_component
 from components.evaluate.component import evaluate_classification, evaluate_forecasting
@@ -67,8 +66,9 @@ def define(experiment: Experiment, target: Target = "vertex") -> Callable[..., A
         for name, spec in experiment.models.items():
             dataset = outputs[f"dataset_{spec.dataset}"]
             family = f"components.families.{spec.family}"
-            image = spec.machine and machines()[spec.machine].image
-            placed = placement(spec.machine, IMAGE, target, job=experiment.vertex.tensorboard is not None)
+            placed = placement(spec.machine, target, job=experiment.vertex.tensorboard is not None)
+            # A task that only launches a job has no use for the machine's image.
+            image = machines()[spec.machine].training_image if spec.machine and not placed.pools else None
             trained = _named(train, "train", name, image)(
                 name=name,
                 spec=json.dumps(spec.model_dump(exclude={"machine"}, exclude_unset=True), sort_keys=True),

@@ -8,6 +8,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from components.errors import InputError
+from components.image_names import GPU_IMAGE, IMAGE, TPU_IMAGE
 from components.spec import Strict
 from components.train.placement import Placement, Pool
 
@@ -34,7 +35,7 @@ class Machine(Strict):
         timeout_hours: A training that takes longer is stopped.
         retries: Times that a failed task is tried again.
         precision: Keras' dtype policy, where the accelerator is found.
-        image: Another image than the pipeline's.
+        image: Another image than the one that IMAGE, IMAGE_GPU or IMAGE_TPU names for such a machine.
         node_selector: On Kubernetes, in place of the labels that Google's clusters have.
     """
 
@@ -58,6 +59,15 @@ class Machine(Strict):
             rows, columns = self.tpu_topology.split("x")
             return int(rows) * int(columns)
         return self.workers * max(self.count, 1)
+
+    @property
+    def training_image(self) -> str:
+        """The image that a training on this machine runs in."""
+        if self.image:
+            return self.image
+        if self.tpu_topology:
+            return TPU_IMAGE
+        return GPU_IMAGE if self.accelerator else IMAGE
 
     @property
     def needs_job(self) -> bool:
@@ -133,12 +143,11 @@ def _counts(row: list[Any], accelerator: str) -> list[int]:
     return row[2].get(accelerator, []) if len(row) > 2 and isinstance(row[2], dict) else []
 
 
-def placement(name: str | None, image: str, target: Target, job: bool = False) -> Placement:
+def placement(name: str | None, target: Target, job: bool = False) -> Placement:
     """What the train step is told of its machine: the precision, and the CustomJob to launch where it needs one.
 
     Args:
         name: The machine's; None for Vertex' default.
-        image: That the pipeline's tasks run in.
         target: What the pipeline is compiled for.
         job: Ask for a job whatever the machine is: a job alone streams to a Vertex TensorBoard.
     """
@@ -155,7 +164,7 @@ def placement(name: str | None, image: str, target: Target, job: bool = False) -
     seconds = None if machine.timeout_hours is None else round(machine.timeout_hours * 3600)
     return Placement(
         precision=machine.precision,
-        image=machine.image or image,
+        image=machine.training_image,
         pools=pools,
         spot=machine.spot,
         timeout_seconds=seconds,

@@ -3,6 +3,7 @@
 It has a process group of its own, which `run` ends as a whole. Its standard output is read by `events`.
 """
 
+import contextlib
 import json
 import logging
 import os
@@ -15,6 +16,7 @@ from typing import Any
 from kfp import components, local
 
 from components.files import write_json
+from pipeline.local.containers import remove, run_container
 
 
 def main(request: dict[str, Any]) -> None:
@@ -23,16 +25,19 @@ def main(request: dict[str, Any]) -> None:
     Args:
         request: `pipeline`, the YAML; `parameters` of the run; `root`, the folder of outputs; `cache`, the
             folder of cache entries; `shim`, a folder with a `python3` that starts tasks; `result`, the JSON
-            file that gets the folder of the leaderboard.
+            file that gets the folder of the leaderboard; `home`, the experiment's folder; `containers`, how they
+            are started, or None for processes.
     """
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    containers = request["containers"]
+    home = Path(request["home"]) if containers else None
+    threading.Thread(target=_end_with_parent, args=[home], daemon=True).start()
     # kfp logs a cache hit outside its own logging context, so only a handler of ours sees it.
     logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(levelname)s - %(message)s")
     # kfp replaces the text "python3" in all arguments by this, paths included; this way it changes nothing.
     sys.executable = "python3"
     os.environ["PATH"] = request["shim"] + os.pathsep + os.environ["PATH"]
     local.init(
-        runner=local.SubprocessRunner(use_venv=False),
+        runner=_docker_runner(containers) if containers else local.SubprocessRunner(use_venv=False),
         pipeline_root=request["root"],
         workspace_root=str(Path(request["root"]) / "workspace"),
         enable_caching=True,
@@ -47,9 +52,19 @@ def main(request: dict[str, Any]) -> None:
     write_json(Path(request["result"]), {"leaderboard": task.outputs["Output"].path})
 
 
-def _end_with_parent() -> None:
+def _docker_runner(arguments: dict[str, Any]) -> local.DockerRunner:
+    from kfp.local import docker_task_handler
+
+    docker_task_handler.run_docker_container = run_container
+    return local.DockerRunner(**arguments)
+
+
+def _end_with_parent(home: Path | None) -> None:
     """End this process and all it started when the parent is gone, however that ended: its pipe closes."""
     os.read(0, 1)
+    if home:
+        with contextlib.suppress(Exception):
+            remove(home)
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 

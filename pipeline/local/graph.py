@@ -19,12 +19,14 @@ class Task:
         name: Its name.
         needs: Names of the tasks whose outputs it takes.
         arguments: Its constant arguments.
+        image: Of its container.
         command: What it runs: a digest's worth of text.
     """
 
     name: str
     needs: list[str]
     arguments: dict[str, Any]
+    image: str
     command: str
 
 
@@ -39,6 +41,7 @@ def read_tasks(spec: dict[str, Any]) -> dict[str, Task]:
             name=name,
             needs=sorted(task.get("dependentTasks", [])),
             arguments={k: v["runtimeValue"].get("constant") for k, v in parameters.items() if "runtimeValue" in v},
+            image=container["image"],
             command=json.dumps([container["image"], container["command"]]),
         )
     ordered: dict[str, Task] = {}

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
@@ -22,6 +22,8 @@ from rich.console import Console
 from components.errors import InputError
 from components.files import write_json, write_text
 from components.leaderboard import Leaderboard
+from pipeline.experiment import Experiment
+from pipeline.local import containers
 from pipeline.local.display import Display
 from pipeline.local.events import Event, events
 from pipeline.local.graph import GATHERING, Task, read_spec, read_tasks, remember, why, without
@@ -29,7 +31,10 @@ from pipeline.local.publish import publish
 from pipeline.local.warm import SOCKET, write_shim
 
 RUNS = Path("runs")
+OUTPUTS = "outputs"
 WORK = ".kfp"
+# Tasks that ran in containers have a cache of their own: in containers means in containers.
+WORK_IN_CONTAINERS = ".kfp-containers"
 ROOT = Path(__file__).parent.parent.parent
 # Between asking the group of processes to end and ending it.
 GRACE_SECONDS = 2.0
@@ -56,33 +61,49 @@ class Stopped(BaseException):
         self.signal = signal.Signals(number)
 
 
-def run_local(pipeline: Path, digest: str, name: str, console: Console, keep_going: bool = False) -> Leaderboard:
+def run_local(
+    pipeline: Path,
+    digest: str,
+    experiment: Experiment,
+    console: Console,
+    keep_going: bool = False,
+    in_containers: bool = False,
+) -> Leaderboard:
     """Run a compiled pipeline.
 
     Args:
         pipeline: The compiled file.
         digest: Its SHA-256.
-        name: The experiment's name: results go to `runs/<name>/<time>`, and `latest` points there.
+        experiment: What it was compiled from: results go to `runs/<its name>/<time>`, and `latest` points there.
         console: Where progress is shown.
         keep_going: Finish the models that don't depend on a failed task.
+        in_containers: Run each task in a container of its image, instead of in a process.
 
     Returns:
         The leaderboard of the finished run.
 
     Raises:
-        InputError: A task refused its input, or another run of this experiment is under way.
+        InputError: A task refused its input, another run of this experiment is under way, or containers can't be
+            started.
         TaskFailedError: A task failed. With `keep_going` that is raised in the end, after the results are in place.
         Stopped: Ctrl-C or SIGTERM; all processes have ended.
     """
-    home = RUNS.absolute() / name
-    with _only_run(home), tempfile.TemporaryDirectory(prefix="keras-pipeline-") as scratch:
+    home, registry = RUNS.absolute() / experiment.name, RUNS.absolute() / "registry"
+    work = home / (WORK_IN_CONTAINERS if in_containers else WORK)
+    daemon = containers.daemon() if in_containers else nullcontext()
+    with _only_run(home), daemon, tempfile.TemporaryDirectory(prefix="keras-pipeline-") as scratch:
+        spec = read_spec(pipeline)
+        tasks = read_tasks(spec)
+        started = None
+        if in_containers:
+            containers.remove(home)  # what a run that was killed left behind
+            started = containers.arguments(experiment, home, work / OUTPUTS, registry)
+            containers.check_images(sorted({task.image for task in tasks.values()}), started)
         run = home / datetime.now().strftime("%Y%m%d-%H%M%S")
         while run.exists():
             run = run.with_name(run.name + "a")
-        state = _Run(run, home / WORK, Path(scratch))
-        spec = read_spec(pipeline)
-        tasks = read_tasks(spec)
-        parameters = {"pipeline_sha256": digest, "registry": str(RUNS.absolute() / "registry")}
+        state = _Run(run, work, Path(scratch), started)
+        parameters = {"pipeline_sha256": digest, "registry": str(registry)}
         with Display(tasks, console) as display:
             while True:
                 before = set(state.failures)
@@ -113,12 +134,13 @@ class _Run:
         refused: The message of a task that refused its input.
     """
 
-    def __init__(self, run: Path, work: Path, scratch: Path) -> None:
+    def __init__(self, run: Path, work: Path, scratch: Path, containers: dict[str, Any] | None) -> None:
         self.run = run
         self.failures: dict[str, str] = {}
         self.refused = ""
         self._work = work
         self._scratch = scratch
+        self._containers = containers
         self._memory = work / "tasks.json"
         self._ended: set[str] = set()
         self._ran: set[str] = set()
@@ -131,10 +153,12 @@ class _Run:
         request = {
             "pipeline": str(pipeline),
             "parameters": parameters,
-            "root": str(self._work / "outputs"),
+            "root": str(self._work / OUTPUTS),
             "cache": str(self._work / "cache"),
             "shim": str(self._scratch / "bin"),
             "result": str(self._scratch / "result.json"),
+            "home": str(self.run.parent),
+            "containers": self._containers,
         }
         environment = {
             **os.environ,
@@ -160,6 +184,8 @@ class _Run:
                 return engine.wait() == 0 and not self._new_failure(parameters)
         finally:
             _end_group(engine)
+            if self._containers:
+                containers.remove(self.run.parent)
 
     def outputs(self) -> Path:
         """The folder that compare wrote."""
@@ -245,7 +271,8 @@ def _only_run(home: Path) -> Iterator[None]:
         except OSError:
             raise InputError(f"{_shown(home)}: another run of this experiment is under way") from None
         # What a run that was killed left behind.
-        shutil.rmtree(home / WORK / "workspace", ignore_errors=True)
+        for work in (WORK, WORK_IN_CONTAINERS):
+            shutil.rmtree(home / work / "workspace", ignore_errors=True)
         yield
 
 

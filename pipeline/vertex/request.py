@@ -11,6 +11,7 @@ import yaml
 
 from components.cloud import Vertex
 from components.errors import InputError
+from components.image_names import GPU_IMAGE, IMAGE, TPU_IMAGE
 from pipeline.experiment import Experiment
 from pipeline.vertex.settings import Settings
 
@@ -146,12 +147,14 @@ def check_images(spec: dict[str, Any], moving_tags: bool = False) -> None:
     Raises:
         InputError: An image has no registry, or no digest.
     """
+    variables = {GPU_IMAGE: "IMAGE_GPU", TPU_IMAGE: "IMAGE_TPU", IMAGE: "IMAGE"}
     for image in images(spec):
+        variable = variables.get(image, "IMAGE")
         if "/" not in image:
-            raise InputError(f"image {image}: names no registry; compile with IMAGE=REGISTRY/…@sha256:…")
+            raise InputError(f"image {image}: names no registry; compile with {variable}=REGISTRY/…@sha256:…")
         if not moving_tags and not _DIGEST.fullmatch(image):
             raise InputError(
-                f"image {image}: a tag can move; compile with IMAGE=…@sha256:… (or --allow-tags for a trial)"
+                f"image {image}: a tag can move; compile with {variable}=…@sha256:… (or --allow-tags for a trial)"
             )
 
 

@@ -166,6 +166,27 @@ def test_an_image_of_its_own(with_machines, tmp_path):
     assert train_of(document, "train-lstm")[1]["image"] != "example.com/tpu@sha256:abc"
 
 
+@pytest.mark.parametrize(
+    ("machine", "image"),
+    [("cpu-large", "keras-pipeline-python"), ("gpu-l4", "keras-pipeline-python-gpu")],
+)
+def test_a_training_has_the_image_of_its_machine(tmp_path, machine, image):
+    document = compiled(tmp_path, machine)[0]
+    assert train_of(document)[1]["image"] == f"{image}:latest"
+    assert train_of(document, "train-lstm")[1]["image"] == "keras-pipeline-python:latest"
+
+
+@pytest.mark.parametrize(
+    ("machine", "image"),
+    [("multi-worker", "keras-pipeline-python-gpu"), ("tpu-v5e", "keras-pipeline-python-tpu")],
+)
+def test_a_job_has_it_and_the_task_that_launches_it_has_not(tmp_path, machine, image):
+    task, container = train_of(compiled(tmp_path, machine, batch_size=100)[0])
+    placement = json.loads(task["inputs"]["parameters"]["placement"]["runtimeValue"]["constant"])
+    assert placement["image"] == f"{image}:latest"
+    assert container["image"] == "keras-pipeline-python:latest"
+
+
 def test_a_batch_is_shared_by_the_replicas(tmp_path):
     path = write(tmp_path, changed("models.mlp.machine", "multi-worker"))
     with pytest.raises(InputError, match=r"batch_size: 101, expected a multiple of the 2 replicas.*per_replica"):

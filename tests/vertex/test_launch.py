@@ -18,6 +18,7 @@ from components.errors import InputError
 from components.ingest.work import ingest
 from components.train import launch as launching
 from components.train.place import train_there
+from pipeline import machines
 from pipeline.machines import placement
 
 IMAGE = f"us-central1-docker.pkg.dev/my-project/images/keras-pipeline-python@sha256:{'a' * 64}"
@@ -34,6 +35,8 @@ def bucket(cloud, monkeypatch):
     """The folder that a bucket is mounted at."""
     monkeypatch.setattr(files, "MOUNT", cloud.folder / "buckets")
     monkeypatch.setattr(launching, "POLL_SECONDS", 0.1)
+    for kind in ("GPU_IMAGE", "TPU_IMAGE"):
+        monkeypatch.setattr(machines, kind, IMAGE)
     cloud.put("gs://bucket/here")
     return cloud.folder / "buckets" / "bucket"
 
@@ -44,7 +47,7 @@ def folder_of(bucket, task="train-mlp"):
 
 def launch(bucket, machine="tpu-v5e", task="train-mlp", **options):
     arguments = {"name": "mlp", "folder": folder_of(bucket, task)}
-    launching.launch(placement(machine, IMAGE, "vertex"), vertex(**options), arguments, folder_of(bucket, task))
+    launching.launch(placement(machine, "vertex"), vertex(**options), arguments, folder_of(bucket, task))
 
 
 def created(cloud):
@@ -65,7 +68,7 @@ def test_two_workers_train_in_a_job(cloud, bucket, tmp_path, capsys):
         "x",
         str(dataset),
         folder_of(bucket),
-        placement("multi-worker", IMAGE, "vertex").model_dump_json(),
+        placement("multi-worker", "vertex").model_dump_json(),
         vertex().model_dump_json(),
     )
     assert len(info.history) == 2
@@ -173,7 +176,7 @@ def test_a_cancelled_task_cancels_its_job(cloud, bucket):
         "there = Vertex.model_validate_json(sys.argv[3])\n"
         "l.launch(Placement.model_validate_json(sys.argv[2]), there, {}, sys.argv[4])\n"
     )
-    given = placement("tpu-v5e", IMAGE, "vertex").model_dump_json()
+    given = placement("tpu-v5e", "vertex").model_dump_json()
     process = subprocess.Popen(
         [
             sys.executable,
@@ -209,7 +212,7 @@ def test_a_task_elsewhere_trains_where_it_stands(bucket, tmp_path, capsys):
         "x",
         str(tmp_path / "dataset"),
         str(tmp_path / "run" / "train-mlp" / "model"),
-        placement("tpu-v5e", IMAGE, "vertex").model_dump_json(),
+        placement("tpu-v5e", "vertex").model_dump_json(),
         "",
     )
     assert len(info.history) == 1

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 import subprocess
 import sys
 
@@ -44,7 +45,7 @@ def small(tmp_path):
     config.write_text(CONFIG)
     experiment = load_experiment(config, [])
     path, digest = compile_experiment(experiment, tmp_path)
-    text = path.read_text().replace("keras-pipeline-python:latest", IMAGE)
+    text = re.sub("keras-pipeline-python(-[gt]pu)?:latest", IMAGE, path.read_text())
     path.write_text(text)
     return experiment, path, digest, yaml.safe_load(text)
 
@@ -219,6 +220,17 @@ def test_bad_input_is_one_line_and_code_2(arguments, said):
     assert done.returncode == 2
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("machine", "variable"), [("gpu-l4", "IMAGE_GPU"), ("tpu-v5e", "IMAGE_TPU")])
+def test_a_machine_with_an_accelerator_needs_its_image_named(machine, variable):
+    options = ["--project", "my-project", "--region", "us-central1", "--bucket", "bucket"]
+    options += ["--set", f"models.cnn.machine={machine}", "--set", "models.cnn.batch_size=100"]
+    done = dry_run(*options)
+    assert done.returncode == 2
+    assert f"compile with {variable}=" in done.stderr
+    done = dry_run(*options, **{variable: IMAGE.replace("aaa", "bbb")})
+    assert done.returncode == 0, done.stderr
 
 
 def test_an_image_without_a_digest_is_refused():

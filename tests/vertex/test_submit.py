@@ -42,7 +42,7 @@ def pipeline(cloud):
             env={
                 **os.environ,
                 **cloud.environment(),
-                "IMAGE": IMAGE,
+                **dict.fromkeys(("IMAGE", "IMAGE_GPU", "IMAGE_TPU"), IMAGE),
                 "GOOGLE_CLOUD_REGION": "us-central1",
                 **environment,
             },
@@ -267,7 +267,13 @@ def test_following_ends_with_ctrl_c_and_the_job_goes_on(pipeline, config, cloud)
     cloud.control(hold=True)
     process = subprocess.Popen(
         [sys.executable, "-m", "pipeline", "submit", config, "--bucket", "bucket", "--job-id", "small-1", "--wait"],
-        env={**os.environ, **cloud.environment(), "IMAGE": IMAGE, "GOOGLE_CLOUD_REGION": "us-central1"},
+        env={
+            **os.environ,
+            **cloud.environment(),
+            "IMAGE": IMAGE,
+            "IMAGE_GPU": IMAGE,
+            "GOOGLE_CLOUD_REGION": "us-central1",
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

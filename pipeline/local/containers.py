@@ -1,0 +1,250 @@
+"""Tasks of a local run in containers: Docker's daemon, or podman, which speaks Docker's interface."""
+
+import codecs
+import os
+import resource
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from components.data_files import COPIES, GS
+from components.errors import InputError
+from components.files import MOUNT
+from pipeline.code_version import whole_code_version
+from pipeline.experiment import Experiment
+
+# Of every container of a run: the folder of its experiment, whose lock the run holds.
+LABEL = "keras-pipeline.run"
+# The image's own user, for a host whose user is root.
+USER = 1000
+# The training writes a checkpoint when it is asked to end.
+STOP_SECONDS = 10
+_START_SECONDS = 30
+# Files and processes of a container. podman 4.3 lowers its own limit of processes to this.
+MOST = 32768
+# Of the code in the image, as `whole_code_version` of the code here.
+_CODE_VERSION = (
+    "import pathlib, components, components.files; root = pathlib.Path(components.__file__).parent; "
+    "print(components.files.sha256(sorted(root.rglob('*.py')), root)[:16])"
+)
+
+
+@contextmanager
+def daemon() -> Iterator[None]:
+    """Have DOCKER_HOST point to what runs containers: Docker where it answers, else podman, started for this run.
+
+    Raises:
+        InputError: There is neither.
+    """
+    import docker
+
+    try:
+        docker.from_env().ping()
+    except (docker.errors.DockerException, OSError):
+        pass
+    else:
+        yield
+        return
+    if os.environ.get("DOCKER_HOST"):
+        raise InputError(f"DOCKER_HOST: nothing answers at {os.environ['DOCKER_HOST']}")
+    if not shutil.which("podman"):
+        raise InputError("no Docker daemon answers, and there is no podman; on Debian: apt-get install podman")
+    with tempfile.TemporaryDirectory(prefix="keras-pipeline-") as folder:
+        address = f"unix://{folder}/podman.sock"
+        # It ends by itself where this process has no time to end it.
+        service = subprocess.Popen(
+            ["podman", "system", "service", "--time", "60", address],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        os.environ["DOCKER_HOST"] = address
+        try:
+            _await(service)
+            yield
+        finally:
+            del os.environ["DOCKER_HOST"]
+            service.terminate()
+            service.communicate()
+
+
+def _await(service: subprocess.Popen[str]) -> None:
+    import docker
+
+    deadline = time.monotonic() + _START_SECONDS
+    while service.poll() is None and time.monotonic() < deadline:
+        try:
+            docker.from_env().ping()
+        except (docker.errors.DockerException, OSError):
+            time.sleep(0.1)
+        else:
+            return
+    service.kill()
+    said = service.communicate()[1].strip().splitlines()
+    raise InputError(f"podman system service doesn't start: {said[-1] if said else 'no answer'}")
+
+
+def arguments(experiment: Experiment, home: Path, outputs: Path, registry: Path) -> dict[str, Any]:
+    """How the run's containers are started, as docker-py's `containers.run` takes it.
+
+    A task reads the data and writes the folders of the run; nothing else of it or of this machine. It runs as the
+    user who started it, or as the image's where that is root.
+
+    Args:
+        experiment: Whose data are mounted, read-only and where they are here.
+        home: The experiment's folder.
+        outputs: The folder that the tasks write to, which kfp mounts.
+        registry: The folder that models are registered in.
+    """
+    import docker
+
+    for folder in (outputs, registry):
+        folder.mkdir(parents=True, exist_ok=True)
+    uid, gid = os.getuid(), os.getgid()
+    if "name=rootless" in docker.from_env().info().get("SecurityOptions", []):
+        uid, gid = 0, 0  # the name that this machine's user has in there
+    elif uid == 0:
+        uid, gid = USER, USER
+        for folder in (outputs, registry):
+            for path in (folder, *folder.rglob("*")):
+                os.chown(path, uid, gid, follow_symlinks=False)
+    return {
+        "user": f"{uid}:{gid}",
+        "labels": {LABEL: str(home)},
+        "working_dir": str(Path.cwd()),
+        "environment": {
+            "HOME": "/tmp",  # noqa: S108 (the container's own)
+            "TFDS_DATA_DIR": os.environ["TFDS_DATA_DIR"],
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+        },
+        "mounts": [
+            docker.types.Mount(str(registry), str(registry), type="bind"),
+            *(docker.types.Mount(str(t), str(s), type="bind", read_only=True) for s, t in _data(experiment)),
+        ],
+        "read_only": True,
+        "tmpfs": {"/tmp": ""},  # noqa: S108
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges"],
+        # A tfds data set may have to be downloaded, and a proxy may be this machine's.
+        "network_mode": "host",
+        "ulimits": [
+            docker.types.Ulimit(name=name, soft=limit, hard=limit)
+            for name, limit in (("nofile", _limit(resource.RLIMIT_NOFILE)), ("nproc", _limit(resource.RLIMIT_NPROC)))
+        ],
+    }
+
+
+def _limit(number: int) -> int:
+    """What podman can give where this runs in a container itself: without CAP_SYS_RESOURCE its defaults are refused."""
+    hard = resource.getrlimit(number)[1]
+    return MOST if hard == resource.RLIM_INFINITY else min(hard, MOST)
+
+
+def _data(experiment: Experiment) -> list[tuple[Path, Path]]:
+    """For each folder or file that an option of a data set names, where it is here and where in the container."""
+    found = [(Path(os.environ["TFDS_DATA_DIR"]).absolute(),) * 2]
+    options = [value for config in experiment.datasets.values() for value in config.options.model_dump().values()]
+    for path in filter(lambda value: isinstance(value, str), options):
+        if path.startswith(GS):
+            bucket = path.removeprefix(GS).partition("/")[0]
+            found.append(((COPIES / bucket).absolute(), MOUNT / bucket))
+        else:
+            found.append((Path(path).absolute(),) * 2)
+    return sorted({pair for pair in found if pair[0].exists()})
+
+
+def check_images(images: list[str], started: dict[str, Any]) -> None:
+    """Refuse images that aren't here and can't be pulled, that don't start, or that hold other code than this folder.
+
+    Args:
+        images: Their names.
+        started: `arguments` of a container.
+
+    Raises:
+        InputError: One line on the first of them.
+    """
+    import docker
+
+    client = docker.from_env()
+    for image in images:
+        try:
+            _image(client, image)
+            said = client.containers.run(image, ["python3", "-c", _CODE_VERSION], remove=True, **started)
+        except docker.errors.DockerException as error:
+            raise InputError(f"image {image}: {_line(error)}") from None
+        if said.decode().strip() != whole_code_version():
+            raise InputError(f"image {image}: holds other code than this folder's components/; make images")
+
+
+def _image(client: Any, image: str) -> None:  # noqa: ANN401 (a docker.DockerClient)
+    import docker
+
+    try:
+        client.images.get(image)
+    except docker.errors.ImageNotFound:
+        if "/" not in image:
+            raise InputError(f"image {image}: there is none here; make images") from None
+        client.images.pull(image)
+
+
+def _line(error: Exception) -> str:
+    text = getattr(error, "stderr", None) or getattr(error, "explanation", None) or str(error)
+    text = text.decode() if isinstance(text, bytes) else text
+    return " ".join(text.strip().splitlines()[-1:])
+
+
+def run_container(client: Any, image: str, command: list[str], volumes: dict[str, Any], **arguments: Any) -> int:  # noqa: ANN401
+    """Run a task; stands for kfp's own function (kfp.local.docker_task_handler.run_docker_container).
+
+    kfp's lets the container remove itself, and takes one that is gone before its exit code was asked for as one that
+    succeeded: a task that failed would be in the cache (kfp 2.17.0).
+
+    Args:
+        client: A docker.DockerClient.
+        image: The image's name.
+        command: What to run.
+        volumes: As docker-py's `containers.run` takes them.
+        **arguments: Others of it.
+
+    Returns:
+        The exit code.
+    """
+    container = client.containers.run(image, command, detach=True, volumes=volumes, **arguments)
+    try:
+        for line in _lines(container.logs(stream=True)):
+            print(line, flush=True)
+        code = int(container.wait()["StatusCode"])
+    finally:
+        container.remove(force=True)
+    if code:
+        print(f"the container ended with exit code {code}", flush=True)
+    return code
+
+
+def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
+    """Whole lines of a stream that comes in pieces."""
+    rest = ""
+    for text in codecs.iterdecode(chunks, "utf-8", "replace"):
+        *lines, rest = (rest + text).split("\n")
+        yield from lines
+    if rest:
+        yield rest
+
+
+def remove(home: Path) -> None:
+    """Stop and remove the containers of an experiment's run, if there are any."""
+    import docker
+
+    for container in docker.from_env().containers.list(all=True, filters={"label": f"{LABEL}={home}"}):
+        try:
+            container.stop(timeout=STOP_SECONDS)
+            container.remove(force=True)
+        except docker.errors.NotFound:  # meanwhile it was
+            pass
