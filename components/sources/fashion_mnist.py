@@ -50,13 +50,14 @@ def read(options: Options) -> Images:
     return tfds_images.images(builder, options)
 
 
-def fetch(archives: Path | None = None) -> str:
+def fetch(options: Options | None = None, archives: Path | None = None) -> str:
     """Get the archives and let TFDS prepare them in $TFDS_DATA_DIR.
 
     The archives come from `archives`, from Debian's package (installed, or downloaded and unpacked without
     root), or from the authors' server.
 
     Args:
+        options: Make no difference: all of it is prepared.
         archives: A folder that holds the four .gz files.
 
     Returns:

@@ -60,8 +60,23 @@ def check(options: Options) -> Facts:
     return Facts(fingerprint=f"{options.name} {builder.VERSION}", bytes=0)
 
 
+def fetch(options: Options) -> None:
+    """Prepare the data set in $TFDS_DATA_DIR if it isn't; a task that runs in a container couldn't write there.
+
+    Raises:
+        InputError: It can't be downloaded or prepared.
+    """
+    import tensorflow_datasets as tfds
+
+    try:
+        tfds.builder(options.name).download_and_prepare()
+    except Exception as error:  # the data set's own code runs here
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(f"tfds data set {options.name} can't be prepared: {said}") from None
+
+
 def read(options: Options) -> Images:
-    """Prepare the data set if it isn't, and read it.
+    """Read the data set; where it isn't prepared (in a cluster), TFDS downloads it.
 
     Raises:
         InputError: It has no image and label, or images of several sizes and no size was asked for.

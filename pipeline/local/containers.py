@@ -123,6 +123,7 @@ def arguments(experiment: Experiment, home: Path, outputs: Path, registry: Path)
             "HOME": "/tmp",  # noqa: S108 (the container's own)
             "TFDS_DATA_DIR": os.environ["TFDS_DATA_DIR"],
             "TF_CPP_MIN_LOG_LEVEL": "3",
+            "TPU_SKIP_MDS_QUERY": "1",  # its library would ask Google's servers for minutes which TPU this is
         },
         "mounts": [
             docker.types.Mount(str(registry), str(registry), type="bind"),
@@ -132,19 +133,25 @@ def arguments(experiment: Experiment, home: Path, outputs: Path, registry: Path)
         "tmpfs": {"/tmp": ""},  # noqa: S108
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges"],
-        # A tfds data set may have to be downloaded, and a proxy may be this machine's.
+        # A source of one's own may read from a network, whose proxy may be this machine's.
         "network_mode": "host",
-        "ulimits": [
-            docker.types.Ulimit(name=name, soft=limit, hard=limit)
-            for name, limit in (("nofile", _limit(resource.RLIMIT_NOFILE)), ("nproc", _limit(resource.RLIMIT_NPROC)))
-        ],
+        "ulimits": limits(),
     }
 
 
-def _limit(number: int) -> int:
-    """What podman can give where this runs in a container itself: without CAP_SYS_RESOURCE its defaults are refused."""
-    hard = resource.getrlimit(number)[1]
-    return MOST if hard == resource.RLIM_INFINITY else min(hard, MOST)
+def limits() -> list[Any]:
+    """Files and processes of a container, as many as podman can give where it runs in a container itself.
+
+    Without CAP_SYS_RESOURCE its own defaults are refused.
+    """
+    import docker
+
+    found = []
+    for name, number in (("nofile", resource.RLIMIT_NOFILE), ("nproc", resource.RLIMIT_NPROC)):
+        hard = resource.getrlimit(number)[1]
+        most = MOST if hard == resource.RLIM_INFINITY else min(hard, MOST)
+        found.append(docker.types.Ulimit(name=name, soft=most, hard=most))
+    return found
 
 
 def _data(experiment: Experiment) -> list[tuple[Path, Path]]:

@@ -15,14 +15,13 @@ def prepare(experiment: Experiment, runs: Path) -> None:
     """Fetch what the sources of an experiment know how to fetch, and look at the disk.
 
     Raises:
-        InputError: An archive is corrupt, or the disk has no room for the data.
+        InputError: Data can't be had, or the disk has no room for them.
     """
     runs.mkdir(parents=True, exist_ok=True)
     needed = sum(config.facts.bytes for config in experiment.datasets.values()) + BESIDE_BYTES
     free = shutil.disk_usage(runs).free
     if free < needed:
         raise InputError(f"{runs}: no room for the data: {needed >> 20} MB needed, {free >> 20} MB free")
-    for name in sorted({config.source for config in experiment.datasets.values()}):
-        fetch = getattr(load_source(name), "fetch", None)
-        if fetch:
-            fetch()
+    for config in experiment.datasets.values():
+        if fetch := getattr(load_source(config.source), "fetch", None):
+            fetch(config.options)

@@ -263,6 +263,15 @@ def test_bad_tfds_options_are_refused(options, parts):
     assert_refused(lambda: tfds.check(tfds.Options(**options)), *parts)
 
 
+def test_a_tfds_data_set_is_fetched_before_the_run_or_refused(tmp_path, monkeypatch):
+    tfds.fetch(tfds.Options(name="fashion_mnist"))
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    monkeypatch.setattr("tensorflow_datasets.core.constants.DATA_DIR", str(tmp_path))
+    # Its archives have to be fetched by hand.
+    name = "imagenet2012_real"
+    assert_refused(lambda: tfds.fetch(tfds.Options(name=name)), f"tfds data set {name} can't be prepared", "anual")
+
+
 def fake_builder(features, keys=("image", "label"), splits=("train",)):
     features = tensorflow_datasets.features.FeaturesDict(features)
     splits = dict.fromkeys(splits, SimpleNamespace(num_examples=12))
@@ -358,7 +367,7 @@ def prepared(monkeypatch):
 )
 def test_a_bad_archive_is_named_and_nothing_is_left(data_dir, debian, prepared, name, spoil, parts):
     spoil(debian / f"{name}.gz")
-    assert_refused(lambda: fashion_mnist.fetch(debian), debian / f"{name}.gz", *parts)
+    assert_refused(lambda: fashion_mnist.fetch(archives=debian), debian / f"{name}.gz", *parts)
     assert list(data_dir.rglob("*")) == []
     assert prepared == {}
 
@@ -366,7 +375,7 @@ def test_a_bad_archive_is_named_and_nothing_is_left(data_dir, debian, prepared, 
 def test_real_digests_refuse_other_archives(data_dir, tmp_path):
     for name in ARCHIVES:
         (tmp_path / f"{name}.gz").write_bytes(gzip.compress(b"something else"))
-    assert_refused(lambda: fashion_mnist.fetch(tmp_path), tmp_path, ".gz", "corrupt or truncated")
+    assert_refused(lambda: fashion_mnist.fetch(archives=tmp_path), tmp_path, ".gz", "corrupt or truncated")
     assert list(data_dir.rglob("*")) == []
 
 
@@ -379,11 +388,11 @@ def test_debians_archives_reach_tfds_as_the_authors_packed_them(data_dir, debian
 
 
 def test_the_authors_own_archives_are_taken_as_they_are(data_dir, debian, prepared, tmp_path):
-    fashion_mnist.fetch(debian)
+    fashion_mnist.fetch(archives=debian)
     for name, data in prepared["files"].items():
         (debian / name).write_bytes(data)
     first = dict(prepared)
-    fashion_mnist.fetch(debian)
+    fashion_mnist.fetch(archives=debian)
     assert prepared == first
 
 
@@ -399,11 +408,11 @@ def test_an_interrupted_preparation_leaves_no_archives(data_dir, debian, prepare
 
     monkeypatch.setattr(tensorflow_datasets.builder("fashion_mnist"), "download_and_prepare", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        fashion_mnist.fetch(debian)
+        fashion_mnist.fetch(archives=debian)
     assert list(data_dir.rglob("*")) == []
 
 
 def test_a_full_disk_is_told_before_anything_is_written(data_dir, debian, prepared, monkeypatch):
     monkeypatch.setattr(fashion_mnist.shutil, "disk_usage", lambda path: SimpleNamespace(free=5 << 20))
-    assert_refused(lambda: fashion_mnist.fetch(debian), data_dir, "no room", "5 MB free")
+    assert_refused(lambda: fashion_mnist.fetch(archives=debian), data_dir, "no room", "5 MB free")
     assert list(data_dir.rglob("*")) == []

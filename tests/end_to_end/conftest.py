@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,18 @@ class Project:
         output = process.communicate(timeout=600)[0]
         return process.returncode, output
 
+    def until(self, text, process, earlier):
+        """Wait until the log of train-mlp of a new run says `text`."""
+        runs = self.folder / "runs/small"
+        deadline = time.monotonic() + 240
+        while time.monotonic() < deadline and process.poll() is None:
+            new = set(runs.iterdir()) - earlier if runs.exists() else set()
+            if any(text in log.read_text() for run in new for log in run.glob("logs/train-mlp.log")):
+                return
+            time.sleep(0.1)
+        process.kill()
+        raise AssertionError(f"{text!r} was not said: {process.communicate()[0]}")
+
     def states(self, output):
         """State and reason of each task, from the lines of a run."""
         rows = [line.split(maxsplit=2) for line in output.splitlines()]
@@ -60,3 +73,54 @@ def project(tmp_path_factory):
     project = Project(folder)
     project.config.write_text(CONFIG)
     return project
+
+
+@pytest.fixture(scope="session")
+def image():
+    """The name of the CPU image, built from its Dockerfile."""
+    return _built("cpu")
+
+
+@pytest.fixture(scope="session")
+def tpu_image():
+    return _built("tpu")
+
+
+def _built(target):
+    if not any(map(shutil.which, ("docker", "podman"))):
+        pytest.skip("neither docker nor podman is here; on Debian: apt-get install podman buildah runc debootstrap")
+    name = f"localhost/keras-pipeline-python-test-{target}:latest"
+    without_registry = os.getuid() == 0 and shutil.which("debootstrap") and shutil.which("buildah")
+    environment = {**os.environ, "NAME": name, **({"BASE": "local"} if without_registry else {})}
+    done = subprocess.run(
+        [ROOT / "containers/build.sh", target],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-5000:]
+    return name
+
+
+@pytest.fixture(scope="session")
+def docker_client():
+    """Docker, or podman behind its interface."""
+    import docker
+
+    from pipeline.local.containers import daemon
+
+    with daemon():
+        yield docker.from_env()
+
+
+@pytest.fixture(scope="session")
+def in_image(docker_client):
+    """Run a command in an image; its output."""
+    from pipeline.local.containers import limits
+
+    def run(image, command, **options):
+        options = {"network_mode": "host", "ulimits": limits(), **options}
+        return docker_client.containers.run(image, command, remove=True, **options).decode()
+
+    return run

@@ -1,10 +1,18 @@
-"""The shipped quick experiment, as a user runs it."""
+"""The shipped quick experiment, as a user runs it, without containers and in them."""
 
 import json
 
 import pytest
 
 pytestmark = pytest.mark.slow
+
+
+def comparable(result):
+    """A leaderboard without what no two runs share: its time, and how long things took."""
+    models = [
+        {k: v for k, v in m.items() if k not in ("train_seconds", "examples_per_second")} for m in result["models"]
+    ]
+    return {**{key: result[key] for key in ("experiment", "code_version", "datasets")}, "models": models}
 
 
 def test_quick_trains_all_seven_families(project):
@@ -15,4 +23,20 @@ def test_quick_trains_all_seven_families(project):
         "mlp", "cnn", "bidirectional_lstm", "lstm", "stacked_lstm", "cnn_lstm", "encoder_decoder_lstm",
     }  # fmt: skip
     assert all(m["rank"] for m in result["models"])
+    assert len(output.splitlines()) <= 60
+
+
+def test_in_containers_every_number_is_the_same_to_the_bit(project, image):
+    """The image has the packages of this machine's lock file, so nothing may differ."""
+    latest = project.folder / "runs/quick/latest"
+    before = latest.resolve()
+    project.environment["IMAGE"] = image
+    code, output = project.run("run", "configs/quick.yaml", "--containers")
+    assert code == 0, output
+    assert latest.resolve() != before
+    here, there = (json.loads((run / "leaderboard.json").read_text()) for run in (before, latest))
+    assert comparable(here) == comparable(there)
+    for model in here["models"]:
+        golden = f"models/{model['model']}/golden.json"
+        assert (before / golden).read_bytes() == (latest / golden).read_bytes()
     assert len(output.splitlines()) <= 60

@@ -162,13 +162,7 @@ def test_when_it_is_stopped_everything_has_ended_soon_and_it_can_go_on(project, 
     before, earlier = (logs / "latest").resolve(), set(logs.iterdir())
     longer = ["run", project.config, "--set", "models.mlp.epochs=100000", "--set", f"seed={number + 100}"]
     process = project.start(*longer)
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        if any(
-            "epoch 2/" in log.read_text() for p in set(logs.iterdir()) - earlier for log in p.glob("*/train-mlp.log")
-        ):
-            break
-        time.sleep(0.1)
+    project.until("epoch 2/", process, earlier)
     engines = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True)
     session = engines.stdout.split()[0]
     process.send_signal(number)
@@ -194,13 +188,7 @@ def test_a_killed_task_fails_cleanly(project, first):
     logs = project.folder / "runs/small"
     earlier = set(logs.iterdir())
     process = project.start("run", project.config, "--set", "models.mlp.epochs=100000", "--set", "seed=77")
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        if any(
-            "epoch 2/" in log.read_text() for p in set(logs.iterdir()) - earlier for log in p.glob("*/train-mlp.log")
-        ):
-            break
-        time.sleep(0.1)
+    project.until("epoch 2/", process, earlier)
     session = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True).stdout
     servers = subprocess.run(
         ["pgrep", "-s", session.strip(), "-f", "--", "--serve"], capture_output=True, text=True, check=True

@@ -1,0 +1,234 @@
+"""Runs whose tasks are containers, as a user starts them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from pipeline.local import containers
+
+pytestmark = pytest.mark.slow
+ONLY_MLP = """\
+seed: 1
+datasets:
+  fashion: {source: fashion_mnist, use: 0.01, gate: {majority_class: 0.1}}
+models:
+  mlp: {family: mlp, dataset: fashion, epochs: 2, batch_size: 50, hyperparameters: {units: [16], dropout: [0.2]}}
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def settings(project, image):
+    project.config.write_text(ONLY_MLP)
+    project.environment["IMAGE"] = image
+
+
+def of(client, project):
+    home = project.folder / "runs/small"
+    return client.containers.list(all=True, filters={"label": f"{containers.LABEL}={home}"})
+
+
+def long_run(project, seed, client):
+    """A run that has trained two epochs of many, and its training's container."""
+    runs = project.folder / "runs/small"
+    earlier = set(runs.iterdir()) if runs.exists() else set()
+    process = project.start(
+        "run", project.config, "--containers", "--set", "models.mlp.epochs=100000", "--set", f"seed={seed}"
+    )
+    project.until("epoch 2/", process, earlier)
+    (container,) = of(client, project)
+    return process, container
+
+
+def test_a_killed_container_fails_its_task_and_training_goes_on_from_its_checkpoint(project, docker_client):
+    process, container = long_run(project, 5, docker_client)
+    container.kill("SIGKILL")
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 1, output
+    assert "train-mlp failed: it ended without an error of its own" in output
+    assert "the container ended with exit code 137" in output
+    assert not (project.folder / "runs/small/latest").exists()
+    assert not of(docker_client, project)
+    process, _ = long_run(project, 5, docker_client)
+    log = max((project.folder / "runs/small").glob("*/logs/train-mlp.log")).read_text()
+    assert "going on from the checkpoint" in log
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 130
+    assert not of(docker_client, project), "a container goes on"
+
+
+def test_a_run_that_was_killed_leaves_no_container(project, docker_client):
+    process, _ = long_run(project, 6, docker_client)
+    process.kill()
+    deadline = time.monotonic() + 60
+    while of(docker_client, project) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not of(docker_client, project)
+
+
+def test_a_run_in_containers_writes_what_a_run_writes_and_is_cached(project):
+    code, output = project.run("run", project.config, "--containers")
+    assert code == 0, output
+    assert set(project.states(output).values()) == {"done"}
+    assert (project.folder / "runs/small/latest/models/mlp/model.keras").is_file()
+    assert (project.folder / "runs/registry/small/fashion/current/model.keras").is_file()
+    code, output = project.run("run", project.config, "--containers")
+    assert code == 0
+    assert set(project.states(output).values()) == {"cached"}
+    code, output = project.run("run", project.config)
+    assert code == 0, output
+    assert set(project.states(output).values()) == {"done"}, "a process' cache isn't a container's"
+
+
+def test_a_series_of_ones_own_is_read_where_it_lies(project):
+    folder = project.folder.parent / "my series"
+    folder.mkdir()
+    rows = [f"2024-01-{1 + hour // 24:02}T{hour % 24:02}:00,{hour % 24}" for hour in range(24 * 28)]
+    (folder / "load.csv").write_text("\n".join(["time,load", *rows, ""]))
+    config = project.folder / "configs/mine.yaml"
+    config.write_text(
+        "datasets:\n  mine: {source: csv, path: '../my series/load.csv', time: time, target: load, frequency: h, "
+        "lookback: 24, horizon: 2}\nmodels:\n  mlp: {family: mlp, dataset: mine, epochs: 1}\n"
+    )
+    code, output = project.run("run", config, "--containers")
+    assert code == 0, output
+
+
+def test_a_task_can_write_to_the_folders_of_its_run_alone(project, image, docker_client):
+    from pipeline.experiment import load_experiment
+
+    home = project.folder / "runs/small"
+    outputs, registry = home / ".kfp-containers/outputs", project.folder / "runs/registry"
+    started = containers.arguments(load_experiment(project.config, []), home, outputs, registry)
+    volumes = {str(outputs): {"bind": str(outputs), "mode": "rw"}}
+    places = [outputs, registry, "/tmp", "/app", "/home/runner", "/etc", "/var/tmp", home, project.folder, "/",
+              os.environ["TFDS_DATA_DIR"]]  # fmt: skip
+    script = (
+        'for place in "$@"; do (touch "$place/.probe" && rm "$place/.probe") 2>/dev/null && echo "$place"; done; id -u'
+    )
+    said = docker_client.containers.run(
+        image, ["sh", "-c", script, "sh", *map(str, places)], volumes=volumes, remove=True, **started
+    )
+    *written, uid = said.decode().splitlines()
+    assert written == [str(outputs), str(registry), "/tmp"]
+    assert uid != "0"
+    assert "CapEff:\t0000000000000000" in docker_client.containers.run(
+        image, ["cat", "/proc/self/status"], remove=True, **started
+    ).decode()  # fmt: skip
+
+
+def test_an_exit_code_is_never_lost(image, docker_client, capsys):
+    """kfp's own function takes a container that ended at once for one that succeeded."""
+    options = {"labels": {"keras-pipeline.test": "1"}, "network_mode": "host", "ulimits": containers.limits()}
+    for code in (0, 3):
+        command = ["sh", "-c", f"printf 'one\\ntw'; printf 'ö\\nthree'; exit {code}"]
+        assert containers.run_container(docker_client, image, command, {}, **options) == code
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[:3] == ["one", "twö", "three"]
+        assert lines[3:] == (["the container ended with exit code 3"] if code else [])
+    assert not docker_client.containers.list(all=True, filters={"label": "keras-pipeline.test"})
+
+
+def test_kfp_still_asks_the_function_that_is_replaced():
+    from kfp.local import docker_task_handler
+
+    assert "run_docker_container" in docker_task_handler.DockerTaskHandler.run.__code__.co_names
+
+
+def refused(project, *parts, **environment):
+    runs = project.folder / "runs/small"
+    before = sorted(runs.iterdir())
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline", "run", project.config, "--containers"],
+        cwd=project.folder,
+        env={**project.environment, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    for part in parts:
+        assert part in done.stderr
+    assert sorted(runs.iterdir()) == before
+
+
+def test_an_image_that_is_not_there_is_refused(project):
+    refused(project, "image keras-pipeline-python-none:latest: there is none here; make images",
+            IMAGE="keras-pipeline-python-none:latest")  # fmt: skip
+
+
+def test_an_image_that_cannot_be_pulled_is_refused(project):
+    refused(project, "image localhost:1/none:latest:", IMAGE="localhost:1/none:latest")
+
+
+def test_an_image_of_other_code_is_refused(project, image):
+    family = project.folder / "components/families/mlp.py"
+    original = family.read_text()
+    family.write_text(original + "\n# changed\n")
+    try:
+        refused(project, f"image {image}: holds other code than this folder's components/; make images")
+    finally:
+        family.write_text(original)
+
+
+def test_without_docker_and_podman_it_is_one_line(project, tmp_path):
+    refused(project, "no Docker daemon answers, and there is no podman", PATH=str(tmp_path))
+
+
+def test_a_docker_host_that_does_not_answer_is_one_line(project):
+    refused(project, "DOCKER_HOST: nothing answers at unix:///none", DOCKER_HOST="unix:///none")
+
+
+def test_data_in_cloud_storage_are_mounted_where_vertex_mounts_them(project, monkeypatch):
+    """Their copies; a container has no credentials to read them with."""
+    from pathlib import Path
+    from types import SimpleNamespace
+
+    from components.sources.csv import Options
+
+    monkeypatch.chdir(project.folder)
+    (project.folder / "data/gs/my-bucket").mkdir(parents=True)
+    options = Options(path="gs://my-bucket/a/b.csv", time="time", target="load", frequency="h", lookback=24, horizon=2)
+    found = containers._data(SimpleNamespace(datasets={"mine": SimpleNamespace(options=options)}))
+    assert (project.folder / "data/gs/my-bucket", Path("/gcs/my-bucket")) in found
+
+
+ANSWER = """
+import json, sys
+import keras
+import numpy as np
+import tensorflow as tf
+folder = sys.argv[1]
+golden = json.load(open(f"{folder}/golden.json"))
+images = np.array([instance["image"] for instance in golden["instances"]], np.uint8)
+loaded = keras.saving.load_model(f"{folder}/model.keras", compile=False)
+served = tf.saved_model.load(f"{folder}/saved_model").signatures["serving_default"]
+answers = [loaded(images).numpy(), served(image=tf.constant(images))["probabilities"].numpy()]
+largest = max(float(np.abs(answer - golden["predictions"]).max()) for answer in answers)
+print(tf.__version__, "difference", largest)
+"""
+
+
+def test_models_of_one_tensorflow_load_under_the_other(project, image, tpu_image, in_image):
+    """The TPU's image has an older TensorFlow: what it trains is served by this one, and the reverse."""
+    said = {}
+    for trains, loads in ((image, tpu_image), (tpu_image, image)):
+        project.environment["IMAGE"] = trains
+        code, output = project.run("run", project.config, "--containers")
+        assert code == 0, output
+        folder = str((project.folder / "runs/small/latest/models/mlp").resolve())
+        said[trains] = in_image(
+            loads,
+            ["python3", "-c", ANSWER, folder],
+            volumes={folder: {"bind": folder, "mode": "ro"}},
+            environment={"TPU_SKIP_MDS_QUERY": "1"},
+        )
+    project.environment["IMAGE"] = image
+    for trains, version in ((image, "2.20.0"), (tpu_image, "2.21.0")):
+        answered, difference = said[trains].split(" difference ")
+        assert answered == version
+        assert float(difference) < 1e-6
