@@ -8,7 +8,8 @@ case $target in
 esac
 image=${NAME:-$image}
 
-if docker info >/dev/null 2>&1; then
+# Docker without BuildKit's plugin can't read the Dockerfile.
+if docker info >/dev/null 2>&1 && docker buildx version >/dev/null 2>&1; then
     tool=docker
 elif command -v buildah >/dev/null; then
     tool=buildah
@@ -17,7 +18,7 @@ elif command -v buildah >/dev/null; then
 elif command -v podman >/dev/null; then
     tool=podman
 else
-    echo "error: no docker, podman or buildah; on Debian: apt-get install buildah podman" >&2
+    echo "error: no docker with buildx, podman or buildah; on Debian: apt-get install buildah podman" >&2
     exit 2
 fi
 

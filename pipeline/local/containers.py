@@ -163,7 +163,7 @@ def _data(experiment: Experiment) -> list[tuple[Path, Path]]:
             bucket = path.removeprefix(GS).partition("/")[0]
             found.append(((COPIES / bucket).absolute(), MOUNT / bucket))
         else:
-            found.append((Path(path).absolute(),) * 2)
+            found.append((Path(os.path.abspath(path)),) * 2)  # without "..", as a mount's target has to be
     return sorted({pair for pair in found if pair[0].exists()})
 
 
@@ -183,10 +183,10 @@ def check_images(images: list[str], started: dict[str, Any]) -> None:
     for image in images:
         try:
             _image(client, image)
-            said = client.containers.run(image, ["python3", "-c", _CODE_VERSION], remove=True, **started)
+            said = output(client, image, ["python3", "-c", _CODE_VERSION], **started)
         except docker.errors.DockerException as error:
             raise InputError(f"image {image}: {_line(error)}") from None
-        if said.decode().strip() != whole_code_version():
+        if said.strip() != whole_code_version():
             raise InputError(f"image {image}: holds other code than this folder's components/; make images")
 
 
@@ -217,22 +217,50 @@ def run_container(client: Any, image: str, command: list[str], volumes: dict[str
         client: A docker.DockerClient.
         image: The image's name.
         command: What to run.
-        volumes: As docker-py's `containers.run` takes them.
+        volumes: As docker-py's `containers.create` takes them.
         **arguments: Others of it.
 
     Returns:
         The exit code.
     """
-    container = client.containers.run(image, command, detach=True, volumes=volumes, **arguments)
-    try:
-        for line in _lines(container.logs(stream=True)):
+    with _started(client, image, command, volumes=volumes, **arguments) as (container, stream):
+        for line in _lines(stream):
             print(line, flush=True)
         code = int(container.wait()["StatusCode"])
-    finally:
-        container.remove(force=True)
     if code:
         print(f"the container ended with exit code {code}", flush=True)
     return code
+
+
+def output(client: Any, image: str, command: list[str], **arguments: Any) -> str:  # noqa: ANN401
+    """What a command prints in an image.
+
+    Raises:
+        docker.errors.ContainerError: It failed; the error says what it printed.
+    """
+    import docker
+
+    with _started(client, image, command, **arguments) as (container, stream):
+        printed = b"".join(stream)
+        code = int(container.wait()["StatusCode"])
+    if code:
+        raise docker.errors.ContainerError(container, code, command, image, printed)
+    return printed.decode()
+
+
+@contextmanager
+def _started(client: Any, image: str, command: list[str], **arguments: Any) -> Iterator[tuple[Any, Iterable[bytes]]]:  # noqa: ANN401
+    """A container and what it prints; in the end it is removed.
+
+    Its output is attached to before it starts: podman's log of a container that has ended may never end (4.3.1).
+    """
+    container = client.containers.create(image, command, **arguments)
+    try:
+        stream = container.attach(stream=True, stdout=True, stderr=True)
+        container.start()
+        yield container, stream
+    finally:
+        container.remove(force=True)
 
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[str]:

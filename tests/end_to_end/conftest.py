@@ -103,7 +103,7 @@ def _built(target):
     return name
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def docker_client():
     """Docker, or podman behind its interface."""
     import docker
@@ -114,13 +114,12 @@ def docker_client():
         yield docker.from_env()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def in_image(docker_client):
     """Run a command in an image; its output."""
-    from pipeline.local.containers import limits
+    from pipeline.local.containers import limits, output
 
     def run(image, command, **options):
-        options = {"network_mode": "host", "ulimits": limits(), **options}
-        return docker_client.containers.run(image, command, remove=True, **options).decode()
+        return output(docker_client, image, command, network_mode="host", ulimits=limits(), **options)
 
     return run

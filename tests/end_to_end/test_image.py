@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent.parent
 LARGEST = 2.3e9
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def inside(image, in_image):
     """Run a shell command in the image."""
     return lambda command: in_image(image, ["sh", "-c", command])
