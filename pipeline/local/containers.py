@@ -163,7 +163,9 @@ def _data(experiment: Experiment) -> list[tuple[Path, Path]]:
             bucket = path.removeprefix(GS).partition("/")[0]
             found.append(((COPIES / bucket).absolute(), MOUNT / bucket))
         else:
-            found.append((Path(os.path.abspath(path)),) * 2)  # without "..", as a mount's target has to be
+            found.append(
+                (Path(os.path.normpath(Path(path).absolute())),) * 2
+            )  # without "..", as a mount's target has to be
     return sorted({pair for pair in found if pair[0].exists()})
 
 
