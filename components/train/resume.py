@@ -179,7 +179,7 @@ class Resumable(keras.callbacks.Callback):
         )
         self._ask_at = self.done + int(answers[0][3])
         if bad := [int(answer[2]) for answer in answers if answer[2]]:
-            raise NotFiniteError(f"the loss is not finite at {self._place(min(bad))}")
+            raise NotFiniteError(f"the loss is NaN or infinite at {self._place(min(bad))}")
         # At an epoch's end the validation comes first.
         stop = any(answer[1] for answer in answers)
         if (answers[0][0] or stop) and not end:
@@ -192,7 +192,7 @@ class Resumable(keras.callbacks.Callback):
 
     def _save(self, metrics: list[list[float]] | None) -> None:
         if not self._checkpoints.finite():
-            raise NotFiniteError(f"a weight is not finite after {self._place(self.done)}")
+            raise NotFiniteError(f"a weight is NaN or infinite after {self._place(self.done)}")
         stopping = {name: getattr(self._stopping, name) for name in _STOPPING}
         if stopping["best"] is not None:
             stopping["best"] = float(stopping["best"])
