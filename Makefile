@@ -2,6 +2,7 @@
 CONFIG ?= configs/families.yaml
 PYTHON ?= python3
 TARGET ?= vertex
+KILLS ?= 200
 VENV := .venv
 RUN := $(VENV)/bin/python
 export TFDS_DATA_DIR ?= $(CURDIR)/data/tfds
@@ -17,7 +18,7 @@ export REGISTRY
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data compile run-local submit images push test lint bench clean
+.PHONY: help setup data compile run-local submit images push test lint bench torture clean
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +61,9 @@ lint: setup  ## Check style and types
 
 bench: setup data  ## Measure our training against the seminar's plain one
 	@$(RUN) tests/benchmarks/training.py
+
+torture: setup data  ## Kill trainings KILLS times and compare what they end with
+	@$(RUN) tests/benchmarks/torture.py --kills $(KILLS) $(ARGS)
 
 clean:  ## Remove what was built and run; keeps .venv and data
 	rm -rf build runs .pytest_cache .mypy_cache .ruff_cache

@@ -11,6 +11,7 @@ import itertools
 import json
 import os
 import random
+import shutil
 import signal
 import sys
 import tempfile
@@ -132,17 +133,19 @@ def main() -> int:
 def tortured(job: dict, log: Path, rng: random.Random, seconds: float, most: int) -> tuple[list[str], str]:
     """Train with kills until the end: the phases that it was killed in, and how it failed, "" where it didn't."""
     moments: list[str] = []
-    while len(moments) < most:
+    while True:
         processes, phase = start(job, log)
-        if not (moment := kill(processes, phase, rng, seconds)):
-            break
-        moments.append(moment)
-    else:
-        processes, _ = start(job, log)
-    codes = ended(processes)
-    # A worker can be hit after the chief has written the model and gone.
-    failed = codes[0] or any(code not in (0, -signal.SIGKILL) for code in codes)
-    return moments, f"ended with {codes}" if failed else ""
+        if len(moments) < most and (moment := kill(processes, phase, rng, seconds)):
+            moments.append(moment)
+            continue
+        codes = ended(processes)
+        # A worker can be hit after the chief has written the model and gone.
+        if codes[0] or any(code not in (0, -signal.SIGKILL) for code in codes):
+            return moments, f"ended with {codes}"
+        if moments:
+            return moments, ""
+        # It was over before its moment.
+        shutil.rmtree(job["folder"])
 
 
 def result(folder: Path) -> dict:

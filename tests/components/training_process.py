@@ -36,6 +36,16 @@ def main(job):
                 os.kill(os.getpid(), signal.SIGKILL)
 
         resume.Resumable.on_epoch_end = stop
+    if "terminate" in job:
+        # SIGTERM comes to one worker alone, after a step.
+        look = resume.Resumable._look
+
+        def looking(self):
+            if self.done == job["terminate"]["step"] and self._devices.worker == job["terminate"]["worker"]:
+                os.kill(os.getpid(), signal.SIGTERM)
+            look(self)
+
+        resume.Resumable._look = looking
     folder = job["folder"]
     found = None
     if job.get("histories"):
