@@ -42,6 +42,11 @@ class Devices:
         return int(self.strategy.num_replicas_in_sync)
 
     @property
+    def distributed(self) -> bool:
+        """Whether there is a strategy beside the default one: a TPU of one core has one too."""
+        return self.replicas > 1 or self.tpu
+
+    @property
     def share(self) -> Share:
         """The part of each batch that this process makes."""
         return Share(self.replicas, self.workers, self.worker, full_batches=self.tpu)

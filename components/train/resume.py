@@ -97,9 +97,7 @@ class Resumable(keras.callbacks.Callback):
 
     def restore(self) -> None:
         """Bring everything back to the last whole checkpoint, where there is one."""
-        newest = self._checkpoints.newest() if self._devices.chief else 0
-        # The chief's: another worker might see other files.
-        if not (number := int(self._devices.of_all_workers(newest)[0])):
+        if not (number := self._newest()):
             if self._factor is not None:
                 # Something to roll back to.
                 self._save(None)
@@ -121,13 +119,13 @@ class Resumable(keras.callbacks.Callback):
         if self._factor is None:
             raise RuntimeError(f"{error}; the checkpoints from before are kept") from None
         if self._rollbacks == MAX_ROLLBACKS:
-            raise RuntimeError(
-                f"{error}, after {MAX_ROLLBACKS} rollbacks; the checkpoints from before are kept"
-            ) from None
+            after = f"after {MAX_ROLLBACKS} rollbacks"
+            raise RuntimeError(f"{error}, {after}; the checkpoints from before are kept") from None
         rollbacks = self._rollbacks + 1
         print(f"{error}: rollback {rollbacks} of {MAX_ROLLBACKS}, half the learning rate", flush=True)
-        newest = self._checkpoints.newest() if self._devices.chief else 0
-        state = self._checkpoints.restore(int(self._devices.of_all_workers(newest)[0]))
+        if not (number := self._newest()):
+            raise RuntimeError(f"{error}; there is no checkpoint to go back to") from None
+        state = self._checkpoints.restore(number)
         state["rollbacks"] = rollbacks
         self._set(state)
         # Saved at once: a restart has to know that this one is used.
@@ -157,7 +155,7 @@ class Resumable(keras.callbacks.Callback):
                 self._running_metrics = None
             count = min(max(1, int(self._speed * self._call_seconds)), self._called - self.done)
             start = time.perf_counter()
-            count, logs = self._advance(iterator, count if self._devices.replicas == 1 else self._execution)
+            count, logs = self._advance(iterator, count)
             # Waits for the steps' end.
             loss = float(logs["loss"])
             self._speed = count / (time.perf_counter() - start)
@@ -185,6 +183,10 @@ class Resumable(keras.callbacks.Callback):
         if (answers[0][0] or stop) and not end:
             self._save(self._metrics.values())
             self._end(stop)
+
+    def _newest(self) -> int:
+        """The chief's newest whole checkpoint: another worker might see other files."""
+        return int(self._devices.of_all_workers(self._checkpoints.newest() if self._devices.chief else 0)[0])
 
     def _place(self, step: int) -> str:
         epoch, before = divmod(step - 1, self._per_epoch)

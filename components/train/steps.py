@@ -16,14 +16,14 @@ def make_advance(model: keras.Model, devices: Devices) -> Advance:
     """A function that runs any number of steps in one call, and stops at the first whose loss isn't finite.
 
     Keras' own runs `steps_per_execution` at once, whether they take a second or a minute; nobody is heard meanwhile.
-    Where replicas train together its own is what works, and a call runs `steps_per_execution` steps.
+    With a strategy its own is what works, and a call runs `steps_per_execution` steps.
     """
-    if devices.replicas > 1:
+    if devices.distributed:
         model.make_train_function(force=True)
         several = model.train_function
 
         def advance(iterator: Iterator[Any], count: int) -> tuple[int, dict[str, Any]]:
-            return count, several(iterator)
+            return model.steps_per_execution, several(iterator)
 
         return advance
 
@@ -76,7 +76,7 @@ class RunningMetrics:
             values: For each replica.
             iterator: Of the batches that the metrics will see.
         """
-        if self._devices.replicas == 1:
+        if not self._devices.distributed:
             # Else `fit` has done it; here Keras would make the variables in the first step.
             self._model._symbolic_build(data_batch=iterator.element_spec)
 
