@@ -25,8 +25,8 @@ from components import inputs
 from components.train import checkpoint, resume, work
 
 PHASES = ("starting", "restoring", "training", "saving", "epoch end", "finishing")
-# Half of the kills wait for a phase that is short.
-_WANTED = (None, None, None, None, 1, 3, 3, 4)
+# Half of the kills wait for a phase that is short, for the first or a later time.
+_WANTED = ((None, 1), (None, 1), (None, 1), (None, 1), (1, 2), (3, 8), (3, 8), (4, 4))
 
 
 def phased(owner: type, name: str, phase: mmap.mmap, number: int) -> None:
@@ -107,8 +107,8 @@ def ended(processes: list[int]) -> list[int]:
 def kill(processes: list[int], phase: mmap.mmap, rng: random.Random, seconds: float) -> str:
     """Kill a training at a random moment; the phase it was in, "" where it had ended before."""
     until = time.monotonic() + rng.uniform(0, seconds)
-    wanted = rng.choice(_WANTED)
-    nth, later = rng.randint(1, 8), rng.uniform(0, 0.02)
+    wanted, times = rng.choice(_WANTED)
+    nth, later = rng.randint(1, times), rng.uniform(0, 0.02)
     seen, last = 0, -1
     while not os.waitid(os.P_PID, processes[0], os.WEXITED | os.WNOHANG | os.WNOWAIT):
         now = phase[0]
