@@ -52,6 +52,7 @@ class Checkpoints:
             print(f"checkpoint {number} is {problem}, trying the one before", flush=True)
         if found:
             print("no whole checkpoint is left: training starts anew", flush=True)
+        self._last, self._kept = 0, []
         return 0
 
     def restore(self, number: int) -> dict[str, Any]:

@@ -49,5 +49,5 @@ class Termination:
                     self.asked = True
                     break
         if number and not self._over.wait(GRACE_SECONDS):
-            print("stopped by SIGTERM before a checkpoint could be saved", flush=True)
+            print("stopped by SIGTERM before a checkpoint could be saved; the last one is whole", flush=True)
             os._exit(EXIT_CODE)

@@ -113,6 +113,8 @@ def main() -> int:
             log = folder / f"{number}.log"
             moments, failure = tortured(job, log, rng, seconds, each)
             resumed = log.read_text().count("going on from the checkpoint")
+            if "is damaged" in log.read_text() or "is there" in log.read_text():
+                failure = failure or "a kill damaged a checkpoint"
             if not failure and result(Path(job["folder"])) != expected:
                 failure = "differs from the undisturbed training"
             counted = ", ".join(f"{moment} {count}" for moment, count in sorted(Counter(moments).items()))

@@ -78,6 +78,10 @@ def test_a_damaged_checkpoint_is_passed_over(ending, damage, saved, tmp_path, ca
         damage(path)
     assert checkpoints.newest() == 0
     assert capsys.readouterr().out.endswith("no whole checkpoint is left: training starts anew\n")
+    checkpoints.save({"number": 5}, None)
+    assert sorted({path.name.split(".")[0] for path in tmp_path.iterdir()}) == ["checkpoint-1"]
+    assert Checkpoints(str(tmp_path), model).newest() == 1
+    assert capsys.readouterr().out == ""
 
 
 def test_a_deleted_checkpoint_is_missed(saved, tmp_path, capsys):

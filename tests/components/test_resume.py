@@ -99,7 +99,10 @@ def test_a_call_that_outlasts_sigterm_is_ended():
     process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "ready\n"
     process.terminate()
-    assert process.communicate(timeout=30)[0] == "stopped by SIGTERM before a checkpoint could be saved\n"
+    assert (
+        process.communicate(timeout=30)[0]
+        == "stopped by SIGTERM before a checkpoint could be saved; the last one is whole\n"
+    )
     assert process.returncode == 143
 
 
@@ -124,6 +127,6 @@ def test_a_training_that_is_killed_again_and_again_ends_with_the_same():
 @pytest.mark.slow
 @pytest.mark.parametrize("devices", ["one", "two", "workers"])
 def test_every_family_survives_kills(devices):
-    kills, resumes = torture("--kills", "16", "--devices", devices)
-    assert kills >= 16
+    kills, resumes = torture("--kills", "8", "--devices", devices)
+    assert kills >= 8
     assert resumes
