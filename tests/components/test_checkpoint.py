@@ -31,7 +31,7 @@ def emptied(path):
 
 
 def footer_flipped(path):
-    """A length in the last bytes of the index that TensorFlow would take for as many bytes of memory."""
+    """The last bytes of the index, which say where its parts lie and have no CRC."""
     content = bytearray(path.read_bytes())
     for i in range(len(content) - 48, len(content) - 40):
         content[i] |= 0x80
