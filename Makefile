@@ -1,6 +1,7 @@
 # The commands of this project; `make help` lists them.
 CONFIG ?= configs/families.yaml
 PYTHON ?= python3
+KILLS ?= 200
 VENV := .venv
 RUN := $(VENV)/bin/python
 export TFDS_DATA_DIR ?= $(CURDIR)/data/tfds
@@ -9,7 +10,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 export $(foreach name,IMAGE IMAGE_GPU IMAGE_TPU BASE REGISTRY,$(if $($(name)),$(name)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data compile run-local run-containers submit images push scan test lint lock bench clean
+.PHONY: help setup data compile run-local run-containers submit images push scan test lint lock bench torture clean
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +72,9 @@ lock: setup  ## Lock what pyproject.toml asks for; pinned versions stay: delete 
 
 bench: setup data  ## Measure our training against the seminar's plain one
 	@$(RUN) tests/benchmarks/training.py
+
+torture: setup data  ## Kill trainings KILLS times and compare what they end with
+	@$(RUN) tests/benchmarks/torture.py --kills $(KILLS) $(ARGS)
 
 clean:  ## Remove what was built and run; keeps .venv and data
 	rm -rf build runs .pytest_cache .mypy_cache .ruff_cache

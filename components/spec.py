@@ -111,6 +111,9 @@ class ModelSpec(Strict):
         loss: "crossentropy" (the default for classification), "mse" (for forecasting) or "mae".
         label_smoothing: Share of each label's weight spread over all classes.
         flip: Mirror training images left to right at random.
+        on_nan: Where the loss or a weight isn't finite any more: "fail", or "rollback" to the last checkpoint with
+            half the learning rate, three times at most. Where that lies depends on the time.
+        checkpoint_seconds: A checkpoint is saved when the last one is so old, and at each epoch's end.
     """
 
     family: str
@@ -130,6 +133,8 @@ class ModelSpec(Strict):
     loss: Literal["crossentropy", "mse", "mae"] | None = None
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     flip: bool = False
+    on_nan: Literal["fail", "rollback"] = "fail"
+    checkpoint_seconds: float = Field(default=60.0, ge=0)
 
 
 class Family(Protocol):

@@ -6,6 +6,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
@@ -41,9 +42,25 @@ class Devices:
         return int(self.strategy.num_replicas_in_sync)
 
     @property
+    def distributed(self) -> bool:
+        """Whether there is a strategy beside the default one: a TPU of one core has one too."""
+        return self.replicas > 1 or self.tpu
+
+    @property
     def share(self) -> Share:
         """The part of each batch that this process makes."""
         return Share(self.replicas, self.workers, self.worker, full_batches=self.tpu)
+
+    def of_all_workers(self, values: Any) -> list[Any]:  # noqa: ANN401 (a number, or lists of them)
+        """What every worker gives, in their order. All of them have to call it, and wait for each other.
+
+        Args:
+            values: A number, or nested lists of numbers; of one shape in all workers. float64 holds them.
+        """
+        if self.workers == 1:
+            return [values]
+        rows = _gather(self.strategy)(tf.constant(values, tf.float64)).numpy()
+        return rows[:: self.replicas // self.workers].tolist()
 
 
 @functools.cache
@@ -77,6 +94,20 @@ def find_devices() -> Devices:
         if len(names) > 1:
             return Devices(tf.distribute.MirroredStrategy(names), f"{len(names)} {kind}s", accelerator=kind == "GPU")
     return Devices(tf.distribute.get_strategy(), "a GPU" if gpus else "the CPU", accelerator=bool(gpus))
+
+
+@functools.cache
+def _gather(strategy: tf.distribute.Strategy) -> Any:  # noqa: ANN401 (a compiled function)
+    @tf.function(reduce_retracing=True, autograph=False)
+    def gather(value: tf.Tensor) -> tf.Tensor:
+        """[replicas, …]."""
+
+        def on_replica() -> tf.Tensor:
+            return tf.distribute.get_replica_context().all_gather(value[tf.newaxis], axis=0)
+
+        return strategy.experimental_local_results(strategy.run(on_replica))[0]
+
+    return gather
 
 
 def dtype_policy(precision: str, accelerator: bool) -> str:

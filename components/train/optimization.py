@@ -10,8 +10,30 @@ from components.spec import ModelSpec
 MAX_STEPS_PER_EXECUTION = 50
 
 
+class Lowered(keras.optimizers.schedules.LearningRateSchedule):
+    """A learning rate times a factor that changes while a model is trained.
+
+    Args:
+        rate: The rate, or its schedule.
+        factor: A float32 variable.
+    """
+
+    def __init__(self, rate: float | keras.optimizers.schedules.LearningRateSchedule, factor: tf.Variable) -> None:
+        self._rate = rate
+        self._factor = factor
+
+    def __call__(self, step: tf.Tensor) -> tf.Tensor:  # noqa: D102 (Keras')
+        return (self._rate(step) if callable(self._rate) else self._rate) * self._factor
+
+
 def compile_model(
-    model: keras.Model, spec: ModelSpec, info: DatasetInfo, per_epoch: int, replicas: int = 1, one_by_one: bool = False
+    model: keras.Model,
+    spec: ModelSpec,
+    info: DatasetInfo,
+    per_epoch: int,
+    replicas: int = 1,
+    one_by_one: bool = False,
+    factor: tf.Variable | None = None,
 ) -> None:
     """Compile a model with the optimizer, schedule, loss and metrics that `spec` asks for.
 
@@ -22,6 +44,7 @@ def compile_model(
         per_epoch: Steps of an epoch.
         replicas: Copies of the model that train together, for a learning rate that is given per replica.
         one_by_one: A step per call: more fail under MirroredStrategy (Keras 3.15.1).
+        factor: The learning rate is multiplied by this variable.
     """
     highest = spec.learning_rate * (replicas if spec.per_replica else 1)
     rate: float | keras.optimizers.schedules.LearningRateSchedule = highest
@@ -34,6 +57,8 @@ def compile_model(
             warmup_target=highest if warmup else None,
             warmup_steps=warmup,
         )
+    if factor is not None:
+        rate = Lowered(rate, factor)
     average: dict[str, object] = {}
     optimizers = {
         "adam": keras.optimizers.Adam,

@@ -10,13 +10,19 @@ class Progress(keras.callbacks.Callback):
 
     Attributes:
         history: For each epoch so far, its metrics and "seconds".
+        earlier: Seconds that the epoch took before the training was interrupted in it.
     """
 
     def __init__(self, epochs: int) -> None:
         super().__init__()
         self.epochs = epochs
         self.history: list[dict[str, float]] = []
+        self.earlier = 0.0
         self._start = 0.0
+
+    def seconds(self) -> float:
+        """Of the epoch so far."""
+        return self.earlier + time.perf_counter() - self._start
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Start the clock."""
@@ -25,7 +31,7 @@ class Progress(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Print and keep the epoch's metrics."""
         metrics = {name: float(value) for name, value in (logs or {}).items()}
-        seconds = time.perf_counter() - self._start
+        seconds, self.earlier = self.seconds(), 0.0
         self.history.append({**metrics, "seconds": seconds})
         shown = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
         print(f"epoch {epoch + 1}/{self.epochs}  {shown}  {seconds:.1f} s", flush=True)

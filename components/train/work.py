@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import tempfile
 from pathlib import Path
 
 import keras
@@ -18,10 +17,11 @@ from components.model import FILE, KERAS_FILE, ModelInfo, build
 from components.share import evaluation_batch, steps_per_epoch
 from components.spec import ModelSpec
 from components.train.average import UseAverage
-from components.train.checkpoint import Checkpoints
 from components.train.devices import Devices, dtype_policy, find_devices
 from components.train.optimization import compile_model
 from components.train.progress import Progress
+from components.train.resume import NotFiniteError, Resumable
+from components.train.termination import Termination
 
 EVALUATION_BATCH = 512
 # Where Vertex AI wants the logs of a job that it shows in a Vertex TensorBoard.
@@ -54,7 +54,9 @@ def train(
 
     Raises:
         InputError: The family doesn't fit the data set, or the batch can't be shared by the replicas.
-        RuntimeError: The saved model doesn't give what the trained one gives.
+        RuntimeError: The loss isn't finite, a checkpoint can't be saved, or the saved model doesn't give what the
+            trained one gives.
+        SystemExit: SIGTERM came and a checkpoint was saved: 143.
     """
     devices = find_devices()
     spec, info = ModelSpec.model_validate_json(spec_json), load_info(dataset)
@@ -64,7 +66,8 @@ def train(
     with devices.strategy.scope():
         model = _build(spec, info, seed, policy)
         one_by_one = devices.replicas > 1 and not devices.tpu
-        compile_model(model, spec, info, per_epoch, devices.replicas, one_by_one)
+        factor = tf.Variable(1.0, trainable=False) if spec.on_nan == "rollback" else None
+        compile_model(model, spec, info, per_epoch, devices.replicas, one_by_one, factor)
         model.optimizer.build(model.trainable_variables)
     print(
         f"{name}: {spec.family} with {model.count_params():,} parameters on {devices.found}, "
@@ -76,29 +79,33 @@ def train(
     stopping = keras.callbacks.EarlyStopping(
         monitor=monitor, mode=mode, patience=spec.patience or spec.epochs, restore_best_weights=True
     )
-    key = [name, spec.model_dump(), seed, info.sha256, code_version, tf.__version__, keras.__version__]
+    determining = spec.model_dump(exclude={"checkpoint_seconds"})
+    key = [name, determining, seed, info.sha256, code_version, tf.__version__, keras.__version__]
     key += [devices.replicas, policy]
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
     home = Path(folder).absolute().parents[2] / "checkpoints" / f"{name}-{digest}"
     aside = gs(home) if on_mount(home) else str(home)
     progress = Progress(spec.epochs)
-    with tempfile.TemporaryDirectory() as scratch:
-        checkpoints = Checkpoints(aside, stopping, progress, aside if devices.chief else scratch)
-        first_epoch = checkpoints.restore(model)
-        if not (stopping.patience and stopping.wait >= stopping.patience):
-            average = [UseAverage(devices.strategy)] if spec.ema is not None else []
-            validation_batch = evaluation_batch(info, "validation", EVALUATION_BATCH, devices.share)
-            model.fit(
-                _training(dataset, info, spec, batch_size, seed, first_epoch * per_epoch, devices),
-                validation_data=_validation(dataset, info, validation_batch, devices),
-                validation_steps=steps_per_epoch(info, "validation", validation_batch, devices.share),
-                epochs=spec.epochs,
-                initial_epoch=first_epoch,
-                steps_per_epoch=per_epoch,
-                callbacks=[progress, stopping, checkpoints, *average, *_boards(aside, devices)],
-                shuffle=False,
-                verbose=0,
-            )
+    with Termination() as termination:
+        training = Resumable(model, spec, per_epoch, devices, aside, stopping, progress, termination, factor)
+        training.restore()
+        average = [UseAverage(devices.strategy)] if spec.ema is not None else []
+        validation_batch = evaluation_batch(info, "validation", EVALUATION_BATCH, devices.share)
+        while not training.over:
+            try:
+                model.fit(
+                    _training(dataset, info, spec, batch_size, seed, training.done, devices),
+                    validation_data=_validation(dataset, info, validation_batch, devices),
+                    validation_steps=steps_per_epoch(info, "validation", validation_batch, devices.share),
+                    epochs=spec.epochs,
+                    initial_epoch=training.epoch,
+                    steps_per_epoch=per_epoch,
+                    callbacks=[progress, stopping, training, *average, *_boards(aside, devices)],
+                    shuffle=False,
+                    verbose=0,
+                )
+            except NotFiniteError as error:
+                training.roll_back(error)
 
     # A model of its own, of plain float32 variables, whatever it was trained on. Its layers' names start anew.
     keras.utils.clear_session(free_memory=False)
@@ -168,7 +175,8 @@ def _training(
         flip=spec.flip,
         share=devices.share,
     )
-    return _distributed(batches, devices)
+    # `fit` counts the steps of an epoch that were done before a restart too, and would think these batches too few.
+    return _distributed(batches.repeat(), devices)
 
 
 def _validation(dataset: str, info: DatasetInfo, batch_size: int, devices: Devices) -> tf.data.Dataset:

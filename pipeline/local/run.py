@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
@@ -290,10 +291,18 @@ def _stoppable() -> Iterator[None]:
 
 
 def _end_group(engine: subprocess.Popen[str]) -> None:
-    """End the engine and everything it started; what doesn't end by itself in time is killed."""
-    for number, seconds in ((signal.SIGTERM, GRACE_SECONDS), (signal.SIGKILL, GRACE_SECONDS)):
+    """End the engine and everything it started; what doesn't end by itself in time is killed.
+
+    Where the engine is stopped in its work, a training has the time to save a checkpoint.
+    """
+    stopped = engine.poll() is None
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        deadline = time.monotonic() + GRACE_SECONDS
         try:
             os.killpg(engine.pid, number)
-            engine.wait(seconds)
+            engine.wait(GRACE_SECONDS)
+            while stopped and number == signal.SIGTERM and time.monotonic() < deadline:
+                os.killpg(engine.pid, 0)
+                time.sleep(0.02)
         except (ProcessLookupError, subprocess.TimeoutExpired):
             continue

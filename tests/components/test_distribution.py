@@ -221,6 +221,35 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_weights(datasets, tmp_
 
 
 @pytest.mark.slow
+def test_sigterm_at_one_worker_ends_both_after_the_same_step(datasets, tmp_path):
+    # Workers ask each other as often as checkpoints may be due.
+    models = {"mlp": {**DROPOUT["mlp"], "checkpoint_seconds": 0.001}}
+    undisturbed, _ = trained(tmp_path / "a", datasets, models=models, workers=2)
+    job = {"folder": str(tmp_path / "b"), "datasets": datasets, "models": models, "seed": 1}
+    outputs, codes = run({**job, "terminate": {"worker": 1, "step": 5}}, workers=2)
+    assert codes == [143, 143], outputs
+    stops = [next(line for line in output.splitlines() if "stopped by SIGTERM" in line) for output in outputs]
+    assert stops[0] == stops[1]
+    resumed, outputs = trained(tmp_path / "b", datasets, models=models, workers=2)
+    assert all("going on from the checkpoint in epoch" in output for output in outputs)
+    assert_same(undisturbed["mlp"], resumed["mlp"])
+
+
+@pytest.mark.slow
+def test_workers_give_up_or_go_back_together(datasets, tmp_path):
+    options = {"family": "lstm", "optimizer": "sgd", "hyperparameters": {"units": 8, "patch": 12}}
+    job = {"folder": str(tmp_path), "datasets": datasets, "seed": 1}
+    for change, said in (({"learning_rate": 8.0}, "checkpoints from before"), ({"on_nan": "rollback"}, "3 rollbacks")):
+        models = {"lstm": {**SERIES, **options, "learning_rate": 1e6, **change}}
+        outputs, codes = run({**job, "models": models}, workers=2)
+        assert codes == [1, 1]
+        last = [output.strip().splitlines()[-1] for output in outputs]
+        assert last[0] == last[1]
+        assert last[0].startswith("RuntimeError: the loss is NaN or infinite at step ")
+        assert said in last[0]
+
+
+@pytest.mark.slow
 def test_bfloat16_trains_and_leaves_a_float32_model(datasets, tmp_path):
     models = {name: {**spec, "epochs": 1} for name, spec in MODELS.items() if name != "cnn_norm"}
     got, outputs = trained(tmp_path, datasets, models=models, policy="mixed_bfloat16")
@@ -486,16 +515,15 @@ def test_checkpoints_and_logs_go_to_an_address(datasets, tmp_path, monkeypatch):
     monkeypatch.setattr(work, "on_mount", lambda path: "checkpoints" in str(path))
     monkeypatch.setattr(work, "gs", lambda path: f"ram://bucket/{Path(path).name}")
     saved = []
-    save = work.Checkpoints.on_epoch_end
+    save = work.Resumable.on_epoch_end
 
     def spy(self, epoch, logs=None):
         save(self, epoch, logs)
-        saved.extend(tf.io.gfile.listdir(self._folder))
+        saved.append(sorted(tf.io.gfile.listdir(self._checkpoints._folder)))
 
-    monkeypatch.setattr(work.Checkpoints, "on_epoch_end", spy)
+    monkeypatch.setattr(work.Resumable, "on_epoch_end", spy)
     model = tmp_path / "run" / "train-mlp" / "model"
     work.train("mlp", json.dumps(MODELS["mlp"]), 1, "x", datasets["fashion"], str(model))
-    assert "checkpoint" in saved
-    assert any(name.startswith("ckpt-2") for name in saved)
+    assert [name for name in saved[1] if name.endswith(".sha256")] == ["checkpoint-1.sha256", "checkpoint-2.sha256"]
     assert list((model / "tensorboard" / "train").glob("events*"))
     assert not (tmp_path / "checkpoints").exists()

@@ -124,12 +124,12 @@ def killed_after(epochs, name, folder, datasets):
     """Train in a process that is killed once so many epochs are checkpointed; where its model would be."""
     code = (
         "import json, os, signal, sys\n"
-        "from components.train import work, checkpoint\n"
-        "save = checkpoint.Checkpoints.on_epoch_end\n"
+        "from components.train import resume, work\n"
+        "save = resume.Resumable.on_epoch_end\n"
         "def stop(self, epoch, logs=None):\n"
         "    save(self, epoch, logs)\n"
         "    if epoch + 1 == int(sys.argv[2]): os.kill(os.getpid(), signal.SIGKILL)\n"
-        "checkpoint.Checkpoints.on_epoch_end = stop\n"
+        "resume.Resumable.on_epoch_end = stop\n"
         "work.train(*json.loads(sys.argv[1]))\n"
     )
     model = artifact(dsl.Model, folder / "run" / f"train-{name}" / "model")
@@ -158,10 +158,12 @@ def test_an_interrupted_training_goes_on_and_ends_with_the_same_weights(name, da
 
 def test_a_damaged_checkpoint_is_passed_over(datasets, trained, tmp_path, capsys):
     killed_after(2, "mlp", tmp_path, datasets)
-    newest = sorted((tmp_path / "checkpoints").rglob("ckpt-2.data*"))[0]
+    newest = sorted((tmp_path / "checkpoints").rglob("checkpoint-2.data*"))[0]
     newest.write_bytes(newest.read_bytes()[:-500])
     resumed = train_one("mlp", tmp_path, datasets)
-    assert "damaged" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "checkpoint 2 is damaged, trying the one before\n" in said
+    assert "going on from the checkpoint after epoch 1\n" in said
     for first, second in zip(weights_of(trained["mlp"]), weights_of(resumed), strict=True):
         np.testing.assert_array_equal(first, second)
 

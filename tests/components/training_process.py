@@ -18,7 +18,7 @@ def main(job):
     import tensorflow as tf
 
     from components import inputs
-    from components.train import checkpoint, devices, work
+    from components.train import devices, resume, work
 
     if job.get("devices", 1) > 1:
         cpu = tf.config.list_physical_devices("CPU")[0]
@@ -28,14 +28,24 @@ def main(job):
     if "policy" in job:
         work.dtype_policy = lambda precision, accelerator: job["policy"]
     if "kill_after" in job:
-        save = checkpoint.Checkpoints.on_epoch_end
+        save = resume.Resumable.on_epoch_end
 
         def stop(self, epoch, logs=None):
             save(self, epoch, logs)
             if epoch + 1 == job["kill_after"]:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        checkpoint.Checkpoints.on_epoch_end = stop
+        resume.Resumable.on_epoch_end = stop
+    if "terminate" in job:
+        # SIGTERM comes to one worker alone, after a step.
+        look = resume.Resumable._look
+
+        def looking(self):
+            if self.done == job["terminate"]["step"] and self._devices.worker == job["terminate"]["worker"]:
+                os.kill(os.getpid(), signal.SIGTERM)
+            look(self)
+
+        resume.Resumable._look = looking
     folder = job["folder"]
     found = None
     if job.get("histories"):

@@ -1,0 +1,94 @@
+"""Small trainings for the tests beside this file, and SIGTERM at one of their steps."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from components.train import resume, work
+
+DATASETS = {
+    "fashion": {"source": "fashion_mnist", "use": 0.01},
+    "electricity": {"source": "electricity", "use": 0.1, "lookback": 96, "horizon": 12, "calendar": ["hour"]},
+}
+MODELS = {
+    "mlp": {
+        "family": "mlp",
+        "dataset": "fashion",
+        "epochs": 3,
+        "batch_size": 50,
+        "flip": True,
+        "hyperparameters": {"units": [16], "dropout": [0.3], "norm": True},
+    },
+    "lstm": {
+        "family": "lstm",
+        "dataset": "electricity",
+        "epochs": 3,
+        "ema": 0.9,
+        "schedule": "cosine",
+        "hyperparameters": {"units": 8, "patch": 12, "seasonal": True, "dropout": 0.2},
+    },
+}
+STEPS = {"mlp": 11, "lstm": 9}
+
+
+def train(name, folder, datasets, code_version="x", **changes):
+    spec = {**MODELS[name], **changes}
+    work.train(name, json.dumps(spec), 1, code_version, str(datasets / spec["dataset"]), model_folder(folder))
+    return result(folder)
+
+
+def model_folder(folder):
+    return str(folder / "run" / "train" / "model")
+
+
+def result(folder):
+    import keras
+
+    info = json.loads(Path(model_folder(folder), "model.json").read_text())
+    history = [{key: value for key, value in epoch.items() if key != "seconds"} for epoch in info["history"]]
+    weights = keras.saving.load_model(Path(model_folder(folder), "model.keras"), compile=False).get_weights()
+    return history, info["best_epoch"], weights
+
+
+def assert_same(first, second):
+    assert first[:2] == second[:2]
+    for one, other in zip(first[2], second[2], strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def at_step(monkeypatch, step, action):
+    """Let something happen once so many steps are done."""
+    look = resume.Resumable._look
+
+    def looking(self):
+        if self.done >= step:
+            monkeypatch.setattr(resume.Resumable, "_look", look)
+            action()
+        look(self)
+
+    monkeypatch.setattr(resume.Resumable, "_look", looking)
+
+
+def terminated(monkeypatch, step, name, folder, datasets, **changes):
+    """Train until SIGTERM comes after a step; the exit code."""
+    # A step at a call.
+    monkeypatch.setattr(resume, "CALL_SECONDS", 0.0)
+    at_step(monkeypatch, step, lambda: (os.kill(os.getpid(), signal.SIGTERM), time.sleep(0.1)))
+    with pytest.raises(SystemExit) as stopped:
+        train(name, folder, datasets, **changes)
+    assert not Path(model_folder(folder)).exists()
+    return stopped.value.code
+
+
+def saved_states(folder):
+    """What the checkpoints hold beside variables, the newest last."""
+    import tensorflow as tf
+
+    paths = sorted((folder / "checkpoints").rglob("*.sha256"), key=lambda path: int(path.stem.split("-")[1]))
+    key = "state/.ATTRIBUTES/VARIABLE_VALUE"
+    return [json.loads(tf.train.load_variable(str(path.with_suffix("")), key)) for path in paths]
