@@ -50,7 +50,21 @@ def build(spec: ModelSpec, info: DatasetInfo) -> "keras.Model":
     if info.task not in family.TASKS:
         raise InputError(f"family {spec.family} doesn't solve {info.task}")
     hyperparameters = family.Hyperparameters.model_validate(spec.hyperparameters)
-    return family.build(info, hyperparameters)  # type: ignore[attr-defined]
+    model = family.build(info, hyperparameters)  # type: ignore[attr-defined]
+    model.jit_compile = False
+    return model
+
+
+def load_keras(path: Path | str) -> "keras.Model":
+    """Load a `.keras` file, to predict with.
+
+    Without XLA, which Keras takes by itself: it compiles for seconds, and TPUs' TensorFlow has none for CPUs.
+    """
+    import keras
+
+    model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    model.jit_compile = False
+    return model
 
 
 def load_model_info(folder: Path | str) -> ModelInfo:
@@ -64,13 +78,10 @@ def load(folder: Path | str, dataset: Path | str) -> tuple["keras.Model", ModelI
     Raises:
         InputError: The model was trained on other data.
     """
-    import keras
-
     model_info, info = load_model_info(folder), load_info(dataset)
     if model_info.dataset_sha256 != info.sha256:
         raise InputError(
             f"{folder}: model {model_info.name} was trained on data {model_info.dataset_sha256[:12]}, "
             f"expected {info.sha256[:12]} ({info.name})"
         )
-    model = keras.saving.load_model(Path(folder) / KERAS_FILE, compile=False, safe_mode=True)
-    return model, model_info, info
+    return load_keras(Path(folder) / KERAS_FILE), model_info, info

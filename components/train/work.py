@@ -13,7 +13,7 @@ from components import inputs
 from components.dataset import DatasetInfo, load_info
 from components.errors import InputError
 from components.files import gs, on_mount, whole_folder, write_text
-from components.model import FILE, KERAS_FILE, ModelInfo, build
+from components.model import FILE, KERAS_FILE, ModelInfo, build, load_keras
 from components.share import evaluation_batch, steps_per_epoch
 from components.spec import ModelSpec
 from components.train.average import UseAverage
@@ -208,7 +208,7 @@ def _copy(source: str, target: Path) -> None:
 
 
 def _compare_saved(path: Path, model: keras.Model, dataset: str, info: DatasetInfo) -> None:
-    loaded = keras.saving.load_model(path, compile=False, safe_mode=True)
+    loaded = load_keras(path)
     batch, _ = next(iter(inputs.in_order(dataset, info, "validation", 32)))
     expected, got = model.predict_on_batch(batch), loaded.predict_on_batch(batch)
     if not np.array_equal(expected, got):
