@@ -158,7 +158,9 @@ def _data(experiment: Experiment) -> list[tuple[Path, Path]]:
     """For each folder or file that an option of a data set names, where it is here and where in the container."""
     found = [(Path(os.environ["TFDS_DATA_DIR"]).absolute(),) * 2]
     options = [value for config in experiment.datasets.values() for value in config.options.model_dump().values()]
-    for path in filter(lambda value: isinstance(value, str), options):
+    for path in options:
+        if not isinstance(path, str) or not path:
+            continue
         if path.startswith(GS):
             bucket = path.removeprefix(GS).partition("/")[0]
             found.append(((COPIES / bucket).absolute(), MOUNT / bucket))
