@@ -39,7 +39,7 @@ def export(model_folder: str, dataset: str, folder: str) -> Exported:
     """
     # It imports TensorFlow while this process traces the model.
     fresh = subprocess.Popen(
-        [sys.executable, "-I", str(Path(__file__).with_name("fresh_process.py"))],
+        [sys.executable, "-m", "components.export.fresh_process"],
         stdin=subprocess.PIPE,
         text=True,
     )

@@ -3,13 +3,15 @@
 This file is run by path, by a `python3` that stands first on the PATH of kfp.local's tasks (see `write_shim`).
 The first task starts the server; it imports TensorFlow, runs nothing with it, and forks one process for each
 task, which then runs exactly what `python3 -m kfp.dsl.executor_main …` would. Where the server isn't to be had,
-the real Python runs the task. Only the standard library is used here, since every start pays for it.
+or something else than a module is asked for, the real Python runs it. Only the standard library is used here, since every start pays for it.
 """
 
 import contextlib
 import json
 import os
 import runpy
+import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -44,7 +46,7 @@ def write_shim(folder: Path) -> None:
 
 def run_task(arguments: list[str]) -> NoReturn:
     """Let the server run a task with this process' streams, folder and environment; end as the task ends."""
-    connection = _connect()
+    connection = _connect() if arguments[0] == "-m" else None
     if connection is None:
         os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606 (the real Python)
     task = json.dumps({"arguments": arguments, "folder": str(Path.cwd()), "environment": dict(os.environ)}).encode()
@@ -84,6 +86,7 @@ def serve(path: str) -> None:
     listener = socket.socket(socket.AF_UNIX)
     for name in PRELOADED:
         __import__(name)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     listener.bind(path)
     listener.listen()
     while True:
@@ -92,17 +95,22 @@ def serve(path: str) -> None:
         task = b""
         while len(task) < struct.unpack("<I", header)[0]:
             task += connection.recv(1 << 16)
-        child = os.fork()
-        if child == 0:
+        # One process waits for the task, so that the server is there for what the task itself starts.
+        if os.fork() == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             listener.close()
-            connection.close()
-            _become(json.loads(task), streams)
+            child = os.fork()
+            if child == 0:
+                connection.close()
+                _become(json.loads(task), streams)
+            for stream in streams:
+                os.close(stream)
+            status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            with contextlib.suppress(OSError):
+                connection.sendall(struct.pack("<i", status if status >= 0 else 128 - status))
+            os._exit(0)
         for stream in streams:
             os.close(stream)
-        # kfp.local runs one task at a time.
-        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        with contextlib.suppress(OSError):
-            connection.sendall(struct.pack("<i", status if status >= 0 else 128 - status))
         connection.close()
 
 
@@ -119,9 +127,9 @@ def _become(task: dict[str, Any], streams: list[int]) -> NoReturn:
         os.environ.update(task["environment"])
         paths = task["environment"].get("PYTHONPATH", "")
         sys.path[:0] = [task["folder"], *filter(None, paths.split(os.pathsep))]
-        option, module, *rest = task["arguments"]
-        if option != "-m":
-            raise ValueError(f"python3 {option}: expected -m and a module")
+        # A Python that a task starts is forked as well.
+        sys.executable = shutil.which("python3") or sys.executable
+        _, module, *rest = task["arguments"]
         sys.argv = [module, *rest]
         runpy.run_module(module, run_name="__main__", alter_sys=True)
         status = 0
