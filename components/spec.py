@@ -111,6 +111,7 @@ class ModelSpec(Strict):
         loss: "crossentropy" (the default for classification), "mse" (for forecasting) or "mae".
         label_smoothing: Share of each label's weight spread over all classes.
         flip: Mirror training images left to right at random.
+        histograms: Show TensorBoard how the weights are distributed, after every epoch.
     """
 
     family: str
@@ -130,6 +131,7 @@ class ModelSpec(Strict):
     loss: Literal["crossentropy", "mse", "mae"] | None = None
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     flip: bool = False
+    histograms: bool = False
 
 
 class Family(Protocol):
