@@ -17,10 +17,10 @@ export REGISTRY
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data compile run-local submit images push test lint bench clean
+.PHONY: help setup data compile run-local report tensorboard submit images push test lint bench clean
 
 help:  ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  CONFIG=$(CONFIG) is the experiment of compile, run-local and submit"
 
 setup: $(VENV)/.ready  ## Make .venv with the locked packages
@@ -40,6 +40,12 @@ compile: setup  ## Compile CONFIG into build/<experiment>.yaml; TARGET=kubeflow 
 
 run-local: setup data  ## Run CONFIG on this machine, from nothing to runs/<experiment>/latest
 	@$(RUN) -m pipeline run $(CONFIG)
+
+report: setup  ## Open the report of CONFIG's last run
+	@$(RUN) -m pipeline report $(CONFIG)
+
+tensorboard: setup  ## Serve the training logs of CONFIG's last run
+	@$(VENV)/bin/tensorboard --logdir runs/$(basename $(notdir $(CONFIG)))/latest/tensorboard
 
 submit: setup  ## Submit CONFIG to Vertex AI: IMAGE=…@sha256:… PROJECT=… REGION=… BUCKET=… [ARGS=--dry-run]
 	@$(RUN) -m pipeline submit $(CONFIG) $(if $(PROJECT),--project $(PROJECT)) $(if $(REGION),--region $(REGION)) $(if $(BUCKET),--bucket $(BUCKET)) $(ARGS)

@@ -70,7 +70,16 @@ def run(
     console.print()
     show(board, console)
     console.print(f"results: {RUNS}/{experiment.name}/latest/leaderboard.json, models/<model>/")
+    console.print(f"report: {RUNS}/{experiment.name}/latest/report.html")
     console.print(f"registry: {RUNS}/registry/{experiment.name}/<data set>/current/")
+
+
+@app.command()
+def report(config: Config) -> None:
+    """Open the report of an experiment's last run."""
+    from pipeline.local.show import show_report
+
+    show_report(config)
 
 
 @app.command()

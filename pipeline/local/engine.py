@@ -23,7 +23,7 @@ def main(request: dict[str, Any]) -> None:
     Args:
         request: `pipeline`, the YAML; `parameters` of the run; `root`, the folder of outputs; `cache`, the
             folder of cache entries; `shim`, a folder with a `python3` that starts tasks; `result`, the JSON
-            file that gets the folder of the leaderboard.
+            file that gets the paths of the pipeline's outputs.
     """
     threading.Thread(target=_end_with_parent, daemon=True).start()
     # kfp logs a cache hit outside its own logging context, so only a handler of ours sees it.
@@ -44,7 +44,7 @@ def main(request: dict[str, Any]) -> None:
     except RuntimeError as error:
         print(f"ERROR - {error}", flush=True)
         raise SystemExit(1) from None
-    write_json(Path(request["result"]), {"leaderboard": task.outputs["Output"].path})
+    write_json(Path(request["result"]), {name: output.path for name, output in task.outputs.items()})
 
 
 def _end_with_parent() -> None:

@@ -22,10 +22,11 @@ from rich.console import Console
 from components.errors import InputError
 from components.files import write_json, write_text
 from components.leaderboard import Leaderboard
+from components.report.tasks import TaskRun
 from pipeline.local.display import Display
 from pipeline.local.events import Event, events
 from pipeline.local.graph import GATHERING, Task, read_spec, read_tasks, remember, why, without
-from pipeline.local.publish import publish
+from pipeline.local.publish import REPORT, publish, publish_report
 from pipeline.local.warm import SOCKET, write_shim
 
 RUNS = Path("runs")
@@ -71,7 +72,8 @@ def run_local(pipeline: Path, digest: str, name: str, console: Console, keep_goi
 
     Raises:
         InputError: A task refused its input, or another run of this experiment is under way.
-        TaskFailedError: A task failed. With `keep_going` that is raised in the end, after the results are in place.
+        TaskFailedError: A task failed; the run's folder has a report of it. With `keep_going` that is raised in the
+            end, after the results are in place.
         Stopped: Ctrl-C or SIGTERM; all processes have ended.
     """
     home = RUNS.absolute() / name
@@ -87,17 +89,19 @@ def run_local(pipeline: Path, digest: str, name: str, console: Console, keep_goi
             while True:
                 before = set(state.failures)
                 failures = json.dumps(state.failures, sort_keys=True)
-                path = pipeline if not state.failures else Path(scratch) / "rest.yaml"
-                if state.failures:
-                    write_text(path, yaml.safe_dump(without(spec, set(state.failures))))
+                path = state.write(without(spec, set(state.failures))) if state.failures else pipeline
                 if state.execute(path, {**parameters, "failures": failures}, tasks, display):
                     break
                 # Without a failed task it was kfp itself that failed.
                 failed = set(state.failures) - before
                 if not keep_going or not failed or failed & set(GATHERING) or state.refused:
                     display.skip_waiting()
+                    if state.failures:
+                        _report_failure(state, spec, parameters, tasks, display)
                     _explain(state, console)
-        board = publish(state.outputs(), run, pipeline)
+            display.skip_waiting()
+        outputs = state.outputs()
+        board = publish(outputs["leaderboard"], outputs["report"], run, pipeline, _went(tasks, display))
         if state.failures:
             console.print(f"results without them: {_shown(run)}", soft_wrap=True, highlight=False)
             _explain(state, console)
@@ -111,6 +115,7 @@ class _Run:
         run: Its folder.
         failures: For each failed task, its error.
         refused: The message of a task that refused its input.
+        finished: Names of the tasks whose outputs are there.
     """
 
     def __init__(self, run: Path, work: Path, scratch: Path) -> None:
@@ -120,7 +125,7 @@ class _Run:
         self._work = work
         self._scratch = scratch
         self._memory = work / "tasks.json"
-        self._ended: set[str] = set()
+        self.finished: set[str] = set()
         self._ran: set[str] = set()
         (run / "logs").mkdir(parents=True)
         work.mkdir(exist_ok=True)
@@ -161,9 +166,15 @@ class _Run:
         finally:
             _end_group(engine)
 
-    def outputs(self) -> Path:
-        """The folder that compare wrote."""
-        return Path(json.loads((self._scratch / "result.json").read_text())["leaderboard"])
+    def write(self, spec: dict[str, Any]) -> Path:
+        """Write a pipeline for `execute`."""
+        path = self._scratch / "rest.yaml"
+        write_text(path, yaml.safe_dump(spec))
+        return path
+
+    def outputs(self) -> dict[str, Path]:
+        """Paths of what the pipeline gave, see `pipeline.definition.Results`."""
+        return {name: Path(path) for name, path in json.loads((self._scratch / "result.json").read_text()).items()}
 
     def log(self, task: str) -> Path:
         """The log of a task."""
@@ -189,11 +200,11 @@ class _Run:
             before = self._remembered().get(task)
             self._ran.add(task)
             display.start(task, why(tasks[task], before, self._ran))
-        elif event.kind == "cached" and task not in self._ended:
-            self._ended.add(task)
+        elif event.kind == "cached" and task not in self.finished:
+            self.finished.add(task)
             display.end(task, "cached", "nothing it depends on changed")
         elif event.kind == "done":
-            self._ended.add(task)
+            self.finished.add(task)
             write_json(self._memory, {**self._remembered(), task: remember(tasks[task])})
             display.end(task, "done")
         elif event.kind == "failed":
@@ -207,6 +218,36 @@ class _Run:
         return json.loads(self._memory.read_text()) if self._memory.exists() else {}
 
 
+def _report_failure(
+    state: _Run, spec: dict[str, Any], parameters: dict[str, str], tasks: dict[str, Task], display: Display
+) -> None:
+    """Report what failed and what was finished, in the run's own folder: nothing else of it is published.
+
+    Compare and report run on what there is; the outputs of finished tasks come from the cache.
+    """
+    gone = set(state.failures) | {"register"} | {name for name in tasks if name not in {*state.finished, *GATHERING}}
+    if "report" in gone:
+        return
+    failures = json.dumps(state.failures, sort_keys=True)
+    if state.execute(state.write(without(spec, gone)), {**parameters, "failures": failures}, tasks, display):
+        publish_report(state.outputs()["report"], state.run, _went(tasks, display))
+
+
+def _went(tasks: dict[str, Task], display: Display) -> list[TaskRun]:
+    """How each task went."""
+    lines = display.lines
+    return [
+        TaskRun(
+            name=name,
+            needs=task.needs,
+            state=lines[name].state,
+            seconds=lines[name].seconds,
+            why=lines[name].note if lines[name].state in ("failed", "cached") else lines[name].why,
+        )
+        for name, task in tasks.items()
+    ]
+
+
 def _error(log: Path) -> tuple[str, str]:
     """The name and message of the exception that a task ended with."""
     found = ("it ended without an error of its own (killed, or out of memory)", "")
@@ -217,6 +258,8 @@ def _error(log: Path) -> tuple[str, str]:
 
 
 def _explain(state: _Run, console: Console) -> None:
+    if (state.run / REPORT).exists():
+        console.print(f"report: {_shown(state.run / REPORT)}", soft_wrap=True, highlight=False)
     if state.refused:
         raise InputError(state.refused)
     for task, error in state.failures.items():
