@@ -168,7 +168,7 @@ def test_a_run_that_failed_at_once_still_has_a_page(tmp_path):
 
 
 def test_names_cannot_break_the_page(results, board, tmp_path):  # noqa: F811
-    evil = "<script>alert('x')</script> $\\frac$ & \"q\" <!--/run-->"
+    evil = "$\\frac$ <script>alert('x')</script> & \"q\" <!--/run-->"
 
     def rename(content):
         classes = content.get("classes")

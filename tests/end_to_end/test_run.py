@@ -35,7 +35,7 @@ def test_a_run_leaves_the_results_that_the_design_promises(project, first):
     assert result["pipeline_sha256"] == hashlib.sha256(compiled).hexdigest()
     assert (run / "pipeline.yaml").read_bytes() == compiled
     page = (run / "report.html").read_text()
-    assert f"<strong>{run.name}</strong>" in page
+    assert f"<strong>{run.resolve().name}</strong>" in page
     assert page.count('class="node done"') == 13
     assert "first time" in page
     for model in result["models"]:
