@@ -97,7 +97,8 @@ def main() -> None:
     """Run the command line; bad input ends with one line and exit code 2, Ctrl-C with 130, SIGTERM with 143."""
     os.environ.setdefault("TFDS_DATA_DIR", str(Path("data/tfds").absolute()))
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from pipeline.local.run import Stopped, TaskFailedError
+    from pipeline.local.failure import TaskFailedError
+    from pipeline.local.run import Stopped
 
     try:
         # Click gives the exit code back where the command itself didn't end as it should: 130 after Ctrl-C.

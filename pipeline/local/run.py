@@ -25,8 +25,9 @@ from components.leaderboard import Leaderboard
 from components.report.tasks import TaskRun
 from pipeline.local.display import Display
 from pipeline.local.events import Event, events
+from pipeline.local.failure import explain, last_error, shown
 from pipeline.local.graph import GATHERING, Task, read_spec, read_tasks, remember, why, without
-from pipeline.local.publish import REPORT, publish, publish_report
+from pipeline.local.publish import publish, publish_report
 from pipeline.local.warm import SOCKET, write_shim
 
 RUNS = Path("runs")
@@ -34,15 +35,7 @@ WORK = ".kfp"
 ROOT = Path(__file__).parent.parent.parent
 # Between asking the group of processes to end and ending it.
 GRACE_SECONDS = 2.0
-LAST_LINES = 12
 _PROGRESS = re.compile(r"(epoch \d+/\d+ .*|best epoch .*)")
-_ERROR = re.compile(r"((?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Interrupt|Exit)\w*)(?:: (.*))?")
-# Lines of TensorFlow's about this machine, which say nothing of the task.
-_NOISE = re.compile(r"(\[KFP Executor|[WIE]0000 |WARNING: All log messages)")
-
-
-class TaskFailedError(Exception):
-    """A task failed; what there is to say was said."""
 
 
 class Stopped(BaseException):
@@ -98,13 +91,13 @@ def run_local(pipeline: Path, digest: str, name: str, console: Console, keep_goi
                     display.skip_waiting()
                     if state.failures:
                         _report_failure(state, spec, parameters, tasks, display)
-                    _explain(state, console)
+                    explain(state.failures, state.refused, run, console)
             display.skip_waiting()
         outputs = state.outputs()
         board = publish(outputs["leaderboard"], outputs["report"], run, pipeline, _went(tasks, display))
         if state.failures:
-            console.print(f"results without them: {_shown(run)}", soft_wrap=True, highlight=False)
-            _explain(state, console)
+            console.print(f"results without them: {shown(run)}", soft_wrap=True, highlight=False)
+            explain(state.failures, state.refused, run, console)
         return board
 
 
@@ -208,7 +201,7 @@ class _Run:
             write_json(self._memory, {**self._remembered(), task: remember(tasks[task])})
             display.end(task, "done")
         elif event.kind == "failed":
-            name, message = _error(self.log(task))
+            name, message = last_error(self.log(task))
             if name.endswith("InputError"):
                 self.refused = message
             self.failures[task] = f"{name}: {message}" if message else name
@@ -248,37 +241,6 @@ def _went(tasks: dict[str, Task], display: Display) -> list[TaskRun]:
     ]
 
 
-def _error(log: Path) -> tuple[str, str]:
-    """The name and message of the exception that a task ended with."""
-    found = ("it ended without an error of its own (killed, or out of memory)", "")
-    for line in log.read_text().splitlines() if log.exists() else []:
-        if match := _ERROR.fullmatch(line):
-            found = (match[1], match[2] or "")
-    return found
-
-
-def _explain(state: _Run, console: Console) -> None:
-    if (state.run / REPORT).exists():
-        console.print(f"report: {_shown(state.run / REPORT)}", soft_wrap=True, highlight=False)
-    if state.refused:
-        raise InputError(state.refused)
-    for task, error in state.failures.items():
-        log = state.log(task)
-        console.print(f"\n{task} failed: {error}", style="bold red", markup=False, soft_wrap=True, highlight=False)
-        lines = (
-            [line for line in log.read_text().splitlines() if line and not _NOISE.match(line)] if log.exists() else []
-        )
-        console.print("\n".join(lines[-LAST_LINES:]), style="dim", markup=False, soft_wrap=True, highlight=False)
-        console.print(f"the whole log: {_shown(log)}", markup=False, soft_wrap=True, highlight=False)
-    if not state.failures:
-        console.print(f"kfp failed; its output: {_shown(state.run / 'logs' / 'kfp.log')}", soft_wrap=True)
-    raise TaskFailedError
-
-
-def _shown(path: Path) -> str:
-    return os.path.relpath(path)
-
-
 @contextmanager
 def _only_run(home: Path) -> Iterator[None]:
     home.mkdir(parents=True, exist_ok=True)
@@ -286,7 +248,7 @@ def _only_run(home: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise InputError(f"{_shown(home)}: another run of this experiment is under way") from None
+            raise InputError(f"{shown(home)}: another run of this experiment is under way") from None
         # What a run that was killed left behind.
         shutil.rmtree(home / WORK / "workspace", ignore_errors=True)
         yield
