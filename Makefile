@@ -10,7 +10,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 export $(foreach name,IMAGE IMAGE_GPU IMAGE_TPU BASE REGISTRY,$(if $($(name)),$(name)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data compile run-local run-containers submit images push scan test lint lock bench torture clean
+.PHONY: help setup data compile run-local run-containers report tensorboard submit images push scan test lint lock bench torture clean
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,12 @@ run-local: setup data  ## Run CONFIG on this machine, from nothing to runs/<expe
 run-containers: CONFIG = configs/quick.yaml
 run-containers: setup data  ## Run CONFIG (here quick.yaml) with each task in a container of its image
 	@$(RUN) -m pipeline run $(CONFIG) --containers
+
+report: setup  ## Open the report of CONFIG's last run
+	@$(RUN) -m pipeline report $(CONFIG)
+
+tensorboard: setup  ## Serve the training logs of CONFIG's last run
+	@$(VENV)/bin/tensorboard --logdir runs/$(basename $(notdir $(CONFIG)))/latest/tensorboard
 
 submit: setup  ## Submit CONFIG to Vertex AI: IMAGE=…@sha256:… PROJECT=… REGION=… BUCKET=… [ARGS=--dry-run]
 	@$(RUN) -m pipeline submit $(CONFIG) $(if $(PROJECT),--project $(PROJECT)) $(if $(REGION),--region $(REGION)) $(if $(BUCKET),--bucket $(BUCKET)) $(ARGS)

@@ -1,5 +1,6 @@
 """The `Model` folder that train writes, and what evaluate, export and compare read of it."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,24 @@ FILE = "model.json"
 KERAS_FILE = "model.keras"
 
 
+class Layer(Strict):
+    """A layer of a model, or an operation on tensors.
+
+    Attributes:
+        name: Its name in the model.
+        kind: Its class: "Dense".
+        shape: Of its first output, without the batch; None where a length is free.
+        parameters: Its weights.
+        inputs: Names of the layers whose outputs it takes.
+    """
+
+    name: str
+    kind: str
+    shape: list[int | None]
+    parameters: int
+    inputs: list[str]
+
+
 class ModelInfo(Strict):
     """A trained model.
 
@@ -23,6 +42,7 @@ class ModelInfo(Strict):
         dataset: The data set's name.
         dataset_sha256: Digest of the data it was trained on.
         parameters: Trainable and other weights.
+        layers: In the order that they are computed.
         best_epoch: The epoch whose weights were kept, counted from 1.
         history: For each epoch, its metrics and its "seconds".
         train_seconds: Sum of all epochs' seconds, validation included.
@@ -34,6 +54,7 @@ class ModelInfo(Strict):
     dataset: str
     dataset_sha256: str
     parameters: int
+    layers: list[Layer]
     best_epoch: int
     history: list[dict[str, float]]
     train_seconds: float
@@ -65,6 +86,46 @@ def load_keras(path: Path | str) -> "keras.Model":
     model = keras.saving.load_model(path, compile=False, safe_mode=True)
     model.jit_compile = False
     return model
+
+
+def layers_of(model: "keras.Model") -> list[Layer]:
+    """The layers of a Functional or Sequential model."""
+    import keras
+
+    # A Sequential model has layers alone, and doesn't count its input among them.
+    operations = {operation.name: operation for operation in getattr(model, "operations", model.layers)}
+    found: list[Layer] = []
+    for entry in model.get_config()["layers"]:
+        name = entry["config"].get("name") or entry["name"]
+        if name not in operations:
+            continue
+        operation = operations[name]
+        if "inbound_nodes" in entry:
+            inputs = list(dict.fromkeys(_histories(entry["inbound_nodes"])))
+        else:
+            inputs = [found[-1].name] if found else []
+        output = keras.tree.flatten(operation.output)[0]
+        found.append(
+            Layer(
+                name=name,
+                kind=type(operation).__name__,
+                shape=list(output.shape[1:]),
+                parameters=operation.count_params() if isinstance(operation, keras.Layer) else 0,
+                inputs=inputs,
+            )
+        )
+    return found
+
+
+def _histories(value: object) -> Iterator[str]:
+    """Names of the layers that made the tensors in a part of a model's configuration."""
+    if isinstance(value, dict):
+        if "keras_history" in value:
+            yield value["keras_history"][0]
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _histories(item)
 
 
 def load_model_info(folder: Path | str) -> ModelInfo:

@@ -114,6 +114,7 @@ class ModelSpec(Strict):
         on_nan: Where the loss or a weight isn't finite any more: "fail", or "rollback" to the last checkpoint with
             half the learning rate, three times at most. Where that lies depends on the time.
         checkpoint_seconds: A checkpoint is saved when the last one is so old, and at each epoch's end.
+        histograms: Show TensorBoard how the weights are distributed, after every epoch.
     """
 
     family: str
@@ -135,6 +136,7 @@ class ModelSpec(Strict):
     flip: bool = False
     on_nan: Literal["fail", "rollback"] = "fail"
     checkpoint_seconds: float = Field(default=60.0, ge=0)
+    histograms: bool = False
 
 
 class Family(Protocol):

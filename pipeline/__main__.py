@@ -74,7 +74,16 @@ def run(
     console.print()
     show(board, console)
     console.print(f"results: {RUNS}/{experiment.name}/latest/leaderboard.json, models/<model>/")
+    console.print(f"report: {RUNS}/{experiment.name}/latest/report.html")
     console.print(f"registry: {RUNS}/registry/{experiment.name}/<data set>/current/")
+
+
+@app.command()
+def report(config: Config) -> None:
+    """Open the report of an experiment's last run."""
+    from pipeline.local.show import show_report
+
+    show_report(config)
 
 
 @app.command()
@@ -92,7 +101,8 @@ def main() -> None:
     """Run the command line; bad input ends with one line and exit code 2, Ctrl-C with 130, SIGTERM with 143."""
     os.environ.setdefault("TFDS_DATA_DIR", str(Path("data/tfds").absolute()))
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from pipeline.local.run import Stopped, TaskFailedError
+    from pipeline.local.failure import TaskFailedError
+    from pipeline.local.run import Stopped
 
     try:
         # Click gives the exit code back where the command itself didn't end as it should: 130 after Ctrl-C.

@@ -13,7 +13,7 @@ LOCK = ROOT.parent / "requirements-cpu.lock"
 
 
 def code_version(*modules: str) -> str:
-    """Digest of some modules, of all in components/ that they import, and of the locked dependencies.
+    """Digest of some modules, of all in components/ that they import with their templates, and of the dependencies.
 
     Args:
         modules: Names such as "components.train.work".
@@ -31,6 +31,7 @@ def code_version(*modules: str) -> str:
         reached[name] = path
         waiting += _imported(path)
     files = [reached[name] for name in sorted(reached)]
+    files += [path for folder in sorted({path.parent for path in files}) for path in sorted(folder.glob("templates/*"))]
     digest = hashlib.sha256(sha256(files, ROOT).encode())
     digest.update(LOCK.read_bytes())
     return digest.hexdigest()[:16]
@@ -38,7 +39,7 @@ def code_version(*modules: str) -> str:
 
 def whole_code_version() -> str:
     """Digest of all of components/."""
-    return sha256(sorted(ROOT.rglob("*.py")), ROOT)[:16]
+    return sha256(sorted([*ROOT.rglob("*.py"), *ROOT.rglob("templates/*")]), ROOT)[:16]
 
 
 def _path(module: str) -> Path | None:

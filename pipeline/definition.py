@@ -1,14 +1,14 @@
 """The graph: unrolled from the experiment when it is compiled, so every model has tasks of its own.
 
-ingest-<data set> ─┬─ baseline-<data set> ──────────────┐
-                   ├─ train-<model> ─┬─ evaluate-<model> ─┼─ compare ─ register
+ingest-<data set> ─┬─ baseline-<data set> ──────────────┐           ┌─ register
+                   ├─ train-<model> ─┬─ evaluate-<model> ─┼─ compare ─┴─ report
                    │                 └─ export-<model> ───┘
 """
 
 import copy
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from kfp import dsl
 
@@ -19,10 +19,19 @@ from components.export.component import export
 from components.ingest.component import ingest
 from components.leaderboard import Contest
 from components.register.component import register_component
+from components.report.about import About
+from components.report.component import report_component
 from components.train.component import train
 from pipeline.code_version import code_version, whole_code_version
 from pipeline.experiment import Experiment
 from pipeline.machines import Target, machines, place, placement
+
+
+class Results(NamedTuple):
+    """What a pipeline gives: the folder of the leaderboard, and the page about the run."""
+
+    leaderboard: dsl.Artifact
+    report: dsl.HTML
 
 
 def task_name(step: str, of: str) -> str:
@@ -45,9 +54,9 @@ def define(experiment: Experiment, target: Target = "vertex") -> Callable[..., A
 
     @dsl.pipeline(
         name=experiment.name.replace("_", "-"),
-        description=f"{len(models)} models on {len(datasets)} data sets: train, evaluate, export, compare, register.",
+        description=f"{len(models)} models on {len(datasets)} data sets: train, evaluate, export, compare, report.",
     )
-    def pipeline(failures: str = "{}", pipeline_sha256: str = "", registry: str = "", vertex: str = "") -> dsl.Artifact:
+    def pipeline(failures: str = "{}", pipeline_sha256: str = "", registry: str = "", vertex: str = "") -> Results:
         outputs: dict[str, Any] = {}
         for name, config in experiment.datasets.items():
             options = config.options.model_dump(exclude_unset=True)
@@ -111,7 +120,15 @@ def define(experiment: Experiment, target: Target = "vertex") -> Callable[..., A
             leaderboard=compared.outputs["leaderboard"],
             **{name: value for name, value in outputs.items() if name.startswith("export_")},
         )
-        return compared.outputs["leaderboard"]
+        reported = report_component(datasets, models)(
+            about=_about(experiment).model_dump_json(),
+            failures=failures,
+            pipeline_sha256=pipeline_sha256,
+            code_version=code_version("components.report.work"),
+            leaderboard=compared.outputs["leaderboard"],
+            **{name: value for name, value in outputs.items() if not name.startswith("baseline_")},
+        )
+        return Results(leaderboard=compared.outputs["leaderboard"], report=reported.outputs["page"])
 
     return pipeline
 
@@ -123,6 +140,28 @@ def _named(component: Any, step: str, of: str, image: str | None = None) -> Any:
         component.component_spec.implementation.container.image = image
     component.component_spec.name = task_name(step, of)
     return component
+
+
+def _about(experiment: Experiment) -> About:
+    tasks: dict[str, list[str]] = {}
+    for name in experiment.datasets:
+        tasks[task_name("ingest", name)] = []
+        tasks[task_name("baseline", name)] = [task_name("ingest", name)]
+    for name, spec in experiment.models.items():
+        ingested, trained = task_name("ingest", spec.dataset), task_name("train", name)
+        tasks[trained] = [ingested]
+        tasks[task_name("evaluate", name)] = tasks[task_name("export", name)] = [ingested, trained]
+    tasks["compare"] = list(tasks)
+    exported = [name for name in tasks if name.startswith("export-")]
+    tasks["register"] = ["compare", *exported]
+    tasks["report"] = [name for name in tasks if not name.startswith("baseline-") and name != "register"]
+    return About(
+        experiment=experiment.name,
+        command=experiment.command,
+        seed=experiment.seed,
+        code_version=whole_code_version(),
+        tasks=tasks,
+    )
 
 
 def _contest(experiment: Experiment) -> Contest:

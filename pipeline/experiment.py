@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -57,6 +58,7 @@ class Experiment:
         datasets: By name.
         models: By name.
         vertex: Of runs on Vertex AI.
+        command: What starts this run again, from the project's folder.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Experiment:
     datasets: dict[str, DatasetConfig]
     models: dict[str, ModelSpec]
     vertex: VertexOptions
+    command: str
 
 
 class _File(Strict):
@@ -131,7 +134,15 @@ def load_experiment(path: Path, overrides: list[str]) -> Experiment:
         raise InputError(f"{path}: vertex.tensorboard: needs a service_account, which its jobs run as")
     datasets = {name: _dataset(f"{path}: datasets.{name}", options) for name, options in file.datasets.items()}
     models = {name: _model(f"{path}: models.{name}", spec, datasets) for name, spec in file.models.items()}
-    return Experiment(name=path.stem, seed=file.seed, datasets=datasets, models=models, vertex=file.vertex)
+    return Experiment(path.stem, file.seed, datasets, models, file.vertex, _command(path, overrides))
+
+
+def _command(path: Path, overrides: list[str]) -> str:
+    """The run as a command, without this machine's folders: a file elsewhere is named alone."""
+    whole = path.absolute()
+    file = whole.relative_to(Path.cwd()) if whole.is_relative_to(Path.cwd()) else Path(path.name)
+    changes = [part for override in overrides for part in ("--set", override)]
+    return shlex.join(["python", "-m", "pipeline", "run", file.as_posix(), *changes])
 
 
 def _override(content: dict[str, Any], override: str) -> None:

@@ -7,9 +7,12 @@ from sklearn.metrics import classification_report, confusion_matrix
 
 from components import bootstrap, inputs, metrics
 from components.dataset import ImagesInfo, SeriesInfo
+from components.evaluate import diagnostics
+from components.evaluate.latency import latencies
 from components.evaluation import FILE, PREDICTIONS, Evaluation
 from components.files import whole_folder, write_text
 from components.model import load
+from components.time_axis import Frequency
 
 BATCH = 512
 
@@ -33,7 +36,12 @@ def evaluate(model_folder: str, dataset: str, seed: int, folder: str) -> Evaluat
     if isinstance(info, ImagesInfo):
         evaluation = _classification(model_info.name, target, prediction, info, seed)
     else:
-        evaluation = _forecasting(model_info.name, target, prediction, info, seed)
+        times = np.concatenate(
+            [t for t, _ in inputs.stored_rows(dataset, "test", len(info.stored)).as_numpy_iterator()]
+        )
+        evaluation = _forecasting(model_info.name, target, prediction, times, info, seed)
+    examples, _ = next(batches.as_numpy_iterator())
+    evaluation = evaluation.model_copy(update={"latency": latencies(model, examples)})
     with whole_folder(Path(folder)) as new:
         np.savez(new / PREDICTIONS, target=target, prediction=prediction)
         write_text(new / FILE, evaluation.model_dump_json(indent=2) + "\n")
@@ -72,12 +80,18 @@ def _classification(
         intervals=bootstrap.intervals(resampled, len(labels), seed),
         confusion=confusion_matrix(labels, predicted, labels=range(classes)).tolist(),
         per_class={c: {k: float(v) for k, v in report[c].items()} for c in info.classes},
+        calibration=diagnostics.calibration(labels, probabilities),
+        mistakes=diagnostics.mistakes(labels, probabilities),
     )
 
 
-def _forecasting(name: str, target: np.ndarray, forecast: np.ndarray, info: SeriesInfo, seed: int) -> Evaluation:
+def _forecasting(
+    name: str, target: np.ndarray, forecast: np.ndarray, times: np.ndarray, info: SeriesInfo, seed: int
+) -> Evaluation:
     error = forecast.astype(np.float64) - target
     absolute, squared = np.abs(error).mean(axis=1), (error**2).mean(axis=1)
+    step = Frequency(info.frequency).seconds
+    within_a_day = step is not None and step < diagnostics.DAY
 
     def resampled(sample: np.ndarray) -> dict[str, float]:
         mae = float(absolute[sample].mean())
@@ -92,4 +106,6 @@ def _forecasting(name: str, target: np.ndarray, forecast: np.ndarray, info: Seri
             "rmse": np.sqrt((error**2).mean(axis=0)).tolist(),
             "mase": (np.abs(error).mean(axis=0) / info.seasonal_error).tolist(),
         },
+        per_hour=diagnostics.per_hour(error, times, info.lookback) if within_a_day else {},
+        windows=diagnostics.windows(error),
     )

@@ -13,7 +13,7 @@ from components import inputs
 from components.dataset import DatasetInfo, load_info
 from components.errors import InputError
 from components.files import gs, on_mount, whole_folder, write_text
-from components.model import FILE, KERAS_FILE, ModelInfo, build, load_keras
+from components.model import FILE, KERAS_FILE, ModelInfo, build, layers_of, load_keras
 from components.share import evaluation_batch, steps_per_epoch
 from components.spec import ModelSpec
 from components.train.average import UseAverage
@@ -100,7 +100,7 @@ def train(
                     epochs=spec.epochs,
                     initial_epoch=training.epoch,
                     steps_per_epoch=per_epoch,
-                    callbacks=[progress, stopping, training, *average, *_boards(aside, devices)],
+                    callbacks=[progress, stopping, training, *average, *_boards(aside, spec, devices)],
                     shuffle=False,
                     verbose=0,
                 )
@@ -118,6 +118,7 @@ def train(
         dataset=info.name,
         dataset_sha256=info.sha256,
         parameters=final.count_params(),
+        layers=layers_of(final),
         best_epoch=stopping.best_epoch + 1,
         history=progress.history,
         train_seconds=seconds,
@@ -191,11 +192,11 @@ def _distributed(batches: tf.data.Dataset, devices: Devices) -> tf.data.Dataset:
     return devices.strategy.distribute_datasets_from_function(lambda _: own)
 
 
-def _boards(aside: str, devices: Devices) -> list[keras.callbacks.TensorBoard]:
+def _boards(aside: str, spec: ModelSpec, devices: Devices) -> list[keras.callbacks.TensorBoard]:
     if not devices.chief:
         return []
     folders = [f"{aside}/tensorboard", *filter(None, [os.environ.get(VERTEX_LOGS)])]
-    return [keras.callbacks.TensorBoard(folder, write_graph=False) for folder in folders]
+    return [keras.callbacks.TensorBoard(folder, histogram_freq=int(spec.histograms)) for folder in folders]
 
 
 def _copy(source: str, target: Path) -> None:

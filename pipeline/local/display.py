@@ -22,12 +22,14 @@ class Line:
 
     Attributes:
         state: Where it stands.
-        note: Why it runs, then how far it is, then how it ended.
+        why: Why it runs, or was taken from the cache.
+        note: The same, then how far it is, then how it ended.
         started: When it started, by the monotonic clock.
         seconds: How long it took.
     """
 
     state: State = "waiting"
+    why: str = ""
     note: str = ""
     started: float = 0.0
     seconds: float | None = None
@@ -60,7 +62,7 @@ class Display:
     def start(self, task: str, why: str) -> None:
         """A task starts, for this reason."""
         now = time.monotonic()
-        self.lines[task] = Line("running", why, started=now, _said=now)
+        self.lines[task] = Line("running", why, why, started=now, _said=now)
 
     def progress(self, task: str, text: str) -> None:
         """A running task said how far it is."""
@@ -84,7 +86,7 @@ class Display:
         """The tasks that wait will not run."""
         for line in self.lines.values():
             if line.state in ("waiting", "running"):
-                line.state = "skipped"
+                line.state, line.why = "skipped", "a task before it failed, or the run ended"
 
     def _plain(self, task: str) -> None:
         line = self.lines[task]

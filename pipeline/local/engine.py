@@ -25,7 +25,7 @@ def main(request: dict[str, Any]) -> None:
     Args:
         request: `pipeline`, the YAML; `parameters` of the run; `root`, the folder of outputs; `cache`, the
             folder of cache entries; `shim`, a folder with a `python3` that starts tasks; `result`, the JSON
-            file that gets the folder of the leaderboard; `home`, the experiment's folder; `containers`, how they
+            file that gets the paths of the pipeline's outputs; `home`, the experiment's folder; `containers`, how they
             are started, or None for processes.
     """
     containers = request["containers"]
@@ -49,7 +49,7 @@ def main(request: dict[str, Any]) -> None:
     except RuntimeError as error:
         print(f"ERROR - {error}", flush=True)
         raise SystemExit(1) from None
-    write_json(Path(request["result"]), {"leaderboard": task.outputs["Output"].path})
+    write_json(Path(request["result"]), {name: output.path for name, output in task.outputs.items()})
 
 
 def _docker_runner(arguments: dict[str, Any]) -> local.DockerRunner:

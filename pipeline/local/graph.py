@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 # These take what there is of the others' outputs.
-GATHERING = ("compare", "register")
+GATHERING = ("compare", "register", "report")
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def read_spec(path: Path) -> dict[str, Any]:
 
 
 def without(spec: dict[str, Any], failed: set[str]) -> dict[str, Any]:
-    """A pipeline without the failed tasks and those that need them; compare and register do without.
+    """A pipeline without the failed tasks and those that need them; compare, register and report do without.
 
     Args:
         spec: The pipeline; it isn't changed.
@@ -79,6 +79,10 @@ def without(spec: dict[str, Any], failed: set[str]) -> dict[str, Any]:
             if source["taskOutputArtifact"]["producerTask"] in gone:
                 del artifacts[key]
         tasks[name]["dependentTasks"] = [need for need in tasks[name]["dependentTasks"] if need not in gone]
+    results = spec["root"]["dag"]["outputs"]["artifacts"]
+    for name, result in list(results.items()):
+        if result["artifactSelectors"][0]["producerSubtask"] in gone:
+            del results[name], spec["root"]["outputDefinitions"]["artifacts"][name]
     used = {task["componentRef"]["name"] for task in tasks.values()}
     spec["components"] = {name: c for name, c in spec["components"].items() if name in used}
     labels = {component["executorLabel"] for component in spec["components"].values()}

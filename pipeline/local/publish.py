@@ -8,12 +8,14 @@ from pathlib import Path
 
 from components.files import point_link, write_text
 from components.leaderboard import FILE, Leaderboard
+from components.report.tasks import TaskRun, with_run
 
 FOLDERS = "folders.json"
 LATEST = "latest"
+REPORT = "report.html"
 
 
-def publish(outputs: Path, run: Path, pipeline: Path) -> Leaderboard:
+def publish(outputs: Path, page: Path, run: Path, pipeline: Path, tasks: list[TaskRun]) -> Leaderboard:
     """Fill the run's folder and let `latest` point to it.
 
     Files are hard links to the tasks' outputs where the file system has them, so they take no room of their
@@ -21,8 +23,10 @@ def publish(outputs: Path, run: Path, pipeline: Path) -> Leaderboard:
 
     Args:
         outputs: The folder that compare wrote.
+        page: The page that report wrote.
         run: The run's folder.
         pipeline: The compiled pipeline that ran.
+        tasks: How each task went.
 
     Returns:
         The leaderboard, under this run's name.
@@ -35,12 +39,27 @@ def publish(outputs: Path, run: Path, pipeline: Path) -> Leaderboard:
         shutil.copytree(Path(folders["model"][model]) / "tensorboard", run / "tensorboard" / model, copy_function=_link)
         _link(str(Path(folders["model"][model]) / "model.json"), str(target / "model.json"))
     shutil.copyfile(pipeline, run / "pipeline.yaml")
+    publish_report(page, run, tasks)
     board = Leaderboard.model_validate_json((outputs / FILE).read_text())
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    board = board.model_copy(update={"run": run.name, "created": now})
+    board = board.model_copy(update={"run": run.name, "created": _now()})
     write_text(run / FILE, board.model_dump_json(indent=2) + "\n")
     point_link(run.parent / LATEST, run.name)
     return board
+
+
+def publish_report(page: Path, run: Path, tasks: list[TaskRun]) -> None:
+    """Put the page into the run's folder, with how long each task took, which its own task couldn't know.
+
+    Args:
+        page: The page that report wrote.
+        run: The run's folder.
+        tasks: How each task went.
+    """
+    write_text(run / REPORT, with_run(page.read_text(), run.name, _now(), tasks))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _link(source: str, target: str) -> str:

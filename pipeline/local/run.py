@@ -23,12 +23,14 @@ from rich.console import Console
 from components.errors import InputError
 from components.files import write_json, write_text
 from components.leaderboard import Leaderboard
+from components.report.tasks import TaskRun
 from pipeline.experiment import Experiment
 from pipeline.local import containers
 from pipeline.local.display import Display
 from pipeline.local.events import Event, events
+from pipeline.local.failure import explain, last_error, shown
 from pipeline.local.graph import GATHERING, Task, read_spec, read_tasks, remember, why, without
-from pipeline.local.publish import publish
+from pipeline.local.publish import publish, publish_report
 from pipeline.local.warm import SOCKET, write_shim
 
 RUNS = Path("runs")
@@ -39,15 +41,7 @@ WORK_IN_CONTAINERS = ".kfp-containers"
 ROOT = Path(__file__).parent.parent.parent
 # Between asking the group of processes to end and ending it.
 GRACE_SECONDS = 2.0
-LAST_LINES = 12
 _PROGRESS = re.compile(r"(epoch \d+/\d+ .*|best epoch .*)")
-_ERROR = re.compile(r"((?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Interrupt|Exit)\w*)(?:: (.*))?")
-# Lines of TensorFlow's about this machine, which say nothing of the task.
-_NOISE = re.compile(r"(\[KFP Executor|[WIE]0000 |WARNING: All log messages)")
-
-
-class TaskFailedError(Exception):
-    """A task failed; what there is to say was said."""
 
 
 class Stopped(BaseException):
@@ -86,7 +80,8 @@ def run_local(
     Raises:
         InputError: A task refused its input, another run of this experiment is under way, or containers can't be
             started.
-        TaskFailedError: A task failed. With `keep_going` that is raised in the end, after the results are in place.
+        TaskFailedError: A task failed; the run's folder has a report of it. With `keep_going` that is raised in the
+            end, after the results are in place.
         Stopped: Ctrl-C or SIGTERM; all processes have ended.
     """
     home, registry = RUNS.absolute() / experiment.name, RUNS.absolute() / "registry"
@@ -109,20 +104,22 @@ def run_local(
             while True:
                 before = set(state.failures)
                 failures = json.dumps(state.failures, sort_keys=True)
-                path = pipeline if not state.failures else Path(scratch) / "rest.yaml"
-                if state.failures:
-                    write_text(path, yaml.safe_dump(without(spec, set(state.failures))))
+                path = state.write(without(spec, set(state.failures))) if state.failures else pipeline
                 if state.execute(path, {**parameters, "failures": failures}, tasks, display):
                     break
                 # Without a failed task it was kfp itself that failed.
                 failed = set(state.failures) - before
                 if not keep_going or not failed or failed & set(GATHERING) or state.refused:
                     display.skip_waiting()
-                    _explain(state, console)
-        board = publish(state.outputs(), run, pipeline)
+                    if state.failures:
+                        _report_failure(state, spec, parameters, tasks, display)
+                    explain(state.failures, state.refused, run, console)
+            display.skip_waiting()
+        outputs = state.outputs()
+        board = publish(outputs["leaderboard"], outputs["report"], run, pipeline, _went(tasks, display))
         if state.failures:
-            console.print(f"results without them: {_shown(run)}", soft_wrap=True, highlight=False)
-            _explain(state, console)
+            console.print(f"results without them: {shown(run)}", soft_wrap=True, highlight=False)
+            explain(state.failures, state.refused, run, console)
         return board
 
 
@@ -133,6 +130,7 @@ class _Run:
         run: Its folder.
         failures: For each failed task, its error.
         refused: The message of a task that refused its input.
+        finished: Names of the tasks whose outputs are there.
     """
 
     def __init__(self, run: Path, work: Path, scratch: Path, containers: dict[str, Any] | None) -> None:
@@ -143,7 +141,7 @@ class _Run:
         self._scratch = scratch
         self._containers = containers
         self._memory = work / "tasks.json"
-        self._ended: set[str] = set()
+        self.finished: set[str] = set()
         self._ran: set[str] = set()
         (run / "logs").mkdir(parents=True)
         work.mkdir(exist_ok=True)
@@ -188,9 +186,15 @@ class _Run:
             if self._containers:
                 containers.remove(self.run.parent)
 
-    def outputs(self) -> Path:
-        """The folder that compare wrote."""
-        return Path(json.loads((self._scratch / "result.json").read_text())["leaderboard"])
+    def write(self, spec: dict[str, Any]) -> Path:
+        """Write a pipeline for `execute`."""
+        path = self._scratch / "rest.yaml"
+        write_text(path, yaml.safe_dump(spec))
+        return path
+
+    def outputs(self) -> dict[str, Path]:
+        """Paths of what the pipeline gave, see `pipeline.definition.Results`."""
+        return {name: Path(path) for name, path in json.loads((self._scratch / "result.json").read_text()).items()}
 
     def log(self, task: str) -> Path:
         """The log of a task."""
@@ -216,15 +220,15 @@ class _Run:
             before = self._remembered().get(task)
             self._ran.add(task)
             display.start(task, why(tasks[task], before, self._ran))
-        elif event.kind == "cached" and task not in self._ended:
-            self._ended.add(task)
+        elif event.kind == "cached" and task not in self.finished:
+            self.finished.add(task)
             display.end(task, "cached", "nothing it depends on changed")
         elif event.kind == "done":
-            self._ended.add(task)
+            self.finished.add(task)
             write_json(self._memory, {**self._remembered(), task: remember(tasks[task])})
             display.end(task, "done")
         elif event.kind == "failed":
-            name, message = _error(self.log(task))
+            name, message = last_error(self.log(task))
             if name.endswith("InputError"):
                 self.refused = message
             self.failures[task] = f"{name}: {message}" if message else name
@@ -234,33 +238,34 @@ class _Run:
         return json.loads(self._memory.read_text()) if self._memory.exists() else {}
 
 
-def _error(log: Path) -> tuple[str, str]:
-    """The name and message of the exception that a task ended with."""
-    found = ("it ended without an error of its own (killed, or out of memory)", "")
-    for line in log.read_text().splitlines() if log.exists() else []:
-        if match := _ERROR.fullmatch(line):
-            found = (match[1], match[2] or "")
-    return found
+def _report_failure(
+    state: _Run, spec: dict[str, Any], parameters: dict[str, str], tasks: dict[str, Task], display: Display
+) -> None:
+    """Report what failed and what was finished, in the run's own folder: nothing else of it is published.
+
+    Compare and report run on what there is; the outputs of finished tasks come from the cache.
+    """
+    gone = set(state.failures) | {"register"} | {name for name in tasks if name not in {*state.finished, *GATHERING}}
+    if "report" in gone:
+        return
+    failures = json.dumps(state.failures, sort_keys=True)
+    if state.execute(state.write(without(spec, gone)), {**parameters, "failures": failures}, tasks, display):
+        publish_report(state.outputs()["report"], state.run, _went(tasks, display))
 
 
-def _explain(state: _Run, console: Console) -> None:
-    if state.refused:
-        raise InputError(state.refused)
-    for task, error in state.failures.items():
-        log = state.log(task)
-        console.print(f"\n{task} failed: {error}", style="bold red", markup=False, soft_wrap=True, highlight=False)
-        lines = (
-            [line for line in log.read_text().splitlines() if line and not _NOISE.match(line)] if log.exists() else []
+def _went(tasks: dict[str, Task], display: Display) -> list[TaskRun]:
+    """How each task went."""
+    lines = display.lines
+    return [
+        TaskRun(
+            name=name,
+            needs=task.needs,
+            state=lines[name].state,
+            seconds=lines[name].seconds,
+            why=lines[name].note if lines[name].state in ("failed", "cached") else lines[name].why,
         )
-        console.print("\n".join(lines[-LAST_LINES:]), style="dim", markup=False, soft_wrap=True, highlight=False)
-        console.print(f"the whole log: {_shown(log)}", markup=False, soft_wrap=True, highlight=False)
-    if not state.failures:
-        console.print(f"kfp failed; its output: {_shown(state.run / 'logs' / 'kfp.log')}", soft_wrap=True)
-    raise TaskFailedError
-
-
-def _shown(path: Path) -> str:
-    return os.path.relpath(path)
+        for name, task in tasks.items()
+    ]
 
 
 @contextmanager
@@ -270,7 +275,7 @@ def _only_run(home: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise InputError(f"{_shown(home)}: another run of this experiment is under way") from None
+            raise InputError(f"{shown(home)}: another run of this experiment is under way") from None
         # What a run that was killed left behind.
         for work in (WORK, WORK_IN_CONTAINERS):
             shutil.rmtree(home / work / "workspace", ignore_errors=True)

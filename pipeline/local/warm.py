@@ -2,8 +2,9 @@
 
 This file is run by path, by a `python3` that stands first on the PATH of kfp.local's tasks (see `write_shim`).
 The first task starts the server; it imports TensorFlow, runs nothing with it, and forks one process for each
-task, which then runs exactly what `python3 -m kfp.dsl.executor_main …` would. Where the server isn't to be had,
-or something else than a module is asked for, the real Python runs it. Only the standard library is used here, since every start pays for it.
+task, which then runs exactly what `python3 -m kfp.dsl.executor_main …` would. Where the server isn't to be had, or
+something else than a module is asked for, the real Python runs it. Only the standard library is used here, since
+every start pays for it.
 """
 
 import contextlib

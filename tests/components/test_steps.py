@@ -183,6 +183,26 @@ def test_early_stopping_keeps_the_best_epoch(datasets, tmp_path):
     assert info["best_epoch"] == accuracies.index(max(accuracies)) + 1
 
 
+def test_tensorboard_shows_curves_the_graph_and_histograms_when_asked(datasets, trained, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    def tags(model):
+        return set(EventAccumulator(str(Path(model.path) / "tensorboard" / "train")).Reload().Tags()["tensors"])
+
+    usual = tags(trained["mlp"])
+    assert usual >= {"epoch_loss", "epoch_accuracy", "keras"}
+    asked = tags(train_one("mlp", tmp_path, datasets, epochs=1, histograms=True))
+    assert {tag.split("/")[-2] for tag in asked - usual} >= {"kernel", "bias"}
+
+
+def test_the_layers_of_a_model_have_all_its_weights(trained):
+    for model in trained.values():
+        info = json.loads((Path(model.path) / "model.json").read_text())
+        assert sum(layer["parameters"] for layer in info["layers"]) == info["parameters"]
+        names = [layer["name"] for layer in info["layers"]]
+        assert all(names.index(before) < i for i, la in enumerate(info["layers"]) for before in la["inputs"])
+
+
 def test_a_model_of_other_data_is_refused(datasets, trained, tmp_path):
     with pytest.raises(InputError, match="trained on data"):
         export.python_func("x", datasets["electricity"], trained["mlp"], artifact(dsl.Model, tmp_path / "e"))
@@ -211,6 +231,10 @@ def test_evaluation_equals_what_its_predictions_give(results, datasets):
         error = np.abs(saved["prediction"] - saved["target"])
     assert found["metrics"]["mae"] == pytest.approx(error.mean(), rel=1e-5)
     np.testing.assert_allclose(found["per_step"]["mae"], error.mean(axis=0), rtol=1e-5)
+    worst = next(window for window in found["windows"] if window["name"] == "worst")
+    assert worst["example"] == error.mean(axis=1).argmax()
+    assert len(found["per_hour"]) == 24
+    assert {row["batch"] for row in found["latency"]} >= {1, 32}
 
 
 def test_seasonal_baselines_equal_the_series_shifted(results, datasets):

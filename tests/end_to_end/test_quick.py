@@ -24,6 +24,9 @@ def test_quick_trains_all_seven_families(project):
     }  # fmt: skip
     assert all(m["rank"] for m in result["models"])
     assert len(output.splitlines()) <= 60
+    page = (project.folder / "runs/quick/latest/report.html").read_text()
+    assert len(page) < 5_000_000
+    assert page.count('<article id="model-') == 7
 
 
 def test_in_containers_every_number_is_the_same_to_the_bit(project, image):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -33,6 +34,10 @@ def test_a_run_leaves_the_results_that_the_design_promises(project, first):
     compiled = (project.folder / "build/small.yaml").read_bytes()
     assert result["pipeline_sha256"] == hashlib.sha256(compiled).hexdigest()
     assert (run / "pipeline.yaml").read_bytes() == compiled
+    page = (run / "report.html").read_text()
+    assert f"<strong>{run.resolve().name}</strong>" in page
+    assert page.count('class="node done"') == 13
+    assert "first time" in page
     for model in result["models"]:
         for made in model["formats"].values():
             assert (run / made["path"]).exists()
@@ -52,6 +57,10 @@ def test_an_unchanged_rerun_executes_nothing(project, first):
     after = board(project)
     assert after["models"] == before["models"]
     assert after["run"] != before["run"]
+    page = (project.folder / "runs/small/latest/report.html").read_text()
+    assert f"<strong>{after['run']}</strong>" in page
+    assert page.count('class="node cached"') == 13
+    assert "nothing it depends on changed" in page
     assert len(output.splitlines()) < 60
 
 
@@ -60,7 +69,7 @@ def test_a_changed_model_runs_its_own_tasks_and_says_why(project, first):
     assert code == 0
     states = project.states(output)
     ran = {task for task, state in states.items() if state == "done"}
-    assert ran == {"train-mlp", "evaluate-mlp", "export-mlp", "compare", "register"}
+    assert ran == {"train-mlp", "evaluate-mlp", "export-mlp", "compare", "register", "report"}
     log = (project.folder / "runs/small/latest/logs/kfp.log").read_text()
     assert "evaluate-mlp" in log
     assert "after train-mlp" in output
@@ -74,7 +83,7 @@ def test_changed_code_of_a_step_runs_that_step_and_what_follows(project, first):
     work.write_text(original)
     assert code == 0
     ran = {task for task, state in project.states(output).items() if state == "done"}
-    assert ran == {"evaluate-mlp", "evaluate-lstm", "compare", "register"}
+    assert ran == {"evaluate-mlp", "evaluate-lstm", "compare", "register", "report"}
     assert "its code changed" in output
 
 
@@ -135,6 +144,52 @@ def test_a_failed_task_is_explained_and_its_log_named(project, first):
     assert "no such layer" in (project.folder / log).read_text()
     assert not (project.folder / "runs/broken/latest").exists()
     assert len(output.splitlines()) < 60
+    page = project.folder / output.split("report: ")[1].splitlines()[0]
+    assert {path.name for path in page.parent.iterdir()} == {"logs", "report.html"}, "nothing else is published"
+    text = page.read_text()
+    assert "<code>ValueError: no such layer</code>" in text
+    assert re.search(r"train-bad: failed, [\d.]+ s, ValueError: no such layer", text)
+    assert "train-bad failed: ValueError: no such layer" in text, "on the leaderboard too"
+    assert 'id="data-fashion"' in text
+    assert not (project.folder / "runs/registry/broken").exists()
+
+
+def test_a_failed_run_leaves_the_results_of_the_one_before(project, first):
+    latest = project.folder / "runs/small/latest"
+    before = latest.resolve()
+    family = project.folder / "components/families/mlp.py"
+    original = family.read_text()
+    family.write_text(original + '\n\ndef build(info, hyperparameters):\n    raise ValueError("no <b>layer</b>")\n')
+    code, output = project.run("run", project.config)
+    family.write_text(original)
+    assert code == 1, output
+    assert latest.resolve() == before
+    text = (project.folder / output.split("report: ")[1].splitlines()[0]).read_text()
+    assert "ValueError: no &lt;b&gt;layer&lt;/b&gt;" in text
+
+
+def test_a_failure_of_compare_is_reported_without_a_leaderboard(project, first):
+    work = project.folder / "components/compare/work.py"
+    original = work.read_text()
+    work.write_text(
+        original.replace("def compare(\n", "def compare(*_, **__):\n    raise ValueError('lost')\n\n\ndef _(\n")
+    )
+    code, output = project.run("run", project.config)
+    work.write_text(original)
+    assert code == 1, output
+    assert "compare failed: ValueError: lost" in output
+    text = (project.folder / output.split("report: ")[1].splitlines()[0]).read_text()
+    assert "ValueError: lost" in text
+    assert 'id="model-mlp"' in text
+    assert 'id="leaderboard"' not in text
+
+
+def test_the_report_command_names_the_page_of_the_last_run(project, first):
+    code, output = project.run("report", project.config)
+    assert (code, output) == (0, "runs/small/latest/report.html\n")
+    code, output = project.run("report", "configs/nothing.yaml")
+    assert (code, len(output.splitlines())) == (2, 1)
+    assert "expected a finished run" in output
 
 
 def test_with_keep_going_the_other_models_are_finished(project, first):
@@ -145,6 +200,10 @@ def test_with_keep_going_the_other_models_are_finished(project, first):
     assert models["good"]["rank"] == 1
     assert models["bad"]["rank"] is None
     assert models["bad"]["reasons"] == ["train-bad failed: ValueError: no such layer"]
+    text = (project.folder / "runs/broken/latest/report.html").read_text()
+    assert 'id="model-good"' in text
+    assert text.count('class="node skipped"') == 2
+    assert "<code>ValueError: no such layer</code>" in text
 
 
 def alive(session):

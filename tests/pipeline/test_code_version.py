@@ -48,6 +48,7 @@ def edit(path):
         (TRAIN, "inputs.py"),
         (TRAIN, "spec.py"),
         (("components.evaluate.work",), "metrics.py"),
+        (("components.report.work",), "report/templates/page.css"),
         (("components.export.work", "components.export.fresh_process"), "export/fresh_process.py"),
     ],
 )
@@ -69,6 +70,7 @@ def test_it_changes_with_a_file_that_is_imported(code, modules, file):
         (TRAIN, "ingest/work.py"),
         (TRAIN, "sources/electricity.py"),
         (("components.evaluate.work",), "compare/work.py"),
+        (("components.evaluate.work",), "report/templates/page.html"),
     ],
 )
 def test_it_stays_when_another_file_changes(code, modules, file):

@@ -1,4 +1,5 @@
 import copy
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -371,7 +372,21 @@ def test_a_compiled_pipeline_has_a_task_for_each_step(tmp_path):
     expected = {f"{step}-{of}" for step in ("ingest", "baseline") for of in ("fashion", "demand")}
     expected |= {f"{step}-{of}" for step in ("train", "evaluate", "export") for of in ("mlp", "lstm")}
     assert expected < tasks.keys()
-    assert len(tasks) == len(expected) + 2
+    assert tasks.keys() - expected == {"compare", "register", "report"}
+
+
+def test_the_report_is_told_the_graph_that_was_compiled(tmp_path):
+    path, _ = compile_experiment(load_experiment(write(tmp_path), ["seed=4"]), tmp_path)
+    tasks = yaml.safe_load(path.read_text().split("\n---")[0])["root"]["dag"]["tasks"]
+    about = json.loads(tasks["report"]["inputs"]["parameters"]["about"]["runtimeValue"]["constant"])
+    assert {name: sorted(needs) for name, needs in about["tasks"].items()} == {
+        name: sorted(task.get("dependentTasks", [])) for name, task in tasks.items()
+    }
+    seen = set()
+    for name, needs in about["tasks"].items():
+        assert seen.issuperset(needs)
+        seen.add(name)
+    assert about["command"] == "python -m pipeline run small.yaml --set seed=4", "without this machine's folders"
 
 
 def test_loading_and_compiling_does_not_import_tensorflow(tmp_path):

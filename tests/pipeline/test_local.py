@@ -48,7 +48,7 @@ def spec(tmp_path_factory):
 
 def test_every_model_has_tasks_of_its_own(spec):
     tasks = read_tasks(spec)
-    assert len(tasks) == 2 * 2 + 7 * 3 + 2
+    assert len(tasks) == 2 * 2 + 7 * 3 + 3
     assert tasks["train-stacked-lstm"].needs == ["ingest-electricity"]
     assert tasks["export-cnn"].needs == ["ingest-fashion", "train-cnn"]
     order = list(tasks)
@@ -67,6 +67,13 @@ def test_a_failed_data_set_takes_its_models_along(spec):
     rest = read_tasks(without(spec, {"ingest-electricity"}))
     assert not [name for name in rest if "lstm" in name and "bidirectional" not in name]
     assert "evaluate-mlp" in rest
+
+
+def test_without_compare_the_pipeline_gives_the_report_alone(spec):
+    rest = without(spec, {"compare", "register"})
+    assert rest["root"]["dag"]["outputs"]["artifacts"].keys() == {"report"}
+    assert rest["root"]["outputDefinitions"]["artifacts"].keys() == {"report"}
+    assert "compare" not in read_tasks(rest)["report"].needs
 
 
 def test_the_reason_for_a_run_is_what_changed(spec):

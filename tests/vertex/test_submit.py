@@ -22,7 +22,16 @@ datasets:
 models:
   lstm: {family: lstm, dataset: demand, machine: gpu-t4, hyperparameters: {units: 8}}
 """
-TASKS = ["baseline-demand", "compare", "evaluate-lstm", "export-lstm", "ingest-demand", "register", "train-lstm"]
+TASKS = [
+    "baseline-demand",
+    "compare",
+    "evaluate-lstm",
+    "export-lstm",
+    "ingest-demand",
+    "register",
+    "report",
+    "train-lstm",
+]
 
 
 @pytest.fixture

@@ -1,0 +1,79 @@
+"""What a person looks at to understand a model's errors."""
+
+import numpy as np
+
+from components.evaluation import Bin, Calibration, Mistake, Window
+
+BINS = 10
+MISTAKES = 12
+# Shares of the windows that are forecast better.
+WINDOWS = {"good": 0.1, "median": 0.5, "worst": 1.0}
+HOUR, DAY = 3600, 86400
+
+
+def calibration(labels: np.ndarray, probabilities: np.ndarray) -> Calibration:
+    """Compare confidence with accuracy, in bins of equal width (Guo et al. 2017, arXiv:1706.04599).
+
+    Args:
+        labels: int64 [examples].
+        probabilities: float [examples, classes].
+    """
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    right = probabilities.argmax(axis=1) == labels
+    bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    found = [
+        Bin(
+            confidence=float(confidence[bins == i].mean()),
+            accuracy=float(right[bins == i].mean()),
+            examples=int((bins == i).sum()),
+        )
+        for i in np.unique(bins)
+    ]
+    ece = sum(b.examples * abs(b.accuracy - b.confidence) for b in found) / len(labels)
+    return Calibration(ece=ece, bins=found)
+
+
+def mistakes(labels: np.ndarray, probabilities: np.ndarray) -> list[Mistake]:
+    """The wrong predictions that the model was most sure of, the surest first.
+
+    Args:
+        labels: int64 [examples].
+        probabilities: float [examples, classes].
+    """
+    predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    wrong = np.flatnonzero(predicted != labels)
+    return [
+        Mistake(
+            example=int(i),
+            label=int(labels[i]),
+            predicted=int(predicted[i]),
+            probability=min(1.0, float(confidence[i])),
+        )
+        for i in wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES]
+    ]
+
+
+def windows(error: np.ndarray) -> list[Window]:
+    """Windows that show how well and how badly it goes.
+
+    Args:
+        error: Forecast less target, float64 [windows, horizon].
+    """
+    mae = np.abs(error).mean(axis=1)
+    order = np.argsort(mae, kind="stable")
+    places = {name: order[round(share * (len(order) - 1))] for name, share in WINDOWS.items()}
+    return [Window(name=name, example=int(i), mae=float(mae[i])) for name, i in places.items()]
+
+
+def per_hour(error: np.ndarray, times: np.ndarray, lookback: int) -> dict[str, float]:
+    """Mean absolute error of the rows of each hour of the day, "00" to "23", by the data's own clock.
+
+    Args:
+        error: Forecast less target, float64 [windows, horizon].
+        times: Of the split's rows, int64 [rows], in seconds.
+        lookback: Rows of a window before the first that is forecast.
+    """
+    windows, horizon = error.shape
+    rows = lookback + np.arange(windows)[:, None] + np.arange(horizon)
+    hours = times[rows] // HOUR % 24
+    return {f"{hour:02}": float(np.abs(error[hours == hour]).mean()) for hour in np.unique(hours)}

@@ -1,0 +1,66 @@
+"""Figures of a classifier."""
+
+import numpy as np
+
+from components.dataset import ImagesInfo
+from components.evaluation import Evaluation
+from components.report.svg import FIRST, INK, MUTED, SECOND, Picture, figure, picture
+
+# More classes than this don't leave room for their names or their counts.
+NAMED = 25
+LONGEST = 14
+
+
+def confusion(evaluation: Evaluation, info: ImagesInfo) -> Picture:
+    """How often each label was predicted as each class, as a share of the label."""
+    counts = np.array(evaluation.confusion)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    classes = len(info.classes)
+    longest = min(max(map(len, info.classes)), LONGEST) if classes <= NAMED else 4
+    with figure(f"confusion-{evaluation.model}", 4.2, 4.9, 0.35 + 0.062 * longest) as (made, ax):
+        made.subplots_adjust(bottom=(0.4 + 0.045 * longest) / 4.2, top=0.99)
+        colors = np.zeros((classes, classes, 4))
+        # Hits in one colour and mistakes in another; the square root shows the rare ones too.
+        for (row, column), share in np.ndenumerate(shares):
+            base = FIRST if row == column else SECOND
+            colors[row, column] = (0, 0, int(base[1:], 16) / 255, np.sqrt(share) * 0.85)
+        ax.pcolormesh(colors, rasterized=classes > NAMED)
+        ax.invert_yaxis()
+        ax.grid(False)
+        if classes <= NAMED:
+            for (row, column), count in np.ndenumerate(counts):
+                if count:
+                    size = 7.5 if classes <= 12 else 4.5
+                    ax.text(column + 0.5, row + 0.5, str(count), ha="center", va="center", fontsize=size, color=INK)
+            centers = np.arange(classes) + 0.5
+            names = [name if len(name) <= LONGEST else name[: LONGEST - 1] + "…" for name in info.classes]
+            ax.set_xticks(centers, names, rotation=45, ha="right", rotation_mode="anchor", fontsize=8)
+            ax.set_yticks(centers, names, fontsize=8)
+        ax.set_xlabel("predicted")
+        ax.set_ylabel("label")
+        pairs = counts - np.diag(np.diag(counts))
+        label, predicted = np.unravel_index(int(pairs.argmax()), pairs.shape)
+        says = f"{evaluation.model}: confusion matrix, {int(np.trace(counts))} of {int(counts.sum())} are right"
+        if pairs.max():
+            says += f"; most often confused: {info.classes[label]} taken for {info.classes[predicted]}"
+        return picture(made, "Confusion matrix: test examples by label and prediction", says)
+
+
+def calibration(evaluation: Evaluation) -> Picture:
+    """Accuracy against confidence."""
+    found = evaluation.calibration
+    assert found is not None  # noqa: S101 (a classifier has one)
+    confidence = [b.confidence for b in found.bins]
+    with figure(f"calibration-{evaluation.model}") as (made, ax):
+        ax.set_title("calibration")
+        ax.plot([0, 1], [0, 1], color=MUTED, lw=0.8, ls=":", label="as sure as right")
+        largest = max(b.examples for b in found.bins)
+        lowered = [0.2 * b.examples / largest for b in found.bins]
+        ax.bar(confidence, lowered, width=0.05, color=SECOND, alpha=0.35, label="examples")
+        ax.plot(confidence, [b.accuracy for b in found.bins], "o-", ms=4, color=FIRST, label="accuracy")
+        ax.set(xlim=(0, 1.03), ylim=(0, 1.03), xlabel="confidence", ylabel="accuracy")
+        ax.legend(loc="upper left")
+        says = f"{evaluation.model}: accuracy by confidence, expected calibration error {found.ece:.3f}: " + ", ".join(
+            f"{b.confidence:.2f} sure and {b.accuracy:.2f} right" for b in found.bins
+        )
+        return picture(made, f"Accuracy by confidence; expected calibration error (ECE) {found.ece:.3f}", says)

@@ -1,0 +1,111 @@
+"""The part of the page about a data set."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from components import inputs
+from components.dataset import SPLITS, DatasetInfo, ImagesInfo, SeriesInfo, load_info
+from components.report import forecasting, pictures
+from components.report.svg import Picture
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set as the page reads it.
+
+    Attributes:
+        folder: Its folder.
+        info: Its description.
+        rows: Of a series, for each split times int64 [rows] in seconds and the target float32 [rows].
+    """
+
+    folder: str
+    info: DatasetInfo
+    rows: dict[str, forecasting.Rows] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """A class of a data set of images.
+
+    Attributes:
+        name: The class.
+        images: Some of it, as a data URI; "" where none are shown.
+        counts: For each split, its images.
+        share: Of the training images, against the largest class.
+    """
+
+    name: str
+    images: str
+    counts: list[int]
+    share: float
+
+
+@dataclass(frozen=True)
+class DataSection:
+    """What the page shows of a data set.
+
+    Attributes:
+        info: Its description.
+        what: What an example is, in a sentence.
+        splits: For each split, stored records and examples.
+        classes: Of images.
+        series: Of a series, it drawn.
+    """
+
+    info: DatasetInfo
+    what: str
+    splits: dict[str, tuple[int, int]]
+    classes: list[ClassRow]
+    series: Picture | None
+
+
+def read(folder: str) -> Data:
+    """Read a data set's description and, of a series, the target."""
+    info = load_info(folder)
+    if isinstance(info, ImagesInfo):
+        return Data(folder, info)
+    rows = {}
+    for split in SPLITS:
+        batches = list(inputs.stored_rows(folder, split, len(info.stored)).as_numpy_iterator())
+        rows[split] = (np.concatenate([t for t, _ in batches]), np.concatenate([v[:, 0] for _, v in batches]))
+    return Data(folder, info, rows)
+
+
+def section(data: Data) -> DataSection:
+    """Draw and describe a data set."""
+    info = data.info
+    return DataSection(
+        info=info,
+        what=describe(info),
+        splits={split: (info.records[split], info.examples(split)) for split in SPLITS},
+        classes=_classes(data.folder, info) if isinstance(info, ImagesInfo) else [],
+        series=forecasting.series(info, data.rows) if isinstance(info, SeriesInfo) else None,
+    )
+
+
+def describe(info: DatasetInfo) -> str:
+    """What an example is, in a sentence."""
+    if isinstance(info, ImagesInfo):
+        height, width, channels = info.shape
+        return f"Images of {height} × {width} × {channels}, each of one of {len(info.classes)} classes."
+    target = f"{info.columns[0]}{f' in {info.unit}' if info.unit else ''}"
+    text = f"A row every {info.frequency}. From {info.lookback} rows of {', '.join(info.columns)}"
+    if info.known:
+        text += f" and what is known ahead ({', '.join(info.known)})"
+    return f"{text}, the next {info.horizon} values of {target}."
+
+
+def _classes(folder: str, info: ImagesInfo) -> list[ClassRow]:
+    shown = pictures.examples(folder, info)
+    largest = max(info.label_counts["train"])
+    return [
+        ClassRow(
+            name=name,
+            images=shown[i] if i < len(shown) else "",
+            counts=[info.label_counts[split][i] for split in SPLITS],
+            share=info.label_counts["train"][i] / largest,
+        )
+        for i, name in enumerate(info.classes)
+    ]

@@ -1,0 +1,140 @@
+"""Figures of a series and of a forecaster."""
+
+from datetime import UTC, datetime
+
+import numpy as np
+from matplotlib import dates
+from matplotlib.ticker import MaxNLocator
+
+from components.dataset import SPLITS, SeriesInfo
+from components.evaluation import Evaluation, Window
+from components.report.svg import FIRST, INK, MUTED, SECOND, THIRD, Picture, figure, picture
+
+# Places along the axis at which a long series is drawn.
+PLACES = 500
+RESIDUAL_BINS = 50
+
+_PLACES = {"good": "better than nine of ten forecasts", "median": "half are better", "worst": "none is worse"}
+
+Rows = tuple[np.ndarray, np.ndarray]
+
+
+def series(info: SeriesInfo, rows: dict[str, Rows]) -> Picture:
+    """The target over time, its splits in colours of their own.
+
+    Args:
+        info: The series.
+        rows: For each split, times int64 [rows] in seconds and the target float32 [rows].
+    """
+    every = -(-sum(len(times) for times, _ in rows.values()) // PLACES)
+    with figure(f"series-{info.name}", 2.3, 10.5) as (made, ax):
+        for split, color in zip(SPLITS, (FIRST, SECOND, THIRD), strict=True):
+            times, values = rows[split]
+            starts = np.arange(0, len(times), every)
+            at = dates.date2num(times[starts].astype("datetime64[s]"))
+            low, high = np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts)
+            mean = np.add.reduceat(values, starts) / np.diff([*starts, len(values)])
+            if every > 1:
+                ax.fill_between(at, low, high, color=color, alpha=0.25, lw=0)
+            ax.plot(at, mean, color=color, lw=1, label=split)
+        locator = dates.AutoDateLocator()
+        ax.xaxis.set_major_locator(locator)
+        ax.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
+        ax.set_ylabel(_named(info))
+        ax.margins(x=0.01)
+        ax.legend(ncols=3, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0)
+        first, last = (str(np.datetime64(int(t), "s"))[:16] for t in (rows["train"][0][0], rows["test"][0][-1]))
+        says = f"{info.columns[0]} from {first} to {last}, in time order cut into training, validation and test"
+        title = "The series and its splits" + (f"; mean and range of every {every} rows" if every > 1 else "")
+        return picture(made, title, says, True)
+
+
+def windows(evaluation: Evaluation, info: SeriesInfo, rows: Rows, forecast: np.ndarray) -> list[Picture]:
+    """A good, a median and the worst forecast beside the truth.
+
+    Args:
+        evaluation: Of the model.
+        info: The series.
+        rows: Times and the target of the test split.
+        forecast: float32 [windows, horizon].
+    """
+    return [_window(evaluation.model, window, info, rows, forecast[window.example]) for window in evaluation.windows]
+
+
+def _window(model: str, window: Window, info: SeriesInfo, rows: Rows, forecast: np.ndarray) -> Picture:
+    times, target = rows
+    first = window.example + info.lookback
+    shown = min(info.lookback, max(2 * info.horizon, 24))
+    past, ahead = np.arange(-shown + 1, 1), np.arange(1, info.horizon + 1)
+    marker = "o" if info.horizon <= 12 else ""
+    at = datetime.fromtimestamp(int(times[first]), UTC)
+    with figure(f"{window.name}-{model}") as (made, ax):
+        ax.plot(past, target[first - shown : first], color=MUTED, lw=1, label="seen")
+        ax.plot(ahead, target[first : first + info.horizon], marker=marker, color=INK, lw=1.2, label="truth")
+        ax.plot(ahead, forecast, marker=marker, color=FIRST, label="forecast")
+        ax.axvline(0.5, color=MUTED, lw=0.8, ls=":")
+        ax.set_title(f"{window.name}: mae {window.mae:.3g} {info.unit}".rstrip())
+        ax.set(xlabel=f"steps of {info.frequency}", ylabel=_named(info))
+        ax.legend()
+        says = f"{model}: forecast and truth of a {window.name} test window, mean absolute error {window.mae:.3g}"
+        return picture(made, f"From {at:%Y-%m-%d %H:%M}: {_PLACES[window.name]}", says)
+
+
+def errors(evaluation: Evaluation, info: SeriesInfo) -> Picture:
+    """Mean absolute error by steps ahead."""
+    mae = evaluation.per_step["mae"]
+    with figure(f"steps-{evaluation.model}") as (made, ax):
+        ax.plot(range(1, len(mae) + 1), mae, marker="o" if len(mae) <= 12 else "", color=FIRST)
+        ax.axhline(evaluation.metrics["mae"], color=MUTED, lw=0.8, ls=":", label="over the horizon")
+        ax.set_title("error by steps ahead")
+        ax.set_ylim(0, 1.15 * max(mae))
+        ax.set(xlabel=f"steps of {info.frequency} ahead", ylabel=f"mae{_unit(info)}")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.legend(loc="lower right")
+        says = f"{evaluation.model}: mean absolute error from {mae[0]:.3g} one step ahead to {mae[-1]:.3g} at the last"
+        return picture(made, "Mean absolute error at each step of the horizon", says)
+
+
+def hours(evaluation: Evaluation, info: SeriesInfo) -> Picture:
+    """Mean absolute error by hour of the day."""
+    mae = evaluation.per_hour
+    with figure(f"hours-{evaluation.model}") as (made, ax):
+        ax.set_title("error by hour of the day")
+        ax.bar([int(hour) for hour in mae], list(mae.values()), width=0.8, color=FIRST, alpha=0.7)
+        ax.set(xlabel="hour of the day", ylabel=f"mae{_unit(info)}", xlim=(-0.6, 23.6))
+        ax.set_xticks(range(0, 24, 3))
+        worst, best = max(mae, key=mae.__getitem__), min(mae, key=mae.__getitem__)
+        says = (
+            f"{evaluation.model}: mean absolute error by hour of the day, from {mae[best]:.3g} at {best} "
+            f"to {mae[worst]:.3g} at {worst}"
+        )
+        return picture(made, "Mean absolute error of the values of each hour", says)
+
+
+def residuals(evaluation: Evaluation, info: SeriesInfo, error: np.ndarray) -> Picture:
+    """How the errors are distributed.
+
+    Args:
+        evaluation: Of the model.
+        info: The series.
+        error: Forecast less target, float [windows, horizon].
+    """
+    with figure(f"residuals-{evaluation.model}") as (made, ax):
+        ax.set_title("residuals")
+        counts, edges = np.histogram(error, RESIDUAL_BINS)
+        ax.stairs(counts / counts.sum(), edges, fill=True, color=FIRST, alpha=0.5)
+        bias = float(error.mean())
+        ax.axvline(0, color=INK, lw=0.8)
+        ax.axvline(bias, color=SECOND, lw=1, ls="--", label=f"mean {bias:+.3g}")
+        ax.set(xlabel=f"forecast less truth{_unit(info)}", ylabel="share")
+        ax.legend()
+        says = f"{evaluation.model}: errors of all forecasts, mean {bias:+.3g}, standard deviation {error.std():.3g}"
+        return picture(made, "All errors of all forecasts", says)
+
+
+def _unit(info: SeriesInfo) -> str:
+    return f" in {info.unit}" if info.unit else ""
+
+
+def _named(info: SeriesInfo) -> str:
+    return f"{info.columns[0]}{_unit(info)}"

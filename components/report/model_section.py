@@ -1,0 +1,140 @@
+"""The part of the page about a model."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from markupsafe import Markup
+
+from components.dataset import ImagesInfo, SeriesInfo
+from components.evaluation import PREDICTIONS, Evaluation
+from components.exported import Exported
+from components.leaderboard import ModelEntry
+from components.model import ModelInfo
+from components.report import card, classification, forecasting, pictures, training
+from components.report.architecture import architecture, shape
+from components.report.data_section import Data, describe
+from components.report.svg import Picture
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """A mistake as a picture.
+
+    Attributes:
+        image: A data URI.
+        example: Its place in the test split.
+        label: The right class.
+        predicted: The predicted class.
+        probability: Of that.
+    """
+
+    image: str
+    example: int
+    label: str
+    predicted: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class ModelSection:
+    """What the page shows of a model.
+
+    Attributes:
+        name: The model's name.
+        info: Of its training.
+        evaluation: On the test split; None if that failed.
+        entry: Of the leaderboard; None if there is none.
+        settings: What the experiment sets for it, without defaults, as YAML.
+        architecture: Its layers, drawn.
+        layers: Name, kind, output shape, weights and inputs of each.
+        pictures: Its figures.
+        confusion: Of a classifier, the confusion matrix.
+        mistakes: The most confident ones.
+        columns: Of `formats`.
+        formats: For each format that it was exported to, its properties.
+        use: What it is for.
+        limits: What to know before it is used, a sentence each.
+    """
+
+    name: str
+    info: ModelInfo
+    evaluation: Evaluation | None
+    entry: ModelEntry | None
+    settings: str
+    architecture: Markup
+    layers: list[tuple[str, str, str, int, str]]
+    pictures: list[Picture]
+    confusion: Picture | None
+    mistakes: list[Wrong]
+    columns: list[str]
+    formats: dict[str, dict[str, Any]]
+    use: str
+    limits: list[str]
+
+
+def section(
+    model: ModelInfo,
+    data: Data,
+    evaluation: Evaluation | None,
+    folder: Path | None,
+    exported: Exported | None,
+    entry: ModelEntry | None,
+) -> ModelSection:
+    """Draw and describe a model.
+
+    Args:
+        model: Of its training.
+        data: Its data set.
+        evaluation: On the test split; None if that failed.
+        folder: Of the evaluation.
+        exported: Its formats; None if that failed.
+        entry: Of the leaderboard; None if there is none.
+    """
+    info = data.info
+    drawn, confused, wrong = training.curves(model, info.task), None, []
+    if evaluation and isinstance(info, ImagesInfo):
+        drawn.append(classification.calibration(evaluation))
+        confused = classification.confusion(evaluation, info)
+        wrong = _mistakes(evaluation, data.folder, info)
+    elif evaluation and folder and isinstance(info, SeriesInfo):
+        with np.load(folder / PREDICTIONS, allow_pickle=False) as saved:
+            target, forecast = saved["target"], saved["prediction"]
+        drawn.append(forecasting.errors(evaluation, info))
+        drawn += forecasting.windows(evaluation, info, data.rows["test"], forecast)
+        drawn += [forecasting.hours(evaluation, info)] if evaluation.per_hour else []
+        drawn.append(forecasting.residuals(evaluation, info, forecast - target))
+    settings = model.spec.model_dump(exclude_defaults=True, exclude={"dataset", "machine"})
+    formats = {name: made.model_dump(exclude={"path"}) for name, made in exported.formats.items()} if exported else {}
+    return ModelSection(
+        name=model.name,
+        info=model,
+        evaluation=evaluation,
+        entry=entry,
+        settings=yaml.safe_dump(settings, default_flow_style=True, sort_keys=False, width=10_000).strip(),
+        architecture=architecture(model),
+        layers=[(la.name, la.kind, shape(la), la.parameters, ", ".join(la.inputs)) for la in model.layers],
+        pictures=drawn,
+        confusion=confused,
+        mistakes=wrong,
+        columns=list(dict.fromkeys(column for made in formats.values() for column in made)),
+        formats=formats,
+        use=card.use(model, info, describe(info)),
+        limits=card.limits(info, evaluation, entry),
+    )
+
+
+def _mistakes(evaluation: Evaluation, folder: str, info: ImagesInfo) -> list[Wrong]:
+    images = pictures.of_test(folder, info, {mistake.example for mistake in evaluation.mistakes})
+    return [
+        Wrong(
+            image=images[mistake.example],
+            example=mistake.example,
+            label=info.classes[mistake.label],
+            predicted=info.classes[mistake.predicted],
+            probability=mistake.probability,
+        )
+        for mistake in evaluation.mistakes
+    ]

@@ -1,0 +1,120 @@
+"""Matplotlib figures as SVG that is part of a page: its colours, its font, no bytes to spare."""
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import matplotlib as mpl
+from markupsafe import Markup, escape
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# Stand-ins, which become the page's colours: those follow the reader's light or dark scheme.
+INK, MUTED, LINE, FIRST, SECOND, THIRD, BAD = (f"#00000{i}" for i in range(1, 8))
+_VARIABLES = {
+    INK: "--ink",
+    MUTED: "--muted",
+    LINE: "--line",
+    FIRST: "--first",
+    SECOND: "--second",
+    THIRD: "--third",
+    BAD: "--bad",
+}
+# Inches for a title and for the labels of the horizontal axis.
+ABOVE, BELOW = 0.25, 0.45
+_STYLE = {
+    "svg.fonttype": "none",
+    # A name may hold a $.
+    "text.parse_math": False,
+    "font.size": 9,
+    "axes.labelpad": 3,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "axes.edgecolor": LINE,
+    "axes.labelcolor": MUTED,
+    "axes.titlesize": 9,
+    "axes.titlecolor": INK,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "grid.color": LINE,
+    "grid.linewidth": 0.6,
+    "text.color": INK,
+    "xtick.color": LINE,
+    "ytick.color": LINE,
+    "xtick.labelcolor": MUTED,
+    "ytick.labelcolor": MUTED,
+    "ytick.major.size": 0,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "legend.labelcolor": MUTED,
+    "lines.linewidth": 1.5,
+    "lines.markersize": 3.5,
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure of the page.
+
+    Attributes:
+        title: Its caption.
+        svg: It, as an element of HTML.
+        wide: Whether it takes the whole width.
+    """
+
+    title: str
+    svg: Markup
+    wide: bool = False
+
+
+@contextmanager
+def figure(name: str, height: float = 2.4, width: float = 3.7, left: float = 0.55) -> Iterator[tuple[Figure, Axes]]:
+    """A figure in the page's style, for `picture` to take.
+
+    Args:
+        name: Its own in the page: ids in the SVG are made from it.
+        height: In inches.
+        width: In inches; 3.7 is a third of the page, or a phone's width.
+        left: Inches for the labels of the vertical axis. Matplotlib's own layout would draw everything twice.
+
+    Yields:
+        The figure and its axes.
+    """
+    with mpl.rc_context({**_STYLE, "svg.hashsalt": name}):
+        made = Figure(figsize=(width, height))
+        made.subplots_adjust(left / width, BELOW / height, 1 - 0.08 / width, 1 - ABOVE / height)
+        yield made, made.add_subplot()
+
+
+def picture(made: Figure, title: str, says: str, wide: bool = False) -> Picture:
+    """Draw a figure. It has to be called while the figure's style holds.
+
+    Args:
+        made: The figure.
+        title: Its caption.
+        says: What there is to see, for those who don't.
+        wide: Whether it takes the whole width.
+    """
+    text = io.StringIO()
+    made.savefig(text, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    svg = text.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>|<style type.*?</style>|<!--.*?-->", "", svg, flags=re.DOTALL)
+    # Of the ids, those of parts repeat in every figure, and nothing refers to them.
+    svg = re.sub(r' id="[\w.]+_\d+"| transform="rotate\(-0 [^"]*"', "", svg)
+    svg = re.sub(r'font-family: [^;"]*;?\s*', "", svg)
+    svg = re.sub(r'\bfont: ([\d.]+)px [^;"]*', r"font-size: \1px", svg)
+    svg = re.sub(r' (?:d|x|y|width|height)="[^"]*"', lambda found: re.sub(r"(\.\d)\d+", r"\1", found[0]), svg)
+    svg = re.sub(r"\s*\n\s*", "\n", svg)
+    for color, variable in _VARIABLES.items():
+        svg = svg.replace(color, f"var({variable})")
+    box = re.search(r'viewBox="[^"]*"', svg)
+    inside = svg[svg.index(">") + 1 :]
+    head = f'<svg {box[0] if box else ""} role="img" aria-label="{escape(says)}">'
+    return Picture(title, Markup(head + inside), wide)  # noqa: S704 (matplotlib escapes its text)

@@ -1,0 +1,86 @@
+"""The part of the page about the run itself: its tasks, and how each ended.
+
+A task can't know how long the others took. So the report's task draws them without times; a local run, which
+followed them all, puts this part anew when it publishes the page.
+"""
+
+from markupsafe import Markup
+
+from components.report.drawing import Node, draw
+from components.report.page import render
+from components.spec import Strict
+
+START, END = "<!--run-->", "<!--/run-->"
+
+
+class TaskRun(Strict):
+    """A task of a run.
+
+    Attributes:
+        name: Its name.
+        needs: Names of the tasks before it.
+        state: "done", "cached", "failed" or "skipped"; "" where that isn't known.
+        seconds: How long it took; None where that isn't known.
+        why: Why it ran, or didn't.
+    """
+
+    name: str
+    needs: list[str]
+    state: str = ""
+    seconds: float | None = None
+    why: str = ""
+
+
+def run_section(run: str, created: str, tasks: list[TaskRun]) -> Markup:
+    """The part about the run, between its marks.
+
+    Args:
+        run: The run's name.
+        created: When, ISO 8601.
+        tasks: Each after those that it needs.
+    """
+    needs = {task.name: set(task.needs) for task in tasks}
+    reached: dict[str, set[str]] = {}
+    for task in tasks:
+        reached[task.name] = set().union(needs[task.name], *(reached.get(need, set()) for need in task.needs))
+    nodes = [
+        Node(
+            title=task.name,
+            detail=_detail(task),
+            note=f"{task.name}: {', '.join(filter(None, [task.state, _took(task), task.why]))}",
+            style=task.state,
+            # What another one before it needs as well goes without saying.
+            needs=[n for n in task.needs if not any(n in reached.get(o, ()) for o in task.needs)],
+        )
+        for task in tasks
+    ]
+    states = ", ".join(f"{task.name} {_detail(task)}".strip() for task in tasks)
+    known = [task.seconds for task in tasks if task.seconds is not None]
+    return render(
+        "run.html",
+        run=run,
+        created=created,
+        tasks=tasks,
+        counts={state: n for state in ("done", "cached", "failed", "skipped") if (n := _count(tasks, state))},
+        seconds=sum(known) if known else None,
+        graph=draw(nodes, f"The tasks of the run: {states}", across=True),
+    )
+
+
+def with_run(page: str, run: str, created: str, tasks: list[TaskRun]) -> str:
+    """The page with another part about the run."""
+    before, _, rest = page.partition(START)
+    _, _, after = rest.partition(END)
+    return before + str(run_section(run, created, tasks)) + after
+
+
+def _detail(task: TaskRun) -> str:
+    return _took(task) if task.state == "done" else " ".join(filter(None, [task.state, _took(task)]))
+
+
+def _took(task: TaskRun) -> str:
+    return "" if task.seconds is None or task.state == "cached" else f"{task.seconds:.1f} s"
+
+
+def _count(tasks: list[TaskRun], state: str) -> int:
+    return sum(task.state == state for task in tasks)

@@ -1,0 +1,68 @@
+"""Figures of a training and of the leaderboard."""
+
+from matplotlib.ticker import MaxNLocator
+
+from components.leaderboard import RANKED_BY, Leaderboard
+from components.model import ModelInfo
+from components.report.svg import BAD, FIRST, INK, MUTED, SECOND, Picture, figure, picture
+
+# Keras' names of what is monitored, and those that a reader knows.
+_CURVES = {"classification": ("loss", "accuracy"), "forecasting": ("loss", "mae")}
+
+
+def curves(model: ModelInfo, task: str) -> list[Picture]:
+    """Loss and metric of every epoch, for the training and the validation split, with the best epoch marked."""
+    return [_curve(model, name) for name in _CURVES[task]]
+
+
+def _curve(model: ModelInfo, name: str) -> Picture:
+    training, validation = ([epoch[key] for epoch in model.history] for key in (name, f"val_{name}"))
+    epochs = range(1, len(training) + 1)
+    marker = "o" if len(epochs) <= 20 else ""
+    with figure(f"{name}-{model.name}") as (made, ax):
+        ax.plot(epochs, training, marker=marker, color=FIRST, label="training")
+        ax.plot(epochs, validation, marker=marker, color=SECOND, label="validation")
+        ax.axvline(model.best_epoch, color=MUTED, lw=0.8, ls=":")
+        ax.plot(model.best_epoch, validation[model.best_epoch - 1], "o", ms=8, mfc="none", color=INK, label="kept")
+        ax.set_title(name)
+        ax.set_xlabel("epoch")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if len(epochs) == 1:
+            ax.set_xticks([1])
+        ax.legend()
+        says = (
+            f"{model.name}: {name} over {len(epochs)} epochs, from {training[0]:.3g} to {training[-1]:.3g} of the "
+            f"training split, from {validation[0]:.3g} to {validation[-1]:.3g} of the validation split"
+        )
+        return picture(
+            made, f"{name.capitalize()} by epoch; the ring is epoch {model.best_epoch}, which was kept", says
+        )
+
+
+def contest(board: Leaderboard, dataset: str) -> Picture:
+    """The ranking metric of each model of a data set with its interval, and of each baseline."""
+    about = board.datasets[dataset]
+    metric, _ = RANKED_BY[about.task]
+    ranked = [m for m in board.models if m.dataset == dataset and m.rank is not None]
+    baselines = {name: values[metric] for name, values in about.baselines.items() if metric in values}
+    names = [m.model for m in ranked] + list(baselines)
+    left = 0.2 + 0.072 * max(map(len, names))
+    with figure(f"contest-{dataset}", 0.75 + 0.2 * len(names), 4.4, left) as (made, ax):
+        for i, model in enumerate(ranked):
+            color = FIRST if model.passed else BAD
+            ax.plot(model.intervals[metric], [i, i], color=color, lw=3, alpha=0.45, solid_capstyle="round")
+            ax.plot(model.metrics[metric], i, "o", ms=5, color=color)
+        for i, value in enumerate(baselines.values(), len(ranked)):
+            ax.plot(value, i, "D", ms=4, color=MUTED)
+        ax.set_yticks(range(len(names)), names)
+        ax.tick_params(axis="y", labelcolor=INK)
+        ax.set_ylim(len(names) - 0.5, -0.5)
+        ax.grid(True, axis="x")
+        ax.grid(False, axis="y")
+        ax.spines["left"].set_visible(False)
+        ax.set_xlabel(metric)
+        says = f"{metric} on {dataset}: " + ", ".join(
+            [f"{m.model} {m.metrics[metric]:.4g}" for m in ranked] + [f"{n} {v:.4g}" for n, v in baselines.items()]
+        )
+        title = f"{metric} on the test split: models with their 95 % interval, red if refused; baselines as diamonds"
+        return picture(made, title, says)

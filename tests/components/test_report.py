@@ -1,0 +1,234 @@
+"""The page about a run, of a small run on real data."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from kfp import dsl
+from reported import COMMAND, TASKS, page
+from test_steps import DATASETS, MODELS, artifact, compared, datasets, results, trained  # noqa: F401 (fixtures)
+
+from components.report.tasks import TaskRun, with_run
+
+
+class Page(HTMLParser):
+    """What a reader finds: the text, the ids, the links, the drawings; and whether all tags are closed in order."""
+
+    EMPTY = ("meta", "link", "img", "br")
+
+    def __init__(self, html):
+        super().__init__()
+        self.text, self.ids, self.links, self.alone, self.pictures = "", [], [], [], []
+        self._open = []
+        self.feed(html)
+        assert not self._open
+
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        self.ids += [found["id"]] if "id" in found else []
+        self.links += [found[key] for key in ("href", "src", "xlink:href") if key in found]
+        if tag in ("svg", "img"):
+            self.pictures.append(found.get("aria-label") or found.get("alt"))
+        if tag not in self.EMPTY:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        if tag not in self.EMPTY:
+            self.handle_starttag(tag, attributes)
+            self._open.pop()
+
+    def handle_endtag(self, tag):
+        assert self._open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" not in self._open and "script" not in self._open:
+            self.text += data
+
+
+@pytest.fixture(scope="module")
+def board(results, tmp_path_factory):  # noqa: F811
+    return compared(results, tmp_path_factory.mktemp("board"), gates={"fashion": {"majority_class": 0.1}})[0]
+
+
+@pytest.fixture(scope="module")
+def html(results, board, tmp_path_factory):  # noqa: F811
+    return page(results, tmp_path_factory.mktemp("page") / "report.html", board)
+
+
+def evaluation_of(results, name):  # noqa: F811
+    return json.loads((Path(results[f"evaluation_{name}"].path) / "evaluation.json").read_text())
+
+
+def changed(results, kind, folder, file, change):  # noqa: F811
+    """The results with a copy of one of them, and in it a JSON file changed."""
+    shutil.copytree(results[kind].path, folder)
+    content = json.loads((folder / file).read_text())
+    change(content)
+    (folder / file).write_text(json.dumps(content))
+    return {**results, kind: artifact(type(results[kind]), folder)}
+
+
+def test_the_page_shows_every_part(html, results):  # noqa: F811
+    found = Page(html)
+    for part in ("leaderboard", "run", "data", "models", "reproduce", "model-mlp", "model-lstm", "data-fashion"):
+        assert found.ids.count(part) == 1
+    mlp, lstm = evaluation_of(results, "mlp"), evaluation_of(results, "lstm")
+    assert f"{mlp['metrics']['accuracy']:.4f}" in found.text
+    assert f"(ECE) {mlp['calibration']['ece']:.3f}" in found.text
+    assert "below majority_class" in found.text
+    assert f"{lstm['metrics']['mae']:.4f}" in found.text
+    assert all(f"is {name}" in found.text or name in found.text for name in ("Ankle boot", "T-shirt/top"))
+    assert COMMAND in found.text
+    assert "5ha256" in found.text
+    for name in ("numpy", "keras", "Python"):
+        assert re.search(rf"{name} \d+\.\d+", found.text)
+    assert "duplicates" in found.text
+    info = json.loads((Path(results["dataset_fashion"].path) / "dataset.json").read_text())
+    assert info["sha256"] in found.text
+
+
+def test_every_figure_says_what_it_shows(html):
+    found = Page(html)
+    assert all(found.pictures)
+    figures = re.findall(r"<figure.*?</figure>", html, re.DOTALL)
+    # Two contests and a series; curves, calibration and confusion; curves, errors, three windows, hours, residuals.
+    assert len(figures) == 3 + 4 + 8
+    assert all("<svg" in figure and "<figcaption>" in figure for figure in figures)
+    assert html.count('class="graph"') == 1 + len(MODELS)
+    assert len([alt for alt in found.pictures if alt.startswith("Training images of class")]) == 10
+
+
+def test_the_page_is_whole_by_itself(html):
+    found = Page(html)
+    assert all(link.startswith(("#", "data:")) for link in found.links)
+    targets = {link[1:] for link in found.links if link.startswith("#")}
+    assert targets <= set(found.ids), "a link leads nowhere"
+    assert len(found.ids) == len(set(found.ids))
+    assert not re.search(r"""(url\(|=)["']?(https?:)?//""", html)
+    assert "#00000" not in html, "a stand-in for a colour of the page is left"
+    assert len(html) < 1_000_000
+
+
+def test_the_same_run_gives_the_same_page_in_another_process(html, results, board, tmp_path):  # noqa: F811
+    code = (
+        "import json, sys; from types import SimpleNamespace as N; from pathlib import Path\n"
+        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from reported import page\n"
+        "given = {k: N(path=v) for k, v in json.loads(sys.argv[1]).items()}\n"
+        "page(given, Path(sys.argv[2]), N(path=sys.argv[3]))\n"
+    )
+    given = json.dumps({name: made.path for name, made in results.items()})
+    command = [sys.executable, "-W", "ignore", "-c", code, given, str(tmp_path / "again.html"), board.path]
+    subprocess.run(command, check=True, capture_output=True)
+    assert (tmp_path / "again.html").read_text() == html
+
+
+@pytest.mark.parametrize(("name", "dataset"), [("mlp", "fashion"), ("lstm", "electricity")])
+def test_one_model_on_one_data_set(results, tmp_path, name, dataset):  # noqa: F811
+    kept = (f"dataset_{dataset}", f"model_{name}", f"evaluation_{name}", f"export_{name}", f"baseline_{dataset}")
+    some = {kind: results[kind] for kind in kept}
+    leaderboard, _ = compared(some, tmp_path)
+    found = Page(page(some, tmp_path / "report.html", leaderboard))
+    assert [i for i in found.ids if i.startswith("model-")] == [f"model-{name}"]
+    assert [i for i in found.ids if i.startswith("data-")] == [f"data-{dataset}"]
+
+
+def test_a_refused_model_says_why(results, tmp_path):  # noqa: F811
+    leaderboard, _ = compared(results, tmp_path, gates={"fashion": {"linear": 0.99}})
+    text = Page(page(results, tmp_path / "report.html", leaderboard)).text
+    assert "refused by its gate" in text
+    assert re.search(r"fails: error \S+ is \S+ (above|below) linear", text)
+    assert "It did not pass its gate and was not registered." in text
+
+
+def test_a_failed_export_and_a_failed_evaluation_leave_the_rest(results, tmp_path):  # noqa: F811
+    some = {kind: made for kind, made in results.items() if kind not in ("export_mlp", "evaluation_lstm")}
+    failures = {"export-mlp": "RuntimeError: it differs", "evaluate-lstm": "MemoryError: no <room>"}
+    leaderboard, _ = compared(some, tmp_path, failures=failures)
+    html = page(some, tmp_path / "report.html", leaderboard, failures)
+    found = Page(html)
+    assert "2 tasks failed" in found.text
+    assert "MemoryError: no <room>" in found.text
+    assert "It was not evaluated" in found.text
+    assert "Confusion matrix" in html
+    assert "Residuals" not in html
+
+
+def test_a_run_that_failed_at_once_still_has_a_page(tmp_path):
+    html = page({}, tmp_path / "report.html", None, {"ingest-fashion": "InputError: no such file"})
+    found = Page(html)
+    assert "InputError: no such file" in found.text
+    assert 'class="node failed"' in html
+    assert html.count('class="node skipped"') == len(TASKS) - 1
+
+
+def test_names_cannot_break_the_page(results, board, tmp_path):  # noqa: F811
+    evil = "$\\frac$ <script>alert('x')</script> & \"q\" <!--/run-->"
+
+    def rename(content):
+        classes = content.get("classes")
+        if classes:
+            classes[0] = evil
+        if content.get("per_class"):
+            content["per_class"][evil] = content["per_class"].pop("T-shirt/top")
+
+    given = changed(results, "dataset_fashion", tmp_path / "data", "dataset.json", rename)
+    given = changed(given, "evaluation_mlp", tmp_path / "evaluation", "evaluation.json", rename)
+    html = page(given, tmp_path / "report.html", board)
+    assert html.count("<script") == 1
+    assert evil in Page(html).text
+    assert html.count("<!--/run-->") == 1
+
+
+def test_a_local_run_adds_how_its_tasks_went(html):
+    tasks = [
+        TaskRun(name="ingest-fashion", needs=[], state="cached", why="nothing it depends on changed"),
+        TaskRun(name="train-mlp", needs=["ingest-fashion"], state="done", seconds=12.34, why="epochs: 2 → 3 <i>"),
+    ]
+    new = with_run(html, "20260101-000000", "2026-01-01T00:00:00+00:00", tasks)
+    before, after = html.index("<!--run-->"), html.index("<!--/run-->")
+    assert new.startswith(html[:before])
+    assert new.endswith(html[after:])
+    text = Page(new).text
+    assert "20260101-000000, 2026-01-01 00:00:00 UTC" in text
+    assert "12.3 s in all, 1 done, 1 cached" in text
+    assert "epochs: 2 → 3 <i>" in text
+    assert "A task can't know" in Page(html).text
+    assert "A task can't know" not in text
+
+
+def test_a_format_of_any_kind_is_shown(results, board, tmp_path, monkeypatch):  # noqa: F811
+    from components import exported
+
+    class Wider(exported.Format):
+        median_ms: float | None = None
+
+    class Formats(exported.Exported):
+        formats: dict[str, Wider]
+
+    monkeypatch.setattr("components.report.work.Exported", Formats)
+
+    def add(content):
+        content["formats"]["onnx"] = {"path": "m.onnx", "bytes": 1234567, "max_abs_difference": 2e-7, "median_ms": 0.42}
+
+    given = changed(results, "export_mlp", tmp_path / "export", "export.json", add)
+    html = page(given, tmp_path / "report.html", board)
+    assert re.search(r"onnx</th>.*1\.2 MB.*2e-07.*0\.42", html)
+    assert "median ms" in html
+
+
+def test_the_component_writes_an_html_artifact(results, tmp_path):  # noqa: F811
+    from components.report.component import report_component
+
+    given = {kind: made for kind, made in results.items() if not kind.startswith("baseline_")}
+    about = {"experiment": "small", "command": COMMAND, "seed": 1, "code_version": "c0de", "tasks": TASKS}
+    made = artifact(dsl.HTML, tmp_path / "page")
+    leaderboard, _ = compared(results, tmp_path)
+    report = report_component(list(DATASETS), list(MODELS)).python_func
+    report(json.dumps(about), "{}", "5ha256", "x", made, leaderboard, **given)
+    assert Path(made.path).read_text().startswith("<!doctype html>")

@@ -1,0 +1,145 @@
+"""The page as a reader meets it, in headless Chromium."""
+
+import shutil
+
+import pytest
+from reported import page as make_page
+from test_steps import compared, datasets, results, trained  # noqa: F401 (fixtures)
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH: Debian's package chromium has it")
+WIDTHS = (360, 1440)
+SCHEMES = ("light", "dark")
+
+
+@pytest.fixture(scope="module")
+def address(results, tmp_path_factory):  # noqa: F811
+    folder = tmp_path_factory.mktemp("page")
+    leaderboard, _ = compared(results, folder, gates={"fashion": {"linear": 0.99}})
+    make_page(results, folder / "report.html", leaderboard, {"export-other": "RuntimeError: it differs"})
+    return (folder / "report.html").as_uri()
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        # Chromium's own sandbox needs rights that a container's root doesn't have.
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def opened(chromium, address):
+    """Opens the page; in the end nothing may have been said on the console or asked of a network."""
+    said, asked, contexts = [], [], []
+
+    def open_page(width=1440, scheme="light"):
+        context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(address)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert said == []
+    assert {url for url in asked if not url.startswith("data:")} == {address}
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_every_figure_is_there_and_the_page_fits(opened, width, scheme):
+    page = opened(width, scheme)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.evaluate("for (const part of document.querySelectorAll('details')) part.open = true")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    sizes = page.eval_on_selector_all(
+        "svg, img", "all => all.map(e => [e.getBoundingClientRect().width, e.getBoundingClientRect().height])"
+    )
+    assert len(sizes) > 30
+    assert all(min(size) > 8 for size in sizes)
+    assert page.eval_on_selector_all("img", "all => all.every(e => e.naturalWidth > 0)")
+
+
+def test_light_and_dark_are_told_apart(opened):
+    colors = {}
+    for scheme in SCHEMES:
+        page = opened(scheme=scheme)
+        line = "getComputedStyle(document.querySelector('figure svg [style*=\"--first\"]')).stroke"
+        colors[scheme] = (page.evaluate("getComputedStyle(document.body).backgroundColor"), page.evaluate(line))
+    assert colors["light"][0] != colors["dark"][0]
+    assert colors["light"][1] != colors["dark"][1]
+    assert all(line.startswith("rgb") for _, line in colors.values())
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_nothing_hinders_a_screen_reader(opened, scheme):
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = opened(scheme=scheme)
+    page.evaluate("for (const part of document.querySelectorAll('details')) part.open = true")
+    found = Axe().run(page).response["violations"]
+    assert [(rule["id"], rule["nodes"][0]["html"]) for rule in found] == []
+
+
+def column(page, name):
+    """The cells of a column of the first leaderboard, and the heading's aria-sort."""
+    return page.evaluate(
+        """name => {
+            const table = document.querySelector('#leaderboard table');
+            const heads = [...table.tHead.rows[0].cells];
+            const place = heads.findIndex(cell => cell.textContent.trim() === name);
+            return [[...table.tBodies[0].rows].map(row => row.cells[place].textContent.trim()), heads[place].ariaSort];
+        }""",
+        name,
+    )
+
+
+def test_tables_sort_by_click(opened):
+    page = opened()
+    before, order = column(page, "accuracy")
+    assert order is None
+    button = page.locator("#leaderboard table").first.get_by_role("button", name="accuracy", exact=True)
+    button.click()
+    values, order = column(page, "accuracy")
+    assert (values, order) == (sorted(before, key=float), "ascending")
+    button.click()
+    values, order = column(page, "accuracy")
+    assert (values, order) == (sorted(before, key=float, reverse=True), "descending")
+
+
+def test_tables_sort_by_keyboard_and_empty_cells_stay_last(opened):
+    page = opened()
+    page.locator("#leaderboard table").first.get_by_role("button", name="parameters", exact=True).focus()
+    page.keyboard.press("Enter")
+    values, order = column(page, "parameters")
+    assert order == "ascending"
+    assert [bool(value) for value in values] == sorted((bool(value) for value in values), reverse=True)
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Space")
+    assert column(page, "95 % interval of accuracy")[1] == "ascending"
+    assert column(page, "parameters")[1] is None
+
+
+def test_the_first_key_reaches_the_content_and_focus_is_seen(opened):
+    page = opened()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    box = page.locator(".skip").bounding_box()
+    assert box["x"] >= 0
+    page.keyboard.press("Tab")
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+
+
+def test_what_is_folded_is_printed(opened):
+    page = opened()
+    assert page.locator("details[open]").count() == 0
+    page.pdf()
+    assert page.locator("details:not([open])").count() == 0
