@@ -76,8 +76,8 @@ lock: setup  ## Lock what pyproject.toml asks for; pinned versions stay: delete 
 	$(LOCK) pyproject.toml --extra tpu --output-file requirements-tpu.lock
 	$(LOCK) --group sbom --output-file requirements-sbom.lock
 
-bench: setup data  ## Measure our training against the seminar's plain one
-	@$(RUN) tests/benchmarks/training.py
+bench: setup data  ## Measure where the time goes; ARGS=training, input, around, growth, time_to_accuracy or peers
+	@$(RUN) tests/benchmarks/bench.py $(ARGS)
 
 torture: setup data  ## Kill trainings KILLS times and compare what they end with
 	@$(RUN) tests/benchmarks/torture.py --kills $(KILLS) $(ARGS)

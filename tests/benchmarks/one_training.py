@@ -1,0 +1,64 @@
+"""One training of the train component in a process of its own; prints what it took as a line of JSON."""
+
+import json
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+sys.path.insert(0, str(Path(__file__).parent.parent.parent))
+
+
+def main() -> None:
+    """Train as the request says; see `common.trained`."""
+    request = json.loads(sys.argv[1])
+    import keras
+
+    from components import inputs
+    from components.train import work
+    from components.train.checkpoint import Checkpoints
+    from components.train.progress import Progress
+
+    saving = [0.0]
+    save = Checkpoints.save
+
+    def timed(self: Checkpoints, *arguments: object) -> None:
+        start = time.perf_counter()
+        save(self, *arguments)
+        saving[0] += time.perf_counter() - start
+
+    Checkpoints.save = timed  # type: ignore[method-assign]
+    tested: list[float] = []
+    if until := request.pop("until", None):
+        # What was asked on the test split is no part of the training's time.
+        end = Progress.on_epoch_end
+
+        def ask(self: Progress, epoch: int, logs: dict[str, float] | None = None) -> None:
+            end(self, epoch, logs)
+            info = work.load_info(request["dataset"])
+            right = 0
+            for images, labels in inputs.in_order(request["dataset"], info, "test", 512).as_numpy_iterator():
+                right += int((keras.ops.convert_to_numpy(self.model(images, training=False)).argmax(1) == labels).sum())
+            tested.append(right / info.examples("test"))
+            if tested[-1] >= until:
+                self.model.stop_training = True
+
+        Progress.on_epoch_end = ask  # type: ignore[method-assign]
+    info = work.train(**request)
+    print(
+        json.dumps(
+            {
+                "history": info.history,
+                "seconds": info.train_seconds,
+                "saving": saving[0],
+                "tested": tested,
+                "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
