@@ -34,8 +34,10 @@ def peers() -> dict[str, Any]:
     found = {}
     for name, needs in PEERS.items():
         python = _environment(name, needs)
-        script = SCRIPTS / {"zenml": "zenml_pipeline.py"}.get(name, f"{name}.py")
         folder = _empty(FOLDER / "peers" / name)
+        # ZenML wants its script below the folder that it was told of.
+        shutil.copytree(SCRIPTS, folder, dirs_exist_ok=True)
+        script = {"zenml": "zenml_pipeline.py"}.get(name, f"{name}.py")
         settings = {
             "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}",
             "ZENML_CONFIG_PATH": str(folder / "zenml"),
@@ -45,7 +47,7 @@ def peers() -> dict[str, Any]:
         if name == "zenml":
             subprocess.run([python.parent / "zenml", "init"], cwd=folder, env={**os.environ, **settings}, check=True,
                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
-        found[name] = _twice([str(python), str(script), str(folder)], folder, settings, again=name != "plain")
+        found[name] = _twice([str(python), script, str(folder)], folder, settings, again=name != "plain")
     folder = _empty(FOLDER / "peers" / "ours")
     (folder / "peer.yaml").write_text(OURS)
     ours = [sys.executable, "-m", "pipeline", "run", "peer.yaml"]
