@@ -89,21 +89,28 @@ def load_keras(path: Path | str) -> "keras.Model":
 
 
 def layers_of(model: "keras.Model") -> list[Layer]:
-    """The layers of a Functional or Sequential model."""
+    """The layers of a Functional or Sequential model; those of a Sequential model inside it as its own."""
     import keras
 
     # A Sequential model has layers alone, and doesn't count its input among them.
     operations = {operation.name: operation for operation in getattr(model, "operations", model.layers)}
     found: list[Layer] = []
+    lasts: dict[str, str] = {}
     for entry in model.get_config()["layers"]:
         name = entry["config"].get("name") or entry["name"]
         if name not in operations:
             continue
         operation = operations[name]
         if "inbound_nodes" in entry:
-            inputs = list(dict.fromkeys(_histories(entry["inbound_nodes"])))
+            inputs = [lasts.get(before, before) for before in dict.fromkeys(_histories(entry["inbound_nodes"]))]
         else:
             inputs = [found[-1].name] if found else []
+        if isinstance(operation, keras.Sequential):
+            for layer in layers_of(operation):
+                before = [f"{name}/{source}" for source in layer.inputs] or inputs
+                found.append(layer.model_copy(update={"name": f"{name}/{layer.name}", "inputs": before}))
+            lasts[name] = found[-1].name
+            continue
         output = keras.tree.flatten(operation.output)[0]
         found.append(
             Layer(

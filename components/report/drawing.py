@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from markupsafe import Markup, escape
 
-ORDER_SWEEPS, PLACE_SWEEPS = 8, 60
+ORDER_SWEEPS, PLACE_SWEEPS = 8, 4
 # Pixels of a node, and between layers and neighbours. An edge that passes a layer takes GAP alone.
 WIDTH, HEIGHT = 190, 34
 BETWEEN, GAP = 26, 12
@@ -50,7 +50,7 @@ def draw(nodes: list[Node], says: str, across: bool = False) -> Markup:
     _order(layers, links)
     size = HEIGHT if across else WIDTH
     sizes = {name: float(size if name in by_title else 0) for layer in layers for name in layer}
-    at = _place(layers, links, sizes)
+    at = _place(layers, links, sizes, PLACE_SWEEPS + across)
     depth = {name: i for i, layer in enumerate(layers) for name in layer}
     step = (WIDTH if across else HEIGHT) + BETWEEN
 
@@ -105,27 +105,32 @@ def _order(layers: list[list[str]], links: list[tuple[str, str]]) -> None:
             moved.sort(key=_mean_of(place, links, {name: float(i) for i, name in enumerate(moved)}))
 
 
-def _place(layers: list[list[str]], links: list[tuple[str, str]], sizes: dict[str, float]) -> dict[str, float]:
-    """Centers across the layers: near the neighbours' mean, without overlaps."""
+def _place(
+    layers: list[list[str]], links: list[tuple[str, str]], sizes: dict[str, float], sweeps: int
+) -> dict[str, float]:
+    """Centers across the layers: near the mean of the neighbours in the layer before or after, without overlaps."""
     at: dict[str, float] = {}
     for layer in layers:
         _pack(layer, dict.fromkeys(layer, 0.0), sizes, at)
-    for sweep in range(PLACE_SWEEPS):
-        for layer in layers if sweep % 2 == 0 else layers[::-1]:
-            wanted = _mean_of(at, links, at)
-            _pack(layer, {name: wanted(name) for name in layer}, sizes, at)
+    for sweep in range(sweeps):
+        # A last one with the edges leaves those straight that pass layers; one against them puts a node amid what
+        # follows it, which suits a tree.
+        for fixed, moved in pairwise(layers[::-1] if sweep % 2 == 0 else layers):
+            wanted = _mean_of({name: at[name] for name in fixed}, links, at)
+            _pack(moved, {name: wanted(name) for name in moved}, sizes, at)
     first = min(at[name] - sizes[name] / 2 for name in at)
     return {name: value - first for name, value in at.items()}
 
 
 def _pack(layer: list[str], wanted: dict[str, float], sizes: dict[str, float], at: dict[str, float]) -> None:
-    """Place a layer's nodes where they want to be, moved apart as far as they need, their mean kept."""
+    """Place a layer's nodes where they want to be, moved apart as far as they need; passing edges give way to them."""
     edge = float("-inf")
     placed = {}
     for name in layer:
         placed[name] = max(wanted[name], edge + sizes[name] / 2)
         edge = placed[name] + sizes[name] / 2 + GAP
-    shift = sum(wanted[name] - placed[name] for name in layer) / max(len(layer), 1)
+    firm = [name for name in layer if sizes[name]] or layer
+    shift = sum(wanted[name] - placed[name] for name in firm) / len(firm)
     at.update({name: value + shift for name, value in placed.items()})
 
 

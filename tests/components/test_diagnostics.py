@@ -86,6 +86,14 @@ def test_the_layers_of_a_model_are_told():
         ("Dense", [3], 39),
     ]
     assert [la.inputs for la in found] == [[], [found[0].name], [found[1].name], ["flat"]]
+    inside = keras.Sequential([keras.layers.Dense(4, name="a"), keras.layers.Dense(5, name="b")], name="inside")
+    nested = layers_of(keras.Model(x, keras.layers.Dense(1, name="end")(inside(keras.layers.Flatten(name="flat")(x)))))
+    assert [(la.name, la.inputs) for la in nested[1:]] == [
+        ("flat", ["window"]),
+        ("inside/a", ["flat"]),
+        ("inside/b", ["inside/a"]),
+        ("end", ["inside/b"]),
+    ]
     plain = layers_of(keras.Sequential([keras.Input((4,)), keras.layers.Dense(2), keras.layers.Dense(1)]))
     assert [(la.kind, la.parameters) for la in plain] == [("Dense", 10), ("Dense", 3)]
     assert [la.inputs for la in plain] == [[], [plain[0].name]]
