@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 import components
-from components.files import sha256
+from components.files import code_digest, sha256
 
 ROOT = Path(components.__file__).parent
 LOCK = ROOT.parent / "requirements-cpu.lock"
@@ -39,7 +39,7 @@ def code_version(*modules: str) -> str:
 
 def whole_code_version() -> str:
     """Digest of all of components/."""
-    return sha256(sorted([*ROOT.rglob("*.py"), *ROOT.rglob("templates/*")]), ROOT)[:16]
+    return code_digest(ROOT)
 
 
 def _path(module: str) -> Path | None:

@@ -28,10 +28,12 @@ _START_SECONDS = 30
 # Files and processes of a container. podman 4.3 lowers its own limit of processes to this.
 MOST = 32768
 # Of the code in the image, as `whole_code_version` of the code here.
-_CODE_VERSION = (
-    "import pathlib, components, components.files; root = pathlib.Path(components.__file__).parent; "
-    "print(components.files.sha256(sorted(root.rglob('*.py')), root)[:16])"
-)
+_CODE_VERSION = """
+from pathlib import Path
+import components
+from components.files import code_digest
+print(code_digest(Path(components.__file__).parent))
+"""
 
 
 @contextmanager
