@@ -12,7 +12,7 @@ from kfp import dsl
 from components import cloud as google
 from components import files
 from components.errors import InputError
-from components.exported import GOLDEN, Golden
+from components.exported import GOLDEN, Blessing, Exported, Golden, digest
 from components.leaderboard import DatasetEntry, Leaderboard, ModelEntry
 from components.register.component import register_component
 from components.register.deploy import split
@@ -67,10 +67,14 @@ def board(accuracy=0.9, sha="1" * 64, model="mlp", passed=True):
 GOLD = Golden(instances=[{"image": [[[0], [255]]]}, {"image": [[[3], [4]]]}], predictions=[[0.25, 0.75], [0.5, 0.5]])
 
 
-def export(cloud, name="export-mlp_1"):
+def export(cloud, name="export-mlp_1", faults=()):
     cloud.put(f"{RUN}/{name}/exported/saved_model/saved_model.pb", b"model")
     cloud.put(f"{RUN}/{name}/exported/{GOLDEN}", GOLD.model_dump_json())
-    return cloud.file(f"{RUN}/{name}/exported")
+    folder = cloud.file(f"{RUN}/{name}/exported")
+    blessing = Blessing(saved_model_sha256=digest(folder / "saved_model"), faults=list(faults))
+    made = Exported(model="mlp", formats={}, blessing=blessing)
+    cloud.put(f"{RUN}/{name}/exported/export.json", made.model_dump_json())
+    return folder
 
 
 def answers(cloud, predictions=None):
