@@ -1,6 +1,7 @@
 """Formats, each used in a process that has its runtime alone."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -163,3 +164,15 @@ def test_a_server_that_takes_malformed_requests_is_found_out(datasets, models, t
         with check.start("saved_model") as process:
             said = check.ask(process, model=str(model), batches=[2], timed=[], **{k: str(v) for k, v in task.items()})
         assert said["accepted"] == accepted
+
+
+@pytest.mark.parametrize("family", FAST)
+def test_the_snippets_of_the_documentation_answer_the_golden_request(family, datasets, models, tmp_path):
+    folder, _ = exported(datasets, models(family), family, tmp_path, "litert", "onnx")
+    snippets = re.findall(r"```python\n(.*?)```", Path("docs/serving.md").read_text(), re.DOTALL)
+    assert len(snippets) == 2
+    for snippet in snippets:
+        assert "tensorflow" not in snippet
+        done = subprocess.run([sys.executable, "-c", snippet], cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert max(float(line) for line in done.stdout.split()) < 1e-5

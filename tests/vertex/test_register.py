@@ -165,6 +165,18 @@ def test_the_component_registers_what_passed(bucket, tmp_path):
     assert len(bucket.requests("UploadModel")) == 1
 
 
+def test_a_model_without_a_blessing_is_not_uploaded(bucket, tmp_path):
+    files.write_text(tmp_path / "board" / "leaderboard.json", board().model_dump_json())
+    leaderboard = dsl.Artifact(name="leaderboard", uri=str(tmp_path / "board"))
+    registration = dsl.Artifact(name="registration", uri=str(tmp_path / "registration"))
+    exported = dsl.Model(name="exported", uri=str(export(bucket, faults=["takes no image"])))
+    component = register_component(["mlp"])
+    component.python_func("", vertex().model_dump_json(), "x", leaderboard, registration, export_mlp=exported)
+    said = json.loads((tmp_path / "registration" / "registration.json").read_text())
+    assert said == ["fashion: mlp is not registered, its SavedModel takes no image"]
+    assert not bucket.requests("UploadModel")
+
+
 def test_a_winner_is_deployed_and_asked(bucket):
     answers(bucket)
     account = "runner@my-project.iam.gserviceaccount.com"
