@@ -1,26 +1,59 @@
 """The folder that export writes, as the steps after it read it."""
 
 from pathlib import Path
+from typing import Literal
 
+from components.files import sha256
 from components.spec import Strict
 
 FILE = "export.json"
 SAVED_MODEL = "saved_model"
 GOLDEN = "golden.json"
 
+# What a model is exported to where the experiment asks for it.
+OptionalFormat = Literal["litert", "onnx"]
+
 
 class Format(Strict):
-    """A format that a model was exported to.
+    """A format that a model was exported to, and how it does in a fresh process that has its runtime alone.
 
     Attributes:
-        path: Relative to the export folder.
+        path: Relative to the export folder; None where it was refused.
         bytes: Size of its files.
         max_abs_difference: Largest difference from the model's own output, in the output's unit.
+        agreement: Share of the examples that it gives the model's class for; classification only.
+        batch: The only batch size that it takes; None where it takes any.
+        batch_1_median_ms: Milliseconds for one example, on the machine that exported it. None for "keras", which
+            evaluate times.
+        batch_1_p95_ms: The 95th percentile.
+        batch_32_median_ms: For 32 examples; one by one where `batch` is 1.
+        batch_32_p95_ms: The 95th percentile.
+        refused: Why it isn't there.
     """
 
-    path: str
-    bytes: int
-    max_abs_difference: float
+    path: str | None = None
+    bytes: int | None = None
+    max_abs_difference: float | None = None
+    agreement: float | None = None
+    batch: int | None = None
+    batch_1_median_ms: float | None = None
+    batch_1_p95_ms: float | None = None
+    batch_32_median_ms: float | None = None
+    batch_32_p95_ms: float | None = None
+    refused: str | None = None
+
+
+class Blessing(Strict):
+    """What a process that has TensorFlow and not this project found when it served the SavedModel.
+
+    Attributes:
+        saved_model_sha256: Digest of the SavedModel's files.
+        faults: Golden requests that it answered wrongly and malformed ones that it answered at all; without any, the
+            model may be registered.
+    """
+
+    saved_model_sha256: str
+    faults: list[str]
 
 
 class Exported(Strict):
@@ -28,11 +61,13 @@ class Exported(Strict):
 
     Attributes:
         model: The model's name.
-        formats: By name: "keras", "saved_model".
+        formats: By name: "keras", "saved_model", and those of `OptionalFormat` that were asked for.
+        blessing: Of the SavedModel; None where nobody has tried to serve it.
     """
 
     model: str
     formats: dict[str, Format]
+    blessing: Blessing | None = None
 
 
 class Golden(Strict):
@@ -72,3 +107,20 @@ class Golden(Strict):
 def load_golden(folder: Path | str) -> Golden:
     """Read the golden request of an export folder."""
     return Golden.model_validate_json((Path(folder) / GOLDEN).read_text())
+
+
+def digest(saved_model: Path) -> str:
+    """Digest of a SavedModel's files, their names included."""
+    return sha256(sorted(p for p in saved_model.rglob("*") if p.is_file()), saved_model)
+
+
+def why_not_blessed(folder: Path) -> str | None:
+    """Why the model of an export folder must not be registered; None where it may."""
+    blessing = Exported.model_validate_json((folder / FILE).read_text()).blessing
+    if blessing is None:
+        return "nobody has tried to serve it"
+    if blessing.faults:
+        return f"its SavedModel {', '.join(blessing.faults)}"
+    if blessing.saved_model_sha256 != digest(folder / SAVED_MODEL):
+        return "its SavedModel isn't the one that was tried"
+    return None

@@ -101,6 +101,7 @@ def define(experiment: Experiment, target: Target = "vertex") -> Callable[..., A
                 code_version=code_version("components.export.work", "components.export.fresh_process"),
                 dataset=dataset,
                 model=model,
+                formats=json.dumps(list(dict.fromkeys(experiment.formats))),
             )
             outputs[f"model_{name}"] = model
             outputs[f"evaluation_{name}"] = evaluated.outputs["evaluation"]

@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, ValidationError
 from components.baseline.names import baseline_names
 from components.cloud import VertexOptions
 from components.errors import InputError
+from components.exported import OptionalFormat
 from components.ingest.splits import split_ends, too_short
 from components.spec import Facts, ModelSpec, SeriesOptions, Strict, Task, families_for, load_family, load_source
 from components.time_axis import Frequency, calendar_columns
@@ -57,6 +58,7 @@ class Experiment:
         seed: All randomness comes from it.
         datasets: By name.
         models: By name.
+        formats: What models are exported to beside `.keras` and SavedModel.
         vertex: Of runs on Vertex AI.
         command: What starts this run again, from the project's folder.
     """
@@ -65,6 +67,7 @@ class Experiment:
     seed: int
     datasets: dict[str, DatasetConfig]
     models: dict[str, ModelSpec]
+    formats: list[OptionalFormat]
     vertex: VertexOptions
     command: str
 
@@ -73,6 +76,7 @@ class _File(Strict):
     seed: int = Field(default=0, ge=0, lt=2**32)
     datasets: dict[str, dict[str, Any]]
     models: dict[str, dict[str, Any]]
+    formats: list[OptionalFormat] = []
     vertex: VertexOptions = VertexOptions()
 
 
@@ -134,7 +138,7 @@ def load_experiment(path: Path, overrides: list[str]) -> Experiment:
         raise InputError(f"{path}: vertex.tensorboard: needs a service_account, which its jobs run as")
     datasets = {name: _dataset(f"{path}: datasets.{name}", options) for name, options in file.datasets.items()}
     models = {name: _model(f"{path}: models.{name}", spec, datasets) for name, spec in file.models.items()}
-    return Experiment(path.stem, file.seed, datasets, models, file.vertex, _command(path, overrides))
+    return Experiment(path.stem, file.seed, datasets, models, file.formats, file.vertex, _command(path, overrides))
 
 
 def _command(path: Path, overrides: list[str]) -> str:

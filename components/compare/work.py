@@ -149,7 +149,8 @@ def _formats(model: str, folder: str) -> dict[str, Format]:
     """The formats of a model, with paths relative to the run's folder."""
     exported = Exported.model_validate_json((Path(folder) / EXPORTED).read_text())
     return {
-        name: made.model_copy(update={"path": f"models/{model}/{made.path}"}) for name, made in exported.formats.items()
+        name: made.model_copy(update={"path": f"models/{model}/{made.path}"}) if made.path else made
+        for name, made in exported.formats.items()
     }
 
 

@@ -11,6 +11,7 @@ def export(
     dataset: dsl.Input[dsl.Dataset],
     model: dsl.Input[dsl.Model],
     exported: dsl.Output[dsl.Model],
+    formats: str = "[]",
 ) -> None:
     """Write a model's serving formats.
 
@@ -19,7 +20,10 @@ def export(
         dataset: The data set, for examples to compare on.
         model: The model folder.
         exported: The folder of formats.
+        formats: JSON list of formats beside `.keras` and SavedModel, see `components.exported.OptionalFormat`.
     """
+    import json
+
     from components.export.work import export
 
-    export(model.path, dataset.path, exported.path)
+    export(model.path, dataset.path, exported.path, json.loads(formats))

@@ -1,108 +1,107 @@
-"""Export a model and compare what was exported with the model."""
+"""Export a model to the formats that others use it in, each proven in a fresh process."""
 
-import json
 import shutil
-import subprocess
-import sys
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from components import inputs
 from components.dataset import DatasetInfo, ImagesInfo
-from components.exported import FILE, GOLDEN, SAVED_MODEL, Exported, Format, Golden
+from components.export.check import BATCHES, TOLERANCE, Examples, prove, size_of, start
+from components.export.formats import write_litert, write_onnx, write_saved_model
+from components.exported import FILE, GOLDEN, SAVED_MODEL, Blessing, Exported, Format, Golden, OptionalFormat, digest
 from components.files import whole_folder, write_text
 from components.model import KERAS_FILE, load
 
-EXAMPLES = 64
-# Of them, those in the golden request: an image is some thousand numbers of JSON.
+# Those in the golden request: an image is some thousand numbers of JSON.
 GOLDEN_EXAMPLES = 2
-# Another process may order float32 sums otherwise; relative to the largest output.
-TOLERANCE = 1e-5
 
 
-def export(model_folder: str, dataset: str, folder: str) -> Exported:
+def export(model_folder: str, dataset: str, folder: str, formats: Sequence[OptionalFormat] = ()) -> Exported:
     """Write the serving formats of a model.
 
     Args:
         model_folder: What train wrote.
         dataset: The data set that the model was trained on.
-        folder: The folder to write: `model.keras`, `saved_model/` and `export.json`.
+        folder: The folder to write: `model.keras`, `saved_model/`, a file for each of `formats`, `golden.json` and
+            `export.json`.
+        formats: More formats. One that can't be made, or doesn't give what the model gives, is refused, and the
+            others are written.
 
     Returns:
         What was written to `export.json`.
 
     Raises:
-        RuntimeError: A format, loaded in a fresh process, doesn't give what the model gives.
+        RuntimeError: The SavedModel, loaded in a fresh process, doesn't give what the model gives.
     """
     # It imports TensorFlow while this process traces the model.
-    fresh = subprocess.Popen(
-        [sys.executable, "-m", "components.export.fresh_process"],
-        stdin=subprocess.PIPE,
-        text=True,
-    )
-    model, model_info, info = load(model_folder, dataset)
-    batch, _ = next(inputs.in_order(dataset, info, "test", EXAMPLES).as_numpy_iterator())
-    expected = np.asarray(model.predict_on_batch(batch))
-    with whole_folder(Path(folder)) as new:
+    with start(SAVED_MODEL) as fresh, tempfile.TemporaryDirectory() as scratch, whole_folder(Path(folder)) as new:
+        model, model_info, info = load(model_folder, dataset)
         shutil.copyfile(Path(model_folder) / KERAS_FILE, new / KERAS_FILE)
-        output = write_saved_model(model, info, new / SAVED_MODEL)
-        named = {"image": batch} if isinstance(info, ImagesInfo) else batch
-        np.savez(new / "inputs.npz", **named)
-        task = {
-            "saved_model": str(new / SAVED_MODEL),
-            "inputs": str(new / "inputs.npz"),
-            "outputs": str(new / "got.npz"),
-        }
-        fresh.communicate(json.dumps(task))
-        if fresh.returncode:
-            raise RuntimeError(f"model {model_info.name}: the SavedModel can't be used in a fresh process")
-        with np.load(new / "got.npz", allow_pickle=False) as got:
-            difference = float(np.abs(got[output] - expected).max())
-        if not difference <= TOLERANCE * max(1.0, float(np.abs(expected).max())):
-            raise RuntimeError(f"model {model_info.name}: the SavedModel differs from the model by {difference}")
-        (new / "inputs.npz").unlink()
-        (new / "got.npz").unlink()
+        examples, golden = _examples(model, dataset, info, Path(scratch))
+        write_text(new / GOLDEN, golden.model_dump_json() + "\n")
+        write_saved_model(model, info, new / SAVED_MODEL)
+        try:
+            served, said = prove(fresh, new / SAVED_MODEL, examples, golden=str(new / GOLDEN))
+        except RuntimeError as error:
+            raise RuntimeError(f"model {model_info.name}: the SavedModel {error}") from None
+        faults = [f"takes {what}" for what in said["accepted"]]
+        if not golden.agrees(said["predictions"], TOLERANCE):
+            faults.append("answers the golden request wrongly")
+        # The file that was loaded here is the model that the others are compared with.
+        loaded = Format(path=KERAS_FILE, bytes=size_of(new / KERAS_FILE), max_abs_difference=0.0)
         exported = Exported(
             model=model_info.name,
-            formats={
-                "keras": Format(path=KERAS_FILE, bytes=_size(new / KERAS_FILE), max_abs_difference=0.0),
-                SAVED_MODEL: Format(path=SAVED_MODEL, bytes=_size(new / SAVED_MODEL), max_abs_difference=difference),
-            },
+            formats={"keras": loaded, SAVED_MODEL: served}
+            | {name: _optional(name, model, new, examples) for name in formats},
+            blessing=Blessing(saved_model_sha256=digest(new / SAVED_MODEL), faults=faults),
         )
-        golden = Golden(
-            instances=[{name: values[i].tolist() for name, values in named.items()} for i in range(GOLDEN_EXAMPLES)],
-            predictions=expected[:GOLDEN_EXAMPLES].astype(float).tolist(),
-        )
-        write_text(new / GOLDEN, golden.model_dump_json() + "\n")
         write_text(new / FILE, exported.model_dump_json(indent=2) + "\n")
-    print(f"saved_model: {exported.formats[SAVED_MODEL].bytes:,} bytes, largest difference {difference:.1e}")
+    for name, made in exported.formats.items():
+        print(f"{name}: {_told(made)}", flush=True)
+    print(f"{SAVED_MODEL}: {', '.join(faults) or 'may be registered'}", flush=True)
     return exported
 
 
-def write_saved_model(model: keras.Model, info: DatasetInfo, path: Path) -> str:
-    """Write a SavedModel whose `serving_default` takes raw inputs by name.
-
-    Returns:
-        The name of its output: `probabilities` or `forecast`.
-    """
-    names = [tensor.name for tensor in model.inputs]
-    specs = [tf.TensorSpec(tensor.shape, tensor.dtype, name=tensor.name) for tensor in model.inputs]
-    output = "probabilities" if info.task == "classification" else "forecast"
-
-    def serve(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
-        by_name = dict(zip(names, tensors, strict=True))
-        return {output: model(by_name if len(by_name) > 1 else tensors[0], training=False)}
-
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    archive.add_endpoint("serving_default", serve, input_signature=specs)
-    archive.write_out(str(path), verbose=False)
-    return output
+def _examples(model: keras.Model, dataset: str, info: DatasetInfo, scratch: Path) -> tuple[Examples, Golden]:
+    """Test examples with the model's answers, to compare with and to ask a server for."""
+    batch, _ = next(inputs.in_order(dataset, info, "test", sum(BATCHES)).as_numpy_iterator())
+    named = {"image": batch} if isinstance(info, ImagesInfo) else batch
+    # A short test split is repeated.
+    named = {name: np.resize(values, (sum(BATCHES), *values.shape[1:])) for name, values in named.items()}
+    expected = np.asarray(model.predict_on_batch(named["image"] if isinstance(info, ImagesInfo) else named))
+    np.savez(scratch / "inputs.npz", **named)
+    golden = Golden(
+        instances=[{name: values[i].tolist() for name, values in named.items()} for i in range(GOLDEN_EXAMPLES)],
+        predictions=expected[:GOLDEN_EXAMPLES].astype(float).tolist(),
+    )
+    return Examples(scratch / "inputs.npz", expected, info.task == "classification"), golden
 
 
-def _size(path: Path) -> int:
-    files = path.rglob("*") if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files if file.is_file())
+def _optional(name: OptionalFormat, model: keras.Model, folder: Path, examples: Examples) -> Format:
+    """Write and prove a format, or refuse it."""
+    path = folder / {"litert": "model.tflite", "onnx": "model.onnx"}[name]
+    try:
+        if name == "onnx":
+            write_onnx(model, path)
+        else:
+            write_litert(model, path)
+    except Exception as error:  # converters raise what their operations raise
+        path.unlink(missing_ok=True)
+        return Format(refused=f"can't be made: {type(error).__name__}: {str(error).strip().splitlines()[0][:200]}")
+    try:
+        with start(name) as fresh:
+            made, _ = prove(fresh, path, examples)
+    except RuntimeError as error:
+        path.unlink()
+        return Format(refused=str(error))
+    return made.model_copy(update={"batch": 1 if name == "litert" else None})
+
+
+def _told(made: Format) -> str:
+    if made.refused:
+        return f"refused, {made.refused}"
+    return f"{made.bytes:,} bytes, largest difference {made.max_abs_difference:.1e}"

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 from components.cloud import Vertex
+from components.exported import why_not_blessed
 from components.files import point_link, sha256, whole_folder, write_json
 from components.leaderboard import FILE, Leaderboard
 
@@ -14,7 +15,7 @@ CURRENT = "current"
 def register(
     leaderboard_folder: str, exports: dict[str, str | None], registry: str, vertex: str, folder: str
 ) -> list[str]:
-    """Register the winner of each data set, if it passed its gate.
+    """Register the winner of each data set, if it passed its gate and a process without this project could serve it.
 
     A version is a copy of the model's export. It appears whole, and `current` is switched in one step.
 
@@ -38,6 +39,8 @@ def register(
             said.append(f"{dataset}: nothing registered, no registry was given")
         elif winner is None or export is None:
             said.append(f"{dataset}: nothing registered, no best model that passed its gate")
+        elif reason := why_not_blessed(Path(export)):
+            said.append(f"{dataset}: {winner.model} is not registered, {reason}")
         elif cloud:
             from components.register.vertex import register_on_vertex
 

@@ -15,6 +15,7 @@ from components.compare.component import compare_component
 from components.errors import InputError
 from components.evaluate.component import evaluate_classification, evaluate_forecasting
 from components.export.component import export
+from components.exported import Format
 from components.ingest.component import ingest
 from components.leaderboard import Leaderboard
 from components.register.component import register_component
@@ -315,6 +316,46 @@ def test_a_model_that_misses_its_gate_is_refused_and_not_registered(results, tmp
     register(str(registry), "", "x", leaderboard, artifact(dsl.Artifact, tmp_path / "registration"), **exports)
     assert (shelf / "current").readlink() == Path("2")
     assert (shelf / "1").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda export: export.update(blessing=None), "nobody has tried to serve it"),
+        (
+            lambda export: export["blessing"].update(faults=["takes no image", "takes text"]),
+            "takes no image, takes text",
+        ),
+        (lambda export: export["blessing"].update(saved_model_sha256="0" * 64), "isn't the one that was tried"),
+    ],
+)
+def test_a_model_without_a_blessing_is_not_registered(change, reason, results, tmp_path):
+    leaderboard, _ = compared(results, tmp_path)
+    folder = tmp_path / "export"
+    shutil.copytree(results["export_mlp"].path, folder)
+    content = json.loads((folder / "export.json").read_text())
+    change(content)
+    (folder / "export.json").write_text(json.dumps(content))
+    registration = artifact(dsl.Artifact, tmp_path / "registration")
+    exports = {"export_mlp": artifact(dsl.Model, folder), "export_lstm": results["export_lstm"]}
+    register = register_component(list(MODELS)).python_func
+    register(str(tmp_path / "registry"), "", "x", leaderboard, registration, **exports)
+    said = json.loads((Path(registration.path) / "registration.json").read_text())
+    assert said[0].startswith("fashion: mlp is not registered, ")
+    assert reason in said[0]
+    assert [p.name for p in (tmp_path / "registry" / "test").iterdir()] == ["electricity"]
+
+
+def test_a_refused_format_is_on_the_leaderboard_with_its_reason(results, tmp_path):
+    folder = tmp_path / "export"
+    shutil.copytree(results["export_mlp"].path, folder)
+    content = json.loads((folder / "export.json").read_text())
+    content["formats"]["onnx"] = {"refused": "differs from the model by 0.1"}
+    (folder / "export.json").write_text(json.dumps(content))
+    _, board = compared({**results, "export_mlp": artifact(dsl.Model, folder)}, tmp_path)
+    formats = next(model.formats for model in board.models if model.model == "mlp")
+    assert formats["onnx"] == Format(refused="differs from the model by 0.1")
+    assert formats["saved_model"].agreement == 1.0
 
 
 def test_a_failed_model_is_on_the_leaderboard_with_its_reason(results, tmp_path):

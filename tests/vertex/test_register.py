@@ -12,7 +12,7 @@ from kfp import dsl
 from components import cloud as google
 from components import files
 from components.errors import InputError
-from components.exported import GOLDEN, Golden
+from components.exported import GOLDEN, Blessing, Exported, Golden, digest
 from components.leaderboard import DatasetEntry, Leaderboard, ModelEntry
 from components.register.component import register_component
 from components.register.deploy import split
@@ -67,10 +67,14 @@ def board(accuracy=0.9, sha="1" * 64, model="mlp", passed=True):
 GOLD = Golden(instances=[{"image": [[[0], [255]]]}, {"image": [[[3], [4]]]}], predictions=[[0.25, 0.75], [0.5, 0.5]])
 
 
-def export(cloud, name="export-mlp_1"):
+def export(cloud, name="export-mlp_1", faults=()):
     cloud.put(f"{RUN}/{name}/exported/saved_model/saved_model.pb", b"model")
     cloud.put(f"{RUN}/{name}/exported/{GOLDEN}", GOLD.model_dump_json())
-    return cloud.file(f"{RUN}/{name}/exported")
+    folder = cloud.file(f"{RUN}/{name}/exported")
+    blessing = Blessing(saved_model_sha256=digest(folder / "saved_model"), faults=list(faults))
+    made = Exported(model="mlp", formats={}, blessing=blessing)
+    cloud.put(f"{RUN}/{name}/exported/export.json", made.model_dump_json())
+    return folder
 
 
 def answers(cloud, predictions=None):
@@ -159,6 +163,18 @@ def test_the_component_registers_what_passed(bucket, tmp_path):
         component.python_func("", vertex().model_dump_json(), "x", leaderboard, registration, export_mlp=exported)
         assert said in json.loads((tmp_path / f"registration-{passed}" / "registration.json").read_text())[0]
     assert len(bucket.requests("UploadModel")) == 1
+
+
+def test_a_model_without_a_blessing_is_not_uploaded(bucket, tmp_path):
+    files.write_text(tmp_path / "board" / "leaderboard.json", board().model_dump_json())
+    leaderboard = dsl.Artifact(name="leaderboard", uri=str(tmp_path / "board"))
+    registration = dsl.Artifact(name="registration", uri=str(tmp_path / "registration"))
+    exported = dsl.Model(name="exported", uri=str(export(bucket, faults=["takes no image"])))
+    component = register_component(["mlp"])
+    component.python_func("", vertex().model_dump_json(), "x", leaderboard, registration, export_mlp=exported)
+    said = json.loads((tmp_path / "registration" / "registration.json").read_text())
+    assert said == ["fashion: mlp is not registered, its SavedModel takes no image"]
+    assert not bucket.requests("UploadModel")
 
 
 def test_a_winner_is_deployed_and_asked(bucket):

@@ -1,0 +1,132 @@
+"""Prove a format: load it in a fresh process that has its runtime alone, and compare its answers with the model's."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from components.exported import SAVED_MODEL, Format
+
+PROGRAM = Path(__file__).with_name("fresh_process.py")
+# Of test examples that differ from each other.
+BATCHES = (1, 2, 32)
+TIMED = (1, 32)
+# Another runtime orders float32 sums otherwise; relative to the largest output. The formats of the shipped models are
+# within 2e-6, and a wrong weight isn't.
+TOLERANCE = 1e-5
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Real test examples, and what the model gives for them.
+
+    Attributes:
+        inputs: An `.npz` of raw inputs by name, `sum(BATCHES)` of each.
+        expected: The model's outputs, float32.
+        classes: Whether they are probabilities of classes.
+    """
+
+    inputs: Path
+    expected: np.ndarray
+    classes: bool
+
+
+def start(runtime: str) -> subprocess.Popen[str]:
+    """Start a process that can't import this project, and waits for what to do.
+
+    Args:
+        runtime: "saved_model", "litert" or "onnx".
+    """
+    # In a local run a module is forked from a process that has imported TensorFlow; a file is run by a new Python.
+    how = ["-m", PROGRAM.stem] if runtime == SAVED_MODEL else [PROGRAM.name]
+    return subprocess.Popen(
+        [sys.executable, *how, runtime],
+        cwd=PROGRAM.parent,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def ask(process: subprocess.Popen[str], **task: object) -> dict[str, Any]:
+    """Let the process do its task, and end.
+
+    Args:
+        process: What `start` started.
+        task: As fresh_process.py takes it.
+
+    Returns:
+        What it prints.
+
+    Raises:
+        RuntimeError: It failed; the message is its last line.
+    """
+    said, errors = process.communicate(json.dumps(task))
+    if process.returncode:
+        lines = [line for line in errors.splitlines() if line.strip()] or [f"exit code {process.returncode}"]
+        raise RuntimeError(lines[-1])
+    return json.loads(said.splitlines()[-1])
+
+
+def prove(
+    process: subprocess.Popen[str], path: Path, examples: Examples, **task: object
+) -> tuple[Format, dict[str, Any]]:
+    """Use an exported model in a fresh process.
+
+    Args:
+        process: What `start` started for the format.
+        path: The exported model; the format's `path` is its name.
+        examples: What to compare on.
+        task: More of the task.
+
+    Returns:
+        The format, and what the process said.
+
+    Raises:
+        RuntimeError: It can't be used, or its answers aren't the model's.
+    """
+    outputs = examples.inputs.with_name(f"{path.name}.npy")
+    said = ask(
+        process,
+        model=str(path),
+        inputs=str(examples.inputs),
+        outputs=str(outputs),
+        batches=BATCHES,
+        timed=TIMED,
+        **task,
+    )
+    got = np.load(outputs, allow_pickle=False)
+    if got.shape != examples.expected.shape:
+        raise RuntimeError(f"gives {list(got.shape)}, expected {list(examples.expected.shape)}")
+    difference = float(np.abs(got - examples.expected).max())
+    allowed = TOLERANCE * max(1.0, float(np.abs(examples.expected).max()))
+    # A NaN is no smaller than anything.
+    if not difference <= allowed:
+        raise RuntimeError(f"differs from the model by {difference:.2g}, allowed is {allowed:.2g}")
+    same = got.argmax(axis=1) == examples.expected.argmax(axis=1)
+    times = {
+        f"batch_{size}_{name}_ms": value
+        for size, pair in said["milliseconds"].items()
+        for name, value in zip(("median", "p95"), pair, strict=True)
+    }
+    made = Format(
+        path=path.name,
+        bytes=size_of(path),
+        max_abs_difference=difference,
+        agreement=float(same.mean()) if examples.classes else None,
+        **times,
+    )
+    return made, said
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of the files in a folder."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())

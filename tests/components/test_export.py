@@ -1,0 +1,179 @@
+"""Formats, each used in a process that has its runtime alone."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from kfp import dsl
+
+from components.export import check, work
+from components.export.component import export
+from components.exported import Exported, Format
+from components.train.component import train
+
+FAMILIES = {
+    "mlp": {"dataset": "fashion", "hyperparameters": {"units": [16], "norm": True}},
+    "cnn": {"dataset": "fashion", "hyperparameters": {"layers": [{"conv": 8}, "norm", "pool", "average"]}},
+    "bidirectional_lstm": {"dataset": "fashion", "hyperparameters": {"units": [8]}},
+    "lstm": {"dataset": "electricity", "hyperparameters": {"units": 8, "patch": 12, "seasonal": True}},
+    "stacked_lstm": {"dataset": "electricity", "hyperparameters": {"units": [8, 4], "patch": 12, "seasonal": True}},
+    "cnn_lstm": {"dataset": "electricity", "hyperparameters": {"filters": [8], "units": 8, "patch": 12}},
+    "encoder_decoder_lstm": {"dataset": "electricity", "hyperparameters": {"units": 8, "patch": 12, "seasonal": True}},
+}
+# The others are slow: each is trained and exported in about ten seconds.
+FAST = ("lstm",)
+
+
+def artifact(kind, path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return kind(uri=str(path))
+
+
+@pytest.fixture(scope="session")
+def models(datasets, tmp_path_factory):
+    """Trained models, made when they are asked for."""
+    folder, made = tmp_path_factory.mktemp("families"), {}
+
+    def model(family):
+        if family not in made:
+            spec = {"family": family, "epochs": 1, **FAMILIES[family]}
+            made[family] = artifact(dsl.Model, folder / family / "run" / "train" / "model")
+            train.python_func(family, json.dumps(spec), 1, "x", dataset(datasets, family), made[family])
+        return made[family]
+
+    return model
+
+
+def dataset(datasets, family):
+    return dsl.Dataset(uri=str(datasets / FAMILIES[family]["dataset"]))
+
+
+def exported(datasets, model, family, folder, *formats):
+    made = artifact(dsl.Model, folder / "export")
+    export.python_func("x", dataset(datasets, family), model, made, json.dumps(formats))
+    folder = Path(made.path)
+    found = Exported.model_validate_json((folder / "export.json").read_text())
+    files = {path.name for path in folder.iterdir()}
+    there = {name: made.path for name, made in found.formats.items() if made.path}
+    assert files == {*there.values(), "golden.json", "export.json"}
+    return folder, found
+
+
+@pytest.mark.parametrize("family", [f if f in FAST else pytest.param(f, marks=pytest.mark.slow) for f in FAMILIES])
+def test_a_family_is_the_same_in_every_format(family, datasets, models, tmp_path):
+    _, found = exported(datasets, models(family), family, tmp_path, "litert", "onnx")
+    assert list(found.formats) == ["keras", "saved_model", "litert", "onnx"]
+    for name, made in found.formats.items():
+        assert made.refused is None
+        assert made.bytes > 1000
+        assert made.max_abs_difference < 1e-4, "GW, or a probability"
+        if name != "keras":
+            assert made.agreement == (1.0 if FAMILIES[family]["dataset"] == "fashion" else None)
+            assert 0 < made.batch_1_median_ms <= made.batch_1_p95_ms
+            assert 0 < made.batch_32_median_ms <= made.batch_32_p95_ms
+        assert made.batch == (1 if name == "litert" else None)
+    assert found.blessing.faults == []
+
+
+def changed_weight(path):
+    """Make one of the weights in a file wrong: the largest float32 tensor that a format stores as it is."""
+    if path.suffix == ".onnx":
+        import onnx
+
+        model = onnx.load(path)
+        weight = max(model.graph.initializer, key=lambda tensor: len(tensor.raw_data))
+        values = np.frombuffer(weight.raw_data, np.float32).copy()
+        values[len(values) // 2] += 1
+        weight.raw_data = values.tobytes()
+        onnx.save(model, path)
+    else:
+        content = bytearray(path.read_bytes())
+        place = len(content) // 8 * 4  # in the middle lies the largest tensor
+        content[place : place + 4] = np.float32(1).tobytes()
+        path.write_bytes(content)
+
+
+@pytest.mark.parametrize(("wrong", "right"), [("onnx", "litert"), ("litert", "onnx")])
+def test_a_wrong_weight_is_refused_and_the_others_are_written(wrong, right, datasets, models, tmp_path, monkeypatch):
+    write = getattr(work, f"write_{wrong}")
+
+    def wrongly(model, path, *rest):
+        write(model, path, *rest)
+        changed_weight(path)
+
+    monkeypatch.setattr(work, f"write_{wrong}", wrongly)
+    _, found = exported(datasets, models("mlp"), "mlp", tmp_path, wrong, right)
+    assert found.formats[wrong].refused.startswith("differs from the model by ")
+    assert found.formats[wrong] == Format(refused=found.formats[wrong].refused)
+    assert found.formats[right].refused is None
+
+
+def test_what_a_format_has_no_operation_for_is_refused(datasets, models, tmp_path):
+    import keras
+
+    model = dsl.Model(uri=str(tmp_path / "model"))
+    shutil.copytree(models("mlp").path, model.path)
+    image = keras.Input((28, 28, 1), dtype="uint8", name="image")
+    scaled = keras.layers.Rescaling(1 / 256, dtype="float32")(image)
+    probabilities = keras.layers.Dense(10, activation="softmax")(keras.layers.Flatten()(keras.ops.erfinv(scaled)))
+    keras.Model(image, probabilities).save(Path(model.path) / "model.keras")
+    _, found = exported(datasets, model, "mlp", tmp_path, "litert", "onnx")
+    assert "ConverterError" in found.formats["litert"].refused
+    assert found.formats["onnx"].refused
+    assert found.formats["saved_model"].max_abs_difference < 1e-5
+
+
+def test_a_runtime_beside_tensorflow_proves_nothing(datasets, models, tmp_path):
+    folder, _ = exported(datasets, models("mlp"), "mlp", tmp_path, "onnx")
+    np.savez(tmp_path / "inputs.npz", image=np.zeros((3, 28, 28, 1), np.uint8))
+
+    def run(before, **environment):
+        code = f"import runpy, sys; {before}; runpy.run_path(sys.argv[2], run_name='__main__')"
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-c", code, "onnx", str(check.PROGRAM)],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        paths = {"model": folder / "model.onnx", "inputs": tmp_path / "inputs.npz", "outputs": tmp_path / "o.npy"}
+        return check.ask(process, batches=[1, 2], timed=[1], **{name: str(path) for name, path in paths.items()})
+
+    assert run("pass")["milliseconds"]["1"][0] > 0
+    with pytest.raises(RuntimeError, match="onnx was run in a process that imports tensorflow"):
+        run("import tensorflow")
+    with pytest.raises(RuntimeError, match="the project can be imported here"):
+        run("pass", PYTHONPATH=str(Path.cwd()))
+
+
+def test_a_server_that_takes_malformed_requests_is_found_out(datasets, models, tmp_path):
+    import keras
+
+    folder, found = exported(datasets, models("cnn"), "cnn", tmp_path)
+    assert found.blessing.faults == []
+    plain = tmp_path / "plain"
+    keras.saving.load_model(folder / "model.keras").export(plain, verbose=False)
+    np.savez(tmp_path / "inputs.npz", image=np.zeros((2, 28, 28, 1), np.uint8))
+    task = {"inputs": tmp_path / "inputs.npz", "outputs": tmp_path / "o.npy", "golden": folder / "golden.json"}
+    for model, accepted in ((plain, ["image of another shape", "image without a batch"]), (folder / "saved_model", [])):
+        with check.start("saved_model") as process:
+            said = check.ask(process, model=str(model), batches=[2], timed=[], **{k: str(v) for k, v in task.items()})
+        assert said["accepted"] == accepted
+
+
+@pytest.mark.parametrize("family", ["mlp", "lstm"])
+def test_the_snippets_of_the_documentation_answer_the_golden_request(family, datasets, models, tmp_path):
+    folder, _ = exported(datasets, models(family), family, tmp_path, "litert", "onnx")
+    snippets = re.findall(r"```python\n(.*?)```", Path("docs/serving.md").read_text(), re.DOTALL)
+    assert len(snippets) == 2
+    for snippet in snippets:
+        assert "tensorflow" not in snippet
+        done = subprocess.run([sys.executable, "-c", snippet], cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert max(float(line) for line in done.stdout.split()) < 1e-5
