@@ -22,7 +22,6 @@ def latencies(model: keras.Model, examples: dict[str, np.ndarray] | np.ndarray) 
         model: The model.
         examples: Its inputs; they are repeated where a batch is larger.
     """
-
     # Traced once, for every size of a batch.
     signature = tf.nest.map_structure(lambda x: tf.TensorSpec((None, *x.shape[1:]), x.dtype), examples)
 

@@ -20,6 +20,7 @@ def inside(image, in_image):
 
 def test_its_health_check_imports_everything_and_names_the_devices(inside):
     said = inside("python3 -m components 2>/dev/null")
+    assert inside("python3 -c 'import google.cloud.aiplatform_v1 as a; print(a.JobServiceClient.__name__)'").strip()
     assert re.search(r"Python 3\.1\d\.\d+, TensorFlow 2\.21\.0, Keras 3\.15\.1\nCPU /physical_device:CPU:0", said)
 
 
