@@ -10,7 +10,6 @@ from typing import Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from components.errors import InputError
-from components.files import sha256
 from components.spec import Strict
 from components.time_axis import Frequency
 
@@ -126,9 +125,3 @@ def load_info(folder: Path | str) -> DatasetInfo:
 def shards(folder: Path | str, split: str) -> list[Path]:
     """The TFRecord files of `split`, in their order."""
     return sorted(Path(folder).glob(f"*-{split}.tfrecord-*"))
-
-
-def digest(folder: Path | str) -> str:
-    """SHA-256 over all records in their order, and over what they mean."""
-    records = [path for split in SPLITS for path in shards(folder, split)]
-    return sha256([*records, Path(folder) / "features.json"])

@@ -22,6 +22,8 @@ SHUFFLE_RECORDS = 8192
 _READ_BATCH = 512
 PARALLEL = os.cpu_count() or 1
 PREFETCH = 8
+# Of a stored image.
+IMAGE_FEATURES = {"image": tf.io.FixedLenFeature([], tf.string), "label": tf.io.FixedLenFeature([], tf.int64)}
 
 
 def _fixed(dataset: tf.data.Dataset) -> tf.data.Dataset:
@@ -129,12 +131,14 @@ def stored_images(
     return _fixed(records.batch(batch_size).map(parse, num_parallel_calls=PARALLEL))
 
 
+def row_features(stored: int) -> dict[str, tf.io.FixedLenFeature]:
+    """The features of a stored row of a series with so many columns."""
+    return {"time": tf.io.FixedLenFeature([], tf.int64), "values": tf.io.FixedLenFeature([stored], tf.float32)}
+
+
 def stored_rows(folder: Path | str, split: str, stored: int) -> tf.data.Dataset:
     """Batches of (time int64 [batch], values float32 [batch, stored]) in time order."""
-    features = {
-        "time": tf.io.FixedLenFeature([], tf.int64),
-        "values": tf.io.FixedLenFeature([stored], tf.float32),
-    }
+    features = row_features(stored)
 
     def parse(records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         parsed = tf.io.parse_example(records, features)
@@ -156,14 +160,12 @@ def load_images(folder: Path | str, info: ImagesInfo, split: str) -> tuple[np.nd
 
 
 def _image_parser(shape: Sequence[int]) -> object:
-    features = {"image": tf.io.FixedLenFeature([], tf.string), "label": tf.io.FixedLenFeature([], tf.int64)}
-
     def decode(data: tf.Tensor) -> tf.Tensor:
         image = tf.io.decode_image(data, channels=shape[-1], expand_animations=False)
         return tf.ensure_shape(image, shape)
 
     def parse(records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        parsed = tf.io.parse_example(records, features)
+        parsed = tf.io.parse_example(records, IMAGE_FEATURES)
         spec = tf.TensorSpec(shape, tf.uint8)
         return tf.map_fn(decode, parsed["image"], fn_output_signature=spec), parsed["label"]
 

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from components.dataset import SPLITS, Check, ImagesInfo, digest
+from components.dataset import SPLITS, Check, ImagesInfo
 from components.errors import InputError
-from components.inputs import stored_images
+from components.ingest.digest import digest
+from components.inputs import IMAGE_FEATURES, stored_images
 from components.records import Images
 
 # Exact copies of a test image among the training images make a test score too good; a few are common.
@@ -43,7 +44,7 @@ def describe(data: Images, name: str, source: str, folder: Path) -> ImagesInfo:
         records=records,
         mean=mean.tolist(),
         std=np.where(std > 0, std, 1).tolist(),
-        sha256=digest(folder),
+        sha256=digest(folder, IMAGE_FEATURES),
         checks=_checks(data, name, counts, hashes),
         classes=data.classes,
         shape=list(data.shape),

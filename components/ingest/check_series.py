@@ -4,10 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from components.dataset import SPLITS, Check, SeriesInfo, digest
+from components.dataset import SPLITS, Check, SeriesInfo
 from components.errors import InputError
+from components.ingest.digest import digest
 from components.ingest.splits import too_short
-from components.inputs import stored_rows
+from components.inputs import row_features, stored_rows
 from components.records import Series
 from components.spec import SeriesOptions
 from components.time_axis import Frequency, calendar_columns
@@ -51,7 +52,7 @@ def describe(data: Series, options: SeriesOptions, name: str, source: str, folde
         mean=mean.tolist(),
         # Float error leaves a constant column with a tiny deviation, which scaling would blow up.
         std=np.where(std > 1e-6 * np.maximum(np.abs(mean), 1), std, 1).tolist(),
-        sha256=digest(folder),
+        sha256=digest(folder, row_features(len(stored))),
         checks=[
             Check(name="counts", found=", ".join(f"{split} {records[split]} rows" for split in SPLITS)),
             Check(name="missing and infinite values", found=f"0 in {sum(records.values())} x {len(stored)}"),
