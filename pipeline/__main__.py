@@ -102,7 +102,7 @@ def main() -> None:
     os.environ.setdefault("TFDS_DATA_DIR", str(Path("data/tfds").absolute()))
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from pipeline.local.failure import TaskFailedError
-    from pipeline.local.run import Stopped
+    from pipeline.local.stopping import Stopped
 
     try:
         # Click gives the exit code back where the command itself didn't end as it should: 130 after Ctrl-C.

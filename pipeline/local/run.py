@@ -5,16 +5,13 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import yaml
@@ -26,11 +23,13 @@ from components.leaderboard import Leaderboard
 from components.report.tasks import TaskRun
 from pipeline.experiment import Experiment
 from pipeline.local import containers
+from pipeline.local.daemon import daemon
 from pipeline.local.display import Display
 from pipeline.local.events import Event, events
 from pipeline.local.failure import explain, last_error, shown
 from pipeline.local.graph import GATHERING, Task, read_spec, read_tasks, remember, why, without
 from pipeline.local.publish import publish, publish_report
+from pipeline.local.stopping import end_group, stoppable
 from pipeline.local.warm import SOCKET, write_shim
 
 RUNS = Path("runs")
@@ -39,21 +38,7 @@ WORK = ".kfp"
 # Tasks that ran in containers have a cache of their own: in containers means in containers.
 WORK_IN_CONTAINERS = ".kfp-containers"
 ROOT = Path(__file__).parent.parent.parent
-# Between asking the group of processes to end and ending it.
-GRACE_SECONDS = 2.0
 _PROGRESS = re.compile(r"(epoch \d+/\d+ .*|best epoch .*)")
-
-
-class Stopped(BaseException):
-    """SIGINT (Ctrl-C) or SIGTERM came.
-
-    Attributes:
-        signal: Which of them.
-    """
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.signal = signal.Signals(number)
 
 
 def run_local(
@@ -86,8 +71,8 @@ def run_local(
     """
     home, registry = RUNS.absolute() / experiment.name, RUNS.absolute() / "registry"
     work = home / (WORK_IN_CONTAINERS if in_containers else WORK)
-    daemon = containers.daemon() if in_containers else nullcontext()
-    with _only_run(home), daemon, tempfile.TemporaryDirectory(prefix="keras-pipeline-") as scratch:
+    running = daemon() if in_containers else nullcontext()
+    with _only_run(home), running, tempfile.TemporaryDirectory(prefix="keras-pipeline-") as scratch:
         spec = read_spec(pipeline)
         tasks = read_tasks(spec)
         started = None
@@ -177,12 +162,12 @@ class _Run:
         )
         assert engine.stdout is not None  # noqa: S101 (asked for above)
         try:
-            with _stoppable():
+            with stoppable():
                 for event in events(self._kept(engine.stdout)):
                     self._follow(event, tasks, display)
                 return engine.wait() == 0 and not self._new_failure(parameters)
         finally:
-            _end_group(engine)
+            end_group(engine)
             if self._containers:
                 containers.remove(self.run.parent)
 
@@ -280,34 +265,3 @@ def _only_run(home: Path) -> Iterator[None]:
         for work in (WORK, WORK_IN_CONTAINERS):
             shutil.rmtree(home / work / "workspace", ignore_errors=True)
         yield
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise Stopped(number)
-
-    old = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
-
-
-def _end_group(engine: subprocess.Popen[str]) -> None:
-    """End the engine and everything it started; what doesn't end by itself in time is killed.
-
-    Where the engine is stopped in its work, a training has the time to save a checkpoint.
-    """
-    stopped = engine.poll() is None
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        deadline = time.monotonic() + GRACE_SECONDS
-        try:
-            os.killpg(engine.pid, number)
-            engine.wait(GRACE_SECONDS)
-            while stopped and number == signal.SIGTERM and time.monotonic() < deadline:
-                os.killpg(engine.pid, 0)
-                time.sleep(0.02)
-        except (ProcessLookupError, subprocess.TimeoutExpired):
-            continue

@@ -108,7 +108,7 @@ def docker_client():
     """Docker, or podman behind its interface."""
     import docker
 
-    from pipeline.local.containers import daemon
+    from pipeline.local.daemon import daemon
 
     with daemon():
         yield docker.from_env()

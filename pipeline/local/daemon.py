@@ -1,0 +1,70 @@
+"""What runs containers on this machine: Docker's daemon, or podman, which speaks Docker's interface."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from components.errors import InputError
+
+_START_SECONDS = 30
+
+
+@contextmanager
+def daemon() -> Iterator[None]:
+    """Have DOCKER_HOST point to what runs containers: Docker where it answers, else podman, started for this run.
+
+    Raises:
+        InputError: There is neither.
+    """
+    import docker
+
+    try:
+        docker.from_env().ping()
+    except (docker.errors.DockerException, OSError):
+        pass
+    else:
+        yield
+        return
+    if os.environ.get("DOCKER_HOST"):
+        raise InputError(f"DOCKER_HOST: nothing answers at {os.environ['DOCKER_HOST']}")
+    if not shutil.which("podman"):
+        raise InputError("no Docker daemon answers, and there is no podman; on Debian: apt-get install podman")
+    with tempfile.TemporaryDirectory(prefix="keras-pipeline-") as folder:
+        address = f"unix://{folder}/podman.sock"
+        # It ends by itself where this process has no time to end it.
+        service = subprocess.Popen(
+            ["podman", "system", "service", "--time", "60", address],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        os.environ["DOCKER_HOST"] = address
+        try:
+            _await(service)
+            yield
+        finally:
+            del os.environ["DOCKER_HOST"]
+            service.terminate()
+            service.communicate()
+
+
+def _await(service: subprocess.Popen[str]) -> None:
+    import docker
+
+    deadline = time.monotonic() + _START_SECONDS
+    while service.poll() is None and time.monotonic() < deadline:
+        try:
+            docker.from_env().ping()
+        except (docker.errors.DockerException, OSError):
+            time.sleep(0.1)
+        else:
+            return
+    service.kill()
+    said = service.communicate()[1].strip().splitlines()
+    raise InputError(f"podman system service doesn't start: {said[-1] if said else 'no answer'}")
