@@ -128,6 +128,8 @@ def check_images(images: list[str], started: dict[str, Any]) -> None:
         try:
             _image(client, image)
             said = output(client, image, ["python3", "-c", _CODE_VERSION], **started)
+        except docker.errors.ContainerError as error:
+            raise InputError(f"image {image}: can't run this folder's code: {_line(error)}; make images") from None
         except docker.errors.DockerException as error:
             raise InputError(f"image {image}: {_line(error)}") from None
         if said.strip() != whole_code_version():
