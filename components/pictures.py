@@ -23,8 +23,8 @@ def read(file: Path | BytesIO, channels: int, size: tuple[int, int] | None = Non
         InputError: It can't be decoded; the message doesn't name the file.
     """
     try:
-        with Pillow.open(file) as picture:
-            picture = picture.convert("L" if channels == 1 else "RGB")
+        with Pillow.open(file) as opened:
+            picture = opened.convert("L" if channels == 1 else "RGB")
             return picture if size is None else picture.resize(size[::-1])
     except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError) as error:
         reason = "not an image" if isinstance(error, UnidentifiedImageError) else error

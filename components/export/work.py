@@ -11,10 +11,13 @@ import numpy as np
 import tensorflow as tf
 
 from components import inputs
+from components.dataset import FILE as DATASET
 from components.dataset import DatasetInfo, ImagesInfo
+from components.export.training_data import reference
 from components.exported import FILE, GOLDEN, SAVED_MODEL, Exported, Format, Golden
 from components.files import whole_folder, write_text
 from components.model import KERAS_FILE, load
+from components.reference import write_reference
 
 EXAMPLES = 64
 # Of them, those in the golden request: an image is some thousand numbers of JSON.
@@ -29,7 +32,8 @@ def export(model_folder: str, dataset: str, folder: str) -> Exported:
     Args:
         model_folder: What train wrote.
         dataset: The data set that the model was trained on.
-        folder: The folder to write: `model.keras`, `saved_model/` and `export.json`.
+        folder: The folder to write: `model.keras`, `saved_model/` and `export.json`; for predictions the data set's
+            `dataset.json`, and for drift `reference.json`.
 
     Returns:
         What was written to `export.json`.
@@ -76,6 +80,8 @@ def export(model_folder: str, dataset: str, folder: str) -> Exported:
             instances=[{name: values[i].tolist() for name, values in named.items()} for i in range(GOLDEN_EXAMPLES)],
             predictions=expected[:GOLDEN_EXAMPLES].astype(float).tolist(),
         )
+        shutil.copyfile(Path(dataset) / DATASET, new / DATASET)
+        write_reference(reference(model, dataset, info), new)
         write_text(new / GOLDEN, golden.model_dump_json() + "\n")
         write_text(new / FILE, exported.model_dump_json(indent=2) + "\n")
     print(f"saved_model: {exported.formats[SAVED_MODEL].bytes:,} bytes, largest difference {difference:.1e}")
