@@ -65,6 +65,8 @@ class Growing:
             fcntl.flock(self._files[0], fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(f"{output}: another process is writing it") from None
+        except FileExistsError:
+            raise InputError(f"{output}: {output.parent} is not a folder") from None
         except OSError as error:
             raise InputError(f"{output}: {error.strerror}") from None
         self.progress = self._found(key)
@@ -104,7 +106,7 @@ class Growing:
 
     def finish(self) -> None:
         """Let the files appear: that of errors first and only where there are some, then that of predictions."""
-        self._close()
+        self.close()
         if self.progress.failed:
             Path(self._files[1].name).replace(self.errors)
         else:
@@ -115,9 +117,14 @@ class Growing:
 
     def remove(self) -> None:
         """Leave nothing."""
-        self._close()
+        self.close()
         for path in [*(Path(file.name) for file in self._files), self._progress]:
             path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Close the files; what is in them is there for who goes on."""
+        for file in self._files:
+            file.close()
 
     def _found(self, key: str) -> Progress:
         """The progress of an interrupted process that was to make the same, or none."""
@@ -132,10 +139,6 @@ class Growing:
     def _flush(self) -> None:
         for file in self._files:
             file.flush()
-
-    def _close(self) -> None:
-        for file in self._files:
-            file.close()
 
 
 def errors_path(output: Path) -> Path:

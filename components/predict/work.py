@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -58,31 +59,39 @@ def predict(
     if every_window and isinstance(info, ImagesInfo):
         raise InputError("every window: the model is one of images, expected one of a series")
     made_of = [served.sha256, fingerprint(path, info.task), every_window, EXAMPLES]
-    growing = Growing(Path(output), hashlib.sha256(json.dumps(made_of).encode()).hexdigest())
-    if before := growing.progress.read:
-        print(f"going on after {before:,} examples", flush=True)
-    examples = read_images(path, info) if isinstance(info, ImagesInfo) else read_windows(path, info, every_window)
-    call: Predict | None = None
-    for batch in batches(islice(examples, before, None), info):
-        if batch.examples:
-            call = call or load_predict(served)
-            predictions, failures = _rows(batch, call(batch.inputs), info)
-        else:
-            predictions, failures = [], []
-        growing.write(predictions, [*map(asdict, batch.failures), *failures])
-        progress(growing.progress.read)
-    done = growing.progress
-    if not done.predicted:
-        first = growing.first_failure()
-        growing.remove()
-        if first is None:
-            raise InputError(f"{source}: no examples in it")
-        others = f" (and {done.failed - 1:,} others)" if done.failed > 1 else ""
-        raise InputError(f"{source}: nothing can be predicted: {first['id']}: {first['reason']}{others}")
-    growing.finish()
+    key = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()
+    with closing(Growing(Path(output), key)) as growing:
+        before = growing.progress.read
+        if before:
+            print(f"going on after {before:,} examples", flush=True)
+        examples = read_images(path, info) if isinstance(info, ImagesInfo) else read_windows(path, info, every_window)
+        call: Predict | None = None
+        for batch in batches(islice(examples, before, None), info):
+            predictions: Rows = []
+            failures: Rows = [asdict(failure) for failure in batch.failures]
+            if batch.examples:
+                call = call or load_predict(served)
+                predictions, others = _rows(batch, call(batch.inputs), info)
+                failures += others
+            growing.write(predictions, failures)
+            progress(growing.progress.read)
+        done = growing.progress
+        if not done.predicted:
+            first = growing.first_failure()
+            growing.remove()
+            raise InputError(f"{source}: {_nothing(first, done.failed)}")
+        growing.finish()
     failed = f", {done.failed:,} failed, see {growing.errors}" if done.failed else ""
     print(f"{done.predicted:,} predictions in {output}{failed}", flush=True)
     return done
+
+
+def _nothing(first: dict[str, str] | None, failed: int) -> str:
+    """Why nothing was predicted."""
+    if first is None:
+        return "no examples in it"
+    others = f" (and {failed - 1:,} others)" if failed > 1 else ""
+    return f"nothing can be predicted: {first['id']}: {first['reason']}{others}"
 
 
 def _rows(batch: Batch, outputs: np.ndarray, info: DatasetInfo) -> tuple[Rows, Rows]:

@@ -66,7 +66,7 @@ def _record(record: bytes, info: ImagesInfo) -> dict[str, np.ndarray]:
 def _idx(name: str, file: Path, info: ImagesInfo) -> Iterator[Example | Failure]:
     shape = info.shape if info.shape[2] > 1 else info.shape[:2]
     size = int(np.prod(info.shape))
-    i = 0
+    i = 0  # the image that is being read
     try:
         with gzip.open(file) if name.endswith(".gz") else file.open("rb") as stream:
             start = stream.read(4)
@@ -85,6 +85,9 @@ def _idx(name: str, file: Path, info: ImagesInfo) -> Iterator[Example | Failure]
                     yield Failure(f"{name}:{i}", f"the file ends in it, expected {lengths[0]} images")
                     return
                 yield Example(f"{name}:{i}", functools.partial(_pixels, data, info))
+            # At its end gzip compares its checksum.
+            if stream.read(1):
+                yield Failure(name, f"the file goes on after its {lengths[0]} images")
     except (OSError, EOFError, zlib.error) as error:
         yield Failure(f"{name}:{i}", f"the file can't be read from here on: {error}")
 
