@@ -50,8 +50,9 @@ def drift_command(
     table = terminal.table("feature", "PSI", "KS", "training", "new", "")
     for name, moved in found.features.items():
         distance = "" if moved.ks is None else f"{moved.ks:.3f}"
-        said = " ".join(filter(None, [moved.note, "has drifted" if moved.drifted else ""]))
-        table.add_row(name, f"{moved.psi:.3f}", distance, f"{moved.training:.4g}", f"{moved.new:.4g}", said)
+        said = "has drifted" if moved.drifted else ""
+        shown = f"{name}: {moved.note}" if moved.note else name
+        table.add_row(shown, f"{moved.psi:.3f}", distance, f"{moved.training:.4g}", f"{moved.new:.4g}", said)
     terminal.console().print(table)
     drifted = found.drifted()
     failed = f", {found.failed:,} can't be read" if found.failed else ""

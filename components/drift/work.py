@@ -122,7 +122,7 @@ def _rows(info: SeriesInfo, path: Path) -> Iterator[tuple[dict[str, np.ndarray],
     for _, rows in read_series(path, info):
         while some := list(islice(rows, ROWS)):
             values = [row.values for row in some if isinstance(row, Row) and not row.future]
-            table = np.array(values, np.float32).reshape(len(values), -1)
+            table = np.array(values, np.float32).reshape(len(values), len(info.stored))
             columns = {name: table[:, i] for i, name in enumerate(info.columns)} if values else {}
             yield columns, [row for row in some if isinstance(row, Failure)]
 
