@@ -53,12 +53,14 @@ class ImagesInfo(_Info):
         classes: Names of the labels, in the labels' order.
         shape: Height, width, channels.
         label_counts: For each split, how many images each label has.
+        resized: Whether pictures of any size were resized to `shape`.
     """
 
     task: Literal["classification"] = "classification"
     classes: list[str]
     shape: list[int] = Field(min_length=3, max_length=3)
     label_counts: dict[str, list[int]]
+    resized: bool = False
 
     def examples(self, split: str) -> int:
         """How many examples a model sees of `split`."""
@@ -78,6 +80,8 @@ class SeriesInfo(_Info):
         horizon: Rows that it forecasts.
         seasonal_error: Mean absolute difference of the target one season apart, over the training split: the
             scale of MASE (Hyndman and Koehler 2006, doi:10.1016/j.ijforecast.2006.03.001).
+        time: Name of the column of times in a CSV file.
+        time_format: Of that column, as strptime takes it; None for ISO 8601.
     """
 
     task: Literal["forecasting"] = "forecasting"
@@ -89,6 +93,8 @@ class SeriesInfo(_Info):
     lookback: int
     horizon: int
     seasonal_error: float
+    time: str = "time"
+    time_format: str | None = None
 
     def examples(self, split: str) -> int:
         """How many windows lie wholly in `split`, one at every row."""
@@ -97,6 +103,10 @@ class SeriesInfo(_Info):
     def season(self) -> int:
         """Steps of the shortest season."""
         return Frequency(self.frequency).season()
+
+    def calendar(self) -> list[str]:
+        """The cycles that columns are derived from, see `components.time_axis.calendar_values`."""
+        return [name.removesuffix("_sin") for name in self.stored[len(self.columns) :: 2]]
 
     def known_places(self) -> list[int]:
         """Places in a stored row of the values that are known in the future."""

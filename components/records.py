@@ -16,11 +16,13 @@ class Images:
         classes: Names of the labels, in the labels' order.
         shape: Height, width, channels.
         splits: For "train", "validation" and "test": makes an iterator of (PNG or JPEG bytes, label).
+        resized: Whether the pictures were of any size before.
     """
 
     classes: list[str]
     shape: tuple[int, int, int]
     splits: dict[str, Callable[[], Iterator[Image]]]
+    resized: bool = False
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Series:
         frequency: The step, see `components.time_axis.Frequency`.
         unit: The target's unit, "" where unknown.
         rows: Makes an iterator of (time, values in the order of `columns`).
+        time: Name of the column of times in a file.
+        time_format: Of that column, as strptime takes it; None for ISO 8601.
     """
 
     columns: list[str]
@@ -40,3 +44,5 @@ class Series:
     frequency: str
     unit: str
     rows: Callable[[], Iterator[Row]]
+    time: str = "time"
+    time_format: str | None = None

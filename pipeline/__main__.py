@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from components.errors import InputError
+from pipeline import predictions
 from pipeline.vertex.commands import add_commands
 from pipeline.vertex.terminal import Config, Set
 
@@ -94,6 +95,7 @@ def data() -> None:
     print(fashion_mnist.fetch())
 
 
+predictions.add_commands(app)
 add_commands(app)
 
 

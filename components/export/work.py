@@ -9,12 +9,15 @@ import keras
 import numpy as np
 
 from components import inputs
+from components.dataset import FILE as DATASET
 from components.dataset import DatasetInfo, ImagesInfo
 from components.export.check import BATCHES, TOLERANCE, Examples, prove, size_of, start
 from components.export.formats import write_litert, write_onnx, write_saved_model
+from components.export.training_data import reference
 from components.exported import FILE, GOLDEN, SAVED_MODEL, Blessing, Exported, Format, Golden, OptionalFormat, digest
 from components.files import whole_folder, write_text
 from components.model import KERAS_FILE, load
+from components.reference import write_reference
 
 # Those in the golden request: an image is some thousand numbers of JSON.
 GOLDEN_EXAMPLES = 2
@@ -27,7 +30,7 @@ def export(model_folder: str, dataset: str, folder: str, formats: Sequence[Optio
         model_folder: What train wrote.
         dataset: The data set that the model was trained on.
         folder: The folder to write: `model.keras`, `saved_model/`, a file for each of `formats`, `golden.json` and
-            `export.json`.
+            `export.json`; for predictions the data set's `dataset.json`, and for drift `reference.json`.
         formats: More formats. One that can't be made, or doesn't give what the model gives, is refused, and the
             others are written.
 
@@ -59,6 +62,8 @@ def export(model_folder: str, dataset: str, folder: str, formats: Sequence[Optio
             | {name: _optional(name, model, new, examples) for name in formats},
             blessing=Blessing(saved_model_sha256=digest(new / SAVED_MODEL), faults=faults),
         )
+        shutil.copyfile(Path(dataset) / DATASET, new / DATASET)
+        write_reference(reference(model, dataset, info), new)
         write_text(new / FILE, exported.model_dump_json(indent=2) + "\n")
     for name, made in exported.formats.items():
         print(f"{name}: {_told(made)}", flush=True)

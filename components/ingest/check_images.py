@@ -49,6 +49,7 @@ def describe(data: Images, name: str, source: str, folder: Path) -> ImagesInfo:
         classes=data.classes,
         shape=list(data.shape),
         label_counts={split: counts[split].tolist() for split in SPLITS},
+        resized=data.resized,
     )
 
 

@@ -68,6 +68,8 @@ def describe(data: Series, options: SeriesOptions, name: str, source: str, folde
         horizon=options.horizon,
         # A series that repeats itself exactly, or has no whole season, leaves its own deviation as the scale.
         seasonal_error=error / errors if error else float(std[0]) or 1.0,
+        time=data.time,
+        time_format=data.time_format,
     )
 
 

@@ -7,8 +7,9 @@ from components.cloud import Vertex
 from components.exported import why_not_blessed
 from components.files import point_link, sha256, whole_folder, write_json
 from components.leaderboard import FILE, Leaderboard
+from components.registration import FILE as REGISTRATION
+from components.registration import file_digests
 
-REGISTRATION = "registration.json"
 CURRENT = "current"
 
 
@@ -66,6 +67,6 @@ def _add(shelf: Path, dataset: str, export: Path, board: Leaderboard) -> str:
         shutil.copytree(export, new, dirs_exist_ok=True)
         about = winner.model_dump(exclude={"rank", "passed"})
         data = {"pipeline_sha256": board.pipeline_sha256, "dataset_sha256": board.datasets[dataset].sha256}
-        write_json(new / REGISTRATION, {**about, **data, "sha256": digest})
+        write_json(new / REGISTRATION, {**about, **data, "sha256": digest, "files": file_digests(new)})
     point_link(shelf / CURRENT, version.name)
     return f"{dataset}: {winner.model} is registered as version {version.name}"

@@ -64,6 +64,8 @@ def read(options: Options) -> Series:
         known=options.known,
         frequency=options.frequency,
         unit=options.unit,
+        time=options.time,
+        time_format=options.time_format,
         rows=lambda: _rows(options),
     )
 
@@ -77,7 +79,7 @@ def _rows(options: Options) -> Iterator[Row]:
         with local(options.path).open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, strict=True)
             header = next(reader, [])
-            places = [_place(header, name, options.path) for name in [options.time, *columns]]
+            places = [place(header, name, options.path) for name in [options.time, *columns]]
             previous: datetime | None = None
             for fields in reader:
                 if not fields:
@@ -85,10 +87,10 @@ def _rows(options: Options) -> Iterator[Row]:
                 where = f"{options.path}:{reader.line_num}"
                 if len(fields) != len(header):
                     raise InputError(f"{where}: {len(fields)} fields where the header has {len(header)}")
-                time = _time(fields[places[0]], options, where)
-                _follows(time, previous, frequency, where)
+                time = parse_time(fields[places[0]], options.time, options.time_format, where)
+                follows(time, previous, frequency, where)
                 previous = time
-                values = [_number(fields[p], name, where) for p, name in zip(places[1:], columns, strict=True)]
+                values = [number(fields[p], name, where) for p, name in zip(places[1:], columns, strict=True)]
                 yield time, values
             if previous is None:
                 raise InputError(f"{options.path}: no rows below the header")
@@ -100,7 +102,12 @@ def _rows(options: Options) -> Iterator[Row]:
         raise InputError(f"{options.path}:{reader.line_num}: {error}") from None
 
 
-def _place(header: list[str], name: str, path: str) -> int:
+def place(header: list[str], name: str, path: str) -> int:
+    """Where a column is.
+
+    Raises:
+        InputError: It isn't there, or more than once.
+    """
     if header.count(name) == 1:
         return header.index(name)
     if name in header:
@@ -110,17 +117,27 @@ def _place(header: list[str], name: str, path: str) -> int:
     raise InputError(f"{path}:1: no column '{name}'; {hint}")
 
 
-def _time(text: str, options: Options, where: str) -> datetime:
+def parse_time(text: str, column: str, time_format: str | None, where: str) -> datetime:
+    """A field of the time column, as `time_format` says, or ISO 8601.
+
+    Raises:
+        InputError: It is no such time.
+    """
     try:
-        if options.time_format is None:
+        if time_format is None:
             return datetime.fromisoformat(text)
-        return datetime.strptime(text, options.time_format)
+        return datetime.strptime(text, time_format)
     except ValueError:
-        wanted = options.time_format or "ISO 8601, such as 2014-01-31T13:30 (or set time_format)"
-        raise InputError(f"{where}: column '{options.time}': '{text}' is not a time as {wanted}") from None
+        wanted = time_format or "ISO 8601, such as 2014-01-31T13:30 (or set time_format)"
+        raise InputError(f"{where}: column '{column}': '{text}' is not a time as {wanted}") from None
 
 
-def _follows(time: datetime, previous: datetime | None, frequency: Frequency, where: str) -> None:
+def follows(time: datetime, previous: datetime | None, frequency: Frequency, where: str) -> None:
+    """Check that a row is one step after the row before; the first row has none before it.
+
+    Raises:
+        InputError: It isn't.
+    """
     if previous is None:
         return
     if (time.tzinfo is None) != (previous.tzinfo is None):
@@ -140,7 +157,12 @@ def _follows(time: datetime, previous: datetime | None, frequency: Frequency, wh
     raise InputError(f"{where}: {problem}: {time} after {previous}, expected {expected} ({frequency.text})")
 
 
-def _number(text: str, column: str, where: str) -> float:
+def number(text: str, column: str, where: str) -> float:
+    """A field of a column of values.
+
+    Raises:
+        InputError: It is empty, not a number, or not a finite one.
+    """
     try:
         value = float(text)
     except ValueError:

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from PIL import Image as Pillow
-from PIL import UnidentifiedImageError
 from pydantic import Field
 
+from components import pictures
 from components.data_files import local
 from components.errors import InputError
 from components.files import sha256
@@ -19,7 +19,6 @@ from components.records import Image, Images
 from components.spec import Facts, ImageOptions
 
 TASK = "classification"
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
 
 
 class Options(ImageOptions):
@@ -73,6 +72,7 @@ def read(options: Options) -> Images:
         classes=[name for name, _ in classes],
         shape=(options.height, options.width, options.channels),
         splits={split: lambda split=split: images(split) for split in splits},  # type: ignore[misc]
+        resized=True,
     )
 
 
@@ -108,7 +108,7 @@ def _classes(options: Options) -> list[tuple[str, list[Path]]]:
         raise InputError(f"{options.path}: {len(folders)} folders, expected one for each of 2 or more classes")
     classes = []
     for folder in folders:
-        paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
+        paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in pictures.SUFFIXES)
         if len(paths) < 3:
             raise InputError(f"{folder}: {len(paths)} images, expected 3 or more (one for each split)")
         classes.append((folder.name, paths))
@@ -117,9 +117,6 @@ def _classes(options: Options) -> list[tuple[str, list[Path]]]:
 
 def _pixels(path: Path, options: Options) -> Pillow.Image:
     try:
-        with Pillow.open(path) as image:
-            mode = "L" if options.channels == 1 else "RGB"
-            return image.convert(mode).resize((options.width, options.height))
-    except (OSError, UnidentifiedImageError, Pillow.DecompressionBombError, SyntaxError) as error:
-        reason = "not an image" if isinstance(error, UnidentifiedImageError) else error
-        raise InputError(f"{path}: unreadable image: {reason}") from None
+        return pictures.read(path, options.channels, (options.height, options.width))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import Field
 
+from components import pictures
 from components.errors import InputError
 from components.records import Image, Images
 from components.spec import Facts, ImageOptions
@@ -138,6 +139,7 @@ def images(
         classes=list(label.names),
         shape=(*size, channels),
         splits={split: lambda text=text: read_split(text) for split, text in splits.items()},  # type: ignore[misc]
+        resized=height is not None,
     )
 
 
@@ -156,9 +158,6 @@ def _instructions(sizes: dict[str, int], options: ImageOptions, test: float) -> 
 
 
 def _resized(data: bytes, height: int, width: int, channels: int) -> bytes:
-    from PIL import Image as Pillow
-
     buffer = io.BytesIO()
-    with Pillow.open(io.BytesIO(data)) as picture:
-        picture.convert("L" if channels == 1 else "RGB").resize((width, height)).save(buffer, "PNG")
+    pictures.read(io.BytesIO(data), channels, (height, width)).save(buffer, "PNG")
     return buffer.getvalue()

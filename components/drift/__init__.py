@@ -1,0 +1,1 @@
+"""Drift: whether new data are still like the training data."""

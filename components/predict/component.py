@@ -1,0 +1,29 @@
+"""The KFP signature of predict."""
+
+from kfp import dsl
+
+from components.base import component
+
+
+@component
+def predict(
+    source: str,
+    code_version: str,
+    model: dsl.Input[dsl.Model],
+    predictions: dsl.Output[dsl.Artifact],
+    every_window: bool = False,
+) -> None:
+    """Predict all examples of a file or a folder with an exported model.
+
+    Args:
+        source: The file or folder; a path, or gs://bucket/….
+        code_version: Of the code: another one is another task to the cache.
+        model: The model's folder, of export or of the registry.
+        predictions: The folder of `predictions.jsonl`, and of `predictions.errors.jsonl` where examples failed.
+        every_window: Forecast from every window of a series, not from its end alone.
+    """
+    from components.predict.work import predict
+
+    done = predict(model.path, source, f"{predictions.path}/predictions.jsonl", every_window)
+    predictions.metadata["predicted"] = done.predicted
+    predictions.metadata["failed"] = done.failed

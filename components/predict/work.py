@@ -1,0 +1,113 @@
+"""Predict all examples of a file or a folder, as a stream."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from components.dataset import DatasetInfo, ImagesInfo
+from components.errors import InputError
+from components.predict.growing import Growing, Progress
+from components.raw.batches import EXAMPLES, Batch, batches
+from components.raw.example import Failure
+from components.raw.files import find_files, fingerprint
+from components.raw.images import read_images
+from components.raw.series import read_windows
+from components.served import Predict, find_model, load_predict
+
+Rows = list[dict[str, Any]]
+
+
+def predict(
+    model: str,
+    source: str,
+    output: str,
+    every_window: bool = False,
+    progress: Callable[[int], object] = lambda read: None,
+) -> Progress:
+    """Write a JSON line for each example, and into `<output>.errors.jsonl` why others can't be predicted.
+
+    A line of an image is {"id", "class", "probability", "probabilities": {class: probability}}; of a window it is
+    {"id", "times", "values"}: the times of the horizon, and the target's values there.
+
+    Memory doesn't grow with the input. An interrupted call that is made again goes on where the first one stopped,
+    unless the input or the model was changed meanwhile; the result is the same to the byte.
+
+    Args:
+        model: The model's folder: what export wrote, or a copy that register made.
+        source: A file or a folder, see `components.raw.files.READABLE`.
+        output: The file to write, its name ending with .jsonl; it appears when it is whole.
+        every_window: Forecast from every window of a series, not from its end alone.
+        progress: Is told how many examples have been read.
+
+    Returns:
+        How many were predicted, and how many failed.
+
+    Raises:
+        InputError: The model was changed since it was registered, there is no input that it can read, or nothing of
+            the input can be predicted.
+    """
+    served = find_model(model)
+    info = served.info
+    path = find_files(source, info.task)
+    if every_window and isinstance(info, ImagesInfo):
+        raise InputError("every window: the model is one of images, expected one of a series")
+    made_of = [served.sha256, fingerprint(path, info.task), every_window, EXAMPLES]
+    key = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()
+    with closing(Growing(Path(output), key)) as growing:
+        before = growing.progress.read
+        if before:
+            print(f"going on after {before:,} examples", flush=True)
+        examples = read_images(path, info) if isinstance(info, ImagesInfo) else read_windows(path, info, every_window)
+        call: Predict | None = None
+        for batch in batches(islice(examples, before, None), info):
+            predictions: Rows = []
+            failures: Rows = [asdict(failure) for failure in batch.failures]
+            if batch.examples:
+                call = call or load_predict(served)
+                predictions, others = _rows(batch, call(batch.inputs), info)
+                failures += others
+            growing.write(predictions, failures)
+            progress(growing.progress.read)
+        done = growing.progress
+        if not done.predicted:
+            first = growing.first_failure()
+            growing.remove()
+            raise InputError(f"{source}: {_nothing(first, done.failed)}")
+        growing.finish()
+    failed = f", {done.failed:,} failed, see {growing.errors}" if done.failed else ""
+    print(f"{done.predicted:,} predictions in {output}{failed}", flush=True)
+    return done
+
+
+def _nothing(first: dict[str, str] | None, failed: int) -> str:
+    """Why nothing was predicted."""
+    if first is None:
+        return "no examples in it"
+    others = f" (and {failed - 1:,} others)" if failed > 1 else ""
+    return f"nothing can be predicted: {first['id']}: {first['reason']}{others}"
+
+
+def _rows(batch: Batch, outputs: np.ndarray, info: DatasetInfo) -> tuple[Rows, Rows]:
+    """Lines of predictions and of errors."""
+    rows, failures = [], []
+    for example, values in zip(batch.examples, outputs, strict=True):
+        if not np.isfinite(values).all():
+            failures.append(asdict(Failure(example.id, "the model's answer is not finite")))
+            continue
+        # The shortest decimal number of each float32.
+        numbers = [float(str(value)) for value in values]
+        if isinstance(info, ImagesInfo):
+            best = int(values.argmax())
+            about = {"class": info.classes[best], "probability": numbers[best]}
+            rows.append({"id": example.id, **about, "probabilities": dict(zip(info.classes, numbers, strict=True))})
+        else:
+            times = [time.isoformat() for time in example.times]
+            rows.append({"id": example.id, "times": times, "values": numbers})
+    return rows, failures

@@ -1,0 +1,100 @@
+"""The files that a user names: one, or those of a folder that a model can read."""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from components import pictures
+from components.data_files import local
+from components.errors import InputError
+from components.quiet import import_tensorflow
+from components.raw.example import Failure
+from components.spec import Task
+
+CSV = ".csv"
+_TFRECORD = re.compile(r"\.tfrecords?(-\d{5}(-of-\d{5})?)?$")
+# As the authors of MNIST named them; the number is that of the axes, and labels have one.
+_IDX = re.compile(r"[.-]idx[34]?(-ubyte)?(\.gz)?$")
+READABLE = {
+    "classification": "pictures (.png, .jpg, …), idx files (-idx3-ubyte, .gz too) or TFRecords (.tfrecord)",
+    "forecasting": "CSV files (.csv) or TFRecords (.tfrecord)",
+}
+
+File = tuple[str, Path]
+
+
+def is_tfrecord(name: str) -> bool:
+    """Whether a file is one of TFRecords, by its name."""
+    return bool(_TFRECORD.search(name))
+
+
+def is_idx(name: str) -> bool:
+    """Whether a file holds images in the idx format, by its name."""
+    return bool(_IDX.search(name))
+
+
+def find_files(source: str, task: Task) -> Path:
+    """Where a file or a folder is that holds what a model of `task` can read.
+
+    Args:
+        source: A path, or gs://bucket/….
+        task: The model's.
+
+    Raises:
+        InputError: There is none.
+    """
+    path = local(source)
+    if not path.exists():
+        raise InputError(f"{source}: no such file or folder")
+    if next(named_files(path, task), None) is None:
+        what = "nothing to read" if path.is_dir() else "not a file that this model can read"
+        raise InputError(f"{source}: {what}, expected {READABLE[task]}")
+    return path
+
+
+def named_files(path: Path, task: Task) -> Iterator[File]:
+    """The files to read, in the order of their folders and names, and their names relative to `path`.
+
+    Only one folder's names are held at a time. Hidden files are passed over.
+    """
+    if not path.is_dir():
+        if _readable(path.name, task):
+            yield path.name, path
+        return
+    for folder, inner, names in os.walk(path):
+        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        for name in sorted(names):
+            if not name.startswith(".") and _readable(name, task):
+                file = Path(folder) / name
+                yield file.relative_to(path).as_posix(), file
+
+
+def fingerprint(path: Path, task: Task) -> str:
+    """Digest of the files' names, sizes and times of change: another one means other data."""
+    digest = hashlib.sha256()
+    for name, file in named_files(path, task):
+        about = file.stat()
+        digest.update(f"{name}\0{about.st_size}\0{about.st_mtime_ns}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def records(name: str, file: Path) -> Iterator[bytes | Failure]:
+    """The records of a TFRecord file. What follows a damaged one can't be found, so it ends there."""
+    tf = import_tensorflow()
+    count = 0
+    try:
+        for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
+            yield record
+            count += 1
+    except tf.errors.OpError as error:
+        yield Failure(f"{name}:{count}", f"the file can't be read from here on: {error.message.split(' [')[0]}")
+
+
+def _readable(name: str, task: Task) -> bool:
+    if is_tfrecord(name):
+        return True
+    if task == "forecasting":
+        return name.lower().endswith(CSV)
+    return Path(name).suffix.lower() in pictures.SUFFIXES or is_idx(name)

@@ -1,0 +1,79 @@
+"""The commands for new data: predict, drift."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from pipeline.vertex import terminal
+
+# The exit code where data have drifted.
+DRIFTED = 3
+
+Model = Annotated[str, typer.Option(help="A model's folder: runs/registry/<experiment>/<data set>/current.")]
+Source = Annotated[
+    str, typer.Option("--input", help="A file or a folder: pictures, idx files, CSV series or TFRecords; gs:// too.")
+]
+
+
+def predict_command(
+    model: Model,
+    source: Source,
+    output: Annotated[str, typer.Option(help="The file of JSON lines to write.")] = "predictions.jsonl",
+    every_window: Annotated[
+        bool, typer.Option("--every-window", help="Forecast from every window of a series, not from its end alone.")
+    ] = False,
+) -> None:
+    """Predict new data; what can't be predicted goes to <output>.errors.jsonl, and the rest goes on."""
+    from components.predict.work import predict
+
+    with _counted() as progress:
+        predict(model, source, output, every_window, progress)
+
+
+def drift_command(
+    model: Model,
+    source: Source,
+    threshold: Annotated[float, typer.Option(min=0, help="Of a feature's PSI and KS.")] = 0.2,
+    output: Annotated[Path | None, typer.Option(help="Write what was found as JSON, too.")] = None,
+) -> None:
+    """Compare new data with a model's training data; exit code 3 where a feature has moved beyond the threshold."""
+    from components.drift.work import drift
+    from components.files import write_text
+
+    with _counted() as progress:
+        found = drift(model, source, threshold, progress)
+    table = terminal.table("feature", "PSI", "KS", "training", "new", "")
+    for name, moved in found.features.items():
+        distance = "" if moved.ks is None else f"{moved.ks:.3f}"
+        said = "has drifted" if moved.drifted else ""
+        shown = f"{name}: {moved.note}" if moved.note else name
+        table.add_row(shown, f"{moved.psi:.3f}", distance, f"{moved.training:.4g}", f"{moved.new:.4g}", said)
+    terminal.console().print(table)
+    drifted = found.drifted()
+    failed = f", {found.failed:,} can't be read" if found.failed else ""
+    print(f"{found.examples:,} examples{failed}; drifted: {', '.join(drifted) or 'nothing'} (threshold {threshold:g})")
+    if output:
+        write_text(output, found.model_dump_json(indent=2) + "\n")
+    if drifted:
+        raise typer.Exit(DRIFTED)
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the commands of this file to the command line."""
+    app.command("predict")(predict_command)
+    app.command("drift")(drift_command)
+
+
+@contextmanager
+def _counted() -> Iterator[Callable[[int], None]]:
+    """On a terminal, show how many examples were read; the last argument of the work."""
+    columns = (SpinnerColumn(), TextColumn("{task.completed:,} examples"), TimeElapsedColumn())
+    console = Console()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=None)
+        yield lambda examples: progress.update(task, completed=examples)
