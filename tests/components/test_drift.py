@@ -1,6 +1,7 @@
 """Drift: the two measures against what is known of them, and what is found in real images and in a series."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -166,6 +167,18 @@ def test_the_shifted_column_is_named_and_no_other(exports, tmp_path):
     assert found.drifted() == ["temp"]
     assert found.features["temp"].new - found.features["temp"].training == pytest.approx(4, abs=0.3)
     assert drift(model, str(warmer), 100).drifted() == []
+
+
+def test_a_constant_column_that_is_none_any_more_has_drifted(exports, tmp_path):
+    shutil.copytree(exports["told"].model, tmp_path / "model")
+    reference = json.loads((tmp_path / "model" / "reference.json").read_text())
+    reference["numbers"]["holiday"] = {"values": [0.0], "below": [0.0], "up_to": [1.0], "mean": 0.0}
+    (tmp_path / "model" / "reference.json").write_text(json.dumps(reference))
+    source = write_series(tmp_path / "x.csv", series_lines(24 * 21))
+    found = drift(str(tmp_path / "model"), str(source), 0.2)
+    assert found.drifted() == ["holiday"]
+    assert found.features["holiday"].ks == pytest.approx(2 / 7)
+    assert found.features["holiday"].psi == 0
 
 
 def test_rows_of_the_future_and_bad_rows_are_left_out(exports, tmp_path):
