@@ -60,7 +60,7 @@ def exported(datasets, model, family, folder, *formats):
     found = Exported.model_validate_json((folder / "export.json").read_text())
     files = {path.name for path in folder.iterdir()}
     there = {name: made.path for name, made in found.formats.items() if made.path}
-    assert files == {*there.values(), "golden.json", "export.json"}
+    assert files == {*there.values(), "golden.json", "export.json", "dataset.json", "reference.json"}
     return folder, found
 
 
