@@ -9,8 +9,8 @@ from pydantic import Field, ValidationError
 
 from components.errors import InputError
 from components.image_names import GPU_IMAGE, IMAGE, TPU_IMAGE
+from components.placement import Placement, Pool
 from components.spec import Strict
-from components.train.placement import Placement, Pool
 
 FILE = Path(__file__).parent.parent / "configs" / "machines.yaml"
 # What Vertex gives a task that asks for nothing.

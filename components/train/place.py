@@ -2,7 +2,7 @@
 
 from components.cloud import Vertex
 from components.model import ModelInfo, load_model_info
-from components.train.placement import Placement
+from components.placement import Placement
 
 
 def train_there(
@@ -34,7 +34,7 @@ def train_there(
         "precision": placement.precision,
     }
     if placement.pools and vertex:
-        from components.train.launch import launch
+        from components.custom_job import launch
 
         launch(placement, Vertex.model_validate_json(vertex), arguments, folder)
         return load_model_info(folder)

@@ -13,10 +13,10 @@ import pytest
 from google.cloud.aiplatform_v1 import JobServiceClient
 
 from components import cloud as google
+from components import custom_job as launching
 from components import files
 from components.errors import InputError
 from components.ingest.work import ingest
-from components.train import launch as launching
 from components.train.place import train_there
 from pipeline import machines
 from pipeline.machines import placement
@@ -171,7 +171,7 @@ def test_a_cancelled_task_cancels_its_job(cloud, bucket):
     cloud.control(hold=True)
     code = (
         "import sys; from pathlib import Path; from components import files; files.MOUNT = Path(sys.argv[1])\n"
-        "from components.train import launch as l; from components.train.placement import Placement\n"
+        "from components import custom_job as l; from components.placement import Placement\n"
         "from components.cloud import Vertex; l.POLL_SECONDS = 0.1\n"
         "there = Vertex.model_validate_json(sys.argv[3])\n"
         "l.launch(Placement.model_validate_json(sys.argv[2]), there, {}, sys.argv[4])\n"

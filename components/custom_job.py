@@ -1,7 +1,7 @@
 """Train on a machine that a task of a Vertex pipeline can't have itself: in a CustomJob, which the task follows.
 
-The job's name is made of the run's and the task's. A second try of the task looks for it and follows the job
-that is there, so that no try starts a second training.
+The job's name is made of the run's and the task's, and of the trial's where a search trains. A second try of the task
+looks for it and follows the job that is there, so that no try starts a second training.
 """
 
 import hashlib
@@ -9,13 +9,15 @@ import json
 import re
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from components.cloud import CALL_SECONDS, Vertex, client, explain, named, polls
 from components.errors import InputError
 from components.files import gs
-from components.train.placement import Placement
+from components.placement import Placement
 
 POLL_SECONDS = 10.0
 # Of a display name on Vertex AI.
@@ -23,6 +25,10 @@ MAX_NAME = 128
 # Runs what the task would run itself.
 COMMAND = ["python3", "-m", "components.train"]
 _TASK = re.compile(r"_-?\d+$")
+
+
+class JobFailedError(RuntimeError):
+    """A job failed, was cancelled or expired; the message says why."""
 
 
 def launch(placement: Placement, vertex: Vertex, arguments: dict[str, Any], folder: str) -> None:
@@ -39,21 +45,53 @@ def launch(placement: Placement, vertex: Vertex, arguments: dict[str, Any], fold
         RuntimeError: The job failed, or was cancelled; it says why.
         SystemExit: SIGTERM came, and the job was cancelled: 143.
     """
-    from google.cloud.aiplatform_v1 import JobServiceClient, JobState
+    with until_sigterm() as stopped:
+        run(job_name(folder), placement, vertex, arguments, Path(folder).parent / "job", stopped)
 
-    jobs = client(JobServiceClient, vertex.region)
-    name = job_name(folder)
-    # As an exception the signal could be lost in a call of gRPC's.
+
+@contextmanager
+def until_sigterm() -> Iterator[threading.Event]:
+    """Yield an event that SIGTERM sets meanwhile: as an exception the signal could be lost in a call of gRPC's."""
     stopped = threading.Event()
     before = signal.signal(signal.SIGTERM, lambda number, frame: stopped.set())
     try:
-        job = _start(jobs, name, placement, vertex, arguments, folder)
-        print(console(job.name, vertex), flush=True)
-        job = _follow(jobs, job, name, stopped)
+        yield stopped
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def run(
+    name: str,
+    placement: Placement,
+    vertex: Vertex,
+    arguments: dict[str, Any],
+    output: Path,
+    stopped: threading.Event,
+) -> None:
+    """Run `components.train.work.train` in the CustomJob of a name and wait for its end, in any thread.
+
+    Args:
+        name: The job's: one that is there already is followed, unless it failed.
+        placement: What its workers are.
+        vertex: Where it runs.
+        arguments: Of `train`.
+        output: Folder of what Vertex writes for the job, under /gcs.
+        stopped: Once it is set, the job is cancelled.
+
+    Raises:
+        InputError: The job is refused.
+        JobFailedError: The job failed, or was cancelled by someone else.
+        RuntimeError: Nobody knows whether it was started; another try finds it.
+        SystemExit: `stopped` was set, and the job was cancelled: 143.
+    """
+    from google.cloud.aiplatform_v1 import JobServiceClient, JobState
+
+    jobs = client(JobServiceClient, vertex.region)
+    job = _start(jobs, name, placement, vertex, arguments, output)
+    print(console(job.name, vertex), flush=True)
+    job = _follow(jobs, job, name, stopped)
     if job.state != JobState.JOB_STATE_SUCCEEDED:
-        raise RuntimeError(f"{job.name} {_said(job.state)}: {job.error.message or 'without a reason'}")
+        raise JobFailedError(f"{job.name} {_said(job.state)}: {job.error.message or 'without a reason'}")
 
 
 def _start(
@@ -62,7 +100,7 @@ def _start(
     placement: Placement,
     vertex: Vertex,
     arguments: dict[str, Any],
-    folder: str,
+    output: Path,
 ) -> Any:  # noqa: ANN401 (a CustomJob)
     """The job of an earlier try, or a new one."""
     from google.api_core import exceptions
@@ -71,7 +109,7 @@ def _start(
         if (job := _running(jobs, vertex, name)) is not None:
             print(f"{name}: following {job.name}, which is there already", flush=True)
             return job
-        new = _job(name, placement, vertex, arguments, folder)
+        new = _job(name, placement, vertex, arguments, output)
         job = jobs.create_custom_job(parent=vertex.parent, custom_job=new, timeout=CALL_SECONDS)
     except exceptions.ServerError as error:
         raise RuntimeError(explain(error, name)) from None
@@ -81,16 +119,17 @@ def _start(
     return job
 
 
-def job_name(folder: str) -> str:
+def job_name(folder: str, trial: int | None = None) -> str:
     """The name of a task's job: the run's and the task's, which Vertex writes into the path of its output.
 
     An argument with the run's name would make each run another one to the cache.
 
     Args:
         folder: .../<project number>/<run>/<task>_<number>/<output>.
+        trial: The number of a search's trial, which has a job of its own.
     """
     task = Path(folder).parent
-    name = f"{task.parent.name}-{_TASK.sub('', task.name)}"
+    name = f"{task.parent.name}-{_TASK.sub('', task.name)}{'' if trial is None else f'-trial-{trial}'}"
     if len(name) <= MAX_NAME:
         return name
     # Cut off, two tasks of a run would have one name, and one of them would follow the other's job.
@@ -119,7 +158,7 @@ def _running(jobs: Any, vertex: Vertex, name: str) -> Any:  # noqa: ANN401 (a cl
     return next((job for job in named(jobs.list_custom_jobs, vertex.parent, name) if job.state not in over), None)
 
 
-def _job(name: str, placement: Placement, vertex: Vertex, arguments: dict[str, Any], folder: str) -> Any:  # noqa: ANN401 (a CustomJob)
+def _job(name: str, placement: Placement, vertex: Vertex, arguments: dict[str, Any], output: Path) -> Any:  # noqa: ANN401 (a CustomJob)
     from google.cloud.aiplatform_v1 import types
     from google.protobuf.duration_pb2 import Duration
 
@@ -144,7 +183,7 @@ def _job(name: str, placement: Placement, vertex: Vertex, arguments: dict[str, A
         service_account=vertex.service_account or "",
         network=vertex.network or "",
         tensorboard=vertex.tensorboard or "",
-        base_output_directory=types.GcsDestination(output_uri_prefix=gs(Path(folder).parent / "job")),
+        base_output_directory=types.GcsDestination(output_uri_prefix=gs(output)),
     )
     return types.CustomJob(display_name=name, job_spec=spec, labels=vertex.labels)
 

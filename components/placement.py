@@ -1,4 +1,4 @@
-"""Where a training runs, as the train step is told of it."""
+"""Where a training runs, as the steps that train are told of it."""
 
 from components.spec import Strict
 
