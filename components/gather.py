@@ -12,7 +12,14 @@ from kfp import dsl
 
 from components.base import component
 
-TYPES = {"dataset": "Dataset", "baseline": "Artifact", "model": "Model", "evaluation": "Artifact", "export": "Model"}
+TYPES = {
+    "dataset": "Dataset",
+    "baseline": "Artifact",
+    "tuning": "Artifact",
+    "model": "Model",
+    "evaluation": "Artifact",
+    "export": "Model",
+}
 
 
 def gathering_component(source: str, gathered: dict[str, list[str]]) -> Any:  # noqa: ANN401 (a KFP component)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from components.dataset import DatasetInfo, load_info
 from components.errors import InputError
@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 
 FILE = "model.json"
 KERAS_FILE = "model.keras"
+# What a training selects its best epoch by, and a search its best trial: Keras' name, and whether more is better.
+MONITORED: dict[str, tuple[str, Literal["max", "min"]]] = {
+    "classification": ("val_accuracy", "max"),
+    "forecasting": ("val_mae", "min"),
+}
 
 
 class Layer(Strict):

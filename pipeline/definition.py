@@ -3,6 +3,7 @@
 ingest-<data set> ─┬─ baseline-<data set> ──────────────┐           ┌─ register
                    ├─ train-<model> ─┬─ evaluate-<model> ─┼─ compare ─┴─ report
                    │                 └─ export-<model> ───┘
+                   └─ tune-<model>, before train-<model>, where the model has a search
 """
 
 import copy
@@ -22,6 +23,7 @@ from components.register.component import register_component
 from components.report.about import About
 from components.report.component import report_component
 from components.train.component import train
+from components.tune.component import tune
 from pipeline.code_version import code_version, whole_code_version
 from pipeline.experiment import Experiment
 from pipeline.machines import Target, machines, place, placement
@@ -78,9 +80,14 @@ def define(experiment: Experiment, target: Target = "vertex") -> Callable[..., A
             placed = placement(spec.machine, target, job=experiment.vertex.tensorboard is not None)
             # A task that only launches a job has no use for the machine's image.
             image = machines()[spec.machine].training_image if spec.machine and not placed.pools else None
+            settings = json.dumps(spec.model_dump(exclude={"machine"}, exclude_unset=True), sort_keys=True)
+            if name in experiment.tunes:
+                searched = _searched(experiment, name, settings, dataset, target, vertex)
+                settings = searched.outputs["tuned"]
+                outputs[f"tuning_{name}"] = searched.outputs["trials"]
             trained = _named(train, "train", name, image)(
                 name=name,
-                spec=json.dumps(spec.model_dump(exclude={"machine"}, exclude_unset=True), sort_keys=True),
+                spec=settings,
                 seed=experiment.seed,
                 code_version=code_version("components.train.work", family),
                 dataset=dataset,
@@ -106,7 +113,8 @@ def define(experiment: Experiment, target: Target = "vertex") -> Callable[..., A
             outputs[f"model_{name}"] = model
             outputs[f"evaluation_{name}"] = evaluated.outputs["evaluation"]
             outputs[f"export_{name}"] = exported.outputs["exported"]
-        compared = compare_component(datasets, models)(
+        tuned = list(experiment.tunes)
+        compared = compare_component(datasets, models, tuned)(
             contest=_contest(experiment).model_dump_json(),
             failures=failures,
             pipeline_sha256=pipeline_sha256,
@@ -121,7 +129,7 @@ def define(experiment: Experiment, target: Target = "vertex") -> Callable[..., A
             leaderboard=compared.outputs["leaderboard"],
             **{name: value for name, value in outputs.items() if name.startswith("export_")},
         )
-        reported = report_component(datasets, models)(
+        reported = report_component(datasets, models, tuned)(
             about=_about(experiment).model_dump_json(),
             failures=failures,
             pipeline_sha256=pipeline_sha256,
@@ -132,6 +140,37 @@ def define(experiment: Experiment, target: Target = "vertex") -> Callable[..., A
         return Results(leaderboard=compared.outputs["leaderboard"], report=reported.outputs["page"])
 
     return pipeline
+
+
+def _searched(
+    experiment: Experiment,
+    name: str,
+    settings: str,
+    dataset: Any,  # noqa: ANN401 (an output)
+    target: Target,
+    vertex: str,
+) -> Any:  # noqa: ANN401 (a PipelineTask)
+    """The task that searches for a model's best values. On Vertex each trial has a job on the model's machine."""
+    spec = experiment.models[name]
+    placed = placement(spec.machine, target, job=True)
+    image = machines()[spec.machine].training_image if spec.machine and not placed.pools else None
+    searched = _named(tune, "tune", name, image)(
+        name=name,
+        spec=settings,
+        tune=experiment.tunes[name].model_dump_json(exclude_defaults=True),
+        seed=experiment.seed,
+        code_version=code_version(
+            "components.tune.work",
+            "components.tune.trial",
+            "components.train.__main__",
+            f"components.families.{spec.family}",
+        ),
+        dataset=dataset,
+        placement=placed.model_dump_json(exclude_defaults=True),
+        vertex=vertex,
+    )
+    place(searched, spec.machine, target, launches=bool(placed.pools))
+    return searched
 
 
 def _named(component: Any, step: str, of: str, image: str | None = None) -> Any:  # noqa: ANN401 (a KFP component)
@@ -150,7 +189,9 @@ def _about(experiment: Experiment) -> About:
         tasks[task_name("baseline", name)] = [task_name("ingest", name)]
     for name, spec in experiment.models.items():
         ingested, trained = task_name("ingest", spec.dataset), task_name("train", name)
-        tasks[trained] = [ingested]
+        searched = [task_name("tune", name)] if name in experiment.tunes else []
+        tasks |= {search: [ingested] for search in searched}
+        tasks[trained] = [ingested, *searched]
         tasks[task_name("evaluate", name)] = tasks[task_name("export", name)] = [ingested, trained]
     tasks["compare"] = list(tasks)
     exported = [name for name in tasks if name.startswith("export-")]

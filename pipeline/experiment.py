@@ -17,7 +17,9 @@ from components.exported import OptionalFormat
 from components.ingest.splits import split_ends, too_short
 from components.spec import Facts, ModelSpec, SeriesOptions, Strict, Task, families_for, load_family, load_source
 from components.time_axis import Frequency, calendar_columns
+from components.tuning import Tune
 from pipeline.machines import machines
+from pipeline.tuning import check_tune
 
 # A name becomes part of task names, of Python identifiers and of paths.
 NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
@@ -58,6 +60,7 @@ class Experiment:
         seed: All randomness comes from it.
         datasets: By name.
         models: By name.
+        tunes: The searches, by name of their model.
         formats: What models are exported to beside `.keras` and SavedModel.
         vertex: Of runs on Vertex AI.
         command: What starts this run again, from the project's folder.
@@ -67,6 +70,7 @@ class Experiment:
     seed: int
     datasets: dict[str, DatasetConfig]
     models: dict[str, ModelSpec]
+    tunes: dict[str, Tune]
     formats: list[OptionalFormat]
     vertex: VertexOptions
     command: str
@@ -138,7 +142,10 @@ def load_experiment(path: Path, overrides: list[str]) -> Experiment:
         raise InputError(f"{path}: vertex.tensorboard: needs a service_account, which its jobs run as")
     datasets = {name: _dataset(f"{path}: datasets.{name}", options) for name, options in file.datasets.items()}
     models = {name: _model(f"{path}: models.{name}", spec, datasets) for name, spec in file.models.items()}
-    return Experiment(path.stem, file.seed, datasets, models, file.formats, file.vertex, _command(path, overrides))
+    tunes = {name: _tune(f"{path}: models.{name}", config, datasets) for name, config in file.models.items()}
+    asked = {name: tune for name, tune in tunes.items() if tune}
+    command = _command(path, overrides)
+    return Experiment(path.stem, file.seed, datasets, models, asked, file.formats, file.vertex, command)
 
 
 def _command(path: Path, overrides: list[str]) -> str:
@@ -213,7 +220,8 @@ def _check_series(where: str, source: Any, options: SeriesOptions, facts: Facts)
 
 
 def _model(where: str, config: dict[str, Any], datasets: dict[str, DatasetConfig]) -> ModelSpec:
-    spec = _validated(ModelSpec, config, where)
+    own = {key: value for key, value in config.items() if key != "tune"}
+    spec = _validated(ModelSpec, own, where, extra=("tune",))
     if spec.dataset not in datasets:
         raise InputError(f"{where}: dataset: no '{spec.dataset}'; there are: {', '.join(datasets)}")
     task = datasets[spec.dataset].task
@@ -250,6 +258,10 @@ def _model(where: str, config: dict[str, Any], datasets: dict[str, DatasetConfig
             f"{spec.machine}, or per_replica: true"
         )
     return spec
+
+
+def _tune(where: str, config: dict[str, Any], datasets: dict[str, DatasetConfig]) -> Tune | None:
+    return check_tune(where, config, _validated, lambda changed: _model(where, changed, datasets))
 
 
 def _validated(cls: type[Model], value: Any, where: str, extra: tuple[str, ...] = ()) -> Model:  # noqa: ANN401

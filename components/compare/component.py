@@ -1,5 +1,6 @@
 """The KFP signature of compare."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from components.gather import gathering_component
@@ -29,7 +30,8 @@ def compare(
 '''
 
 
-def compare_component(datasets: list[str], models: list[str]) -> Any:  # noqa: ANN401 (a KFP component)
-    """The compare component for these data sets and models."""
+def compare_component(datasets: list[str], models: list[str], tuned: Sequence[str] = ()) -> Any:  # noqa: ANN401 (a KFP component)
+    """The compare component for these data sets and models, and for those of them that were tuned."""
     per_model = {kind: models for kind in ("model", "evaluation", "export")}
-    return gathering_component(_SOURCE, {"dataset": datasets, "baseline": datasets, **per_model})
+    searches = {"tuning": list(tuned)} if tuned else {}
+    return gathering_component(_SOURCE, {"dataset": datasets, "baseline": datasets, **searches, **per_model})

@@ -31,6 +31,7 @@ def compare(
     evaluations: Folders,
     exports: Folders,
     folder: str,
+    tunings: Folders | None = None,
 ) -> Leaderboard:
     """Rank the models and write `leaderboard.json`.
 
@@ -46,6 +47,7 @@ def compare(
         evaluations: The same for its evaluation.
         exports: The same for its export.
         folder: The folder to write into.
+        tunings: For each model that was tuned the folder of its search, or None if that failed.
 
     Returns:
         The leaderboard.
@@ -102,16 +104,17 @@ def compare(
         },
         models=_ranked(entries),
     )
-    write_json(Path(folder) / FOLDERS, _usable(models=models, evaluations=evaluations, exports=exports))
+    write_json(Path(folder) / FOLDERS, _usable(models, evaluations, exports, tunings or {}))
     write_text(Path(folder) / FILE, leaderboard.model_dump_json(indent=2) + "\n")
     return leaderboard
 
 
-def _usable(models: Folders, evaluations: Folders, exports: Folders) -> dict[str, Folders]:
+def _usable(models: Folders, evaluations: Folders, exports: Folders, tunings: Folders) -> dict[str, Folders]:
     """Where the outputs of each finished model lie, for whoever lays out the run."""
     names = [name for name in models if models[name] and evaluations[name] and exports[name]]
     kinds = {"model": models, "evaluation": evaluations, "export": exports}
-    return {kind: {name: folders[name] for name in names} for kind, folders in kinds.items()}
+    usable = {kind: {name: folders[name] for name in names} for kind, folders in kinds.items()}
+    return {**usable, "tuning": {name: tunings[name] for name in names if name in tunings}}
 
 
 def gate(
@@ -159,7 +162,7 @@ def _error(metrics: dict[str, float], info: DatasetInfo) -> float:
 
 
 def _failures(model: str, dataset: str, failures: dict[str, str]) -> list[str]:
-    tasks = [f"{step}-{model}" for step in ("train", "evaluate", "export")]
+    tasks = [f"{step}-{model}" for step in ("tune", "train", "evaluate", "export")]
     tasks += [f"{step}-{dataset}" for step in ("ingest", "baseline")]
     names = [task.replace("_", "-") for task in tasks]
     return [f"{task} failed: {failures[task]}" for task in names if task in failures] or ["did not run"]

@@ -1,5 +1,6 @@
 """The KFP signature of report."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from components.gather import gathering_component
@@ -28,7 +29,8 @@ def report(
 '''
 
 
-def report_component(datasets: list[str], models: list[str]) -> Any:  # noqa: ANN401 (a KFP component)
-    """The report component for these data sets and models."""
+def report_component(datasets: list[str], models: list[str], tuned: Sequence[str] = ()) -> Any:  # noqa: ANN401 (a KFP component)
+    """The report component for these data sets and models, and for those of them that were tuned."""
     per_model = {kind: models for kind in ("model", "evaluation", "export")}
-    return gathering_component(_SOURCE, {"dataset": datasets, **per_model})
+    searches = {"tuning": list(tuned)} if tuned else {}
+    return gathering_component(_SOURCE, {"dataset": datasets, **searches, **per_model})

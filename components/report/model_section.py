@@ -13,10 +13,11 @@ from components.evaluation import PREDICTIONS, Evaluation
 from components.exported import Exported
 from components.leaderboard import ModelEntry
 from components.model import ModelInfo
-from components.report import card, classification, forecasting, pictures, training
+from components.report import card, classification, forecasting, pictures, training, tuning
 from components.report.architecture import architecture, shape
 from components.report.data_section import Data, describe
 from components.report.svg import Picture
+from components.tuning import Search
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class ModelSection:
         mistakes: The most confident ones.
         columns: Of `formats`.
         formats: For each format that it was exported to, its properties.
+        search: What was tried before; None where nothing was.
         use: What it is for.
         limits: What to know before it is used, a sentence each.
     """
@@ -71,6 +73,7 @@ class ModelSection:
     mistakes: list[Wrong]
     columns: list[str]
     formats: dict[str, dict[str, Any]]
+    search: tuning.SearchSection | None
     use: str
     limits: list[str]
 
@@ -82,6 +85,7 @@ def section(
     folder: Path | None,
     exported: Exported | None,
     entry: ModelEntry | None,
+    search: Search | None = None,
 ) -> ModelSection:
     """Draw and describe a model.
 
@@ -92,6 +96,7 @@ def section(
         folder: Of the evaluation.
         exported: Its formats; None if that failed.
         entry: Of the leaderboard; None if there is none.
+        search: For its hyperparameters; None if there was none.
     """
     info = data.info
     drawn, confused, wrong = training.curves(model, info.task), None, []
@@ -121,6 +126,7 @@ def section(
         mistakes=wrong,
         columns=list(dict.fromkeys(column for made in formats.values() for column in made)),
         formats=formats,
+        search=tuning.section(model.name, search) if search else None,
         use=card.use(model, info, describe(info)),
         limits=card.limits(info, evaluation, entry),
     )

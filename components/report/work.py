@@ -16,6 +16,7 @@ from components.report.about import About
 from components.report.page import render
 from components.report.tasks import TaskRun, run_section
 from components.report.versions import versions
+from components.tuning import load_search
 
 Folders = dict[str, str | None]
 
@@ -30,6 +31,7 @@ def report(
     exports: Folders,
     leaderboard: str | None,
     path: str,
+    tunings: Folders | None = None,
 ) -> None:
     """Write the page. The same outputs of the same tasks give the same page, to the byte.
 
@@ -43,6 +45,7 @@ def report(
         exports: The same for its export.
         leaderboard: The folder that compare wrote, or None if that failed.
         path: The file to write.
+        tunings: For each model that was tuned the folder of its search, or None if that failed.
     """
     about = About.model_validate_json(about_json)
     failures: dict[str, str] = json.loads(failures_json)
@@ -62,6 +65,7 @@ def report(
                 Path(evaluated) if evaluated else None,
                 Exported.model_validate_json((Path(exported) / EXPORTED).read_text()) if exported else None,
                 next((entry for entry in board.models if entry.model == name), None) if board else None,
+                load_search(searched) if (searched := (tunings or {}).get(name)) else None,
             )
         )
     html = render(

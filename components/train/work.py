@@ -13,7 +13,7 @@ from components import inputs
 from components.dataset import DatasetInfo, load_info
 from components.errors import InputError
 from components.files import gs, on_mount, whole_folder, write_text
-from components.model import FILE, KERAS_FILE, ModelInfo, build, layers_of, load_keras
+from components.model import FILE, KERAS_FILE, MONITORED, ModelInfo, build, layers_of, load_keras
 from components.share import evaluation_batch, steps_per_epoch
 from components.spec import ModelSpec
 from components.train.average import UseAverage
@@ -75,7 +75,7 @@ def train(
         flush=True,
     )
 
-    monitor, mode = ("val_accuracy", "max") if info.task == "classification" else ("val_mae", "min")
+    monitor, mode = MONITORED[info.task]
     stopping = keras.callbacks.EarlyStopping(
         monitor=monitor, mode=mode, patience=spec.patience or spec.epochs, restore_best_weights=True
     )

@@ -11,22 +11,12 @@ from components.errors import InputError
 from pipeline.local.publish import REPORT
 
 LAST_LINES = 12
-_ERROR = re.compile(r"((?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Interrupt|Exit)\w*)(?:: (.*))?")
 # Lines of TensorFlow's about this machine, which say nothing of the task.
 _NOISE = re.compile(r"(\[KFP Executor|[WIE]0000 |WARNING: All log messages)")
 
 
 class TaskFailedError(Exception):
     """A task failed; what there is to say was said."""
-
-
-def last_error(log: Path) -> tuple[str, str]:
-    """The name and message of the exception that a task ended with."""
-    found = ("it ended without an error of its own (killed, or out of memory)", "")
-    for line in log.read_text().splitlines() if log.exists() else []:
-        if match := _ERROR.fullmatch(line):
-            found = (match[1], match[2] or "")
-    return found
 
 
 def explain(failures: dict[str, str], refused: str, run: Path, console: Console) -> NoReturn:

@@ -36,6 +36,8 @@ def publish(outputs: Path, page: Path, run: Path, pipeline: Path, tasks: list[Ta
         target = run / "models" / model
         shutil.copytree(export, target, copy_function=_link)
         shutil.copytree(folders["evaluation"][model], target / "evaluation", copy_function=_link)
+        if search := folders.get("tuning", {}).get(model):
+            shutil.copytree(search, target / "tuning", copy_function=_link)
         shutil.copytree(Path(folders["model"][model]) / "tensorboard", run / "tensorboard" / model, copy_function=_link)
         _link(str(Path(folders["model"][model]) / "model.json"), str(target / "model.json"))
     shutil.copyfile(pipeline, run / "pipeline.yaml")

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 from rich.console import Console
 
-from components.errors import InputError
+from components.errors import InputError, last_error
 from components.files import write_json, write_text
 from components.leaderboard import Leaderboard
 from components.report.tasks import TaskRun
@@ -26,7 +26,7 @@ from pipeline.local import containers
 from pipeline.local.daemon import daemon
 from pipeline.local.display import Display
 from pipeline.local.events import Event, events
-from pipeline.local.failure import explain, last_error, shown
+from pipeline.local.failure import explain, shown
 from pipeline.local.graph import GATHERING, Task, read_spec, read_tasks, remember, why, without
 from pipeline.local.publish import publish, publish_report
 from pipeline.local.stopping import end_group, stoppable
@@ -38,7 +38,7 @@ WORK = ".kfp"
 # Tasks that ran in containers have a cache of their own: in containers means in containers.
 WORK_IN_CONTAINERS = ".kfp-containers"
 ROOT = Path(__file__).parent.parent.parent
-_PROGRESS = re.compile(r"(epoch \d+/\d+ .*|best epoch .*)")
+_PROGRESS = re.compile(r"((?:epoch|trial) \d+/\d+ .*|best (?:epoch|trial) .*)")
 
 
 def run_local(

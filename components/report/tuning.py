@@ -1,0 +1,128 @@
+"""The part of the page about a search for hyperparameters."""
+
+import json
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+
+from components.report.svg import FIRST, INK, MUTED, SECOND, Picture, figure, picture
+from components.tuning import Range, Search, Trial
+
+# A logarithmic axis that is longer has a label for each power of ten alone.
+MANY = 1000
+
+
+@dataclass(frozen=True)
+class SearchSection:
+    """What the page shows of a search.
+
+    Attributes:
+        metric: That the trials were compared by.
+        epochs: Of a trial; None for those of the model.
+        parallel: Trials of a round.
+        best: The best trial.
+        failed: How many trials failed.
+        rows: For each trial, it and its values as text.
+        keys: Of the values.
+        pictures: The scores by trial, and by each of the keys.
+    """
+
+    metric: str
+    epochs: int | None
+    parallel: int
+    best: Trial
+    failed: int
+    rows: list[tuple[Trial, list[str]]]
+    keys: list[str]
+    pictures: list[Picture]
+
+
+def section(model: str, search: Search) -> SearchSection:
+    """Draw and describe a search.
+
+    Args:
+        model: The model's name.
+        search: What was tried.
+    """
+    keys = list(search.tune.ranges)
+    return SearchSection(
+        metric=search.metric,
+        epochs=search.tune.epochs,
+        parallel=search.tune.parallel,
+        best=search.trials[search.best - 1],
+        failed=sum(trial.state == "failed" for trial in search.trials),
+        rows=[(trial, [_text(trial.values[key]) for key in keys]) for trial in search.trials],
+        keys=[_short(key) for key in keys],
+        pictures=[_progress(model, search), *(_by_key(model, search, key) for key in keys)],
+    )
+
+
+def _progress(model: str, search: Search) -> Picture:
+    trials = _scored(search)
+    numbers, scores = [trial.number for trial in trials], _scores(trials)
+    best = list(accumulate(scores, max if search.mode == "max" else min))
+    with figure(f"search-{model}") as (made, ax):
+        ax.plot(numbers, scores, "o", color=MUTED, label="trial")
+        ax.step(numbers, best, where="post", color=FIRST, label="best so far")
+        _ring(ax, search.best, best[-1])
+        ax.set_title(search.metric)
+        ax.set_xlabel("trial")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        ax.legend()
+        says = (
+            f"{model}: {search.metric} of {len(trials)} trials; the best so far goes from {best[0]:.4g} in trial "
+            f"{numbers[0]} to {best[-1]:.4g} in trial {search.best}"
+        )
+        return picture(made, f"Validation score by trial; the ring is trial {search.best}, the best", says)
+
+
+def _by_key(model: str, search: Search, key: str) -> Picture:
+    """The score against a key: a number on its axis, a value of a list at a place of its own."""
+    asked, trials = search.tune.ranges[key], _scored(search)
+    names = _names(asked)
+    at = [names.index(_text(trial.values[key])) if names else trial.values[key] for trial in trials]
+    scores = _scores(trials)
+    best = next(i for i, trial in enumerate(trials) if trial.number == search.best)
+    with figure(f"search-{model}-{key}") as (made, ax):
+        ax.plot(at, scores, "o", color=SECOND)
+        _ring(ax, at[best], scores[best])
+        if names:
+            ax.set_xticks(range(len(names)), names)
+            ax.set_xlim(-0.5, len(names) - 0.5)
+        elif asked.log:
+            ax.set_xscale("log")
+            few = asked.high / asked.low > MANY
+            ax.xaxis.set_major_locator(LogLocator(subs=(1,) if few else (1, 2, 5)))
+            ax.xaxis.set_minor_locator(NullLocator())
+            ax.xaxis.set_major_formatter("{x:g}")
+        ax.set_title(search.metric)
+        ax.set_xlabel(_short(key))
+        says = f"{model}: {search.metric} by {_short(key)}; the best trial has {_text(trials[best].values[key])}"
+        return picture(made, f"Validation score by {_short(key)}", says)
+
+
+def _ring(ax: Any, x: float, y: float) -> None:  # noqa: ANN401 (matplotlib's Axes)
+    ax.plot(x, y, "o", ms=8, mfc="none", color=INK)
+
+
+def _scored(search: Search) -> list[Trial]:
+    return [trial for trial in search.trials if trial.score is not None]
+
+
+def _scores(trials: list[Trial]) -> list[float]:
+    return [trial.score for trial in trials if trial.score is not None]
+
+
+def _names(asked: Range) -> list[str]:
+    """Of the values of a list, each once; none for numbers between two ends."""
+    return list(dict.fromkeys(map(_text, asked.values))) if asked.values is not None else []
+
+
+def _short(key: str) -> str:
+    return key.removeprefix("hyperparameters.")
+
+
+def _text(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,84 @@
+"""Train the trials of a round on this machine, at most one for each core at a time."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Generator
+from types import FrameType
+
+from components.errors import last_error
+from components.tune.training import Training
+
+POLL_SECONDS = 0.1
+# A training that was told to end has eight seconds for its checkpoint.
+GRACE_SECONDS = 10.0
+ENVIRONMENT = {
+    # How many threads share a sum decides its last bits: with one a score doesn't depend on the machine's cores, and
+    # trials beside each other don't take each other's.
+    "TF_NUM_INTRAOP_THREADS": "1",
+    # TensorFlow would take all of a GPU's memory at once.
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+}
+
+
+def train_here(trainings: list[Training]) -> Generator[tuple[Training, str], None, None]:
+    """Train, each in a process of its own.
+
+    Args:
+        trainings: What to train.
+
+    Yields:
+        Each training when it is over, and why it failed: "" where it didn't.
+
+    Raises:
+        SystemExit: SIGTERM came, here or to a training: 143. All trainings have ended then.
+    """
+    waiting, running = list(trainings), dict[subprocess.Popen[bytes], Training]()
+    before = signal.signal(signal.SIGTERM, _stop)
+    try:
+        while waiting or running:
+            while waiting and len(running) < (os.cpu_count() or 1):
+                training = waiting.pop(0)
+                running[_start(training)] = training
+            time.sleep(POLL_SECONDS)
+            for process in [process for process in running if process.poll() is not None]:
+                training = running.pop(process)
+                if process.returncode in (-signal.SIGTERM, 128 + signal.SIGTERM):
+                    _stop(signal.SIGTERM, None)
+                yield training, ": ".join(filter(None, last_error(training.log))) if process.returncode else ""
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        _end(list(running))
+        signal.signal(signal.SIGTERM, before)
+
+
+def _start(training: Training) -> "subprocess.Popen[bytes]":
+    training.folder.mkdir(parents=True, exist_ok=True)
+    with training.log.open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "components.tune.trial", json.dumps(training.arguments)],
+            env={**os.environ, **ENVIRONMENT},
+            # What it ends with, see trial.py.
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+        )
+
+
+def _end(processes: "list[subprocess.Popen[bytes]]") -> None:
+    for process in processes:
+        assert process.stdin is not None  # noqa: S101 (asked for above)
+        process.stdin.close()
+    deadline = time.monotonic() + GRACE_SECONDS
+    for process in processes:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(max(0.0, deadline - time.monotonic()))
+        process.kill()
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)

@@ -1,0 +1,54 @@
+"""Train the trials of a round on Vertex AI: beside each other, each in a CustomJob on the model's machine."""
+
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+from components.cloud import Vertex
+from components.custom_job import JobFailedError, job_name, run, until_sigterm
+from components.placement import Placement
+from components.tune.training import Training
+
+
+def train_in_jobs(
+    trainings: list[Training], placement: Placement, vertex: Vertex, folder: str
+) -> Generator[tuple[Training, str], None, None]:
+    """Train in jobs that are named after the run, the task and the trial, so that another try finds them.
+
+    Args:
+        trainings: What to train; their folders are under /gcs.
+        placement: What a job's workers are.
+        vertex: Where it runs.
+        folder: Of the search's output, under /gcs.
+
+    Yields:
+        Each training when it is over, and why it failed: "" where it didn't.
+
+    Raises:
+        InputError: A job is refused; the others are cancelled.
+        SystemExit: SIGTERM came, and the jobs were cancelled: 143.
+    """
+    jobs = Path(folder).parent / "jobs"
+    with until_sigterm() as stopped, ThreadPoolExecutor(len(trainings)) as pool:
+        running = {
+            pool.submit(
+                run,
+                job_name(folder, training.number),
+                placement,
+                vertex,
+                training.arguments,
+                jobs / f"trial-{training.number}",
+                stopped,
+            ): training
+            for training in trainings
+        }
+        try:
+            for done in as_completed(running):
+                try:
+                    done.result()
+                except JobFailedError as error:
+                    yield running[done], " ".join(str(error).split())
+                else:
+                    yield running[done], ""
+        finally:
+            stopped.set()

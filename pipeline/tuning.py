@@ -1,0 +1,111 @@
+"""Check a model's `tune`, so that no trial can be refused once the search runs."""
+
+import difflib
+import itertools
+import math
+from collections.abc import Callable
+from typing import Any
+
+from components.errors import InputError
+from components.spec import ModelSpec, load_family
+from components.tuning import Range, Tune, with_values
+
+# What a trial can't change, or what can't change its result.
+FIXED = ("family", "dataset", "machine", "tune", "expect", "checkpoint_seconds", "histograms")
+# So many combinations take about a second to check.
+MAX_COMBINATIONS = 10_000
+
+
+def check_tune(
+    where: str,
+    config: dict[str, Any],
+    validated: Callable[[Any, Any, str], Any],
+    check_model: Callable[[dict[str, Any]], ModelSpec],
+) -> Tune | None:
+    """Check what a model's search asks for.
+
+    Args:
+        where: File and model, for messages.
+        config: The model's configuration, checked but for its `tune`.
+        validated: Makes a class of a value, and names the place where it can't.
+        check_model: Refuses a model's configuration that can't be trained.
+
+    Returns:
+        The search; None where the model has none.
+
+    Raises:
+        InputError: It can't be run.
+    """
+    content = config.get("tune")
+    if content is None:
+        return None
+    at = f"{where}: tune"
+    if isinstance(content, dict) and isinstance(content.get("ranges"), dict):
+        for key, value in content["ranges"].items():
+            validated(Range, value, f"{at}: ranges.{key}")
+    tune: Tune = validated(Tune, content, at)
+    fields = load_family(config["family"]).Hyperparameters.model_fields
+    known = [name for name in ModelSpec.model_fields if name not in (*FIXED, "hyperparameters")]
+    known += [f"hyperparameters.{name}" for name in fields]
+    for key, tried in tune.ranges.items():
+        if key not in known:
+            raise InputError(f"{at}: ranges.{key}: {_unknown(key, known)}")
+        _check_range(f"{at}: ranges.{key}", tried)
+    if tune.epochs and "epochs" in tune.ranges:
+        raise InputError(f"{at}: epochs: {tune.epochs}, but ranges.epochs varies them; expected one of the two")
+    _check_combinations(at, tune, config, check_model)
+    return tune
+
+
+def _unknown(key: str, known: list[str]) -> str:
+    if key in FIXED:
+        return "can't be tuned"
+    if key == "hyperparameters":
+        return f"expected one of them, such as {next(n for n in known if n.startswith('hyperparameters.'))}"
+    near = difflib.get_close_matches(key, known, n=1) or [name for name in known if name.endswith(f".{key}")]
+    return f"unknown key; did you mean '{near[0]}'?" if near else f"unknown key; known are: {', '.join(known)}"
+
+
+def _check_range(at: str, tried: Range) -> None:
+    if tried.values is not None:
+        if tried.low is not None or tried.high is not None or tried.log:
+            raise InputError(f"{at}: expected low and high, or values, got both")
+        if not tried.values:
+            raise InputError(f"{at}: values: empty, expected at least one")
+        return
+    if tried.low is None or tried.high is None:
+        raise InputError(f"{at}: expected low and high, or values")
+    if tried.low >= tried.high:
+        raise InputError(f"{at}: low {tried.low}, high {tried.high}: expected low below high")
+    if tried.log and tried.low <= 0:
+        raise InputError(f"{at}: low {tried.low}: expected more than 0 where log is true")
+
+
+def _check_combinations(
+    at: str, tune: Tune, config: dict[str, Any], check_model: Callable[[dict[str, Any]], ModelSpec]
+) -> None:
+    """Check a model with each combination of ends and values: what holds at both ends holds between them."""
+    tried = [_ends(one) for one in tune.ranges.values()]
+    if (count := math.prod(map(len, tried))) > MAX_COMBINATIONS:
+        raise InputError(
+            f"{at}: ranges: {count:,} combinations of values and ends, expected at most {MAX_COMBINATIONS:,}; "
+            f"give low and high in place of long lists of values"
+        )
+    rest = {key: value for key, value in config.items() if key != "tune"}
+    rest |= {"epochs": tune.epochs} if tune.epochs else {}
+    for combination in itertools.product(*tried):
+        values = dict(zip(tune.ranges, combination, strict=True))
+        try:
+            check_model(with_values(rest, values))
+        except InputError as error:
+            said = ", ".join(f"{key} {value!r}" for key, value in values.items())
+            raise InputError(f"{error} (a trial of tune: {said})") from None
+
+
+def _ends(tried: Range) -> list[Any]:
+    if tried.values is not None:
+        return tried.values
+    if tried.whole:
+        # Beside an end, since a batch may have to be a multiple of something.
+        return sorted({tried.low, tried.low + 1, tried.high})
+    return [float(tried.low), float(tried.high)]
