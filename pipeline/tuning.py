@@ -12,7 +12,7 @@ from components.tuning import Range, Tune, with_values
 
 # What a trial can't change, or what can't change its result.
 FIXED = ("family", "dataset", "machine", "tune", "expect", "checkpoint_seconds", "histograms")
-# So many combinations take about a second to check.
+# So many take some seconds to check.
 MAX_COMBINATIONS = 10_000
 
 

@@ -62,10 +62,14 @@ def hourly(machine: Machine | None, prices: Prices) -> float | None:
 
 
 def costs(experiment: Experiment) -> list[tuple[str, str, float | None]]:
-    """For each model, and for all other tasks, the machine's name and US dollars an hour while it runs."""
+    """For each search and training, and for all other tasks, the machine's name and US dollars an hour while it runs."""
     prices = load_prices()
     rows: list[tuple[str, str, float | None]] = []
     for name, spec in experiment.models.items():
         machine = machines()[spec.machine] if spec.machine else None
-        rows.append((f"train-{name}".replace("_", "-"), spec.machine or prices.default, hourly(machine, prices)))
+        named, price = spec.machine or prices.default, hourly(machine, prices)
+        if tune := experiment.tunes.get(name):
+            beside = min(tune.parallel, tune.trials)
+            rows.append((f"tune-{name}".replace("_", "-"), f"{beside} x {named}", price and beside * price))
+        rows.append((f"train-{name}".replace("_", "-"), named, price))
     return [*rows, ("each other task", prices.default, hourly(None, prices))]

@@ -1,0 +1,320 @@
+"""A search for hyperparameters: real trainings in processes, killed, failing, and found again."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from kfp import dsl
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+from components.tune import here, work
+from components.tune.component import tune
+from components.tune.training import Training
+from components.tuning import Range, Search, load_search
+
+ROOT = Path(__file__).parent.parent.parent
+SPEC = {
+    "family": "mlp",
+    "dataset": "fashion",
+    "batch_size": 50,
+    "epochs": 2,
+    "hyperparameters": {"units": [8], "norm": True},
+}
+TUNE = {
+    "trials": 5,
+    "parallel": 2,
+    "epochs": 30,
+    "ranges": {
+        "learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
+        "batch_size": {"low": 40, "high": 60},
+        "hyperparameters.units": {"values": [[8], [16, 8]]},
+        "optimizer": {"values": ["adam", "nadam"]},
+    },
+}
+
+
+def arguments(folder, datasets, spec=SPEC, asked=TUNE, seed=1):
+    return [
+        spec["family"],
+        json.dumps(spec),
+        json.dumps(asked),
+        seed,
+        "x",
+        str(datasets / spec["dataset"]),
+        str(folder / "run" / "tune" / "trials"),
+        str(folder / "tuned"),
+        "{}",
+        "",
+    ]
+
+
+def search(folder, datasets, **given):
+    """Run it here; what it found, and the specification that training gets."""
+    (folder / "run" / "tune").mkdir(parents=True, exist_ok=True)
+    found = work.tune(*arguments(folder, datasets, **given))
+    assert found == load_search(folder / "run" / "tune" / "trials")
+    assert not list((folder / "checkpoints").iterdir()), "what isn't needed any more is left"
+    return found, json.loads((folder / "tuned").read_text())
+
+
+def start(folder, datasets):
+    """Run it in a process group of its own."""
+    (folder / "run" / "tune").mkdir(parents=True, exist_ok=True)
+    code = "import json, sys; from components.tune.work import tune; tune(*json.loads(sys.argv[1]))"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, json.dumps(arguments(folder, datasets))],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def without_seconds(found):
+    return found.model_copy(update={"trials": [t.model_copy(update={"seconds": None}) for t in found.trials]})
+
+
+def alive(text):
+    """Processes with a text among their arguments that haven't ended."""
+    rows = subprocess.run(["ps", "-eo", "stat=,args="], capture_output=True, text=True, check=True).stdout
+    return [row for row in rows.splitlines() if text in row and not row.startswith("Z") and " ps " not in row]
+
+
+def logs(folder):
+    """What the trials printed that aren't done with, by their folder."""
+    return {path.parent: path.read_text() for path in (folder / "checkpoints").glob("*/trials/*/log.txt")}
+
+
+@pytest.fixture(scope="module")
+def calm(datasets, tmp_path_factory):
+    """A search that nobody disturbed, as KFP calls it; its folder, and what it found."""
+    folder = tmp_path_factory.mktemp("calm")
+    trials = dsl.Artifact(uri=str(folder / "run" / "tune" / "trials"))
+    (folder / "run" / "tune").mkdir(parents=True)
+    dataset = dsl.Dataset(uri=str(datasets / "fashion"))
+    tune.python_func(
+        "mlp", json.dumps(SPEC), json.dumps(TUNE), 1, "x", dataset, trials, str(folder / "tuned")
+    )  # fmt: skip
+    return folder, load_search(trials.path)
+
+
+def test_the_best_trial_gives_the_specification(calm):
+    folder, found = calm
+    assert (found.metric, found.mode) == ("val_accuracy", "max")
+    assert [trial.number for trial in found.trials] == [1, 2, 3, 4, 5]
+    assert all(trial.state == "complete" and trial.same_as is None for trial in found.trials)
+    for trial in found.trials:
+        assert len(trial.scores) == 30
+        assert trial.score == max(trial.scores) == trial.scores[trial.best_epoch - 1]
+        assert trial.seconds > 0
+        assert 1e-4 <= trial.values["learning_rate"] <= 1e-2
+        assert isinstance(trial.values["batch_size"], int)
+        assert trial.values["hyperparameters.units"] in [[8], [16, 8]]
+    best = found.trials[found.best - 1]
+    assert best.score == max(trial.score for trial in found.trials)
+    values = dict(best.values)
+    hyperparameters = {"units": values.pop("hyperparameters.units"), "norm": True}
+    assert json.loads((folder / "tuned").read_text()) == {**SPEC, **values, "hyperparameters": hyperparameters}
+
+
+def test_what_the_trials_printed_is_kept_and_nothing_else(calm):
+    folder, _ = calm
+    names = {path.name for path in (folder / "run" / "tune" / "trials").iterdir()}
+    assert names == {"trials.json", *(f"trial-{number}.log" for number in range(1, 6))}
+    assert "epoch 30/30" in (folder / "run" / "tune" / "trials" / "trial-5.log").read_text()
+    assert not list((folder / "checkpoints").iterdir())
+
+
+@pytest.mark.slow
+def test_a_search_that_is_ended_again_and_again_finds_the_same(calm, datasets, tmp_path, monkeypatch):
+    """In the middle of trainings: the search alone is killed, then asked to end, then all is killed at once.
+
+    It ends on one core, where the undisturbed one had what this machine has."""
+    ends = [lambda p: p.kill(), lambda p: p.terminate(), lambda p: os.killpg(p.pid, signal.SIGKILL)]
+    for round_number, end in enumerate(ends):
+        before = logs(tmp_path)
+        process = start(tmp_path, datasets)
+        while not any("epoch 3/30" in text.removeprefix(before.get(own, "")) for own, text in logs(tmp_path).items()):
+            assert process.poll() is None, process.stdout.read()
+            time.sleep(0.02)
+            if any("going on from" in t.removeprefix(before.get(own, "")) for own, t in logs(tmp_path).items()):
+                break
+        end(process)
+        process.wait(timeout=20)
+        assert process.returncode == (143 if round_number == 1 else -signal.SIGKILL)
+        deadline = time.monotonic() + 15
+        while alive(str(tmp_path)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert not alive(str(tmp_path)), "a training goes on without its search"
+        assert not (tmp_path / "tuned").exists()
+    done = {path.parent: path.stat().st_mtime_ns for path in (tmp_path / "checkpoints").glob("*/trials/*/outcome.json")}
+    kept = logs(tmp_path)
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    trained = []
+    real = here._start
+    monkeypatch.setattr(here, "_start", lambda training: (trained.append(training.folder), real(training))[1])
+    found, tuned = search(tmp_path, datasets)
+    assert without_seconds(found) == without_seconds(calm[1])
+    assert tuned == json.loads((calm[0] / "tuned").read_text())
+    assert not set(done) & set(trained), "a trial that was done was trained again"
+    assert len(trained) == 5 - len(done)
+    assert any("epoch 3/30" in text for text in kept.values())
+    texts = [path.read_text() for path in (tmp_path / "run" / "tune" / "trials").glob("*.log")]
+    assert any("going on from the checkpoint" in text for text in texts), "no trial went on from where it was"
+
+
+@pytest.mark.slow
+def test_a_trial_that_fails_is_told_with_its_reason_and_the_search_goes_on(datasets, tmp_path, capsys):
+    ranges = {"learning_rate": {"values": [0.01, 1e30]}}
+    asked = {"trials": 6, "parallel": 2, "epochs": 2, "ranges": ranges}
+    spec = {**SPEC, "optimizer": "sgd", "hyperparameters": {"units": [8]}}
+    found, tuned = search(tmp_path, datasets, asked=asked, spec=spec)
+    states = {trial.values["learning_rate"]: trial for trial in found.trials if trial.same_as is None}
+    assert states[1e30].state == "failed"
+    assert states[1e30].reason.startswith("RuntimeError: the loss is NaN or infinite at step")
+    assert (states[1e30].score, states[1e30].scores) == (None, [])
+    assert states[0.01].state == "complete"
+    assert tuned["learning_rate"] == 0.01
+    assert found.best == states[0.01].number, "of equal ones the first"
+    said = capsys.readouterr().out
+    assert f"trial {states[1e30].number}/6  learning_rate 1e+30: failed: RuntimeError: the loss is NaN" in said
+    # The same values give the same again: nobody trains them twice.
+    assert len(states) == 2
+    assert len(list((tmp_path / "run" / "tune" / "trials").glob("*.log"))) == 2
+    for trial in found.trials:
+        first = states[trial.values["learning_rate"]]
+        assert trial.same_as == (None if trial is first else first.number)
+        assert (trial.state, trial.score, trial.scores) == (first.state, first.score, first.scores)
+        if trial.same_as:
+            assert f"trial {trial.number}/6  learning_rate {trial.values['learning_rate']:g}: as trial" in said
+
+
+@pytest.mark.slow
+def test_where_all_trials_fail_the_task_does(datasets, tmp_path):
+    asked = {"trials": 2, "parallel": 2, "ranges": {"batch_size": {"values": [10_000, 20_000]}}}
+    with pytest.raises(RuntimeError, match=r"all 2 trials failed; trial 1: .*InputError: .* fill no batch of"):
+        search(tmp_path, datasets, asked=asked)
+    assert not (tmp_path / "tuned").exists()
+    assert not list((tmp_path / "checkpoints").iterdir()), "another start tries them again"
+
+
+@pytest.mark.slow
+def test_of_forecasts_the_smallest_error_is_the_best(datasets, tmp_path):
+    spec = {"family": "mlp", "dataset": "electricity", "epochs": 1, "hyperparameters": {"units": [8]}}
+    asked = {"trials": 2, "parallel": 2, "ranges": {"learning_rate": {"low": 1e-6, "high": 0.01}}}
+    found, tuned = search(tmp_path, datasets, spec=spec, asked=asked)
+    assert (found.metric, found.mode) == ("val_mae", "min")
+    best = min(found.trials, key=lambda trial: trial.score)
+    assert found.best == best.number
+    assert tuned == {**spec, "learning_rate": best.values["learning_rate"]}
+
+
+def test_a_training_that_is_killed_has_failed_and_one_that_is_told_to_end_ends_the_search(tmp_path):
+    """Before it has read its arguments: what they are doesn't matter."""
+
+    def end(number):
+        while not (found := alive(str(tmp_path))):
+            time.sleep(0.02)
+        assert len(found) == 1
+        pid = subprocess.run(["pgrep", "-f", str(tmp_path)], capture_output=True, text=True).stdout.split()[0]
+        os.kill(int(pid), number)
+
+    training = Training(1, {}, tmp_path / "own", {"dataset": str(tmp_path)})
+    threading.Thread(target=end, args=[signal.SIGKILL]).start()
+    assert list(here.train_here([training])) == [
+        (training, "it ended without an error of its own (killed, or out of memory)")
+    ]
+    before = signal.getsignal(signal.SIGTERM)
+    threading.Thread(target=end, args=[signal.SIGTERM]).start()
+    with pytest.raises(SystemExit, match="143"):
+        list(here.train_here([training]))
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_no_more_trainings_than_cores_run_beside_each_other(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    monkeypatch.setattr(here, "POLL_SECONDS", 0.0)
+    beside, most = set(), []
+
+    class Process:
+        def __init__(self, command, env, **options):
+            assert env["TF_NUM_INTRAOP_THREADS"] == "1"
+            self.polled, self.returncode = 0, 0
+            beside.add(self)
+            most.append(len(beside))
+
+        def poll(self):
+            self.polled += 1
+            if self.polled < 5:
+                return None
+            beside.discard(self)
+            return 0
+
+    monkeypatch.setattr(subprocess, "Popen", Process)
+    trainings = [Training(n, {}, tmp_path / str(n), {}) for n in range(8)]
+    assert [training for training, _ in here.train_here(trainings)] == trainings
+    assert max(most) == 3
+
+
+def test_ranges_become_distributions():
+    made = [
+        work._distribution(Range(**one))
+        for one in (
+            {"low": 1e-4, "high": 1e-2, "log": True},
+            {"low": 0, "high": 0.5},
+            {"low": 1, "high": 64, "log": True},
+            {"low": 1, "high": 3},
+            {"values": [[1], [2, 3], None]},
+        )
+    ]
+    assert made == [
+        FloatDistribution(1e-4, 1e-2, log=True),
+        FloatDistribution(0.0, 0.5),
+        IntDistribution(1, 64, log=True),
+        IntDistribution(1, 3),
+        CategoricalDistribution((0, 1, 2)),
+    ]
+
+
+def simulated(asked, seed, folder, score, order=1):
+    """The trials of a search whose trainings are a formula, and end in another order."""
+
+    def training(number, values):
+        own = folder / work._digest(values)
+        own.mkdir(parents=True, exist_ok=True)
+        return Training(number, values, own, {})
+
+    def train(trainings):
+        for one in trainings[::order]:
+            model = {"epochs": [score(one.values)]}
+            one.outcome.write_text(json.dumps(model))
+            yield one, ""
+
+    def outcome(done, reason, metric):
+        value = score(done.values)
+        return {"state": "complete", "scores": [value], "score": value, "best_epoch": 1, "seconds": 0.0}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(work, "_outcome", outcome)
+        trials, _ = work._search(Search.model_fields["tune"].annotation(**asked), seed, "m", "min", training, train)
+    return trials
+
+
+def test_values_depend_on_seed_and_rounds_and_not_on_which_ends_first(tmp_path):
+    asked = {"trials": 30, "parallel": 4, "ranges": {"x": {"low": -1.0, "high": 1.0}, "n": {"low": 1, "high": 50}}}
+
+    def score(values):
+        return (values["x"] - 0.3) ** 2 + abs(values["n"] - 20) / 50
+
+    first = simulated(asked, 1, tmp_path / "1", score)
+    assert simulated(asked, 1, tmp_path / "2", score, order=-1) == first
+    assert simulated(asked, 2, tmp_path / "3", score) != first
+    assert simulated({**asked, "parallel": 1}, 1, tmp_path / "4", score) != first
+    early, late = ([score(t.values) for t in part] for part in (first[:10], first[20:]))
+    assert sum(late) / 10 < sum(early) / 10, "it doesn't learn from what it saw"
