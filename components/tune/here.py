@@ -37,7 +37,8 @@ def train_here(trainings: list[Training]) -> Generator[tuple[Training, str], Non
     Raises:
         SystemExit: SIGTERM came, here or to a training: 143. All trainings have ended then.
     """
-    waiting, running = list(trainings), dict[subprocess.Popen[bytes], Training]()
+    waiting = list(trainings)
+    running: dict[subprocess.Popen[bytes], Training] = {}
     before = signal.signal(signal.SIGTERM, _stop)
     try:
         while waiting or running:

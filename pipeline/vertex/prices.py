@@ -62,7 +62,7 @@ def hourly(machine: Machine | None, prices: Prices) -> float | None:
 
 
 def costs(experiment: Experiment) -> list[tuple[str, str, float | None]]:
-    """For each search and training, and for all other tasks, the machine's name and US dollars an hour while it runs."""
+    """For each search and training, and for all other tasks, the machine and US dollars an hour while it runs."""
     prices = load_prices()
     rows: list[tuple[str, str, float | None]] = []
     for name, spec in experiment.models.items():

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -215,25 +214,24 @@ def test_of_forecasts_the_smallest_error_is_the_best(datasets, tmp_path):
     assert tuned == {**spec, "learning_rate": best.values["learning_rate"]}
 
 
-def test_a_training_that_is_killed_has_failed_and_one_that_is_told_to_end_ends_the_search(tmp_path):
-    """Before it has read its arguments: what they are doesn't matter."""
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_training_has_failed_and_one_that_is_told_to_end_ends_the_search(tmp_path, monkeypatch, number):
+    start = here._start
 
-    def end(number):
-        while not (found := alive(str(tmp_path))):
-            time.sleep(0.02)
-        assert len(found) == 1
-        pid = subprocess.run(["pgrep", "-f", str(tmp_path)], capture_output=True, text=True).stdout.split()[0]
-        os.kill(int(pid), number)
+    def start_and_end(training):
+        process = start(training)
+        process.send_signal(number)
+        return process
 
-    training = Training(1, {}, tmp_path / "own", {"dataset": str(tmp_path)})
-    threading.Thread(target=end, args=[signal.SIGKILL]).start()
-    assert list(here.train_here([training])) == [
-        (training, "it ended without an error of its own (killed, or out of memory)")
-    ]
+    monkeypatch.setattr(here, "_start", start_and_end)
     before = signal.getsignal(signal.SIGTERM)
-    threading.Thread(target=end, args=[signal.SIGTERM]).start()
-    with pytest.raises(SystemExit, match="143"):
-        list(here.train_here([training]))
+    training = Training(1, {}, tmp_path / "own", {})
+    if number == signal.SIGKILL:
+        reason = "it ended without an error of its own (killed, or out of memory)"
+        assert list(here.train_here([training])) == [(training, reason)]
+    else:
+        with pytest.raises(SystemExit, match="143"):
+            list(here.train_here([training]))
     assert signal.getsignal(signal.SIGTERM) == before
 
 
