@@ -8,7 +8,7 @@ TASKS = {"ingest-fashion": [], "train-mlp": ["ingest-fashion"], "compare": ["tra
 COMMAND = "python -m pipeline run configs/small.yaml --set seed=1"
 
 
-def page(given, path, leaderboard=None, failures=None):
+def page(given, path, leaderboard=None, failures=None, tunings=None):
     """Make the page of a run.
 
     Args:
@@ -16,6 +16,7 @@ def page(given, path, leaderboard=None, failures=None):
         path: Where to write it.
         leaderboard: What compare wrote.
         failures: Reasons by task.
+        tunings: Folders of searches by model.
     """
     from components.report.work import report
 
@@ -33,5 +34,6 @@ def page(given, path, leaderboard=None, failures=None):
         folders("export", MODELS),
         leaderboard=leaderboard and leaderboard.path,
         path=str(path),
+        tunings=tunings,
     )
     return path.read_text()

@@ -222,6 +222,63 @@ def test_a_format_of_any_kind_is_shown(results, board, tmp_path, monkeypatch):  
     assert "median ms" in html
 
 
+def searched(folder, trials, mode="max"):
+    """The folder of a search with these trials; the values of the first give its ranges."""
+    ranges = {"learning_rate": {"low": 1e-4, "high": 1e-1, "log": True}, "batch_size": {"low": 10, "high": 90}}
+    ranges |= {"hyperparameters.units": {"values": [[8], [16, 8]]}, "optimizer": {"values": ["adam", "<b>"]}}
+    tune = {"trials": len(trials), "parallel": 2, "epochs": 3, "ranges": ranges}
+    metric = "val_accuracy" if mode == "max" else "val_mae"
+    scored = [trial for trial in trials if trial.get("score") is not None]
+    best = (max if mode == "max" else min)(scored, key=lambda trial: trial["score"])["number"]
+    folder.mkdir()
+    content = {"metric": metric, "mode": mode, "best": best, "tune": tune, "trials": trials}
+    (folder / "trials.json").write_text(json.dumps(content))
+    return str(folder)
+
+
+def trial(number, score=None, rate=0.01, units=(8,), **more):
+    values = {"learning_rate": rate, "batch_size": 10 * number, "hyperparameters.units": list(units)}
+    state = {"state": "failed"} if score is None else {"state": "complete", "score": score, "scores": [0.1, score]}
+    state |= {} if score is None else {"best_epoch": 2, "seconds": 12.34}
+    return {"number": number, "values": {**values, "optimizer": "<b>"}, **state, **more}
+
+
+def test_a_search_is_shown_with_its_model(results, board, html, tmp_path):  # noqa: F811
+    trials = [trial(1, 0.5), trial(2, reason="RuntimeError: NaN <script>"), trial(3, 0.75, 0.002, (16, 8))]
+    trials.append(trial(4, 0.75, 0.002, (16, 8), same_as=3))
+    new = page(results, tmp_path / "report.html", board, tunings={"mlp": searched(tmp_path / "search", trials)})
+    found = Page(new)
+    assert "4 trials in rounds of 2, 3 epochs each, 1 failed." in found.text
+    assert "The best val_accuracy, 0.7500 of trial 3, chose the settings" in found.text
+    table = new[new.index("<caption>Trials") :]
+    rows = re.findall(r'<tr><th scope="row" class="n">(\d)</th>(.*?)</tr>', table[: table.index("</table>")])
+    assert [number for number, _ in rows] == ["1", "2", "3", "4"]
+    cells = [re.sub(r"<[^>]*>", "|", row).replace("||", "|") for _, row in rows]
+    assert cells[0] == "|0.01|10|[8]|&lt;b&gt;|0.5000|2|12.3||"
+    assert "failed|: RuntimeError: NaN &lt;script&gt;" in cells[1]
+    assert cells[2] == "|0.002|30|[16, 8]|&lt;b&gt;|0.7500|2|12.3|best|"
+    assert "as trial 3" in cells[3]
+    assert new.count("<figure") == html.count("<figure") + 5, "by trial, and by each of four keys"
+    says = [text for text in found.pictures if text and text.startswith("mlp: val_accuracy")]
+    assert says[0] == ("mlp: val_accuracy of 3 trials; the best so far goes from 0.5 in trial 1 to 0.75 in trial 3")
+    assert says[1] == "mlp: val_accuracy by learning_rate; the best trial has 0.002"
+    assert "mlp: val_accuracy by units; the best trial has [16, 8]" in says
+    assert len(says) == 5
+    assert new.count("<script") == 1
+    assert "mathdefault" not in new, "a label of the axis isn't text"
+    assert new.count("#model-mlp") == html.count("#model-mlp")
+    assert Page(html).text.count("Search for hyperparameters") == 0
+
+
+def test_a_search_of_one_trial_and_one_for_the_smallest_error(results, board, tmp_path):  # noqa: F811
+    one = searched(tmp_path / "one", [trial(1, 0.5)])
+    errors = searched(tmp_path / "errors", [trial(1, 3.0), trial(2, 2.0), trial(3, 2.5)], "min")
+    found = Page(page(results, tmp_path / "report.html", board, tunings={"mlp": one, "lstm": errors}))
+    assert "1 trials in rounds" not in found.text
+    assert "The best val_mae, 2.0000 of trial 2" in found.text
+    assert "lstm: val_mae of 3 trials; the best so far goes from 3 in trial 1 to 2 in trial 2" in found.pictures
+
+
 def test_the_component_writes_an_html_artifact(results, tmp_path):  # noqa: F811
     from components.report.component import report_component
 
