@@ -37,7 +37,13 @@ def train_here(trainings: list[Training]) -> Generator[tuple[Training, str], Non
     Raises:
         SystemExit: SIGTERM came, here or to a training: 143. All trainings have ended then.
     """
-    waiting = list(trainings)
+    waiting = []
+    for training in trainings:
+        # Its model is there, whole: the search was ended before it could take note of it.
+        if training.model.exists():
+            yield training, ""
+        else:
+            waiting.append(training)
     running: dict[subprocess.Popen[bytes], Training] = {}
     before = signal.signal(signal.SIGTERM, _stop)
     try:

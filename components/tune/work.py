@@ -204,4 +204,4 @@ def _said(values: dict[str, Any]) -> str:
 
 
 def _report(asked: Tune, done: Training, said: str) -> None:
-    print(f"trial {done.number}/{asked.trials}  {_said(done.values)}: {said}", flush=True)
+    print(f"trial {done.number}/{asked.trials}  {said}; {_said(done.values)}", flush=True)

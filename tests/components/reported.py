@@ -37,3 +37,24 @@ def page(given, path, leaderboard=None, failures=None, tunings=None):
         tunings=tunings,
     )
     return path.read_text()
+
+
+def searched(folder, trials, mode="max"):
+    """The folder of a search with these trials."""
+    ranges = {"learning_rate": {"low": 1e-4, "high": 1e-1, "log": True}, "batch_size": {"low": 10, "high": 90}}
+    ranges |= {"hyperparameters.units": {"values": [[8], [16, 8]]}, "optimizer": {"values": ["adam", "<b>"]}}
+    tune = {"trials": len(trials), "parallel": 2, "epochs": 3, "ranges": ranges}
+    metric = "val_accuracy" if mode == "max" else "val_mae"
+    scored = [trial for trial in trials if trial.get("score") is not None]
+    best = (max if mode == "max" else min)(scored, key=lambda trial: trial["score"])["number"]
+    folder.mkdir()
+    content = {"metric": metric, "mode": mode, "best": best, "tune": tune, "trials": trials}
+    (folder / "trials.json").write_text(json.dumps(content))
+    return str(folder)
+
+
+def trial(number, score=None, rate=0.01, units=(8,), **more):
+    values = {"learning_rate": rate, "batch_size": 10 * number, "hyperparameters.units": list(units)}
+    state = {"state": "failed"} if score is None else {"state": "complete", "score": score, "scores": [0.1, score]}
+    state |= {} if score is None else {"best_epoch": 2, "seconds": 12.34}
+    return {"number": number, "values": {**values, "optimizer": "<b>"}, **state, **more}

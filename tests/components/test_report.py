@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from kfp import dsl
-from reported import COMMAND, TASKS, page
+from reported import COMMAND, TASKS, page, searched, trial
 from test_steps import DATASETS, MODELS, artifact, compared, datasets, results, trained  # noqa: F401 (fixtures)
 
 from components.report.tasks import TaskRun, with_run
@@ -220,27 +220,6 @@ def test_a_format_of_any_kind_is_shown(results, board, tmp_path, monkeypatch):  
     html = page(given, tmp_path / "report.html", board)
     assert re.search(r"onnx</th>.*1\.2 MB.*2e-07.*0\.42", html)
     assert "median ms" in html
-
-
-def searched(folder, trials, mode="max"):
-    """The folder of a search with these trials; the values of the first give its ranges."""
-    ranges = {"learning_rate": {"low": 1e-4, "high": 1e-1, "log": True}, "batch_size": {"low": 10, "high": 90}}
-    ranges |= {"hyperparameters.units": {"values": [[8], [16, 8]]}, "optimizer": {"values": ["adam", "<b>"]}}
-    tune = {"trials": len(trials), "parallel": 2, "epochs": 3, "ranges": ranges}
-    metric = "val_accuracy" if mode == "max" else "val_mae"
-    scored = [trial for trial in trials if trial.get("score") is not None]
-    best = (max if mode == "max" else min)(scored, key=lambda trial: trial["score"])["number"]
-    folder.mkdir()
-    content = {"metric": metric, "mode": mode, "best": best, "tune": tune, "trials": trials}
-    (folder / "trials.json").write_text(json.dumps(content))
-    return str(folder)
-
-
-def trial(number, score=None, rate=0.01, units=(8,), **more):
-    values = {"learning_rate": rate, "batch_size": 10 * number, "hyperparameters.units": list(units)}
-    state = {"state": "failed"} if score is None else {"state": "complete", "score": score, "scores": [0.1, score]}
-    state |= {} if score is None else {"best_epoch": 2, "seconds": 12.34}
-    return {"number": number, "values": {**values, "optimizer": "<b>"}, **state, **more}
 
 
 def test_a_search_is_shown_with_its_model(results, board, html, tmp_path):  # noqa: F811

@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 from reported import page as make_page
+from reported import searched, trial
 from test_steps import compared, datasets, results, trained  # noqa: F401 (fixtures)
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -16,7 +17,9 @@ SCHEMES = ("light", "dark")
 def address(results, tmp_path_factory):  # noqa: F811
     folder = tmp_path_factory.mktemp("page")
     leaderboard, _ = compared(results, folder, gates={"fashion": {"linear": 0.99}})
-    make_page(results, folder / "report.html", leaderboard, {"export-other": "RuntimeError: it differs"})
+    search = searched(folder / "search", [trial(1, 0.5), trial(2, reason="RuntimeError: NaN"), trial(3, 0.7, 0.002)])
+    failures = {"export-other": "RuntimeError: it differs"}
+    make_page(results, folder / "report.html", leaderboard, failures, {"mlp": search})
     return (folder / "report.html").as_uri()
 
 

@@ -184,7 +184,7 @@ def test_a_trial_that_fails_is_told_with_its_reason_and_the_search_goes_on(datas
     assert tuned["learning_rate"] == 0.01
     assert found.best == states[0.01].number, "of equal ones the first"
     said = capsys.readouterr().out
-    assert f"trial {states[1e30].number}/6  learning_rate 1e+30: failed: RuntimeError: the loss is NaN" in said
+    assert f"trial {states[1e30].number}/6  failed: RuntimeError: the loss is NaN" in said
     # The same values give the same again: nobody trains them twice.
     assert len(states) == 2
     assert len(list((tmp_path / "run" / "tune" / "trials").glob("*.log"))) == 2
@@ -193,7 +193,7 @@ def test_a_trial_that_fails_is_told_with_its_reason_and_the_search_goes_on(datas
         assert trial.same_as == (None if trial is first else first.number)
         assert (trial.state, trial.score, trial.scores) == (first.state, first.score, first.scores)
         if trial.same_as:
-            assert f"trial {trial.number}/6  learning_rate {trial.values['learning_rate']:g}: as trial" in said
+            assert f"trial {trial.number}/6  as trial {first.number}; learning_rate" in said
 
 
 @pytest.mark.slow
@@ -238,6 +238,13 @@ def test_a_killed_training_has_failed_and_one_that_is_told_to_end_ends_the_searc
         with pytest.raises(SystemExit, match="143"):
             list(here.train_here([training]))
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_training_that_was_done_before_anyone_took_note_is_not_done_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(here, "_start", None)
+    training = Training(1, {}, tmp_path, {})
+    training.model.mkdir()
+    assert list(here.train_here([training])) == [(training, "")]
 
 
 def test_no_more_trainings_than_cores_run_beside_each_other(tmp_path, monkeypatch):

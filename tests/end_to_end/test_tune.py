@@ -71,7 +71,7 @@ def test_a_search_that_is_killed_leaves_no_process_and_goes_on(project, tuned):
     deadline = time.monotonic() + 240
     # Of the first round one is done.
     while not any(
-        "/4  learning_rate" in log.read_text()
+        "/4  val_accuracy" in log.read_text()
         for run in set(home.iterdir()) - earlier
         for log in run.glob("logs/tune-mlp.log")
     ):
