@@ -235,7 +235,7 @@ def test_a_search_is_shown_with_its_model(results, board, html, tmp_path):  # no
     cells = [re.sub(r"<[^>]*>", "|", row).replace("||", "|") for _, row in rows]
     assert cells[0] == "|0.01|10|[8]|&lt;b&gt;|0.5000|2|12.3||"
     assert "failed|: RuntimeError: NaN &lt;script&gt;" in cells[1]
-    assert cells[2] == "|0.002|30|[16, 8]|&lt;b&gt;|0.7500|2|12.3|best|"
+    assert cells[2] == "|0.002|30|[16, 8]|&lt;b&gt;|0.7500|2|12.3||best|"
     assert "as trial 3" in cells[3]
     assert new.count("<figure") == html.count("<figure") + 5, "by trial, and by each of four keys"
     says = [text for text in found.pictures if text and text.startswith("mlp: val_accuracy")]

@@ -101,6 +101,18 @@ def _check_executor(label: str, executor: dict[str, Any]) -> None:
         raise PackageError(f"executor {label}: resourceCount {accelerator.get('resourceCount')!r}")
 
 
+def _check_output(
+    name: str, task: dict[str, Any], source: dict[str, str], tasks: dict[str, Any], components: dict[str, Any]
+) -> None:
+    """A parameter comes from a task that is done by then, and that gives it."""
+    producer, key = source["producerTask"], source["outputParameterKey"]
+    if producer not in task.get("dependentTasks", []):
+        raise PackageError(f"task {name}: takes {key} of {producer}, which it doesn't depend on")
+    outputs = components[tasks[producer]["componentRef"]["name"]].get("outputDefinitions", {})
+    if key not in outputs.get("parameters", {}):
+        raise PackageError(f"task {name}: takes {key} of {producer}, which doesn't give it")
+
+
 def _check_graph(spec: dict[str, Any]) -> None:
     tasks, components = spec["root"]["dag"]["tasks"], spec["components"]
     root = spec["root"].get("inputDefinitions", {})
@@ -123,6 +135,8 @@ def _check_graph(spec: dict[str, Any]) -> None:
         for key, given in inputs.get("parameters", {}).items():
             if "runtimeValue" in given:
                 constants[key] = given["runtimeValue"]["constant"]
+            elif source := given.get("taskOutputParameter"):
+                _check_output(name, task, source, tasks, components)
             elif given.get("componentInputParameter") not in root.get("parameters", {}):
                 raise PackageError(f"task {name}: parameter {key} comes from {given}, which isn't there")
         given = constants.keys() | inputs.get("parameters", {}).keys()

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from pipeline.compile import compile_experiment
 from pipeline.experiment import load_experiment
@@ -70,3 +71,19 @@ def test_what_does_not_fit_together_is_refused(package, compiled):
         assert old in text
         with pytest.raises(package.PackageError, match=said):
             package.read(text.replace(old, new).encode())
+
+
+def test_a_parameter_that_another_task_gives_is_looked_for(package, tmp_path):
+    path = tmp_path / "tuned.yaml"
+    content = yaml.safe_load(CONFIG)
+    content["models"]["lstm"]["tune"] = {"trials": 2, "ranges": {"batch_size": {"values": [16, 32]}}}
+    path.write_text(yaml.safe_dump(content))
+    text = compile_experiment(load_experiment(path, []), tmp_path, "kubeflow")[0].read_text()
+    package.read(text.encode())
+    for wrong, reason in (("outputParameterKey: tune_", "doesn't give it"), ("producerTask: train-lstm", "depend on")):
+        key = wrong.split(":")[0]
+        start = text.index("taskOutputParameter:")
+        place = text.index(f"{key}:", start)
+        broken = text[:place] + wrong + text[text.index("\n", place) :]
+        with pytest.raises(package.PackageError, match=reason):
+            package.read(broken.encode())
