@@ -1,4 +1,5 @@
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,35 @@ def results(ingested, trained, tmp_path_factory):
         export.python_func("x", dataset, model, exported)
         arguments |= {f"model_{name}": model, f"evaluation_{name}": evaluation, f"export_{name}": exported}
     return arguments
+
+
+@pytest.fixture(scope="session")
+def fashion(exports):
+    """The export; the test images, uint8 [200, 28, 28]; what the Keras model gives for them."""
+    import keras
+    import numpy as np
+
+    from components import inputs
+
+    found = exports["fashion"]
+    images, _ = inputs.load_images(found.dataset, found.info, "test")
+    model = keras.saving.load_model(found.model / "model.keras", compile=False)
+    found.images, found.expected = images[..., 0], np.asarray(model.predict(images, verbose=0))
+    return found
+
+
+@pytest.fixture(scope="session")
+def series(tmp_path_factory):
+    """A folder, its description, and what should be stored in each split."""
+    import numpy as np
+    from tiny import START, csv_spec, csv_table, run
+
+    from components.dataset import SPLITS
+    from components.time_axis import calendar_values
+
+    root = tmp_path_factory.mktemp("series")
+    table = csv_table()
+    info = run(root / "dataset", csv_spec(root, table))
+    calendar = [calendar_values(START + timedelta(hours=i), ["hour"]) for i in range(len(table))]
+    stored = np.concatenate([table, calendar], axis=1).astype(np.float32)
+    return root / "dataset", info, dict(zip(SPLITS, np.split(stored, [182, 221]), strict=True))

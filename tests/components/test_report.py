@@ -224,7 +224,9 @@ def test_a_format_of_any_kind_is_shown(results, board, tmp_path, monkeypatch):
     assert re.search(r"onnx</th>.*1\.2 MB.*2e-07.*0\.42", html)
     assert "median ms" in html
     assert re.search(r"litert</th>.*differs from the model", html)
-    assert re.search(r"litert_int8</th>.*CAST, SPLIT.*accuracy 0\.2500, the model&#39;s 0\.2600, 100 test examples", html)
+    assert re.search(
+        r"litert_int8</th>.*CAST, SPLIT.*accuracy 0\.2500, the model&#39;s 0\.2600, 100 test examples", html
+    )
     assert "left in float" not in page(results, tmp_path / "plain.html", board)
 
 
