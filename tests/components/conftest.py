@@ -108,3 +108,16 @@ def series(tmp_path_factory):
     calendar = [calendar_values(START + timedelta(hours=i), ["hour"]) for i in range(len(table))]
     stored = np.concatenate([table, calendar], axis=1).astype(np.float32)
     return root / "dataset", info, dict(zip(SPLITS, np.split(stored, [182, 221]), strict=True))
+
+
+@pytest.fixture(scope="session")
+def divided(tmp_path_factory):
+    """Data sets whose batches workers share, by name."""
+    folder = tmp_path_factory.mktemp("datasets")
+    options = {
+        "fashion": {"source": "fashion_mnist", "use": 0.02},
+        "demand": {"source": "electricity", "use": 0.152, "lookback": 96, "horizon": 48, "calendar": ["hour"]},
+    }
+    for name, spec in options.items():
+        ingest(name, json.dumps(spec), str(folder / name))
+    return {name: str(folder / name) for name in options}
