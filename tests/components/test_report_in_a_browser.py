@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 from reported import page as make_page
-from test_steps import compared, datasets, results, trained  # noqa: F401 (fixtures)
+from test_steps import compared
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH: Debian's package chromium has it")
@@ -13,7 +13,7 @@ SCHEMES = ("light", "dark")
 
 
 @pytest.fixture(scope="module")
-def address(results, tmp_path_factory):  # noqa: F811
+def address(results, tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
     leaderboard, _ = compared(results, folder, gates={"fashion": {"linear": 0.99}})
     make_page(results, folder / "report.html", leaderboard, {"export-other": "RuntimeError: it differs"})

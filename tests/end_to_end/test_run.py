@@ -323,3 +323,17 @@ def test_your_own_csv_runs_from_end_to_end(project):
     assert code == 0, output
     result = json.loads((project.folder / "runs/own_series/latest/leaderboard.json").read_text())
     assert set(result["datasets"]["mine"]["baselines"]) == {"last_value", "same_time_yesterday", "ridge"}
+
+
+def test_quantized_models_are_on_the_leaderboard_and_the_page(project, first):
+    code, output = project.run("run", project.config, "--set", "formats=[litert_int8]")
+    assert code == 0
+    ran = {task for task, state in project.states(output).items() if state == "done"}
+    assert {"export-mlp", "export-lstm", "compare", "report"} <= ran
+    run = project.folder / "runs/small/latest"
+    page = (run / "report.html").read_text()
+    for model in board(project)["models"]:
+        made = model["formats"]["litert_int8"]
+        assert made["quality"]["metric"] == ("accuracy" if model["model"] == "mlp" else "mae")
+        assert (run / made["path"]).is_file() if made["path"] else "allowed is" in made["refused"]
+        assert f"{made['quality']['quantized']:.4f}, the model" in page
