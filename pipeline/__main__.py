@@ -102,7 +102,7 @@ def verify(
     console.print()
     show_claims(found, console)
     failing = sum(not claim.holds for claim in found.claims)
-    seen = f"seed {found.seeds[0]}" + (f" to {found.seeds[-1]}" if seeds > 1 else "")
+    seen = f"seeds {found.seeds[0]} to {found.seeds[-1]}" if seeds > 1 else f"seed {found.seeds[0]}"
     console.print(f"{len(found.claims) - failing} of {len(found.claims)} claims hold, {seen}")
     console.print(f"results: {RUNS}/{found.experiment}/{FILE}")
     if failing:
