@@ -103,7 +103,8 @@ def verify(
     show_claims(found, console)
     failing = sum(not claim.holds for claim in found.claims)
     seen = f"seeds {found.seeds[0]} to {found.seeds[-1]}" if seeds > 1 else f"seed {found.seeds[0]}"
-    console.print(f"{len(found.claims) - failing} of {len(found.claims)} claims hold, {seen}")
+    held = f"{len(found.claims) - failing} of {len(found.claims)} claims hold" if found.claims else "nothing is claimed"
+    console.print(f"{held}, {seen}")
     console.print(f"results: {RUNS}/{found.experiment}/{FILE}")
     if failing:
         raise typer.Exit(CLAIM_FAILED)
