@@ -168,6 +168,7 @@ def _about(experiment: Experiment) -> About:
 def _contest(experiment: Experiment) -> Contest:
     return Contest(
         experiment=experiment.name,
+        seed=experiment.seed,
         gates={name: config.gate for name, config in experiment.datasets.items()},
         models={n: {"family": s.family, "dataset": s.dataset} for n, s in experiment.models.items()},
     )

@@ -15,8 +15,10 @@ from components.cloud import VertexOptions
 from components.errors import InputError
 from components.exported import OptionalFormat
 from components.ingest.splits import split_ends, too_short
+from components.leaderboard import METRICS
 from components.spec import Facts, ModelSpec, SeriesOptions, Strict, Task, families_for, load_family, load_source
 from components.time_axis import Frequency, calendar_columns
+from pipeline.claims import SHARES, Claim
 from pipeline.machines import machines
 
 # A name becomes part of task names, of Python identifiers and of paths.
@@ -58,6 +60,7 @@ class Experiment:
         seed: All randomness comes from it.
         datasets: By name.
         models: By name.
+        expect: For each model, what it claims to reach, by metric. No task is told.
         formats: What models are exported to beside `.keras` and SavedModel.
         vertex: Of runs on Vertex AI.
         command: What starts this run again, from the project's folder.
@@ -67,6 +70,7 @@ class Experiment:
     seed: int
     datasets: dict[str, DatasetConfig]
     models: dict[str, ModelSpec]
+    expect: dict[str, dict[str, Claim]]
     formats: list[OptionalFormat]
     vertex: VertexOptions
     command: str
@@ -138,7 +142,12 @@ def load_experiment(path: Path, overrides: list[str]) -> Experiment:
         raise InputError(f"{path}: vertex.tensorboard: needs a service_account, which its jobs run as")
     datasets = {name: _dataset(f"{path}: datasets.{name}", options) for name, options in file.datasets.items()}
     models = {name: _model(f"{path}: models.{name}", spec, datasets) for name, spec in file.models.items()}
-    return Experiment(path.stem, file.seed, datasets, models, file.formats, file.vertex, _command(path, overrides))
+    expect = {
+        name: _expect(f"{path}: models.{name}", config.get("expect", {}), datasets[models[name].dataset].task)
+        for name, config in file.models.items()
+    }
+    command = _command(path, overrides)
+    return Experiment(path.stem, file.seed, datasets, models, expect, file.formats, file.vertex, command)
 
 
 def _command(path: Path, overrides: list[str]) -> str:
@@ -160,7 +169,7 @@ def _override(content: dict[str, Any], override: str) -> None:
         raise InputError(f"--set {override}: '{text}' is not a YAML value") from None
     place = content
     for i, key in enumerate(keys[:-1]):
-        if key in ("hyperparameters", "gate", "vertex"):
+        if key in ("hyperparameters", "gate", "vertex", "expect"):
             place.setdefault(key, {})
         if not isinstance(place.get(key), dict):
             there = ", ".join(map(str, place))
@@ -213,7 +222,8 @@ def _check_series(where: str, source: Any, options: SeriesOptions, facts: Facts)
 
 
 def _model(where: str, config: dict[str, Any], datasets: dict[str, DatasetConfig]) -> ModelSpec:
-    spec = _validated(ModelSpec, config, where)
+    trained = {key: value for key, value in config.items() if key != "expect"}
+    spec = _validated(ModelSpec, trained, where, extra=("expect",))
     if spec.dataset not in datasets:
         raise InputError(f"{where}: dataset: no '{spec.dataset}'; there are: {', '.join(datasets)}")
     task = datasets[spec.dataset].task
@@ -250,6 +260,23 @@ def _model(where: str, config: dict[str, Any], datasets: dict[str, DatasetConfig
             f"{spec.machine}, or per_replica: true"
         )
     return spec
+
+
+def _expect(where: str, expect: Any, task: Task) -> dict[str, Claim]:  # noqa: ANN401 (what YAML holds)
+    if not isinstance(expect, dict):
+        raise InputError(f"{where}: expect: {expect!r}, expected metrics such as {METRICS[task][0]}")
+    claims = {}
+    for metric, given in expect.items():
+        if metric not in METRICS[task]:
+            near = difflib.get_close_matches(str(metric), METRICS[task], n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"of {task} there are: {', '.join(METRICS[task])}"
+            raise InputError(f"{where}: expect: no metric '{metric}'; {hint}")
+        if not isinstance(given, dict):
+            raise InputError(f"{where}: expect.{metric}: {given!r}, expected {{value: …, within: …}}")
+        claims[metric] = _validated(Claim, given, f"{where}: expect.{metric}")
+        if metric in SHARES and claims[metric].value > 1:
+            raise InputError(f"{where}: expect.{metric}: value: {claims[metric].value}, expected a share from 0 to 1")
+    return claims
 
 
 def _validated(cls: type[Model], value: Any, where: str, extra: tuple[str, ...] = ()) -> Model:  # noqa: ANN401

@@ -146,6 +146,33 @@ def test_a_refused_model_says_why(results, tmp_path):
     assert "It did not pass its gate and was not registered." in text
 
 
+def test_models_that_cannot_be_told_apart_are_named(results, board, html, tmp_path):
+    def add(content):
+        first = next(model for model in content["models"] if model["model"] == "mlp")
+        second = {**first, "model": "second", "rank": 2, "behind": [-0.01, 0.02], "ties": ["mlp"]}
+        third = {**first, "model": "third", "rank": 3, "behind": [0.03, 0.05]}
+        lost = {"model": "lost", "family": "mlp", "dataset": "fashion", "reasons": ["train-lost failed: no"]}
+        first["ties"] = ["second"]
+        content["models"] += [second, third, lost]
+
+    folder = tmp_path / "board"
+    made = changed({"board": board}, "board", folder, "leaderboard.json", add)["board"]
+    text = " ".join(Page(page(results, tmp_path / "report.html", made)).text.split())
+    assert "mlp, accuracy" in text
+    assert "passed its gate; can't be told apart from second" in text
+    assert "mlp can't be told apart from second" in text
+    assert "second is -0.0100 to 0.0200 behind mlp; it can't be told apart from mlp" in text
+    assert "third is 0.0300 to 0.0500 behind mlp" in text
+    assert text.count("told apart") == 3
+    assert "lost is" not in text
+    assert "told apart" not in html, "a model alone is compared with none"
+    content = json.loads((folder / "leaderboard.json").read_text())
+    next(model for model in content["models"] if model["model"] == "mlp")["ties"] = []
+    (folder / "leaderboard.json").write_text(json.dumps(content))
+    text = " ".join(Page(page(results, tmp_path / "again.html", made)).text.split())
+    assert "mlp can be told apart from all others" in text
+
+
 def test_a_failed_export_and_a_failed_evaluation_leave_the_rest(results, tmp_path):
     some = {kind: made for kind, made in results.items() if kind not in ("export_mlp", "evaluation_lstm")}
     failures = {"export-mlp": "RuntimeError: it differs", "evaluate-lstm": "MemoryError: no <room>"}
