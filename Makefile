@@ -10,11 +10,11 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 export $(foreach name,IMAGE IMAGE_GPU IMAGE_TPU BASE REGISTRY,$(if $($(name)),$(name)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data compile run-local run-containers report tensorboard submit images push scan test lint lock bench torture clean
+.PHONY: help setup data compile run-local run-containers verify report tensorboard submit images push scan test lint lock bench torture clean
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  CONFIG=$(CONFIG) is the experiment of compile, run-local and submit"
+	@echo "  CONFIG=$(CONFIG) is the experiment of compile, run-local, verify and submit"
 
 setup: $(VENV)/.ready  ## Make .venv with the locked packages
 
@@ -38,6 +38,9 @@ run-local: setup data  ## Run CONFIG on this machine, from nothing to runs/<expe
 run-containers: CONFIG = configs/quick.yaml
 run-containers: setup data  ## Run CONFIG (here quick.yaml) with each task in a container of its image
 	@$(RUN) -m pipeline run $(CONFIG) --containers
+
+verify: setup data  ## Run CONFIG and hold its claims against what comes out; ARGS="--seeds 5", ARGS="--model mlp"
+	@$(RUN) -m pipeline verify $(CONFIG) $(ARGS)
 
 report: setup  ## Open the report of CONFIG's last run
 	@$(RUN) -m pipeline report $(CONFIG)

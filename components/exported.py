@@ -11,7 +11,28 @@ SAVED_MODEL = "saved_model"
 GOLDEN = "golden.json"
 
 # What a model is exported to where the experiment asks for it.
-OptionalFormat = Literal["litert", "onnx"]
+OptionalFormat = Literal["litert", "litert_int8", "onnx"]
+
+
+class Quality(Strict):
+    """The metric that a quantized model is held to, beside the model's own on the same examples.
+
+    Attributes:
+        metric: "accuracy", or "mae" in the target's unit.
+        quantized: Of the quantized model.
+        model: Of the model that it was made of.
+        test_examples: How many examples of the test split it is of, from the first.
+    """
+
+    metric: Literal["accuracy", "mae"]
+    quantized: float
+    model: float
+    test_examples: int
+
+    def __str__(self) -> str:
+        """For people: "accuracy 0.8921, the model's 0.8938, 10,000 test examples"."""
+        of = f"{self.test_examples:,} test examples"
+        return f"{self.metric} {self.quantized:.4f}, the model's {self.model:.4f}, {of}"
 
 
 class Format(Strict):
@@ -28,6 +49,8 @@ class Format(Strict):
         batch_1_p95_ms: The 95th percentile.
         batch_32_median_ms: For 32 examples; one by one where `batch` is 1.
         batch_32_p95_ms: The 95th percentile.
+        left_in_float: Of a quantized format, the operations that compute in float32; None of the others.
+        quality: Of a quantized format, what it costs; None of the others.
         refused: Why it isn't there.
     """
 
@@ -40,6 +63,8 @@ class Format(Strict):
     batch_1_p95_ms: float | None = None
     batch_32_median_ms: float | None = None
     batch_32_p95_ms: float | None = None
+    left_in_float: list[str] | None = None
+    quality: Quality | None = None
     refused: str | None = None
 
 

@@ -35,7 +35,7 @@ def _fixed(dataset: tf.data.Dataset) -> tf.data.Dataset:
 
 
 def in_order(
-    folder: Path | str, info: DatasetInfo, split: str, batch_size: int, share: Share = ALONE
+    folder: Path | str, info: DatasetInfo, split: str, batch_size: int, share: Share = ALONE, *, again: bool = False
 ) -> tf.data.Dataset:
     """One pass over a split, in the order it is stored.
 
@@ -45,6 +45,7 @@ def in_order(
         split: "train", "validation" or "test".
         batch_size: Examples per batch, over all workers; the last batch may be smaller.
         share: The part of each batch that is made here.
+        again: It will be read more than once: where the images of the data set fit, they are decoded once.
 
     Returns:
         Batches of (inputs, target). Classification: image uint8 [batch, height, width, channels] and label
@@ -53,17 +54,16 @@ def in_order(
     """
     count = steps_per_epoch(info, split, batch_size, share)
     used = examples_used(info, split, batch_size, share)
-    if isinstance(info, ImagesInfo):
+    if isinstance(info, ImagesInfo) and not (again and _fit(info)):
         batches = tf.data.TFRecordDataset([str(path) for path in shards(folder, split)]).take(used).batch(batch_size)
         batches = batches.map(lambda records: records[part(tf.size(records), share)])
         images = batches.map(_image_parser(info.shape), num_parallel_calls=PARALLEL)
         images = static(images.apply(tf.data.experimental.assert_cardinality(count)), batch_size, share)
         return _fixed(images.prefetch(PREFETCH))
-    steps = tf.data.Dataset.range(count)
-    rows = tf.constant(load_rows(folder, info, split))
+    steps, held = tf.data.Dataset.range(count), _held(folder, info, split)
 
     def batch(step: tf.Tensor) -> object:
-        return _windows(rows, _places(step, batch_size, used, share), info)
+        return _examples(held, _places(step, batch_size, used, share), info)
 
     return _fixed(static(steps.map(batch, num_parallel_calls=PARALLEL), batch_size, share).prefetch(PREFETCH))
 
@@ -99,23 +99,17 @@ def shuffled(
     """
     per_epoch = steps_per_epoch(info, split, batch_size, share)
     examples, used = info.examples(split), examples_used(info, split, batch_size, share)
-    if isinstance(info, ImagesInfo) and examples * int(np.prod(info.shape)) > CACHE_BYTES:
+    if isinstance(info, ImagesInfo) and not _fit(info):
         streamed = _streamed(folder, info, split, batch_size, seed, epochs, first_step, share)
         return _fixed(static(_flipped(streamed, seed, first_step, share) if flip else streamed, batch_size, share))
 
-    steps = tf.data.Dataset.range(first_step, epochs * per_epoch)
-    if isinstance(info, SeriesInfo):
-        cached = [tf.constant(load_rows(folder, info, split))]
-    else:
-        cached = [tf.constant(array) for array in load_images(folder, info, split)]
+    steps, held = tf.data.Dataset.range(first_step, epochs * per_epoch), _held(folder, info, split)
 
     def batch(step: tf.Tensor) -> object:
         places = _places(step % per_epoch, batch_size, used, share)
         order_seed = tf.stack([tf.constant(seed, tf.int64), step // per_epoch])
         places = tf.random.experimental.index_shuffle(places, order_seed, max_index=examples - 1)
-        if isinstance(info, SeriesInfo):
-            return _windows(cached[0], places, info)
-        return tuple(tf.gather(array, places) for array in cached)
+        return _examples(held, places, info)
 
     batches = steps.map(batch, num_parallel_calls=PARALLEL)
     batches = _flipped(batches, seed, first_step, share) if flip else batches
@@ -157,6 +151,25 @@ def load_images(folder: Path | str, info: ImagesInfo, split: str) -> tuple[np.nd
     """All images of a split, uint8 [images, height, width, channels], and their labels, int64 [images]."""
     batches = list(stored_images(folder, split, info.shape).as_numpy_iterator())
     return np.concatenate([i for i, _ in batches]), np.concatenate([n for _, n in batches])
+
+
+def _fit(info: ImagesInfo) -> bool:
+    """Whether the decoded images are held in memory while a model is trained."""
+    return info.examples("train") * int(np.prod(info.shape)) <= CACHE_BYTES
+
+
+def _held(folder: Path | str, info: DatasetInfo, split: str) -> list[tf.Tensor]:
+    """A split in memory: its images and labels, or its rows."""
+    if isinstance(info, SeriesInfo):
+        return [tf.constant(load_rows(folder, info, split))]
+    return [tf.constant(array) for array in load_images(folder, info, split)]
+
+
+def _examples(held: list[tf.Tensor], places: tf.Tensor, info: DatasetInfo) -> object:
+    """The examples at these places of what `_held` gave."""
+    if isinstance(info, SeriesInfo):
+        return _windows(held[0], places, info)
+    return tuple(tf.gather(array, places) for array in held)
 
 
 def _image_parser(shape: Sequence[int]) -> object:

@@ -6,6 +6,8 @@ from components.exported import Format
 from components.spec import Strict, Task
 
 FILE = "leaderboard.json"
+# Of each task, the ones that rank first.
+METRICS = {"classification": ("accuracy", "macro_f1", "loss"), "forecasting": ("mae", "rmse", "mase")}
 # For each task the metric that ranks its models, and the sign that makes smaller better.
 RANKED_BY = {"classification": ("accuracy", -1), "forecasting": ("mae", 1)}
 
@@ -41,6 +43,9 @@ class ModelEntry(Strict):
         reasons: A sentence for each baseline of the gate, or why the model failed.
         metrics: On the test split.
         intervals: 95 % interval of each metric.
+        behind: How much worse than the first of its data set it is by the metric that ranks them: the ends of the
+            95 % interval of the difference, by a paired bootstrap over the test examples. Empty for the first.
+        ties: Models of its data set that it can't be told apart from: that interval, of these two, holds zero.
         parameters: Weights.
         epochs: Epochs trained.
         best_epoch: The one whose weights were kept, from 1.
@@ -58,12 +63,19 @@ class ModelEntry(Strict):
     reasons: list[str] = []
     metrics: dict[str, float] = {}
     intervals: dict[str, list[float]] = {}
+    behind: list[float] = []
+    ties: list[str] = []
     parameters: int | None = None
     epochs: int | None = None
     best_epoch: int | None = None
     train_seconds: float | None = None
     examples_per_second: float | None = None
     formats: dict[str, Format] = {}
+
+    def tied(self) -> str:
+        """Its ties as the end of a sentence; empty where it has none."""
+        *others, last = self.ties or [""]
+        return f"can't be told apart from {', '.join(others)}{' or ' if others else ''}{last}" if last else ""
 
 
 class Leaderboard(Strict):
@@ -98,10 +110,12 @@ class Contest(Strict):
 
     Attributes:
         experiment: Its name.
+        seed: Of the resampling that tells models apart.
         gates: For each data set, the baselines to beat and the share of their error to take away.
         models: For each model its family and data set.
     """
 
     experiment: str
+    seed: int
     gates: dict[str, dict[str, float]]
     models: dict[str, dict[str, str]] = Field(min_length=1)

@@ -22,6 +22,10 @@ app = typer.Typer(
 )
 
 
+# The exit code where a claim fails.
+CLAIM_FAILED = 3
+
+
 class Target(StrEnum):
     """What a pipeline is compiled for."""
 
@@ -63,9 +67,7 @@ def run(
     from pipeline.local.run import RUNS, run_local
     from pipeline.local.table import show
 
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=110)
+    console = _console()
     experiment = load_experiment(config, overrides or [])
     prepare(experiment, RUNS)
     path, digest = compile_experiment(experiment)
@@ -77,6 +79,35 @@ def run(
     console.print(f"results: {RUNS}/{experiment.name}/latest/leaderboard.json, models/<model>/")
     console.print(f"report: {RUNS}/{experiment.name}/latest/report.html")
     console.print(f"registry: {RUNS}/registry/{experiment.name}/<data set>/current/")
+
+
+@app.command()
+def verify(
+    config: Config,
+    overrides: Set = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Run it with so many seeds, and judge by the means.")] = 1,
+    models: Annotated[
+        list[str] | None, typer.Option("--model", help="Run this model alone, with its data set. Repeatable.")
+    ] = None,
+) -> None:
+    """Run an experiment and hold the claims of its models (`expect`) against it; exit code 3 where one fails."""
+    from pipeline.local.run import RUNS
+    from pipeline.local.table import show_claims
+    from pipeline.local.verify import FILE, load_seeds
+    from pipeline.local.verify import verify as run_and_judge
+
+    experiments = load_seeds(config, overrides or [], seeds, models or [])
+    console = _console()
+    found = run_and_judge(experiments, console)
+    console.print()
+    show_claims(found, console)
+    failing = sum(not claim.holds for claim in found.claims)
+    seen = f"seeds {found.seeds[0]} to {found.seeds[-1]}" if seeds > 1 else f"seed {found.seeds[0]}"
+    held = f"{len(found.claims) - failing} of {len(found.claims)} claims hold" if found.claims else "nothing is claimed"
+    console.print(f"{held}, {seen}")
+    console.print(f"results: {RUNS}/{found.experiment}/{FILE}")
+    if failing:
+        raise typer.Exit(CLAIM_FAILED)
 
 
 @app.command()
@@ -93,6 +124,11 @@ def data() -> None:
     from components.sources import fashion_mnist
 
     print(fashion_mnist.fetch())
+
+
+def _console() -> Console:
+    live = Console(highlight=False)
+    return live if live.is_terminal else Console(highlight=False, width=110)
 
 
 predictions.add_commands(app)

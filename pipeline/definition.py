@@ -113,7 +113,7 @@ def define(experiment: Experiment, target: Target = "vertex") -> Callable[..., A
             outputs[f"model_{name}"] = model
             outputs[f"evaluation_{name}"] = evaluated.outputs["evaluation"]
             outputs[f"export_{name}"] = exported.outputs["exported"]
-        tuned = list(experiment.tunes)
+        tuned = [name for name in models if name in experiment.tunes]
         compared = compare_component(datasets, models, tuned)(
             contest=_contest(experiment).model_dump_json(),
             failures=failures,
@@ -209,6 +209,7 @@ def _about(experiment: Experiment) -> About:
 def _contest(experiment: Experiment) -> Contest:
     return Contest(
         experiment=experiment.name,
+        seed=experiment.seed,
         gates={name: config.gate for name, config in experiment.datasets.items()},
         models={n: {"family": s.family, "dataset": s.dataset} for n, s in experiment.models.items()},
     )

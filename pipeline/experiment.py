@@ -15,9 +15,11 @@ from components.cloud import VertexOptions
 from components.errors import InputError
 from components.exported import OptionalFormat
 from components.ingest.splits import split_ends, too_short
+from components.leaderboard import METRICS
 from components.spec import Facts, ModelSpec, SeriesOptions, Strict, Task, families_for, load_family, load_source
 from components.time_axis import Frequency, calendar_columns
 from components.tuning import Tune
+from pipeline.claims import SHARES, Claim
 from pipeline.machines import machines
 from pipeline.tuning import check_tune
 
@@ -60,6 +62,7 @@ class Experiment:
         seed: All randomness comes from it.
         datasets: By name.
         models: By name.
+        expect: For each model, what it claims to reach, by metric. No task is told.
         tunes: The searches, by name of their model.
         formats: What models are exported to beside `.keras` and SavedModel.
         vertex: Of runs on Vertex AI.
@@ -70,6 +73,7 @@ class Experiment:
     seed: int
     datasets: dict[str, DatasetConfig]
     models: dict[str, ModelSpec]
+    expect: dict[str, dict[str, Claim]]
     tunes: dict[str, Tune]
     formats: list[OptionalFormat]
     vertex: VertexOptions
@@ -142,10 +146,14 @@ def load_experiment(path: Path, overrides: list[str]) -> Experiment:
         raise InputError(f"{path}: vertex.tensorboard: needs a service_account, which its jobs run as")
     datasets = {name: _dataset(f"{path}: datasets.{name}", options) for name, options in file.datasets.items()}
     models = {name: _model(f"{path}: models.{name}", spec, datasets) for name, spec in file.models.items()}
+    expect = {
+        name: _expect(f"{path}: models.{name}", config.get("expect", {}), datasets[models[name].dataset].task)
+        for name, config in file.models.items()
+    }
     tunes = {name: _tune(f"{path}: models.{name}", config, datasets) for name, config in file.models.items()}
     asked = {name: tune for name, tune in tunes.items() if tune}
     command = _command(path, overrides)
-    return Experiment(path.stem, file.seed, datasets, models, asked, file.formats, file.vertex, command)
+    return Experiment(path.stem, file.seed, datasets, models, expect, asked, file.formats, file.vertex, command)
 
 
 def _command(path: Path, overrides: list[str]) -> str:
@@ -167,7 +175,7 @@ def _override(content: dict[str, Any], override: str) -> None:
         raise InputError(f"--set {override}: '{text}' is not a YAML value") from None
     place = content
     for i, key in enumerate(keys[:-1]):
-        if key in ("hyperparameters", "gate", "vertex"):
+        if key in ("hyperparameters", "gate", "vertex", "expect"):
             place.setdefault(key, {})
         if not isinstance(place.get(key), dict):
             there = ", ".join(map(str, place))
@@ -220,8 +228,8 @@ def _check_series(where: str, source: Any, options: SeriesOptions, facts: Facts)
 
 
 def _model(where: str, config: dict[str, Any], datasets: dict[str, DatasetConfig]) -> ModelSpec:
-    own = {key: value for key, value in config.items() if key != "tune"}
-    spec = _validated(ModelSpec, own, where, extra=("tune",))
+    trained = {key: value for key, value in config.items() if key not in ("expect", "tune")}
+    spec = _validated(ModelSpec, trained, where, extra=("expect", "tune"))
     if spec.dataset not in datasets:
         raise InputError(f"{where}: dataset: no '{spec.dataset}'; there are: {', '.join(datasets)}")
     task = datasets[spec.dataset].task
@@ -258,6 +266,23 @@ def _model(where: str, config: dict[str, Any], datasets: dict[str, DatasetConfig
             f"{spec.machine}, or per_replica: true"
         )
     return spec
+
+
+def _expect(where: str, expect: Any, task: Task) -> dict[str, Claim]:  # noqa: ANN401 (what YAML holds)
+    if not isinstance(expect, dict):
+        raise InputError(f"{where}: expect: {expect!r}, expected metrics such as {METRICS[task][0]}")
+    claims = {}
+    for metric, given in expect.items():
+        if metric not in METRICS[task]:
+            near = difflib.get_close_matches(str(metric), METRICS[task], n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"of {task} there are: {', '.join(METRICS[task])}"
+            raise InputError(f"{where}: expect: no metric '{metric}'; {hint}")
+        if not isinstance(given, dict):
+            raise InputError(f"{where}: expect.{metric}: {given!r}, expected {{value: …, within: …}}")
+        claims[metric] = _validated(Claim, given, f"{where}: expect.{metric}")
+        if metric in SHARES and claims[metric].value > 1:
+            raise InputError(f"{where}: expect.{metric}: value: {claims[metric].value}, expected a share from 0 to 1")
+    return claims
 
 
 def _tune(where: str, config: dict[str, Any], datasets: dict[str, DatasetConfig]) -> Tune | None:

@@ -1,12 +1,15 @@
-"""Put the results of all models into one leaderboard. No TensorFlow here: only JSON is read."""
+"""Put the results of all models into one leaderboard. No TensorFlow here: JSON and predictions are read."""
 
 import json
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
+
+from components.bootstrap import block_of, differences
 from components.dataset import DatasetInfo, load_info
 from components.evaluation import FILE as EVALUATION
-from components.evaluation import Evaluation
+from components.evaluation import PREDICTIONS, Evaluation
 from components.exported import FILE as EXPORTED
 from components.exported import Exported, Format
 from components.files import write_json, write_text
@@ -102,7 +105,7 @@ def compare(
             )
             for name, info in infos.items()
         },
-        models=_ranked(entries),
+        models=_told_apart(_ranked(entries), evaluations, infos, contest.seed),
     )
     write_json(Path(folder) / FOLDERS, _usable(models, evaluations, exports, tunings or {}))
     write_text(Path(folder) / FILE, leaderboard.model_dump_json(indent=2) + "\n")
@@ -177,3 +180,30 @@ def _ranked(entries: list[ModelEntry]) -> list[ModelEntry]:
         ranked += [entry.model_copy(update={"rank": i}) for i, entry in enumerate(finished, 1)]
         ranked += [entry for entry in own if entry.task is None]
     return ranked
+
+
+def _told_apart(
+    ranked: list[ModelEntry], evaluations: Folders, infos: dict[str, DatasetInfo], seed: int
+) -> list[ModelEntry]:
+    """The entries with which of them can be told apart."""
+    found: dict[str, ModelEntry] = {entry.model: entry for entry in ranked}
+    for dataset, info in infos.items():
+        names = [entry.model for entry in ranked if entry.dataset == dataset and entry.rank]
+        if not names:
+            continue
+        apart = differences({name: _errors(evaluations[name] or "", info) for name in names}, seed, block_of(info))
+        ties = [pair for pair, (low, high) in apart.items() if low <= 0 <= high]
+        for name in names:
+            theirs = [a if b == name else b for a, b in ties if name in (a, b)]
+            behind = apart.get((names[0], name), [])
+            found[name] = found[name].model_copy(update={"behind": behind, "ties": theirs})
+    return list(found.values())
+
+
+def _errors(evaluation: str, info: DatasetInfo) -> np.ndarray:
+    """The error of each test example by the metric that ranks models, float64 [examples]."""
+    with np.load(Path(evaluation) / PREDICTIONS) as saved:
+        target, prediction = saved["target"], saved["prediction"]
+    if info.task == "forecasting":
+        return np.abs(prediction.astype(np.float64) - target).mean(axis=1)
+    return (prediction.argmax(axis=1) != target).astype(np.float64)

@@ -77,7 +77,7 @@ def _classification(
     return Evaluation(
         model=name,
         metrics=metrics.classification(labels, probabilities),
-        intervals=bootstrap.intervals(resampled, len(labels), seed),
+        intervals=bootstrap.intervals(resampled, len(labels), seed, bootstrap.block_of(info)),
         confusion=confusion_matrix(labels, predicted, labels=range(classes)).tolist(),
         per_class={c: {k: float(v) for k, v in report[c].items()} for c in info.classes},
         calibration=diagnostics.calibration(labels, probabilities),
@@ -100,7 +100,7 @@ def _forecasting(
     return Evaluation(
         model=name,
         metrics=metrics.forecasting(target, forecast, info),
-        intervals=bootstrap.intervals(resampled, len(target), seed, block=2 * info.horizon),
+        intervals=bootstrap.intervals(resampled, len(target), seed, bootstrap.block_of(info)),
         per_step={
             "mae": np.abs(error).mean(axis=0).tolist(),
             "rmse": np.sqrt((error**2).mean(axis=0)).tolist(),

@@ -76,7 +76,7 @@ def ask(process: subprocess.Popen[str], **task: object) -> dict[str, Any]:
 
 
 def prove(
-    process: subprocess.Popen[str], path: Path, examples: Examples, **task: object
+    process: subprocess.Popen[str], path: Path, examples: Examples, tolerance: float = TOLERANCE, **task: object
 ) -> tuple[Format, dict[str, Any]]:
     """Use an exported model in a fresh process.
 
@@ -84,6 +84,7 @@ def prove(
         process: What `start` started for the format.
         path: The exported model; the format's `path` is its name.
         examples: What to compare on.
+        tolerance: Largest difference, relative to the model's largest output.
         task: More of the task.
 
     Returns:
@@ -106,7 +107,7 @@ def prove(
     if got.shape != examples.expected.shape:
         raise RuntimeError(f"gives {list(got.shape)}, expected {list(examples.expected.shape)}")
     difference = float(np.abs(got - examples.expected).max())
-    allowed = TOLERANCE * max(1.0, float(np.abs(examples.expected).max()))
+    allowed = tolerance * max(1.0, float(np.abs(examples.expected).max()))
     # A NaN is no smaller than anything.
     if not difference <= allowed:
         raise RuntimeError(f"differs from the model by {difference:.2g}, allowed is {allowed:.2g}")

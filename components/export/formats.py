@@ -1,5 +1,6 @@
 """Write a model in the formats that others use it in, all with Keras' own exporters and raw inputs."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -28,10 +29,21 @@ def write_saved_model(model: keras.Model, info: DatasetInfo, path: Path) -> None
     archive.write_out(str(path), verbose=False)
 
 
-def write_litert(model: keras.Model, path: Path) -> None:
+def write_litert(
+    model: keras.Model,
+    path: Path,
+    operations: Sequence[tf.lite.OpsSet] = (tf.lite.OpsSet.TFLITE_BUILTINS,),
+    **options: object,
+) -> None:
     """Write a LiteRT model that takes one example at a time, and needs LiteRT's own operations alone.
 
     With a batch of any size an LSTM would need TensorFlow's, which the plain runtime hasn't.
+
+    Args:
+        model: The model.
+        path: The file to write.
+        operations: Sets of operations that it may use.
+        options: More of TensorFlow's converter.
     """
     specs = [tf.TensorSpec([1, *tensor.shape[1:]], tensor.dtype, name=tensor.name) for tensor in model.inputs]
     model.export(
@@ -39,7 +51,8 @@ def write_litert(model: keras.Model, path: Path) -> None:
         format="litert",
         verbose=False,
         input_signature=specs if len(specs) == 1 else [specs],
-        target_spec={"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]},
+        target_spec={"supported_ops": list(operations)},
+        **options,
     )
 
 

@@ -1,5 +1,6 @@
 """Export a model to the formats that others use it in, each proven in a fresh process."""
 
+import math
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ import numpy as np
 from components import inputs
 from components.dataset import FILE as DATASET
 from components.dataset import DatasetInfo, ImagesInfo
+from components.export import quantize
 from components.export.check import BATCHES, TOLERANCE, Examples, prove, size_of, start
 from components.export.formats import write_litert, write_onnx, write_saved_model
 from components.export.training_data import reference
@@ -21,6 +23,7 @@ from components.reference import write_reference
 
 # Those in the golden request: an image is some thousand numbers of JSON.
 GOLDEN_EXAMPLES = 2
+FILES: dict[OptionalFormat, str] = {"litert": "model.tflite", "litert_int8": "model_int8.tflite", "onnx": "model.onnx"}
 
 
 def export(model_folder: str, dataset: str, folder: str, formats: Sequence[OptionalFormat] = ()) -> Exported:
@@ -59,7 +62,7 @@ def export(model_folder: str, dataset: str, folder: str, formats: Sequence[Optio
         exported = Exported(
             model=model_info.name,
             formats={"keras": loaded, SAVED_MODEL: served}
-            | {name: _optional(name, model, new, examples) for name in formats},
+            | {name: _optional(name, model, dataset, info, new, examples) for name in formats},
             blessing=Blessing(saved_model_sha256=digest(new / SAVED_MODEL), faults=faults),
         )
         shutil.copyfile(Path(dataset) / DATASET, new / DATASET)
@@ -86,27 +89,39 @@ def _examples(model: keras.Model, dataset: str, info: DatasetInfo, scratch: Path
     return Examples(scratch / "inputs.npz", expected, info.task == "classification"), golden
 
 
-def _optional(name: OptionalFormat, model: keras.Model, folder: Path, examples: Examples) -> Format:
+def _optional(
+    name: OptionalFormat, model: keras.Model, dataset: str, info: DatasetInfo, folder: Path, examples: Examples
+) -> Format:
     """Write and prove a format, or refuse it."""
-    path = folder / {"litert": "model.tflite", "onnx": "model.onnx"}[name]
+    path = folder / FILES[name]
+    quantized = name == "litert_int8"
+    left_in_float = None
     try:
         if name == "onnx":
             write_onnx(model, path)
+        elif quantized:
+            left_in_float = quantize.write_litert_int8(model, quantize.representative(dataset, info), path)
         else:
             write_litert(model, path)
     except Exception as error:  # converters raise what their operations raise
         path.unlink(missing_ok=True)
         return Format(refused=f"can't be made: {type(error).__name__}: {str(error).strip().splitlines()[0][:200]}")
     try:
-        with start(name) as fresh:
-            made, _ = prove(fresh, path, examples)
+        with start("onnx" if name == "onnx" else "litert") as fresh:
+            made, _ = prove(fresh, path, examples, math.inf if quantized else TOLERANCE)
+        quality = quantize.measure(path, model, dataset, info, examples.inputs.parent) if quantized else None
     except RuntimeError as error:
         path.unlink()
         return Format(refused=str(error))
-    return made.model_copy(update={"batch": 1 if name == "litert" else None})
+    if quality and (refused := quantize.why_refused(quality)):
+        path.unlink()
+        return Format(refused=refused, quality=quality)
+    only = None if name == "onnx" else 1
+    return made.model_copy(update={"batch": only, "left_in_float": left_in_float, "quality": quality})
 
 
 def _told(made: Format) -> str:
     if made.refused:
         return f"refused, {made.refused}"
-    return f"{made.bytes:,} bytes, largest difference {made.max_abs_difference:.1e}"
+    cost = f"; {made.quality}" if made.quality else ""
+    return f"{made.bytes:,} bytes, largest difference {made.max_abs_difference:.1e}{cost}"

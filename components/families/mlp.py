@@ -1,5 +1,7 @@
 """Multilayer perceptron: dense layers, in Keras' Sequential API."""
 
+import itertools
+import math
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -28,6 +30,13 @@ class Hyperparameters(Strict):
     norm: bool = False
     dropout: list[Share] = Field(default=[0.2], min_length=1)
     seasonal: bool = False
+
+
+def largest_matrix(info: "DatasetInfo", hyperparameters: Hyperparameters) -> int:
+    """Weights of the largest layer, see `components.train.threads`."""
+    values = math.prod(info.shape) if info.task == "classification" else info.lookback * len(info.columns)
+    widths = [values, *hyperparameters.units]
+    return max((before * after for before, after in itertools.pairwise(widths)), default=0)
 
 
 def build(info: "DatasetInfo", hyperparameters: Hyperparameters) -> "keras.Model":

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from components.dataset import ImagesInfo, SeriesInfo
 from components.evaluation import PREDICTIONS, Evaluation
-from components.exported import Exported
+from components.exported import Exported, Format
 from components.leaderboard import ModelEntry
 from components.model import ModelInfo
 from components.report import card, classification, forecasting, pictures, training, tuning
@@ -112,7 +112,7 @@ def section(
         drawn += [forecasting.hours(evaluation, info)] if evaluation.per_hour else []
         drawn.append(forecasting.residuals(evaluation, info, forecast - target))
     settings = model.spec.model_dump(exclude_defaults=True, exclude={"dataset", "machine"})
-    formats = {name: made.model_dump(exclude={"path"}) for name, made in exported.formats.items()} if exported else {}
+    formats = {name: _properties(made) for name, made in exported.formats.items()} if exported else {}
     return ModelSection(
         name=model.name,
         info=model,
@@ -124,12 +124,23 @@ def section(
         pictures=drawn,
         confusion=confused,
         mistakes=wrong,
-        columns=list(dict.fromkeys(column for made in formats.values() for column in made)),
+        columns=[
+            column
+            for column in dict.fromkeys(column for made in formats.values() for column in made)
+            if any(made.get(column) is not None for made in formats.values())
+        ],
         formats=formats,
         search=tuning.section(model.name, search) if search else None,
         use=card.use(model, info, describe(info)),
         limits=card.limits(info, evaluation, entry),
     )
+
+
+def _properties(made: Format) -> dict[str, Any]:
+    """A row of the table of formats."""
+    shown = made.model_dump(exclude={"path", "quality", "refused"})
+    shown["test split"] = made.quality and f"{made.quality}"
+    return {**shown, "refused": made.refused}
 
 
 def _mistakes(evaluation: Evaluation, folder: str, info: ImagesInfo) -> list[Wrong]:

@@ -38,5 +38,5 @@ def _size(count: int) -> str:
 def _number(value: Any) -> str:  # noqa: ANN401 (of a leaderboard)
     """A value for a table's cell."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return "" if value is None else str(value)
+        return "" if value is None else ", ".join(value) if isinstance(value, list) else str(value)
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from components.dataset import DatasetInfo
 from components.spec import ModelSpec
+from components.train.adam import FusedAdam
 
 # More steps per call of the compiled function cost Python nothing; more than this gain little.
 MAX_STEPS_PER_EXECUTION = 50
@@ -61,8 +62,8 @@ def compile_model(
         rate = Lowered(rate, factor)
     average: dict[str, object] = {}
     optimizers = {
-        "adam": keras.optimizers.Adam,
-        "adamw": keras.optimizers.AdamW,
+        "adam": FusedAdam,
+        "adamw": FusedAdam,
         "nadam": keras.optimizers.Nadam,
         "rmsprop": keras.optimizers.RMSprop,
         "sgd": keras.optimizers.SGD,

@@ -22,6 +22,7 @@ from components.train.optimization import compile_model
 from components.train.progress import Progress
 from components.train.resume import NotFiniteError, Resumable
 from components.train.termination import Termination
+from components.train.threads import choose_threads
 
 EVALUATION_BATCH = 512
 # Where Vertex AI wants the logs of a job that it shows in a Vertex TensorBoard.
@@ -58,8 +59,9 @@ def train(
             trained one gives.
         SystemExit: SIGTERM came and a checkpoint was saved: 143.
     """
-    devices = find_devices()
     spec, info = ModelSpec.model_validate_json(spec_json), load_info(dataset)
+    choose_threads(spec, info)
+    devices = find_devices()
     batch_size = _global_batch(name, spec, info, devices)
     policy = dtype_policy(precision, devices.accelerator)
     per_epoch = steps_per_epoch(info, "train", batch_size, devices.share)
@@ -181,7 +183,8 @@ def _training(
 
 
 def _validation(dataset: str, info: DatasetInfo, batch_size: int, devices: Devices) -> tf.data.Dataset:
-    return _distributed(inputs.in_order(dataset, info, "validation", batch_size, devices.share), devices)
+    batches = inputs.in_order(dataset, info, "validation", batch_size, devices.share, again=True)
+    return _distributed(batches, devices)
 
 
 def _distributed(batches: tf.data.Dataset, devices: Devices) -> tf.data.Dataset:

@@ -15,7 +15,7 @@ LATEST = "latest"
 REPORT = "report.html"
 
 
-def publish(outputs: Path, page: Path, run: Path, pipeline: Path, tasks: list[TaskRun]) -> Leaderboard:
+def publish(outputs: Path, page: Path, run: Path, pipeline: Path, tasks: list[TaskRun], aside: bool) -> Leaderboard:
     """Fill the run's folder and let `latest` point to it.
 
     Files are hard links to the tasks' outputs where the file system has them, so they take no room of their
@@ -27,6 +27,7 @@ def publish(outputs: Path, page: Path, run: Path, pipeline: Path, tasks: list[Ta
         run: The run's folder.
         pipeline: The compiled pipeline that ran.
         tasks: How each task went.
+        aside: `latest` stays where it is.
 
     Returns:
         The leaderboard, under this run's name.
@@ -45,7 +46,8 @@ def publish(outputs: Path, page: Path, run: Path, pipeline: Path, tasks: list[Ta
     board = Leaderboard.model_validate_json((outputs / FILE).read_text())
     board = board.model_copy(update={"run": run.name, "created": _now()})
     write_text(run / FILE, board.model_dump_json(indent=2) + "\n")
-    point_link(run.parent / LATEST, run.name)
+    if not aside:
+        point_link(run.parent / LATEST, run.name)
     return board
 
 

@@ -48,6 +48,7 @@ def run_local(
     console: Console,
     keep_going: bool = False,
     in_containers: bool = False,
+    aside: bool = False,
 ) -> Leaderboard:
     """Run a compiled pipeline.
 
@@ -58,6 +59,7 @@ def run_local(
         console: Where progress is shown.
         keep_going: Finish the models that don't depend on a failed task.
         in_containers: Run each task in a container of its image, instead of in a process.
+        aside: Leave `latest` and the registry as they are.
 
     Returns:
         The leaderboard of the finished run.
@@ -74,6 +76,8 @@ def run_local(
     running = daemon() if in_containers else nullcontext()
     with _only_run(home), running, tempfile.TemporaryDirectory(prefix="keras-pipeline-") as scratch:
         spec = read_spec(pipeline)
+        if aside:
+            spec = without(spec, {"register"})
         tasks = read_tasks(spec)
         started = None
         if in_containers:
@@ -89,7 +93,8 @@ def run_local(
             while True:
                 before = set(state.failures)
                 failures = json.dumps(state.failures, sort_keys=True)
-                path = state.write(without(spec, set(state.failures))) if state.failures else pipeline
+                changed = state.failures or aside
+                path = state.write(without(spec, set(state.failures))) if changed else pipeline
                 if state.execute(path, {**parameters, "failures": failures}, tasks, display):
                     break
                 # Without a failed task it was kfp itself that failed.
@@ -101,7 +106,7 @@ def run_local(
                     explain(state.failures, state.refused, run, console)
             display.skip_waiting()
         outputs = state.outputs()
-        board = publish(outputs["leaderboard"], outputs["report"], run, pipeline, _went(tasks, display))
+        board = publish(outputs["leaderboard"], outputs["report"], run, pipeline, _went(tasks, display), aside)
         if state.failures:
             console.print(f"results without them: {shown(run)}", soft_wrap=True, highlight=False)
             explain(state.failures, state.refused, run, console)
@@ -230,7 +235,8 @@ def _report_failure(
 
     Compare and report run on what there is; the outputs of finished tasks come from the cache.
     """
-    gone = set(state.failures) | {"register"} | {name for name in tasks if name not in {*state.finished, *GATHERING}}
+    done = {*state.finished, "compare", "report"}
+    gone = set(state.failures) | {name for name in tasks if name not in done or name == "register"}
     if "report" in gone:
         return
     failures = json.dumps(state.failures, sort_keys=True)

@@ -3,16 +3,15 @@
 from rich.console import Console
 from rich.table import Table
 
-from components.leaderboard import Leaderboard, ModelEntry
-
-COLUMNS = {"classification": ("accuracy", "macro_f1", "loss"), "forecasting": ("mae", "rmse", "mase")}
+from components.leaderboard import METRICS, Leaderboard, ModelEntry
+from pipeline.claims import Verification
 
 
 def show(board: Leaderboard, console: Console) -> None:
-    """Print a table for each data set: its models, best first, then its baselines."""
+    """Print a table for each data set: its models, best first, then its baselines; and whether the first is alone."""
     for dataset in dict.fromkeys(model.dataset for model in board.models):
         about = board.datasets.get(dataset)
-        columns = COLUMNS[about.task] if about else ()
+        columns = METRICS[about.task] if about else ()
         size = f", {about.splits['test']:,} test examples" if about else ""
         table = Table(title=f"{dataset}{size}", title_justify="left", box=None, header_style="dim", padding=(0, 1))
         for heading in ("#", "model"):
@@ -27,7 +26,32 @@ def show(board: Leaderboard, console: Console) -> None:
             values = [f"{metrics[c]:.4f}" if c in metrics else "" for c in columns]
             table.add_row("", name, *values, "", "", "", "", "baseline", style="dim")
         console.print(table)
+        best = next((model for model in board.models if model.dataset == dataset and model.rank == 1), None)
+        if best and best.ties:
+            console.print(f" {best.model} {best.tied()} (paired bootstrap, 95 %)", style="dim", soft_wrap=True)
         console.print()
+
+
+def show_claims(found: Verification, console: Console) -> None:
+    """Print a line for each claim; after several seeds one for each metric, with its spread."""
+    table = Table(box=None, header_style="dim", padding=(0, 1))
+    several = len(found.seeds) > 1
+    spread = ("std", "min", "max") if several else ()
+    for heading in ("model", "metric"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("claimed", "mean" if several else "measured", *spread):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("")
+    claims = {(claim.model, claim.metric): claim for claim in found.claims}
+    for model, metrics in found.models.items():
+        for metric, values in metrics.items():
+            claim = claims.get((model, metric))
+            if claim or several:
+                claimed = f"{claim.value:g} ± {claim.within:g}" if claim else ""
+                said = f"[{'green' if claim.holds else 'red'}]{claim.said()}[/]" if claim else ""
+                numbers = [values.mean, values.std or 0.0, values.min, values.max] if several else [values.mean]
+                table.add_row(model, metric, claimed, *(f"{number:.4f}" for number in numbers), said)
+    console.print(table)
 
 
 def _row(model: ModelEntry, columns: tuple[str, ...]) -> list[str]:

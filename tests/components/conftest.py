@@ -1,6 +1,9 @@
 import json
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from kfp import dsl
 from trainings import DATASETS, MODELS, train
 
 from components.ingest.work import ingest
@@ -17,3 +20,104 @@ def datasets(tmp_path_factory):
 @pytest.fixture(scope="session")
 def undisturbed(datasets, tmp_path_factory):
     return {name: train(name, tmp_path_factory.mktemp(name), datasets) for name in MODELS}
+
+
+@pytest.fixture(scope="session")
+def ingested(tmp_path_factory):
+    """The data sets of test_steps; the tests of the report show the same small run."""
+    from test_steps import DATASETS, artifact
+
+    from components.ingest.component import ingest
+
+    folder = tmp_path_factory.mktemp("datasets")
+    made = {}
+    for name, spec in DATASETS.items():
+        made[name] = artifact(dsl.Dataset, folder / name)
+        ingest.python_func(name, json.dumps(spec), "f", "x", made[name])
+    return made
+
+
+@pytest.fixture(scope="session")
+def trained(ingested, tmp_path_factory):
+    from test_steps import MODELS, train_one
+
+    folder = tmp_path_factory.mktemp("models")
+    return {name: train_one(name, folder, ingested) for name in MODELS}
+
+
+@pytest.fixture(scope="session")
+def results(ingested, trained, tmp_path_factory):
+    """Arguments of compare: every model evaluated and exported, every data set's baselines."""
+    from test_steps import MODELS, artifact
+
+    from components.baseline.component import baseline
+    from components.evaluate.component import evaluate_classification, evaluate_forecasting
+    from components.export.component import export
+
+    folder = tmp_path_factory.mktemp("results")
+    arguments = {}
+    for name, dataset in ingested.items():
+        arguments[f"dataset_{name}"] = dataset
+        arguments[f"baseline_{name}"] = artifact(dsl.Artifact, folder / f"baseline-{name}")
+        baseline.python_func("x", dataset, arguments[f"baseline_{name}"])
+    for name, model in trained.items():
+        dataset = ingested[MODELS[name]["dataset"]]
+        evaluation = artifact(dsl.Artifact, folder / f"evaluate-{name}")
+        metrics = artifact(dsl.Metrics, folder / f"metrics-{name}")
+        if name == "mlp":
+            confusion = artifact(dsl.ClassificationMetrics, folder / "confusion")
+            evaluate_classification.python_func(1, "x", dataset, model, evaluation, metrics, confusion)
+            assert confusion.metadata["confusionMatrix"]["annotationSpecs"][0]["displayName"] == "T-shirt/top"
+        else:
+            evaluate_forecasting.python_func(1, "x", dataset, model, evaluation, metrics)
+        assert metrics.metadata
+        assert Path(metrics.path).read_text() == "{}", "without a file kfp.local never caches the task"
+        exported = artifact(dsl.Model, folder / f"export-{name}")
+        export.python_func("x", dataset, model, exported)
+        arguments |= {f"model_{name}": model, f"evaluation_{name}": evaluation, f"export_{name}": exported}
+    return arguments
+
+
+@pytest.fixture(scope="session")
+def fashion(exports):
+    """The export; the test images, uint8 [200, 28, 28]; what the Keras model gives for them."""
+    import keras
+    import numpy as np
+
+    from components import inputs
+
+    found = exports["fashion"]
+    images, _ = inputs.load_images(found.dataset, found.info, "test")
+    model = keras.saving.load_model(found.model / "model.keras", compile=False)
+    found.images, found.expected = images[..., 0], np.asarray(model.predict(images, verbose=0))
+    return found
+
+
+@pytest.fixture(scope="session")
+def series(tmp_path_factory):
+    """A folder, its description, and what should be stored in each split."""
+    import numpy as np
+    from tiny import START, csv_spec, csv_table, run
+
+    from components.dataset import SPLITS
+    from components.time_axis import calendar_values
+
+    root = tmp_path_factory.mktemp("series")
+    table = csv_table()
+    info = run(root / "dataset", csv_spec(root, table))
+    calendar = [calendar_values(START + timedelta(hours=i), ["hour"]) for i in range(len(table))]
+    stored = np.concatenate([table, calendar], axis=1).astype(np.float32)
+    return root / "dataset", info, dict(zip(SPLITS, np.split(stored, [182, 221]), strict=True))
+
+
+@pytest.fixture(scope="session")
+def divided(tmp_path_factory):
+    """Data sets whose batches workers share, by name."""
+    folder = tmp_path_factory.mktemp("datasets")
+    options = {
+        "fashion": {"source": "fashion_mnist", "use": 0.02},
+        "demand": {"source": "electricity", "use": 0.152, "lookback": 96, "horizon": 48, "calendar": ["hour"]},
+    }
+    for name, spec in options.items():
+        ingest(name, json.dumps(spec), str(folder / name))
+    return {name: str(folder / name) for name in options}

@@ -10,10 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.ingest.work import ingest
-from components.inputs import in_order, shuffled
-from components.share import Share, steps_per_epoch
-
 SCRIPT = Path(__file__).with_name("training_process.py")
 # Nothing random but the initial weights and the order: replicas draw the same dropout, each for its own examples.
 IMAGES = {"dataset": "fashion", "epochs": 2, "batch_size": 60}
@@ -58,15 +54,8 @@ MODELS = {
 
 
 @pytest.fixture(scope="module")
-def datasets(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("datasets")
-    options = {
-        "fashion": {"source": "fashion_mnist", "use": 0.02},
-        "demand": {"source": "electricity", "use": 0.152, "lookback": 96, "horizon": 48, "calendar": ["hour"]},
-    }
-    for name, spec in options.items():
-        ingest(name, json.dumps(spec), str(folder / name))
-    return {name: str(folder / name) for name in options}
+def datasets(divided):
+    return divided
 
 
 def ports(count):
@@ -339,118 +328,6 @@ def test_recurrent_layers_suit_cudnn(datasets, family):
     assert found
 
 
-def batches_of(dataset):
-    return [(images if isinstance(images, dict) else images.numpy(), labels.numpy()) for images, labels in dataset]
-
-
-@pytest.mark.parametrize("name", ["fashion", "demand"])
-def test_the_parts_of_all_workers_are_the_batches_of_one_process(datasets, name):
-    from components.dataset import load_info
-
-    info = load_info(datasets[name])
-    options = {"seed": 3, "epochs": 2, "first_step": 1, "flip": name == "fashion"}
-    whole = batches_of(shuffled(datasets[name], info, "train", 64, **options, share=Share(replicas=4)))
-    parts = [
-        batches_of(shuffled(datasets[name], info, "train", 64, **options, share=Share(4, 4, worker)))
-        for worker in range(4)
-    ]
-    assert len(whole) == 2 * steps_per_epoch(info, "train", 64, Share(replicas=4)) - 1
-    for i, (examples, targets) in enumerate(whole):
-        np.testing.assert_array_equal(np.concatenate([part[i][1] for part in parts]), targets)
-        if name == "fashion":
-            np.testing.assert_array_equal(np.concatenate([part[i][0] for part in parts]), examples)
-        assert len(targets) % 4 == 0
-    ordered = batches_of(in_order(datasets[name], info, "validation", 64, Share(replicas=4)))
-    parts = [batches_of(in_order(datasets[name], info, "validation", 64, Share(4, 4, worker))) for worker in range(4)]
-    for i, (_, targets) in enumerate(ordered):
-        np.testing.assert_array_equal(np.concatenate([part[i][1] for part in parts]), targets)
-
-
-def test_what_is_left_out_of_the_last_batch(datasets):
-    from components.dataset import load_info
-
-    info = load_info(datasets["fashion"])
-    assert info.examples("train") == 1100
-    for batch_size, share, sizes in [
-        (64, Share(), [64] * 17 + [12]),
-        (64, Share(replicas=8), [64] * 17 + [8]),
-        (64, Share(replicas=16), [64] * 17),
-        (64, Share(full_batches=True), [64] * 17),
-        (550, Share(full_batches=True), [550, 550]),
-    ]:
-        got = batches_of(shuffled(datasets["fashion"], info, "train", batch_size, seed=1, epochs=1, share=share))
-        assert [len(labels) for _, labels in got] == sizes
-        assert steps_per_epoch(info, "train", batch_size, share) == len(sizes)
-        got = batches_of(in_order(datasets["fashion"], info, "train", batch_size, share))
-        assert [len(labels) for _, labels in got] == sizes
-
-
-def test_batches_are_cut_for_the_replicas_of_a_worker(datasets):
-    from components.dataset import load_info
-    from components.inputs import per_replica
-
-    info = load_info(datasets["demand"])
-    batches = in_order(datasets["demand"], info, "validation", 60, Share(replicas=4))
-    cut = [labels for _, labels in batches_of(per_replica(batches, 4))]
-    assert [len(labels) for labels in cut] == [15] * 16 + [4] * 4
-    whole = [labels for _, labels in batches_of(batches)]
-    np.testing.assert_array_equal(np.concatenate(cut), np.concatenate(whole))
-
-
-@pytest.fixture
-def sharded(datasets, tmp_path, monkeypatch):
-    """The images in four shards, too large for memory."""
-    import shutil
-
-    import tensorflow as tf
-
-    from components import inputs
-
-    folder = tmp_path / "sharded"
-    shutil.copytree(datasets["fashion"], folder)
-    (only,) = folder.glob("*-train.tfrecord-*")
-    records = list(tf.data.TFRecordDataset(str(only)).as_numpy_iterator())
-    only.unlink()
-    ends = [0, 100, 400, 650, len(records)]
-    for i in range(4):
-        with tf.io.TFRecordWriter(str(only).removesuffix("00000") + f"{i:05d}") as writer:
-            for record in records[ends[i] : ends[i + 1]]:
-                writer.write(record)
-    monkeypatch.setattr(inputs, "CACHE_BYTES", 1)
-    return str(folder)
-
-
-def test_streamed_shards_are_divided_among_the_workers(sharded):
-    from components.dataset import load_info
-
-    info = load_info(sharded)
-    share = Share(replicas=2, workers=2)
-    steps = steps_per_epoch(info, "train", 64, share)
-    seen = []
-    for worker in range(2):
-        own = Share(2, 2, worker)
-        got = batches_of(shuffled(sharded, info, "train", 64, seed=1, epochs=2, share=own))
-        # As many batches in each epoch as the other worker has, though the shards differ in size.
-        assert [len(labels) for _, labels in got] == 2 * ([32] * (steps - 1) + [6])
-        seen.append({images.tobytes() for batch, _ in got for images in batch})
-        later = batches_of(shuffled(sharded, info, "train", 64, seed=1, epochs=2, first_step=steps + 3, share=own))
-        for (one, _), (other, _) in zip(got[steps + 3 :], later, strict=True):
-            np.testing.assert_array_equal(one, other)
-    assert len(seen[0] & seen[1]) < 5, "images that are in the data twice are few"
-
-
-def test_fewer_shards_than_workers_are_divided_by_record(sharded):
-    from components.dataset import load_info
-
-    info = load_info(sharded)
-    seen = []
-    for worker in range(5):
-        got = batches_of(shuffled(sharded, info, "train", 100, seed=1, epochs=1, share=Share(5, 5, worker)))
-        assert [len(labels) for _, labels in got] == [20] * 11
-        seen += [images.tobytes() for batch, _ in got for images in batch]
-    assert len(set(seen)) > 1090
-
-
 def test_one_task_is_no_cluster(monkeypatch):
     from components.train.devices import _cluster
 
@@ -483,27 +360,6 @@ def test_a_broken_tf_config_is_one_line(monkeypatch, text, said):
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(InputError, match=said):
         _cluster()
-
-
-@pytest.mark.parametrize("name", ["fashion", "demand"])
-def test_full_batches_have_static_shapes_and_leave_few_out(datasets, name):
-    from components.dataset import load_info
-    from components.share import evaluation_batch
-
-    info = load_info(datasets[name])
-    share = Share(replicas=4, full_batches=True)
-    size = evaluation_batch(info, "validation", 64, share)
-    assert size % 4 == 0
-    steps = steps_per_epoch(info, "validation", size, share)
-    assert info.examples("validation") - steps * size < 4 * steps
-    for batches in (
-        in_order(datasets[name], info, "validation", size, share),
-        shuffled(datasets[name], info, "validation", size, seed=1, epochs=1, flip=name == "fashion", share=share),
-    ):
-        assert batches.element_spec[1].shape[0] == size
-        assert len(list(batches)) == steps
-    assert evaluation_batch(info, "validation", 512, Share()) == 512
-    assert evaluation_batch(info, "validation", 512, Share(replicas=3)) == 510
 
 
 def test_checkpoints_and_logs_go_to_an_address(datasets, tmp_path, monkeypatch):

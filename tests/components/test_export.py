@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from kfp import dsl
 
-from components.export import check, work
+from components.dataset import load_info
+from components.export import check, quantize, work
 from components.export.component import export
 from components.exported import Exported, Format
 from components.train.component import train
@@ -53,6 +54,10 @@ def dataset(datasets, family):
     return dsl.Dataset(uri=str(datasets / FAMILIES[family]["dataset"]))
 
 
+def description(datasets, family):
+    return load_info(datasets / FAMILIES[family]["dataset"])
+
+
 def exported(datasets, model, family, folder, *formats):
     made = artifact(dsl.Model, folder / "export")
     export.python_func("x", dataset(datasets, family), model, made, json.dumps(formats))
@@ -65,11 +70,15 @@ def exported(datasets, model, family, folder, *formats):
 
 
 @pytest.mark.parametrize("family", [f if f in FAST else pytest.param(f, marks=pytest.mark.slow) for f in FAMILIES])
-def test_a_family_is_the_same_in_every_format(family, datasets, models, tmp_path):
-    _, found = exported(datasets, models(family), family, tmp_path, "litert", "onnx")
-    assert list(found.formats) == ["keras", "saved_model", "litert", "onnx"]
+def test_a_family_is_the_same_in_every_format(family, datasets, models, tmp_path, monkeypatch):
+    # One of a hundred test images is the whole of what is allowed of real ones.
+    monkeypatch.setattr(quantize, "ACCURACY_LOSS", 0.05)
+    _, found = exported(datasets, models(family), family, tmp_path, "litert", "onnx", "litert_int8")
+    assert list(found.formats) == ["keras", "saved_model", "litert", "onnx", "litert_int8"]
+    quantized = found.formats.pop("litert_int8")
     for name, made in found.formats.items():
         assert made.refused is None
+        assert made.quality is None
         assert made.bytes > 1000
         assert made.max_abs_difference < 1e-4, "GW, or a probability"
         if name != "keras":
@@ -78,6 +87,117 @@ def test_a_family_is_the_same_in_every_format(family, datasets, models, tmp_path
             assert 0 < made.batch_32_median_ms <= made.batch_32_p95_ms
         assert made.batch == (1 if name == "litert" else None)
     assert found.blessing.faults == []
+
+    info = description(datasets, family)
+    images = info.task == "classification"
+    assert quantized.refused is None
+    assert quantized.batch == 1
+    assert set(quantized.left_in_float) <= {"CAST", "SPLIT"}, "of the bytes of an image, of gates that are constant"
+    assert 0 < quantized.batch_1_median_ms <= quantized.batch_1_p95_ms
+    assert quantized.max_abs_difference > 1e-6, "it is quantized"
+    quality = quantized.quality
+    assert quality.metric == ("accuracy" if images else "mae")
+    assert quality.test_examples == info.examples("test")
+    worse = quality.model - quality.quantized if images else quality.quantized / quality.model - 1
+    assert worse <= 0.05
+
+
+def test_the_cost_is_that_of_the_whole_test_split(datasets, models, tmp_path):
+    from components import metrics
+    from components.inputs import in_order
+
+    folder, found = exported(datasets, models("lstm"), "lstm", tmp_path, "litert_int8")
+    info = description(datasets, "lstm")
+    (batch,) = in_order(dataset(datasets, "lstm").path, info, "test", 10_000).as_numpy_iterator()
+    windows, target = batch
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=str(folder / "model_int8.tflite"))
+    run = interpreter.get_signature_runner()
+    one = [{name: values[i : i + 1] for name, values in windows.items()} for i in range(len(target))]
+    answers = np.concatenate([run(**inputs)["output_0"] for inputs in one])
+    assert found.formats["litert_int8"].quality.quantized == pytest.approx(
+        metrics.forecasting(target, answers, info)["mae"], rel=1e-6
+    )
+    types = {np.dtype(tensor["dtype"]).name for tensor in interpreter.get_tensor_details()}
+    assert "int8" in types
+    given = [*interpreter.get_input_details(), *interpreter.get_output_details()]
+    assert {np.dtype(tensor["dtype"]).name for tensor in given} == {"float32"}
+
+
+@pytest.mark.parametrize("family", ["mlp", "lstm"])
+def test_ranges_come_from_training_examples(family, datasets, monkeypatch):
+    from components import inputs
+
+    read = []
+    in_order, folder, info = inputs.in_order, str(dataset(datasets, family).path), description(datasets, family)
+    monkeypatch.setattr(inputs, "in_order", lambda *args: read.append(args[2]) or in_order(*args))
+    examples = quantize.representative(folder, info)
+    assert read == ["train"]
+    assert {len(values) for values in examples.values()} == {quantize.REPRESENTATIVE}
+    again = quantize.representative(folder, info)
+    for name, values in examples.items():
+        np.testing.assert_array_equal(values, again[name])
+    if family == "lstm":
+        train = inputs.load_rows(folder, info, "train")
+        first, last = (examples["window"][i, 0] for i in (0, -1))
+        np.testing.assert_array_equal(first, train[0, : len(info.columns)])
+        place = info.examples("train") // 200 * 199
+        np.testing.assert_array_equal(last, train[place, : len(info.columns)])
+
+
+def test_a_model_that_quantization_ruins_is_refused(datasets, models, tmp_path):
+    import keras
+
+    model = dsl.Model(uri=str(tmp_path / "model"))
+    shutil.copytree(models("mlp").path, model.path)
+    good = keras.saving.load_model(Path(model.path) / "model.keras")
+    # One feature is moved by 10,000 and back: in 256 steps of that range nothing is left of the others.
+    features = good.layers[-1].input
+    units = features.shape[-1]
+    for moved in (1e4, -1e4):
+        layer = keras.layers.Dense(units)
+        features = layer(features)
+        layer.set_weights([np.eye(units), np.eye(units)[0] * moved])
+    keras.Model(good.inputs, good.layers[-1](features)).save(Path(model.path) / "model.keras")
+    folder, found = exported(datasets, model, "mlp", tmp_path, "litert_int8")
+    made = found.formats["litert_int8"]
+    quality = made.quality
+    assert quality.quantized < quality.model - 0.01
+    assert made == Format(refused=made.refused, quality=quality)
+    assert made.refused == f"{quality}; allowed is {quality.model - 0.01:.4f}"
+    assert not (folder / "model_int8.tflite").exists()
+
+
+def test_a_loop_is_refused_before_the_converter_dies_of_it(tmp_path):
+    import keras
+
+    @keras.saving.register_keras_serializable("tests")
+    class Loop(keras.layers.Layer):
+        def call(self, x):
+            return keras.ops.fori_loop(0, 3, lambda _, total: total + x, x)
+
+    window = keras.Input((4, 2), name="window")
+    model = keras.Model(window, keras.layers.Dense(1)(Loop()(window)))
+    with pytest.raises(ValueError, match="While can't be quantized"):
+        quantize.write_litert_int8(model, {"window": np.ones((3, 4, 2), np.float32)}, tmp_path / "model.tflite")
+
+
+@pytest.mark.parametrize(
+    ("metric", "model", "quantized", "refused"),
+    [
+        ("accuracy", 0.9, 0.891, False),
+        ("accuracy", 0.9, 0.889, True),
+        ("accuracy", 0.9, 0.95, False),
+        ("mae", 2.0, 2.09, False),
+        ("mae", 2.0, 2.11, True),
+        ("mae", 2.0, float("nan"), True),
+        ("mae", 2.0, 1.0, False),
+    ],
+)
+def test_what_quantization_may_cost(metric, model, quantized, refused):
+    quality = quantize.Quality(metric=metric, model=model, quantized=quantized, test_examples=1000)
+    assert bool(quantize.why_refused(quality)) == refused
 
 
 def changed_weight(path):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from kfp import dsl
 from reported import COMMAND, TASKS, page, searched, trial
-from test_steps import DATASETS, MODELS, artifact, compared, datasets, results, trained  # noqa: F401 (fixtures)
+from test_steps import DATASETS, MODELS, artifact, compared
 
 from components.report.tasks import TaskRun, with_run
 
@@ -51,20 +51,20 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def board(results, tmp_path_factory):  # noqa: F811
+def board(results, tmp_path_factory):
     return compared(results, tmp_path_factory.mktemp("board"), gates={"fashion": {"majority_class": 0.1}})[0]
 
 
 @pytest.fixture(scope="module")
-def html(results, board, tmp_path_factory):  # noqa: F811
+def html(results, board, tmp_path_factory):
     return page(results, tmp_path_factory.mktemp("page") / "report.html", board)
 
 
-def evaluation_of(results, name):  # noqa: F811
+def evaluation_of(results, name):
     return json.loads((Path(results[f"evaluation_{name}"].path) / "evaluation.json").read_text())
 
 
-def changed(results, kind, folder, file, change):  # noqa: F811
+def changed(results, kind, folder, file, change):
     """The results with a copy of one of them, and in it a JSON file changed."""
     shutil.copytree(results[kind].path, folder)
     content = json.loads((folder / file).read_text())
@@ -73,7 +73,7 @@ def changed(results, kind, folder, file, change):  # noqa: F811
     return {**results, kind: artifact(type(results[kind]), folder)}
 
 
-def test_the_page_shows_every_part(html, results):  # noqa: F811
+def test_the_page_shows_every_part(html, results):
     found = Page(html)
     for part in ("leaderboard", "run", "data", "models", "reproduce", "model-mlp", "model-lstm", "data-fashion"):
         assert found.ids.count(part) == 1
@@ -114,7 +114,7 @@ def test_the_page_is_whole_by_itself(html):
     assert len(html) < 1_000_000
 
 
-def test_the_same_run_gives_the_same_page_in_another_process(html, results, board, tmp_path):  # noqa: F811
+def test_the_same_run_gives_the_same_page_in_another_process(html, results, board, tmp_path):
     code = (
         "import json, sys; from types import SimpleNamespace as N; from pathlib import Path\n"
         f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
@@ -129,7 +129,7 @@ def test_the_same_run_gives_the_same_page_in_another_process(html, results, boar
 
 
 @pytest.mark.parametrize(("name", "dataset"), [("mlp", "fashion"), ("lstm", "electricity")])
-def test_one_model_on_one_data_set(results, tmp_path, name, dataset):  # noqa: F811
+def test_one_model_on_one_data_set(results, tmp_path, name, dataset):
     kept = (f"dataset_{dataset}", f"model_{name}", f"evaluation_{name}", f"export_{name}", f"baseline_{dataset}")
     some = {kind: results[kind] for kind in kept}
     leaderboard, _ = compared(some, tmp_path)
@@ -138,7 +138,7 @@ def test_one_model_on_one_data_set(results, tmp_path, name, dataset):  # noqa: F
     assert [i for i in found.ids if i.startswith("data-")] == [f"data-{dataset}"]
 
 
-def test_a_refused_model_says_why(results, tmp_path):  # noqa: F811
+def test_a_refused_model_says_why(results, tmp_path):
     leaderboard, _ = compared(results, tmp_path, gates={"fashion": {"linear": 0.99}})
     text = Page(page(results, tmp_path / "report.html", leaderboard)).text
     assert "refused by its gate" in text
@@ -146,7 +146,34 @@ def test_a_refused_model_says_why(results, tmp_path):  # noqa: F811
     assert "It did not pass its gate and was not registered." in text
 
 
-def test_a_failed_export_and_a_failed_evaluation_leave_the_rest(results, tmp_path):  # noqa: F811
+def test_models_that_cannot_be_told_apart_are_named(results, board, html, tmp_path):
+    def add(content):
+        first = next(model for model in content["models"] if model["model"] == "mlp")
+        second = {**first, "model": "second", "rank": 2, "behind": [-0.01, 0.02], "ties": ["mlp"]}
+        third = {**first, "model": "third", "rank": 3, "behind": [0.03, 0.05]}
+        lost = {"model": "lost", "family": "mlp", "dataset": "fashion", "reasons": ["train-lost failed: no"]}
+        first["ties"] = ["second"]
+        content["models"] += [second, third, lost]
+
+    folder = tmp_path / "board"
+    made = changed({"board": board}, "board", folder, "leaderboard.json", add)["board"]
+    text = " ".join(Page(page(results, tmp_path / "report.html", made)).text.split())
+    assert "mlp, accuracy" in text
+    assert "passed its gate; can't be told apart from second" in text
+    assert "mlp can't be told apart from second" in text
+    assert "second is -0.0100 to 0.0200 behind mlp; it can't be told apart from mlp" in text
+    assert "third is 0.0300 to 0.0500 behind mlp" in text
+    assert text.count("told apart") == 3
+    assert "lost is" not in text
+    assert "told apart" not in html, "a model alone is compared with none"
+    content = json.loads((folder / "leaderboard.json").read_text())
+    next(model for model in content["models"] if model["model"] == "mlp")["ties"] = []
+    (folder / "leaderboard.json").write_text(json.dumps(content))
+    text = " ".join(Page(page(results, tmp_path / "again.html", made)).text.split())
+    assert "mlp can be told apart from all others" in text
+
+
+def test_a_failed_export_and_a_failed_evaluation_leave_the_rest(results, tmp_path):
     some = {kind: made for kind, made in results.items() if kind not in ("export_mlp", "evaluation_lstm")}
     failures = {"export-mlp": "RuntimeError: it differs", "evaluate-lstm": "MemoryError: no <room>"}
     leaderboard, _ = compared(some, tmp_path, failures=failures)
@@ -167,7 +194,7 @@ def test_a_run_that_failed_at_once_still_has_a_page(tmp_path):
     assert html.count('class="node skipped"') == len(TASKS) - 1
 
 
-def test_names_cannot_break_the_page(results, board, tmp_path):  # noqa: F811
+def test_names_cannot_break_the_page(results, board, tmp_path):
     evil = "$\\frac$ <script>alert('x')</script> & \"q\" <!--/run-->"
 
     def rename(content):
@@ -202,7 +229,7 @@ def test_a_local_run_adds_how_its_tasks_went(html):
     assert "A task can't know" not in text
 
 
-def test_a_format_of_any_kind_is_shown(results, board, tmp_path, monkeypatch):  # noqa: F811
+def test_a_format_of_any_kind_is_shown(results, board, tmp_path, monkeypatch):
     from components import exported
 
     class Wider(exported.Format):
@@ -215,14 +242,22 @@ def test_a_format_of_any_kind_is_shown(results, board, tmp_path, monkeypatch):  
 
     def add(content):
         content["formats"]["onnx"] = {"path": "m.onnx", "bytes": 1234567, "max_abs_difference": 2e-7, "median_ms": 0.42}
+        content["formats"]["litert"] = {"refused": "differs from the model"}
+        quality = {"metric": "accuracy", "quantized": 0.25, "model": 0.26, "test_examples": 100}
+        content["formats"]["litert_int8"] = {"left_in_float": ["CAST", "SPLIT"], "quality": quality}
 
     given = changed(results, "export_mlp", tmp_path / "export", "export.json", add)
     html = page(given, tmp_path / "report.html", board)
     assert re.search(r"onnx</th>.*1\.2 MB.*2e-07.*0\.42", html)
     assert "median ms" in html
+    assert re.search(r"litert</th>.*differs from the model", html)
+    assert re.search(
+        r"litert_int8</th>.*CAST, SPLIT.*accuracy 0\.2500, the model&#39;s 0\.2600, 100 test examples", html
+    )
+    assert "left in float" not in page(results, tmp_path / "plain.html", board)
 
 
-def test_a_search_is_shown_with_its_model(results, board, html, tmp_path):  # noqa: F811
+def test_a_search_is_shown_with_its_model(results, board, html, tmp_path):
     trials = [trial(1, 0.5), trial(2, reason="RuntimeError: NaN <script>"), trial(3, 0.75, 0.002, (16, 8))]
     trials.append(trial(4, 0.75, 0.002, (16, 8), same_as=3))
     new = page(results, tmp_path / "report.html", board, tunings={"mlp": searched(tmp_path / "search", trials)})
@@ -249,7 +284,7 @@ def test_a_search_is_shown_with_its_model(results, board, html, tmp_path):  # no
     assert Page(html).text.count("Search for hyperparameters") == 0
 
 
-def test_a_search_of_one_trial_and_one_for_the_smallest_error(results, board, tmp_path):  # noqa: F811
+def test_a_search_of_one_trial_and_one_for_the_smallest_error(results, board, tmp_path):
     one = searched(tmp_path / "one", [trial(1, 0.5)])
     errors = searched(tmp_path / "errors", [trial(1, 3.0), trial(2, 2.0), trial(3, 2.5)], "min")
     found = Page(page(results, tmp_path / "report.html", board, tunings={"mlp": one, "lstm": errors}))
@@ -258,7 +293,7 @@ def test_a_search_of_one_trial_and_one_for_the_smallest_error(results, board, tm
     assert "lstm: val_mae of 3 trials; the best so far goes from 3 in trial 1 to 2 in trial 2" in found.pictures
 
 
-def test_the_component_writes_an_html_artifact(results, tmp_path):  # noqa: F811
+def test_the_component_writes_an_html_artifact(results, tmp_path):
     from components.report.component import report_component
 
     given = {kind: made for kind, made in results.items() if not kind.startswith("baseline_")}

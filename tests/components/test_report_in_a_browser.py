@@ -5,7 +5,7 @@ import shutil
 import pytest
 from reported import page as make_page
 from reported import searched, trial
-from test_steps import compared, datasets, results, trained  # noqa: F401 (fixtures)
+from test_steps import compared
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH: Debian's package chromium has it")
@@ -14,7 +14,7 @@ SCHEMES = ("light", "dark")
 
 
 @pytest.fixture(scope="module")
-def address(results, tmp_path_factory):  # noqa: F811
+def address(results, tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
     leaderboard, _ = compared(results, folder, gates={"fashion": {"linear": 0.99}})
     search = searched(folder / "search", [trial(1, 0.5), trial(2, reason="RuntimeError: NaN"), trial(3, 0.7, 0.002)])

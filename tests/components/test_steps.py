@@ -10,13 +10,10 @@ import numpy as np
 import pytest
 from kfp import dsl
 
-from components.baseline.component import baseline
 from components.compare.component import compare_component
 from components.errors import InputError
-from components.evaluate.component import evaluate_classification, evaluate_forecasting
 from components.export.component import export
 from components.exported import Format
-from components.ingest.component import ingest
 from components.leaderboard import Leaderboard
 from components.register.component import register_component
 from components.train.component import train
@@ -50,51 +47,14 @@ def train_one(name, folder, datasets, seed=1, code_version="x", **changes):
 
 
 @pytest.fixture(scope="module")
-def datasets(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("datasets")
-    made = {}
-    for name, spec in DATASETS.items():
-        made[name] = artifact(dsl.Dataset, folder / name)
-        ingest.python_func(name, json.dumps(spec), "f", "x", made[name])
-    return made
-
-
-@pytest.fixture(scope="module")
-def trained(datasets, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models")
-    return {name: train_one(name, folder, datasets) for name in MODELS}
-
-
-@pytest.fixture(scope="module")
-def results(datasets, trained, tmp_path_factory):
-    """Arguments of compare: every model evaluated and exported, every data set's baselines."""
-    folder = tmp_path_factory.mktemp("results")
-    arguments = {}
-    for name, dataset in datasets.items():
-        arguments[f"dataset_{name}"] = dataset
-        arguments[f"baseline_{name}"] = artifact(dsl.Artifact, folder / f"baseline-{name}")
-        baseline.python_func("x", dataset, arguments[f"baseline_{name}"])
-    for name, model in trained.items():
-        dataset = datasets[MODELS[name]["dataset"]]
-        evaluation = artifact(dsl.Artifact, folder / f"evaluate-{name}")
-        metrics = artifact(dsl.Metrics, folder / f"metrics-{name}")
-        if name == "mlp":
-            confusion = artifact(dsl.ClassificationMetrics, folder / "confusion")
-            evaluate_classification.python_func(1, "x", dataset, model, evaluation, metrics, confusion)
-            assert confusion.metadata["confusionMatrix"]["annotationSpecs"][0]["displayName"] == "T-shirt/top"
-        else:
-            evaluate_forecasting.python_func(1, "x", dataset, model, evaluation, metrics)
-        assert metrics.metadata
-        assert Path(metrics.path).read_text() == "{}", "without a file kfp.local never caches the task"
-        exported = artifact(dsl.Model, folder / f"export-{name}")
-        export.python_func("x", dataset, model, exported)
-        arguments |= {f"model_{name}": model, f"evaluation_{name}": evaluation, f"export_{name}": exported}
-    return arguments
+def datasets(ingested):
+    return ingested
 
 
 def compared(results, folder, gates=None, failures=None):
     contest = {
         "experiment": "test",
+        "seed": 1,
         "gates": gates or {},
         "models": {n: {"family": m["family"], "dataset": m["dataset"]} for n, m in MODELS.items()},
     }
@@ -366,3 +326,96 @@ def test_a_failed_model_is_on_the_leaderboard_with_its_reason(results, tmp_path)
     assert not failed.passed
     assert failed.reasons == ["train-lstm failed: ValueError: boom"]
     assert board.winner("electricity") is None
+    assert (failed.behind, failed.ties) == ([], [])
+
+
+def rivals(results, folder, change, **models):
+    """Compare models of one data set that are copies of a model but for their predictions.
+
+    Args:
+        results: Of the steps.
+        folder: To write into.
+        change: Gives a model's predictions, from the original's, the targets and its value in `models`.
+        models: By name; None is a model that failed.
+    """
+    original = next(name for name, spec in MODELS.items() if spec["dataset"] == change.__name__)
+    dataset, metric = MODELS[original]["dataset"], "accuracy" if original == "mlp" else "mae"
+    given = {f"{kind}_{dataset}": results[f"{kind}_{dataset}"] for kind in ("dataset", "baseline")}
+    for name, value in models.items():
+        copy = folder / f"evaluate-{name}"
+        shutil.copytree(results[f"evaluation_{original}"].path, copy)
+        with np.load(copy / "predictions.npz") as saved:
+            target, prediction = saved["target"], saved["prediction"].copy()
+        if value is not None:
+            prediction = change(prediction, target, value)
+        np.savez(copy / "predictions.npz", target=target, prediction=prediction)
+        content = json.loads((copy / "evaluation.json").read_text())
+        right = (prediction.argmax(axis=1) == target) if metric == "accuracy" else np.abs(prediction - target)
+        content["metrics"][metric] = float(right.mean())
+        (copy / "evaluation.json").write_text(json.dumps(content))
+        made = {"evaluation": artifact(dsl.Artifact, copy)}
+        made |= {kind: results[f"{kind}_{original}"] for kind in ("model", "export")}
+        given |= {f"{kind}_{name}": made[kind] if value is not None else None for kind in made}
+    contest = {"experiment": "test", "seed": 1, "gates": {}}
+    contest["models"] = {name: {"family": "mlp", "dataset": dataset} for name in models}
+    board = artifact(dsl.Artifact, folder / "leaderboard")
+    compare = compare_component([dataset], list(models)).python_func
+    compare(json.dumps(contest), json.dumps({"train-lost": "ValueError: boom"}), "sha", "code", "run", board, **given)
+    return Leaderboard.model_validate_json((Path(board.path) / "leaderboard.json").read_text()).models
+
+
+def fashion(prediction, target, wrong):
+    """Probabilities that are right but for the examples `wrong`."""
+    found = np.eye(10, dtype=np.float32)[target]
+    found[wrong] = np.eye(10, dtype=np.float32)[(target[wrong] + 1) % 10]
+    return found
+
+
+def electricity(prediction, target, share):
+    """Forecasts with a share of the original's error."""
+    return target + share * (prediction - target)
+
+
+def test_classifiers_that_differ_by_chance_tie_and_others_do_not(results, tmp_path):
+    first = list(range(20))
+    board = rivals(
+        results, tmp_path, fashion, bad=list(range(60)), other=[*range(10), *range(30, 42)], best=first, same=first,
+        lost=None,
+    )  # fmt: skip
+    assert [m.model for m in board] == ["best", "same", "other", "bad", "lost"]
+    best, same, other, bad, lost = board
+    assert (best.ties, same.ties, other.ties, bad.ties) == (["same", "other"], ["best", "other"], ["best", "same"], [])
+    assert best.tied() == "can't be told apart from same or other"
+    assert (best.behind, same.behind) == ([], [0, 0])
+    low, high = other.behind
+    assert low < 0 < 0.02 < high
+    low, high = bad.behind
+    assert 0.2 < low < 0.4 < high
+    assert (lost.rank, lost.behind, lost.ties, lost.tied()) == (None, [], [], "")
+
+
+def test_forecasters_that_differ_by_chance_tie_and_others_do_not(results, tmp_path):
+    board = rivals(results, tmp_path, electricity, best=1.0, same=1.0, bad=1.5)
+    assert [(m.model, m.ties) for m in board] == [("best", ["same"]), ("same", ["best"]), ("bad", [])]
+    low, high = board[2].behind
+    assert low < board[2].metrics["mae"] - board[0].metrics["mae"] < high
+    assert low > 0
+
+
+def test_ties_are_the_same_for_both(results, tmp_path):
+    """Each two of many models that are close to each other."""
+    generator = np.random.default_rng(4)
+    models = {f"m{i}": generator.choice(100, size=10 + 3 * i, replace=False).tolist() for i in range(8)}
+    board = rivals(results, tmp_path, fashion, **models)
+    ties = {m.model: m.ties for m in board}
+    assert {len(found) for found in ties.values()} != {7}
+    assert any(ties.values())
+    for name, found in ties.items():
+        assert name not in found
+        assert all(name in ties[other] for other in found)
+
+
+def test_comparing_does_not_import_tensorflow():
+    code = "import sys; import components.compare.work; print([n for n in ('tensorflow', 'keras') if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -16,7 +16,9 @@ datasets:
   fashion: {source: fashion_mnist, use: 0.01, gate: {majority_class: 0.1}}
   electricity: {source: electricity, use: 0.1, lookback: 96, horizon: 12, calendar: [hour]}
 models:
-  mlp: {family: mlp, dataset: fashion, epochs: 2, batch_size: 50, hyperparameters: {units: [16]}}
+  mlp:
+    {family: mlp, dataset: fashion, epochs: 2, batch_size: 50, hyperparameters: {units: [16]},
+     expect: {accuracy: {value: 0.6, within: 0.25}}}
   lstm: {family: lstm, dataset: electricity, epochs: 1, hyperparameters: {units: 8, patch: 12, seasonal: true}}
 """
 

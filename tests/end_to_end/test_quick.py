@@ -34,6 +34,20 @@ def test_quick_trains_all_seven_families(project):
     assert page.count('<article id="model-') == 7
 
 
+def test_the_claims_of_quick_hold(project):
+    code, output = project.run("verify", "configs/quick.yaml")
+    assert code == 0, output
+    assert set(project.states(output).values()) == {"cached"}
+    assert output.count(" holds") == 7
+
+
+def test_the_claim_of_the_seminars_mlp_holds(project):
+    """Its other models train for an hour."""
+    code, output = project.run("verify", "configs/seminar.yaml", "--model", "mlp")
+    assert code == 0, output
+    assert "1 of 1 claims hold, seed 7" in output
+
+
 def test_in_containers_every_number_is_the_same_to_the_bit(project, image):
     """The image has the packages of this machine's lock file, so nothing may differ."""
     latest = project.folder / "runs/quick/latest"

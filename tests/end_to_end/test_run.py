@@ -64,6 +64,70 @@ def test_an_unchanged_rerun_executes_nothing(project, first):
     assert len(output.splitlines()) < 60
 
 
+def kept(project):
+    """What a verification leaves alone: the last run, the registry, the compiled file."""
+    registry = project.folder / "runs/registry"
+    return (
+        (project.folder / "runs/small/latest").resolve(),
+        {path: path.readlink() for path in registry.rglob("current")},
+        (project.folder / "build/small.yaml").read_bytes(),
+    )
+
+
+def verified(project):
+    return json.loads((project.folder / "runs/small/verify.json").read_text())
+
+
+def test_claims_that_hold_are_verified_from_the_cache(project, first):
+    before = kept(project)
+    code, output = project.run("verify", project.config)
+    assert code == 0, output
+    assert set(project.states(output).values()) == {"cached"}
+    assert re.search(r"mlp +accuracy +0\.6 ± 0\.25 +0\.\d{4} +holds", output)
+    assert "1 of 1 claims hold, seed 1\nresults: runs/small/verify.json" in output
+    found = verified(project)
+    mlp = next(m for m in board(project)["models"] if m["model"] == "mlp")
+    assert found["models"]["mlp"]["accuracy"]["values"] == [mlp["metrics"]["accuracy"]]
+    assert (project.folder / "runs/small" / found["runs"][0] / "leaderboard.json").is_file()
+    assert kept(project) == before
+
+
+def test_several_seeds_give_mean_and_spread_and_a_claim_that_fails_exit_code_3(project, first):
+    before = kept(project)
+    claim = "models.mlp.expect.loss={value: 0.01, within: 0.01}"
+    code, output = project.run("verify", project.config, "--seeds", "2", "--model", "mlp", "--set", claim)
+    assert code == 3, output
+    assert re.search(r"mlp +loss +0\.01 ± 0\.01( +\d\.\d{4}){4} +fails, worse than claimed", output)
+    assert "1 of 2 claims hold, seeds 1 to 2" in output
+    assert not [task for task in project.states(output) if "electricity" in task or "lstm" in task]
+    found = verified(project)
+    assert [(claim["metric"], claim["holds"]) for claim in found["claims"]] == [("accuracy", True), ("loss", False)]
+    spread = found["models"]["mlp"]["loss"]
+    assert found["seeds"] == [1, 2]
+    assert spread["mean"] == pytest.approx(sum(spread["values"]) / 2)
+    assert spread["std"] == pytest.approx(abs(spread["values"][0] - spread["values"][1]) / 2**0.5)
+    assert spread["std"] > 0, "another seed"
+    runs = [project.folder / "runs/small" / run / "leaderboard.json" for run in found["runs"]]
+    assert [json.loads(run.read_text())["models"][0]["metrics"]["loss"] for run in runs] == spread["values"]
+    assert kept(project) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model", "mpl"], "did you mean 'mlp'?"),
+        (["--set", "models.mlp.expect.acuracy={value: 1, within: 1}"], "did you mean 'accuracy'?"),
+    ],
+)
+def test_what_cannot_be_verified_is_one_line_and_exit_code_2(project, first, arguments, message):
+    before = sorted((project.folder / "runs/small").iterdir())
+    code, output = project.run("verify", project.config, *arguments)
+    assert code == 2
+    assert message in output
+    assert len(output.splitlines()) == 1
+    assert sorted((project.folder / "runs/small").iterdir()) == before
+
+
 def test_a_changed_model_runs_its_own_tasks_and_says_why(project, first):
     code, output = project.run("run", project.config, "--set", "models.mlp.learning_rate=0.002")
     assert code == 0
@@ -169,15 +233,19 @@ def test_a_failed_run_leaves_the_results_of_the_one_before(project, first):
 
 
 def test_a_failure_of_compare_is_reported_without_a_leaderboard(project, first):
+    """Of a verification, which leaves the one before."""
+    earlier = project.folder / "runs/small/verify.json"
+    earlier.write_text("earlier")
     work = project.folder / "components/compare/work.py"
     original = work.read_text()
     work.write_text(
         original.replace("def compare(\n", "def compare(*_, **__):\n    raise ValueError('lost')\n\n\ndef _(\n")
     )
-    code, output = project.run("run", project.config)
+    code, output = project.run("verify", project.config)
     work.write_text(original)
     assert code == 1, output
     assert "compare failed: ValueError: lost" in output
+    assert earlier.read_text() == "earlier"
     text = (project.folder / output.split("report: ")[1].splitlines()[0]).read_text()
     assert "ValueError: lost" in text
     assert 'id="model-mlp"' in text
@@ -323,3 +391,17 @@ def test_your_own_csv_runs_from_end_to_end(project):
     assert code == 0, output
     result = json.loads((project.folder / "runs/own_series/latest/leaderboard.json").read_text())
     assert set(result["datasets"]["mine"]["baselines"]) == {"last_value", "same_time_yesterday", "ridge"}
+
+
+def test_quantized_models_are_on_the_leaderboard_and_the_page(project, first):
+    code, output = project.run("run", project.config, "--set", "formats=[litert_int8]")
+    assert code == 0
+    ran = {task for task, state in project.states(output).items() if state == "done"}
+    assert {"export-mlp", "export-lstm", "compare", "report"} <= ran
+    run = project.folder / "runs/small/latest"
+    page = (run / "report.html").read_text()
+    for model in board(project)["models"]:
+        made = model["formats"]["litert_int8"]
+        assert made["quality"]["metric"] == ("accuracy" if model["model"] == "mlp" else "mae")
+        assert (run / made["path"]).is_file() if made["path"] else "allowed is" in made["refused"]
+        assert f"{made['quality']['quantized']:.4f}, the model" in page

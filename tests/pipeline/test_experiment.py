@@ -85,7 +85,7 @@ BAD = {
     "unknown option": ("datasets.demand.lookbak", 9, ["datasets.demand: lookbak: unknown key", "'lookback'"]),
     "another source's option": ("datasets.fashion.horizon", 9, ["datasets.fashion: horizon: unknown key", "use"]),
     "misspelt gate": ("datasets.fashion.gates", {}, ["datasets.fashion: gates: unknown key", "'gate'"]),
-    "unknown format": ("formats", ["onxx"], ["formats.0", "'onxx'", "'litert' or 'onnx'"]),
+    "unknown format": ("formats", ["onxx"], ["formats.0", "'onxx'", "'litert', 'litert_int8' or 'onnx'"]),
     "misspelt source": ("datasets.fashion.sourc", "x", ["datasets.fashion: sourc: unknown key", "'source'"]),
     # Types are never converted.
     "text for a count": ("models.mlp.epochs", "3", ["models.mlp: epochs: '3'", "integer"]),

@@ -1,0 +1,101 @@
+"""Run an experiment, with one seed or several, and hold its claims against what came out."""
+
+import difflib
+import shlex
+import tempfile
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from components.errors import InputError
+from components.files import write_text
+from pipeline.claims import Verification, judge, spreads
+from pipeline.compile import compile_experiment
+from pipeline.experiment import Experiment, load_experiment
+from pipeline.local.prepare import prepare
+from pipeline.local.run import RUNS, run_local
+
+FILE = "verify.json"
+
+
+def load_seeds(config: Path, overrides: list[str], seeds: int, models: list[str]) -> list[Experiment]:
+    """An experiment once for each seed, from its own on.
+
+    Args:
+        config: The YAML file.
+        overrides: As for `load_experiment`.
+        seeds: How many.
+        models: The models to keep, with the data sets that they use; all where it is empty.
+
+    Raises:
+        InputError: The file isn't as it should be, has no such model, or claims nothing that one run could verify.
+    """
+    first = load_experiment(config, overrides)
+    later = [load_experiment(config, [*overrides, f"seed={first.seed + i}"]) for i in range(1, seeds)]
+    experiments = [_only(experiment, models) for experiment in (first, *later)]
+    if seeds == 1 and not any(experiments[0].expect.values()):
+        raise InputError(
+            f"{config}: nothing is claimed of {', '.join(experiments[0].models)}; expected at a model, for example, "
+            "expect: {accuracy: {value: 0.9, within: 0.01}} (--seeds 3 measures what can be claimed)"
+        )
+    return experiments
+
+
+def verify(experiments: list[Experiment], console: Console) -> Verification:
+    """Run and judge; `latest`, the registry and build/ stay as they are.
+
+    What was run before with the same settings comes from the cache.
+
+    Args:
+        experiments: One for each seed.
+        console: Where progress is shown.
+
+    Returns:
+        What was written to `runs/<experiment>/verify.json`.
+
+    Raises:
+        InputError: As `run_local` does.
+        TaskFailedError: The same; nothing is written.
+        Stopped: The same.
+    """
+    boards = []
+    with tempfile.TemporaryDirectory() as build:
+        for experiment in experiments:
+            prepare(experiment, RUNS)
+            path, digest = compile_experiment(experiment, Path(build))
+            console.print(f"{experiment.name}, seed {experiment.seed}: logs in {RUNS}/{experiment.name}/")
+            boards.append(run_local(path, digest, experiment, console, aside=True))
+    measured = spreads(boards)
+    found = Verification(
+        experiment=experiments[0].name,
+        seeds=[experiment.seed for experiment in experiments],
+        runs=[board.run for board in boards],
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        models=measured,
+        claims=judge(experiments[0].expect, measured),
+    )
+    write_text(RUNS / found.experiment / FILE, found.model_dump_json(indent=2) + "\n")
+    return found
+
+
+def _only(experiment: Experiment, models: list[str]) -> Experiment:
+    """The experiment with these models alone, and the data sets that they use."""
+    if not models:
+        return experiment
+    for name in models:
+        if name not in experiment.models:
+            near = difflib.get_close_matches(name, experiment.models, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(experiment.models)}"
+            raise InputError(f"--model {name}: {experiment.name} has no such model; {hint}")
+    kept = {name: spec for name, spec in experiment.models.items() if name in models}
+    used = {spec.dataset for spec in kept.values()}
+    named = shlex.join(part for name in kept for part in ("--model", name))
+    return replace(
+        experiment,
+        models=kept,
+        datasets={name: config for name, config in experiment.datasets.items() if name in used},
+        expect={name: experiment.expect[name] for name in kept},
+        command=f"{experiment.command.replace(' run ', ' verify ', 1)} {named}",
+    )

@@ -1,0 +1,125 @@
+import gzip
+import hashlib
+import os
+import struct
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import tensorflow_datasets
+from reading import assert_refused, builder
+
+from components.sources import fashion_mnist
+
+ARCHIVES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+
+
+def test_fashion_mnist_that_is_prepared_is_left_alone():
+    builder()
+    folder = Path(os.environ["TFDS_DATA_DIR"])
+    before = sorted(folder.rglob("*"))
+    assert "is prepared in" in fashion_mnist.fetch()
+    assert sorted(folder.rglob("*")) == before
+
+
+@pytest.fixture
+def data_dir(tmp_path, monkeypatch):
+    folder = tmp_path / "tfds"
+    monkeypatch.setenv("TFDS_DATA_DIR", str(folder))
+    return folder
+
+
+@pytest.fixture
+def debian(tmp_path, monkeypatch):
+    """Small archives as Debian packs them; TFDS knows the digests of the same as the authors packed them."""
+    folder = tmp_path / "archives"
+    folder.mkdir()
+    infos = {}
+    for name in ARCHIVES:
+        packed = gzip.compress(f"content of {name}".encode(), mtime=0)
+        (folder / f"{name}.gz").write_bytes(packed)
+        mtime = struct.pack("<I", fashion_mnist.MTIMES[name.split("-")[0]])
+        authors = b"\x1f\x8b\x08\x08" + mtime + b"\x00\x03" + name.encode() + b"\0" + packed[10:]
+        assert gzip.decompress(authors) == gzip.decompress(packed)
+        infos[name] = SimpleNamespace(filename=f"{name}.gz", checksum=hashlib.sha256(authors).hexdigest())
+    cls = SimpleNamespace(VERSION="3.0.1", url_infos=infos)
+    monkeypatch.setattr(tensorflow_datasets, "builder_cls", lambda name: cls)
+    return folder
+
+
+@pytest.fixture
+def prepared(monkeypatch):
+    """What TFDS' builder got, in place of preparing."""
+    got = {}
+
+    def prepare(download_dir, download_config):
+        manual = download_config.manual_dir
+        got["files"] = {p.name: p.read_bytes() for p in Path(manual).iterdir()} if manual else None
+
+    fake = SimpleNamespace(download_and_prepare=prepare)
+    monkeypatch.setattr(tensorflow_datasets, "builder", lambda name: fake)
+    return got
+
+
+@pytest.mark.parametrize("name", ARCHIVES)
+@pytest.mark.parametrize(
+    ("spoil", "parts"),
+    [
+        (lambda path: path.unlink(), ["No such file"]),
+        (lambda path: path.write_bytes(path.read_bytes()[:-4]), ["corrupt or truncated"]),
+        (lambda path: path.write_bytes(b""), ["corrupt or truncated"]),
+        (lambda path: path.write_bytes(path.read_bytes()[:20] + b"!" + path.read_bytes()[21:]), ["corrupt"]),
+    ],
+    ids=["missing", "truncated", "empty", "a byte changed"],
+)
+def test_a_bad_archive_is_named_and_nothing_is_left(data_dir, debian, prepared, name, spoil, parts):
+    spoil(debian / f"{name}.gz")
+    assert_refused(lambda: fashion_mnist.fetch(archives=debian), debian / f"{name}.gz", *parts)
+    assert list(data_dir.rglob("*")) == []
+    assert prepared == {}
+
+
+def test_real_digests_refuse_other_archives(data_dir, tmp_path):
+    for name in ARCHIVES:
+        (tmp_path / f"{name}.gz").write_bytes(gzip.compress(b"something else"))
+    assert_refused(lambda: fashion_mnist.fetch(archives=tmp_path), tmp_path, ".gz", "corrupt or truncated")
+    assert list(data_dir.rglob("*")) == []
+
+
+def test_debians_archives_reach_tfds_as_the_authors_packed_them(data_dir, debian, prepared, monkeypatch):
+    monkeypatch.setattr(fashion_mnist, "_debian_archives", lambda scratch: debian)
+    assert str(debian) in fashion_mnist.fetch()
+    infos = tensorflow_datasets.builder_cls("fashion_mnist").url_infos.values()
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in prepared["files"].items()}
+    assert digests == {info.filename: info.checksum for info in infos}
+
+
+def test_the_authors_own_archives_are_taken_as_they_are(data_dir, debian, prepared, tmp_path):
+    fashion_mnist.fetch(archives=debian)
+    for name, data in prepared["files"].items():
+        (debian / name).write_bytes(data)
+    first = dict(prepared)
+    fashion_mnist.fetch(archives=debian)
+    assert prepared == first
+
+
+def test_without_archives_tfds_downloads(data_dir, debian, prepared, monkeypatch):
+    monkeypatch.setattr(fashion_mnist, "_debian_archives", lambda scratch: None)
+    fashion_mnist.fetch()
+    assert prepared == {"files": None}
+
+
+def test_an_interrupted_preparation_leaves_no_archives(data_dir, debian, prepared, monkeypatch):
+    def interrupted(**_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tensorflow_datasets.builder("fashion_mnist"), "download_and_prepare", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fashion_mnist.fetch(archives=debian)
+    assert list(data_dir.rglob("*")) == []
+
+
+def test_a_full_disk_is_told_before_anything_is_written(data_dir, debian, prepared, monkeypatch):
+    monkeypatch.setattr(fashion_mnist.shutil, "disk_usage", lambda path: SimpleNamespace(free=5 << 20))
+    assert_refused(lambda: fashion_mnist.fetch(archives=debian), data_dir, "no room", "5 MB free")
+    assert list(data_dir.rglob("*")) == []

@@ -1,0 +1,113 @@
+import itertools
+from types import SimpleNamespace
+
+import pytest
+import tensorflow_datasets
+from reading import assert_refused, builder, decoded
+
+from components.errors import InputError
+from components.sources import tfds
+from components.spec import ImageOptions
+
+
+def test_tfds_images_are_those_that_tfds_gives():
+    images = tfds.images(builder(), ImageOptions(use=0.001))
+    assert images.shape == (28, 28, 1)
+    assert len(images.classes) == 10
+    parts = {"train": "train[:55]", "validation": "train[55:60]", "test": "test[:10]"}
+    for split, instruction in parts.items():
+        expected = list(tensorflow_datasets.as_numpy(builder().as_dataset(split=instruction)))
+        found = list(images.splits[split]())
+        assert [label for _, label in found] == [int(example["label"]) for example in expected]
+        for (data, _), example in zip(found, expected, strict=True):
+            assert (decoded(data) == example["image"][..., 0]).all()
+
+
+def test_tfds_images_are_resized():
+    images = tfds.images(builder(), ImageOptions(use=0.0002), 14, 10)
+    assert images.shape == (14, 10, 1)
+    found = [decoded(data) for make in images.splits.values() for data, _ in make()]
+    assert len(found) == 14
+    assert {pixels.shape for pixels in found} == {(14, 10)}
+
+
+def test_a_share_too_small_for_an_image_takes_no_more_than_asked():
+    try:
+        train = tfds.images(builder(), ImageOptions(use=1e-6)).splits["train"]
+        used = list(itertools.islice(train(), 5))
+    except InputError:
+        return
+    assert len(used) <= 1
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ({"train": 120, "test": 7}, {"train": (0, 110), "validation": (110, 120), "test": (0, 7)}),
+        ({"train": 120}, {"train": (0, 94), "validation": (94, 102), "test": (102, 120)}),
+    ],
+    ids=["test split of its own", "test split cut off"],
+)
+def test_splits_of_a_tfds_data_set_are_disjoint(sizes, expected):
+    found = tfds._instructions(sizes, ImageOptions(), 0.15)
+    for split, (first, end) in expected.items():
+        of = "test" if split == "test" and "test" in sizes else "train"
+        assert found[split] in (f"{of}[{first}:{end}]", f"{of}[:{end}]" if first == 0 else None)
+
+
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        ({"name": "fashion_mnst"}, ["fashion_mnst", "did you mean fashion_mnist?"]),
+        ({"name": "qqqqqqqq"}, ["qqqqqqqq", "others"]),
+        ({"name": "mnist", "height": 14}, ["mnist", "both height and width"]),
+        ({"name": "mnist", "width": 14}, ["mnist", "both height and width"]),
+        ({"name": ""}, ["name"]),
+        ({"name": "a b"}, ["a b"]),
+        ({"name": "cifar10/none"}, ["cifar10/none"]),
+    ],
+    ids=["misspelt", "nothing similar", "no width", "no height", "empty name", "a space", "unknown config"],
+)
+def test_bad_tfds_options_are_refused(options, parts):
+    assert_refused(lambda: tfds.check(tfds.Options(**options)), *parts)
+
+
+def test_a_tfds_data_set_is_fetched_before_the_run_or_refused(tmp_path, monkeypatch):
+    tfds.fetch(tfds.Options(name="fashion_mnist"))
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    monkeypatch.setattr("tensorflow_datasets.core.constants.DATA_DIR", str(tmp_path))
+    # Its archives have to be fetched by hand.
+    name = "imagenet2012_real"
+    assert_refused(lambda: tfds.fetch(tfds.Options(name=name)), f"tfds data set {name} can't be prepared", "anual")
+
+
+def fake_builder(features, keys=("image", "label"), splits=("train",)):
+    features = tensorflow_datasets.features.FeaturesDict(features)
+    splits = dict.fromkeys(splits, SimpleNamespace(num_examples=12))
+    return SimpleNamespace(
+        info=SimpleNamespace(full_name="fake/1.0.0", features=features, supervised_keys=keys, splits=splits)
+    )
+
+
+def image(*shape):
+    return tensorflow_datasets.features.Image(shape=shape)
+
+
+LABEL = tensorflow_datasets.features.ClassLabel(num_classes=2)
+TEXT = tensorflow_datasets.features.Text()
+
+
+@pytest.mark.parametrize(
+    ("fake", "part"),
+    [
+        (fake_builder({"text": TEXT, "label": LABEL}, ("text", "label")), "not one of images"),
+        (fake_builder({"image": image(4, 4, 3), "label": TEXT}), "not one of images"),
+        (fake_builder({"image": image(4, 4, 3), "label": LABEL}, None), "not one of images"),
+        (fake_builder({"image": image(4, 4, 3), "label": LABEL}, splits=["test"]), "no train split"),
+        (fake_builder({"image": image(None, None, 3), "label": LABEL}), "give height and width"),
+        (fake_builder({"image": image(4, 4, 4), "label": LABEL}), "4 channels"),
+    ],
+    ids=["text", "no label", "no keys", "no train split", "several sizes", "four channels"],
+)
+def test_tfds_data_sets_that_are_not_labelled_images_are_refused(fake, part):
+    assert_refused(lambda: tfds.images(fake, ImageOptions()), "fake/1.0.0", part)
