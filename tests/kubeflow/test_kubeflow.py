@@ -39,7 +39,7 @@ def submit(kubeflow, config, tmp_path):
         inherited = {key: value for key, value in os.environ.items() if not key.startswith(("KUBEFLOW", "KF_"))}
         return subprocess.run(
             [sys.executable, "-m", "pipeline", "submit", str(config), "--kubeflow", host, *arguments],
-            env={**inherited, "HOME": str(home), "IMAGE": IMAGE, **environment},
+            env={**inherited, "HOME": str(home), "IMAGE": IMAGE, "IMAGE_GPU": IMAGE, **environment},
             capture_output=True,
             text=True,
             timeout=120,
