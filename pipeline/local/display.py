@@ -13,7 +13,7 @@ from rich.text import Text
 State = Literal["waiting", "running", "cached", "done", "failed", "skipped"]
 STYLES = {"waiting": "dim", "running": "bold cyan", "cached": "dim green", "done": "green", "failed": "bold red"}
 # Without a terminal, a task that runs long is heard of this often.
-PLAIN_SECONDS = 30
+PLAIN_SECONDS = 60
 
 
 @dataclass

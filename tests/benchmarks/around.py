@@ -2,33 +2,35 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from common import ROOT
+from common import FOLDER, ROOT
 
 
 def around(configs: tuple[str, ...] = ("quick", "families")) -> dict[str, Any]:
-    """Run each experiment from nothing, and again, in a folder of its own."""
+    """Run each experiment from nothing, and again, in a folder of its own that stays to be looked at."""
     found = {}
     for config in configs:
-        with tempfile.TemporaryDirectory() as folder:
-            first, lines = run(config, Path(folder))
-            board = json.loads((Path(folder) / f"runs/{config}/latest/leaderboard.json").read_text())
-            again, lines_again = run(config, Path(folder))
-            trained = sum(model["train_seconds"] for model in board["models"])
-            found[config] = {
-                "wall_s": first,
-                "training_s": trained,
-                "ratio": first / trained,
-                "lines": lines,
-                "rerun_s": again,
-                "rerun_lines": lines_again,
-            }
+        folder = (FOLDER / "around" / config).absolute()
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        first, lines = run(config, folder)
+        board = json.loads((folder / f"runs/{config}/latest/leaderboard.json").read_text())
+        again, lines_again = run(config, folder)
+        trained = sum(model["train_seconds"] for model in board["models"])
+        found[config] = {
+            "wall_s": first,
+            "training_s": trained,
+            "ratio": first / trained,
+            "lines": lines,
+            "rerun_s": again,
+            "rerun_lines": lines_again,
+        }
     return found
 
 
@@ -43,6 +45,9 @@ def run(config: str, folder: Path) -> tuple[float, int]:
         stderr=subprocess.STDOUT,
         text=True,
     )
+    seconds = time.perf_counter() - start
+    with (folder / "output.txt").open("a") as output:
+        output.write(done.stdout)
     if done.returncode:
         raise SystemExit(done.stdout)
-    return time.perf_counter() - start, len(done.stdout.splitlines())
+    return seconds, len(done.stdout.splitlines())
