@@ -2,7 +2,10 @@
 
 import os
 import re
+import signal
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from pydantic import Field
@@ -171,3 +174,18 @@ def explain(error: Exception, what: str) -> str:
     if isinstance(error, exceptions.InvalidArgument | exceptions.FailedPrecondition):
         return f"{what}: refused: {message}"
     return f"{what}: {message}"
+
+
+@contextmanager
+def until(number: signal.Signals) -> Iterator[threading.Event]:
+    """Yield an event that a signal sets meanwhile: as an exception it could be lost in a call of gRPC's.
+
+    Args:
+        number: Such as SIGTERM, or SIGINT for Ctrl-C.
+    """
+    event = threading.Event()
+    before = signal.signal(number, lambda number, frame: event.set())
+    try:
+        yield event
+    finally:
+        signal.signal(number, before)

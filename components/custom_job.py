@@ -9,12 +9,10 @@ import json
 import re
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from components.cloud import CALL_SECONDS, Vertex, client, explain, named, polls
+from components.cloud import CALL_SECONDS, Vertex, client, explain, named, polls, until
 from components.errors import InputError
 from components.files import gs
 from components.placement import Placement
@@ -45,19 +43,8 @@ def launch(placement: Placement, vertex: Vertex, arguments: dict[str, Any], fold
         RuntimeError: The job failed, or was cancelled; it says why.
         SystemExit: SIGTERM came, and the job was cancelled: 143.
     """
-    with until_sigterm() as stopped:
+    with until(signal.SIGTERM) as stopped:
         run(job_name(folder), placement, vertex, arguments, Path(folder).parent / "job", stopped)
-
-
-@contextmanager
-def until_sigterm() -> Iterator[threading.Event]:
-    """Yield an event that SIGTERM sets meanwhile: as an exception the signal could be lost in a call of gRPC's."""
-    stopped = threading.Event()
-    before = signal.signal(signal.SIGTERM, lambda number, frame: stopped.set())
-    try:
-        yield stopped
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def run(

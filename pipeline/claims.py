@@ -1,11 +1,15 @@
 """What an experiment claims of its models (`expect:`), and whether what was measured bears it out."""
 
+import difflib
 import statistics
+from typing import Any
 
 from pydantic import Field
 
+from components.errors import InputError
 from components.leaderboard import METRICS, Leaderboard
-from components.spec import Strict
+from components.spec import Strict, Task
+from pipeline.validated import validated
 
 # What floats add up to an error: 0.899 is within 0.004 of 0.895.
 ROUNDING = 1e-9
@@ -91,6 +95,33 @@ class Verification(Strict):
     created: str
     models: dict[str, dict[str, Spread]]
     claims: list[Verdict]
+
+
+def check_expect(where: str, expect: Any, task: Task) -> dict[str, Claim]:  # noqa: ANN401 (what YAML holds)
+    """Check what a model claims.
+
+    Args:
+        where: File and model, for messages.
+        expect: Its claims by metric.
+        task: What its data set is for.
+
+    Raises:
+        InputError: It can't be judged.
+    """
+    if not isinstance(expect, dict):
+        raise InputError(f"{where}: expect: {expect!r}, expected metrics such as {METRICS[task][0]}")
+    claims = {}
+    for metric, given in expect.items():
+        if metric not in METRICS[task]:
+            near = difflib.get_close_matches(str(metric), METRICS[task], n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"of {task} there are: {', '.join(METRICS[task])}"
+            raise InputError(f"{where}: expect: no metric '{metric}'; {hint}")
+        if not isinstance(given, dict):
+            raise InputError(f"{where}: expect.{metric}: {given!r}, expected {{value: …, within: …}}")
+        claims[metric] = validated(Claim, given, f"{where}: expect.{metric}")
+        if metric in SHARES and claims[metric].value > 1:
+            raise InputError(f"{where}: expect.{metric}: value: {claims[metric].value}, expected a share from 0 to 1")
+    return claims
 
 
 def spreads(boards: list[Leaderboard]) -> dict[str, dict[str, Spread]]:

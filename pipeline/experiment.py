@@ -1,35 +1,33 @@
 """The typed experiment: one YAML file that names data sets and models."""
 
-import difflib
+import functools
 import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import Field
 
 from components.baseline.names import baseline_names
 from components.cloud import VertexOptions
 from components.errors import InputError
 from components.exported import OptionalFormat
 from components.ingest.splits import split_ends, too_short
-from components.leaderboard import METRICS
 from components.spec import Facts, ModelSpec, SeriesOptions, Strict, Task, families_for, load_family, load_source
 from components.time_axis import Frequency, calendar_columns
 from components.tuning import Tune
-from pipeline.claims import SHARES, Claim
+from pipeline.claims import Claim, check_expect
 from pipeline.machines import machines
 from pipeline.tuning import check_tune
+from pipeline.validated import validated
 
 # A name becomes part of task names, of Python identifiers and of paths.
 NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 EXPERIMENT = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
 SERIES_ONLY = ("seasonal", "patch")
 IMAGES_ONLY = ("flip", "label_smoothing")
-
-Model = TypeVar("Model", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -135,7 +133,7 @@ def load_experiment(path: Path, overrides: list[str]) -> Experiment:
         _override(content, override)
     if not EXPERIMENT.fullmatch(path.stem):
         raise InputError(f"{path}: a file's name is its experiment's: small letters, digits and single - or _")
-    file = _validated(_File, content, str(path))
+    file = validated(_File, content, str(path))
     for kind, names in (("datasets", file.datasets), ("models", file.models)):
         if not names:
             raise InputError(f"{path}: {kind}: empty, expected at least one")
@@ -147,10 +145,13 @@ def load_experiment(path: Path, overrides: list[str]) -> Experiment:
     datasets = {name: _dataset(f"{path}: datasets.{name}", options) for name, options in file.datasets.items()}
     models = {name: _model(f"{path}: models.{name}", spec, datasets) for name, spec in file.models.items()}
     expect = {
-        name: _expect(f"{path}: models.{name}", config.get("expect", {}), datasets[models[name].dataset].task)
+        name: check_expect(f"{path}: models.{name}", config.get("expect", {}), datasets[models[name].dataset].task)
         for name, config in file.models.items()
     }
-    tunes = {name: _tune(f"{path}: models.{name}", config, datasets) for name, config in file.models.items()}
+    tunes = {
+        name: check_tune(f"{path}: models.{name}", config, functools.partial(_model, datasets=datasets))
+        for name, config in file.models.items()
+    }
     asked = {name: tune for name, tune in tunes.items() if tune}
     command = _command(path, overrides)
     return Experiment(path.stem, file.seed, datasets, models, expect, asked, file.formats, file.vertex, command)
@@ -189,10 +190,10 @@ def _dataset(where: str, config: dict[str, Any]) -> DatasetConfig:
     source_name = options.pop("source", None)
     if not isinstance(source_name, str):
         raise InputError(f"{where}: source: {source_name!r}, expected the name of a source")
-    gate = _validated(_Gate, {"gate": options.pop("gate", {})}, where).gate
+    gate = validated(_Gate, {"gate": options.pop("gate", {})}, where).gate
     try:
         source = load_source(source_name)
-        checked = _validated(source.Options, options, where, extra=("source", "gate"))
+        checked = validated(source.Options, options, where, extra=("source", "gate"))
         facts: Facts = source.check(checked)  # type: ignore[attr-defined]
         frequency = _check_series(where, source, checked, facts) if isinstance(checked, SeriesOptions) else None
     except InputError as error:
@@ -229,7 +230,7 @@ def _check_series(where: str, source: Any, options: SeriesOptions, facts: Facts)
 
 def _model(where: str, config: dict[str, Any], datasets: dict[str, DatasetConfig]) -> ModelSpec:
     trained = {key: value for key, value in config.items() if key not in ("expect", "tune")}
-    spec = _validated(ModelSpec, trained, where, extra=("expect", "tune"))
+    spec = validated(ModelSpec, trained, where, extra=("expect", "tune"))
     if spec.dataset not in datasets:
         raise InputError(f"{where}: dataset: no '{spec.dataset}'; there are: {', '.join(datasets)}")
     task = datasets[spec.dataset].task
@@ -240,7 +241,7 @@ def _model(where: str, config: dict[str, Any], datasets: dict[str, DatasetConfig
     if task not in family.TASKS:
         able = ", ".join(families_for(task))
         raise InputError(f"{where}: family {spec.family} doesn't solve {task}; these do: {able}")
-    hyperparameters = _validated(family.Hyperparameters, spec.hyperparameters, f"{where}: hyperparameters")
+    hyperparameters = validated(family.Hyperparameters, spec.hyperparameters, f"{where}: hyperparameters")
     fields = type(hyperparameters).model_fields
     for name in SERIES_ONLY if task == "classification" else ():
         if name in fields and getattr(hyperparameters, name) != fields[name].default:
@@ -266,53 +267,3 @@ def _model(where: str, config: dict[str, Any], datasets: dict[str, DatasetConfig
             f"{spec.machine}, or per_replica: true"
         )
     return spec
-
-
-def _expect(where: str, expect: Any, task: Task) -> dict[str, Claim]:  # noqa: ANN401 (what YAML holds)
-    if not isinstance(expect, dict):
-        raise InputError(f"{where}: expect: {expect!r}, expected metrics such as {METRICS[task][0]}")
-    claims = {}
-    for metric, given in expect.items():
-        if metric not in METRICS[task]:
-            near = difflib.get_close_matches(str(metric), METRICS[task], n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"of {task} there are: {', '.join(METRICS[task])}"
-            raise InputError(f"{where}: expect: no metric '{metric}'; {hint}")
-        if not isinstance(given, dict):
-            raise InputError(f"{where}: expect.{metric}: {given!r}, expected {{value: …, within: …}}")
-        claims[metric] = _validated(Claim, given, f"{where}: expect.{metric}")
-        if metric in SHARES and claims[metric].value > 1:
-            raise InputError(f"{where}: expect.{metric}: value: {claims[metric].value}, expected a share from 0 to 1")
-    return claims
-
-
-def _tune(where: str, config: dict[str, Any], datasets: dict[str, DatasetConfig]) -> Tune | None:
-    return check_tune(where, config, _validated, lambda changed: _model(where, changed, datasets))
-
-
-def _validated(cls: type[Model], value: Any, where: str, extra: tuple[str, ...] = ()) -> Model:  # noqa: ANN401
-    """Validate, and turn the first of pydantic's errors into one line."""
-    try:
-        return cls.model_validate(value)
-    except ValidationError as error:
-        first = error.errors()[0]
-        path = ".".join(str(part) for part in first["loc"])
-        at = f"{where}: {path}" if path else where
-        if first["type"] == "extra_forbidden":
-            known = [*_fields_at(cls, first["loc"][:-1]), *extra]
-            near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"known are: {', '.join(known)}"
-            raise InputError(f"{at}: unknown key; {hint}") from None
-        if first["type"] == "missing":
-            raise InputError(f"{at}: missing") from None
-        wanted = first["msg"].replace("Input should be", "expected")
-        raise InputError(f"{at}: {first['input']!r}: {wanted}") from None
-
-
-def _fields_at(cls: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
-    """Names of the fields of the model at the end of `loc`; of `cls` itself where a union hides it."""
-    for part in loc:
-        field = cls.model_fields.get(str(part))
-        if field is None or not isinstance(field.annotation, type) or not issubclass(field.annotation, BaseModel):
-            return []
-        cls = field.annotation
-    return list(cls.model_fields)

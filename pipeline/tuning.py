@@ -1,6 +1,7 @@
 """Check a model's `tune`, so that no trial can be refused once the search runs."""
 
 import difflib
+import functools
 import itertools
 import math
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Any
 from components.errors import InputError
 from components.spec import ModelSpec, load_family
 from components.tuning import Range, Tune, with_values
+from pipeline.validated import validated
 
 # What a trial can't change, or what can't change its result.
 FIXED = ("family", "dataset", "machine", "tune", "expect", "checkpoint_seconds", "histograms")
@@ -19,16 +21,14 @@ MAX_COMBINATIONS = 10_000
 def check_tune(
     where: str,
     config: dict[str, Any],
-    validated: Callable[[Any, Any, str], Any],
-    check_model: Callable[[dict[str, Any]], ModelSpec],
+    check_model: Callable[[str, dict[str, Any]], ModelSpec],
 ) -> Tune | None:
     """Check what a model's search asks for.
 
     Args:
         where: File and model, for messages.
         config: The model's configuration, checked but for its `tune`.
-        validated: Makes a class of a value, and names the place where it can't.
-        check_model: Refuses a model's configuration that can't be trained.
+        check_model: Given `where` and a model's configuration, refuses one that can't be trained.
 
     Returns:
         The search; None where the model has none.
@@ -43,7 +43,7 @@ def check_tune(
     if isinstance(content, dict) and isinstance(content.get("ranges"), dict):
         for key, value in content["ranges"].items():
             validated(Range, value, f"{at}: ranges.{key}")
-    tune: Tune = validated(Tune, content, at)
+    tune = validated(Tune, content, at)
     fields = load_family(config["family"]).Hyperparameters.model_fields
     known = [name for name in ModelSpec.model_fields if name not in (*FIXED, "hyperparameters")]
     known += [f"hyperparameters.{name}" for name in fields]
@@ -53,7 +53,7 @@ def check_tune(
         _check_range(f"{at}: ranges.{key}", tried)
     if tune.epochs and "epochs" in tune.ranges:
         raise InputError(f"{at}: epochs: {tune.epochs}, but ranges.epochs varies them; expected one of the two")
-    _check_combinations(at, tune, config, check_model)
+    _check_combinations(at, tune, config, functools.partial(check_model, where))
     return tune
 
 

@@ -1,11 +1,12 @@
 """Train the trials of a round on Vertex AI: beside each other, each in a CustomJob on the model's machine."""
 
+import signal
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from components.cloud import Vertex
-from components.custom_job import JobFailedError, job_name, run, until_sigterm
+from components.cloud import Vertex, until
+from components.custom_job import JobFailedError, job_name, run
 from components.placement import Placement
 from components.tune.training import Training
 
@@ -29,7 +30,7 @@ def train_in_jobs(
         SystemExit: SIGTERM came, and the jobs were cancelled: 143.
     """
     jobs = Path(folder).parent / "jobs"
-    with until_sigterm() as stopped, ThreadPoolExecutor(len(trainings)) as pool:
+    with until(signal.SIGTERM) as stopped, ThreadPoolExecutor(len(trainings)) as pool:
         running = {
             pool.submit(
                 run,

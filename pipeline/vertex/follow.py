@@ -1,14 +1,11 @@
 """Follow a pipeline job on Vertex AI with the display of a local run."""
 
 import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
 
-from components.cloud import client, polls
+from components.cloud import client, polls, until
 from pipeline.local.display import Display, State
 from pipeline.vertex.settings import Settings
 
@@ -51,7 +48,7 @@ def follow(job: Any, settings: Settings, console: Console, poll_seconds: float =
     from google.cloud.aiplatform_v1 import PipelineServiceClient
 
     pipelines = client(PipelineServiceClient, settings.region)
-    with _interrupted() as interrupted, Display(task_names(job), console) as display:
+    with until(signal.SIGINT) as interrupted, Display(task_names(job), console) as display:
 
         def wait(seconds: float) -> None:
             if interrupted.wait(seconds):
@@ -67,17 +64,6 @@ def follow(job: Any, settings: Settings, console: Console, poll_seconds: float =
     if state(job) != "SUCCEEDED":
         raise JobFailedError(why(job))
     return job
-
-
-@contextmanager
-def _interrupted() -> Iterator[threading.Event]:
-    """An event that Ctrl-C sets: as an exception it could be lost in a call of gRPC's."""
-    event = threading.Event()
-    before = signal.signal(signal.SIGINT, lambda number, frame: event.set())
-    try:
-        yield event
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def state(job: Any) -> str:  # noqa: ANN401 (a PipelineJob)

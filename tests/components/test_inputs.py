@@ -1,6 +1,7 @@
 """Windows, and the order of training."""
 
 import itertools
+import shutil
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from tiny import HORIZON, LOOKBACK, fake_images, fake_series, numbered, run
 from components import inputs
 from components.dataset import SPLITS, shards
 from components.ingest import work
+from components.share import ALONE, Share
 
 # Windows
 
@@ -103,6 +105,29 @@ def test_stored_images_keep_their_order_over_shards(images):
     assert [len(given) for given, _ in in_order] == [20, 20, 10]
     np.testing.assert_array_equal(np.concatenate([given for given, _ in in_order]), pixels)
     np.testing.assert_array_equal(np.concatenate([target for _, target in in_order]), labels)
+
+
+@pytest.mark.parametrize("share", [ALONE, Share(2, 2, 1)], ids=["alone", "the second of two workers"])
+def test_images_that_are_read_again_are_decoded_once_and_the_same(images, share, tmp_path):
+    copy = shutil.copytree(images[0], tmp_path / "copy")
+    expected = list(inputs.in_order(*images, "train", 12, share).as_numpy_iterator())
+    again = inputs.in_order(copy, images[1], "train", 12, share, again=True)
+    shutil.rmtree(copy)
+    for _ in range(2):
+        found = list(again.as_numpy_iterator())
+        assert len(found) == len(expected)
+        for (given, target), (image, label) in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(given, image)
+            np.testing.assert_array_equal(target, label)
+
+
+def test_images_that_do_not_fit_are_streamed_each_time(images, tmp_path, monkeypatch):
+    monkeypatch.setattr(inputs, "CACHE_BYTES", 0)
+    copy = shutil.copytree(images[0], tmp_path / "copy")
+    again = inputs.in_order(copy, images[1], "train", 12, again=True)
+    shutil.rmtree(copy)
+    with pytest.raises(tf.errors.NotFoundError):
+        next(again.as_numpy_iterator())
 
 
 def test_images_keep_their_labels_when_shuffled(images, kept):
