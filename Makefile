@@ -62,7 +62,7 @@ scan:  ## List what the image TARGET holds: packages and licences as SBOM in bui
 	@containers/scan.sh $(TARGET)
 
 test: setup data  ## Run all tests, the slow ones too
-	$(RUN) -m pytest
+	$(RUN) -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
 lint: setup  ## Check style and types
 	$(VENV)/bin/ruff check .

@@ -16,6 +16,17 @@ os.environ.setdefault("TFDS_DATA_DIR", str(ROOT / "data" / "tfds"))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
+def pytest_collection_modifyitems(items):
+    """`make test` runs two files at a time: those that need the built images in turn, and first, since they take longest.
+
+    Then files with slow tests, so that in the end neither process waits for the other."""
+    in_images = {item.path for item in items if {"image", "tpu_image"} & set(item.fixturenames)}
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (item.path not in in_images, item.path not in slow))
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("images" if item.path in in_images else str(item.path)))
+
+
 @pytest.fixture(autouse=True)
 def in_project(monkeypatch):
     """Tests that start the command line start it in the project, unless they go elsewhere."""
