@@ -17,9 +17,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def pytest_collection_modifyitems(items):
-    """`make test` runs two files at a time: those that need the built images in turn, and first, since they take longest.
+    """`make test` runs two files at a time: those that need the built images first, one after the other.
 
-    Then files with slow tests, so that in the end neither process waits for the other."""
+    They take longest. Then files with slow tests, so that in the end neither process waits for the other."""
     in_images = {item.path for item in items if {"image", "tpu_image"} & set(item.fixturenames)}
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: (item.path not in in_images, item.path not in slow))

@@ -155,8 +155,8 @@ def test_a_model_that_quantization_ruins_is_refused(datasets, models, tmp_path):
     # One feature is moved by 10,000 and back: in 256 steps of that range nothing is left of the others.
     features = good.layers[-1].input
     units = features.shape[-1]
-    for moved in (1e4, -1e4):
-        layer = keras.layers.Dense(units)
+    for name, moved in (("there", 1e4), ("back", -1e4)):
+        layer = keras.layers.Dense(units, name=name)
         features = layer(features)
         layer.set_weights([np.eye(units), np.eye(units)[0] * moved])
     keras.Model(good.inputs, good.layers[-1](features)).save(Path(model.path) / "model.keras")
