@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from components.dataset import DatasetInfo, ImagesInfo, SeriesInfo, shards
 from components.share import ALONE, Share, examples_used, part, static, steps_per_epoch
+from components.tracing import as_written
 
 # Decoded images of more bytes than this are streamed from disk.
 CACHE_BYTES = 256 << 20
@@ -56,12 +57,13 @@ def in_order(
     used = examples_used(info, split, batch_size, share)
     if isinstance(info, ImagesInfo) and not (again and _fit(info)):
         batches = tf.data.TFRecordDataset([str(path) for path in shards(folder, split)]).take(used).batch(batch_size)
-        batches = batches.map(lambda records: records[part(tf.size(records), share)])
+        batches = batches.map(as_written(lambda records: records[part(tf.size(records), share)]))
         images = batches.map(_image_parser(info.shape), num_parallel_calls=PARALLEL)
         images = static(images.apply(tf.data.experimental.assert_cardinality(count)), batch_size, share)
         return _fixed(images.prefetch(PREFETCH))
     steps, held = tf.data.Dataset.range(count), _held(folder, info, split)
 
+    @as_written
     def batch(step: tf.Tensor) -> object:
         return _examples(held, _places(step, batch_size, used, share), info)
 
@@ -105,6 +107,7 @@ def shuffled(
 
     steps, held = tf.data.Dataset.range(first_step, epochs * per_epoch), _held(folder, info, split)
 
+    @as_written
     def batch(step: tf.Tensor) -> object:
         places = _places(step % per_epoch, batch_size, used, share)
         order_seed = tf.stack([tf.constant(seed, tf.int64), step // per_epoch])
@@ -134,6 +137,7 @@ def stored_rows(folder: Path | str, split: str, stored: int) -> tf.data.Dataset:
     """Batches of (time int64 [batch], values float32 [batch, stored]) in time order."""
     features = row_features(stored)
 
+    @as_written
     def parse(records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         parsed = tf.io.parse_example(records, features)
         return parsed["time"], parsed["values"]
@@ -177,6 +181,7 @@ def _image_parser(shape: Sequence[int]) -> object:
         image = tf.io.decode_image(data, channels=shape[-1], expand_animations=False)
         return tf.ensure_shape(image, shape)
 
+    @as_written
     def parse(records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         parsed = tf.io.parse_example(records, IMAGE_FEATURES)
         spec = tf.TensorSpec(shape, tf.uint8)
@@ -198,7 +203,7 @@ def per_replica(batches: tf.data.Dataset, replicas: int) -> tf.data.Dataset:
     def cut(value: tf.Tensor) -> tf.Tensor:
         return tf.reshape(value, tf.concat([[replicas, tf.shape(value)[0] // replicas], tf.shape(value)[1:]], 0))
 
-    return _fixed(batches.map(lambda *batch: tf.nest.map_structure(cut, batch)).unbatch())
+    return _fixed(batches.map(as_written(lambda *batch: tf.nest.map_structure(cut, batch))).unbatch())
 
 
 def _windows(rows: tf.Tensor, first: tf.Tensor, info: SeriesInfo) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
@@ -213,6 +218,7 @@ def _windows(rows: tf.Tensor, first: tf.Tensor, info: SeriesInfo) -> tuple[dict[
 
 
 def _flipped(batches: tf.data.Dataset, seed: int, first_step: int, share: Share) -> tf.data.Dataset:
+    @as_written
     def flip(step: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         images, labels = batch
         flip_seed = tf.stack([tf.constant(seed, tf.int64), step])
@@ -242,6 +248,7 @@ def _streamed(
     each = examples_used(info, split, batch_size, share) // share.workers
     parse = _image_parser(info.shape)
 
+    @as_written
     def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
         # tf.data mixes the global seed into the seed of a shuffle, and can't compare a tensor with a global
         # seed of 0. This one is that of the traced function alone.

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from components.dataset import DatasetInfo
+from components.tracing import as_written
 
 
 @dataclass(frozen=True)
@@ -67,4 +68,4 @@ def static(batches: tf.data.Dataset, batch_size: int, share: Share) -> tf.data.D
     def sized(value: tf.Tensor) -> tf.Tensor:
         return tf.ensure_shape(value, [batch_size // share.workers, *value.shape[1:]])
 
-    return batches.map(lambda *batch: tf.nest.map_structure(sized, batch))
+    return batches.map(as_written(lambda *batch: tf.nest.map_structure(sized, batch)))

@@ -25,7 +25,7 @@ def latencies(model: keras.Model, examples: dict[str, np.ndarray] | np.ndarray) 
     # Traced once, for every size of a batch.
     signature = tf.nest.map_structure(lambda x: tf.TensorSpec((None, *x.shape[1:]), x.dtype), examples)
 
-    @tf.function(input_signature=[signature])
+    @tf.function(input_signature=[signature], autograph=False)
     def call(batch: object) -> tf.Tensor:
         return model(batch, training=False)
 

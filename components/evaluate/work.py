@@ -13,6 +13,7 @@ from components.evaluation import FILE, PREDICTIONS, Evaluation
 from components.files import whole_folder, write_text
 from components.model import load
 from components.time_axis import Frequency
+from components.tracing import as_written
 
 BATCH = 512
 
@@ -32,7 +33,7 @@ def evaluate(model_folder: str, dataset: str, seed: int, folder: str) -> Evaluat
     model, model_info, info = load(model_folder, dataset)
     batches = inputs.in_order(dataset, info, "test", BATCH)
     target = np.concatenate([y for _, y in batches.as_numpy_iterator()])
-    prediction = np.asarray(model.predict(batches.map(lambda x, _: x), verbose=0))
+    prediction = np.asarray(model.predict(batches.map(as_written(lambda x, _: x)), verbose=0))
     if isinstance(info, ImagesInfo):
         evaluation = _classification(model_info.name, target, prediction, info, seed)
     else:

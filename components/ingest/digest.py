@@ -6,6 +6,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from components.dataset import SPLITS, shards
+from components.tracing import as_written
 
 _BATCH = 512
 
@@ -20,11 +21,16 @@ def digest(folder: Path, features: dict[str, tf.io.FixedLenFeature]) -> str:
         folder: The data set folder.
         features: Of a record.
     """
+
+    @as_written
+    def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+        return tf.io.parse_example(serialized, features)
+
     found = hashlib.sha256((folder / "features.json").read_bytes())
     for split in SPLITS:
         found.update(f"{split}\0".encode())
         records = tf.data.TFRecordDataset([str(path) for path in shards(folder, split)]).batch(_BATCH)
-        for batch in records.map(lambda serialized: tf.io.parse_example(serialized, features)).as_numpy_iterator():
+        for batch in records.map(parse).as_numpy_iterator():
             for name in sorted(batch):
                 values = batch[name]
                 # Numbers are all of one size, pictures aren't.
