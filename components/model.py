@@ -1,8 +1,8 @@
 """The `Model` folder that train writes, and what evaluate, export and compare read of it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from components.dataset import DatasetInfo, load_info
 from components.errors import InputError
@@ -10,7 +10,11 @@ from components.spec import ModelSpec, Strict, load_family
 
 if TYPE_CHECKING:
     import keras
+    import numpy as np
+    import tensorflow as tf
 
+# A model as a function of a batch.
+Call: TypeAlias = "Callable[[dict[str, np.ndarray] | np.ndarray], tf.Tensor]"
 FILE = "model.json"
 KERAS_FILE = "model.keras"
 # What a training selects its best epoch by, and a search its best trial: Keras' name, and whether more is better.
@@ -91,6 +95,23 @@ def load_keras(path: Path | str) -> "keras.Model":
     model = keras.saving.load_model(path, compile=False, safe_mode=True)
     model.jit_compile = False
     return model
+
+
+def compiled(model: "keras.Model") -> Call:
+    """A model as one compiled function, traced once for batches of every size.
+
+    Keras' own `predict` traces again for another size, and each trace is a tenth of a short task.
+    """
+    import tensorflow as tf
+
+    specs = {tensor.name: tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in model.inputs}
+    signature = specs if len(specs) > 1 else next(iter(specs.values()))
+
+    @tf.function(input_signature=[signature], autograph=False)
+    def call(batch: "dict[str, tf.Tensor] | tf.Tensor") -> tf.Tensor:
+        return model(batch, training=False)
+
+    return call
 
 
 def layers_of(model: "keras.Model") -> list[Layer]:

@@ -2,33 +2,26 @@
 
 import time
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from components.evaluation import Latency
+from components.model import Call
 
 BATCHES = (1, 32, 512)
 WARM_UP = 3
 CALLS = 100
 # Of a batch size; slow models are called less often than CALLS.
-SECONDS = 0.3
+SECONDS = 0.15
 
 
-def latencies(model: keras.Model, examples: dict[str, np.ndarray] | np.ndarray) -> list[Latency]:
-    """Time the model as one compiled function, on inputs that are in memory, until its outputs are.
+def latencies(call: Call, examples: dict[str, np.ndarray] | np.ndarray) -> list[Latency]:
+    """Time a model on inputs that are in memory, until its outputs are.
 
     Args:
-        model: The model.
+        call: The model, compiled.
         examples: Its inputs; they are repeated where a batch is larger.
     """
-    # Traced once, for every size of a batch.
-    signature = tf.nest.map_structure(lambda x: tf.TensorSpec((None, *x.shape[1:]), x.dtype), examples)
-
-    @tf.function(input_signature=[signature], autograph=False)
-    def call(batch: object) -> tf.Tensor:
-        return model(batch, training=False)
-
     found = []
     for size in BATCHES:
         batch = tf.nest.map_structure(lambda x, n=size: tf.constant(np.resize(x, (n, *x.shape[1:]))), examples)

@@ -11,9 +11,8 @@ from components.evaluate import diagnostics
 from components.evaluate.latency import latencies
 from components.evaluation import FILE, PREDICTIONS, Evaluation
 from components.files import whole_folder, write_text
-from components.model import load
+from components.model import compiled, load
 from components.time_axis import Frequency
-from components.tracing import as_written
 
 BATCH = 512
 
@@ -32,8 +31,9 @@ def evaluate(model_folder: str, dataset: str, seed: int, folder: str) -> Evaluat
     """
     model, model_info, info = load(model_folder, dataset)
     batches = inputs.in_order(dataset, info, "test", BATCH)
-    target = np.concatenate([y for _, y in batches.as_numpy_iterator()])
-    prediction = np.asarray(model.predict(batches.map(as_written(lambda x, _: x)), verbose=0))
+    call = compiled(model)
+    answered = [(call(x).numpy(), y.numpy()) for x, y in batches]
+    prediction, target = (np.concatenate(parts) for parts in zip(*answered, strict=True))
     if isinstance(info, ImagesInfo):
         evaluation = _classification(model_info.name, target, prediction, info, seed)
     else:
@@ -42,7 +42,7 @@ def evaluate(model_folder: str, dataset: str, seed: int, folder: str) -> Evaluat
         )
         evaluation = _forecasting(model_info.name, target, prediction, times, info, seed)
     examples, _ = next(batches.as_numpy_iterator())
-    evaluation = evaluation.model_copy(update={"latency": latencies(model, examples)})
+    evaluation = evaluation.model_copy(update={"latency": latencies(call, examples)})
     with whole_folder(Path(folder)) as new:
         np.savez(new / PREDICTIONS, target=target, prediction=prediction)
         write_text(new / FILE, evaluation.model_dump_json(indent=2) + "\n")

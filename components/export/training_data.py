@@ -1,10 +1,10 @@
 """Describe the training split for whoever asks later whether new data are like it."""
 
-import keras
 import numpy as np
 
 from components import inputs
 from components.dataset import DatasetInfo, ImagesInfo
+from components.model import Call
 from components.reference import Reference, distribution, image_features
 
 # Predicting all images would take longer than the rest of the export. They are stored in random order.
@@ -12,11 +12,11 @@ IMAGES = 5120
 BATCH = 256
 
 
-def reference(model: keras.Model, dataset: str, info: DatasetInfo) -> Reference:
+def reference(call: Call, dataset: str, info: DatasetInfo) -> Reference:
     """The features of training images and what the model predicts for them, or the columns of training rows.
 
     Args:
-        model: The trained model.
+        call: The trained model, compiled.
         dataset: The data set folder.
         info: Its description.
     """
@@ -27,7 +27,7 @@ def reference(model: keras.Model, dataset: str, info: DatasetInfo) -> Reference:
     counts, found = np.zeros(len(info.classes)), []
     for images, _ in inputs.in_order(dataset, info, "train", BATCH).take(IMAGES // BATCH).as_numpy_iterator():
         found.append(image_features(images))
-        predicted = np.asarray(model.predict_on_batch(images)).argmax(axis=1)
+        predicted = call(images).numpy().argmax(axis=1)
         counts += np.bincount(predicted, minlength=len(counts))
     return Reference(
         examples=int(counts.sum()),

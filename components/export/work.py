@@ -18,7 +18,7 @@ from components.export.formats import write_litert, write_onnx, write_saved_mode
 from components.export.training_data import reference
 from components.exported import FILE, GOLDEN, SAVED_MODEL, Blessing, Exported, Format, Golden, OptionalFormat, digest
 from components.files import whole_folder, write_text
-from components.model import KERAS_FILE, load
+from components.model import KERAS_FILE, Call, compiled, load
 from components.reference import write_reference
 
 # Those in the golden request: an image is some thousand numbers of JSON.
@@ -47,7 +47,8 @@ def export(model_folder: str, dataset: str, folder: str, formats: Sequence[Optio
     with start(SAVED_MODEL) as fresh, tempfile.TemporaryDirectory() as scratch, whole_folder(Path(folder)) as new:
         model, model_info, info = load(model_folder, dataset)
         shutil.copyfile(Path(model_folder) / KERAS_FILE, new / KERAS_FILE)
-        examples, golden = _examples(model, dataset, info, Path(scratch))
+        call = compiled(model)
+        examples, golden = _examples(call, dataset, info, Path(scratch))
         write_text(new / GOLDEN, golden.model_dump_json() + "\n")
         write_saved_model(model, info, new / SAVED_MODEL)
         try:
@@ -66,7 +67,7 @@ def export(model_folder: str, dataset: str, folder: str, formats: Sequence[Optio
             blessing=Blessing(saved_model_sha256=digest(new / SAVED_MODEL), faults=faults),
         )
         shutil.copyfile(Path(dataset) / DATASET, new / DATASET)
-        write_reference(reference(model, dataset, info), new)
+        write_reference(reference(call, dataset, info), new)
         write_text(new / FILE, exported.model_dump_json(indent=2) + "\n")
     for name, made in exported.formats.items():
         print(f"{name}: {_told(made)}", flush=True)
@@ -74,13 +75,13 @@ def export(model_folder: str, dataset: str, folder: str, formats: Sequence[Optio
     return exported
 
 
-def _examples(model: keras.Model, dataset: str, info: DatasetInfo, scratch: Path) -> tuple[Examples, Golden]:
+def _examples(call: Call, dataset: str, info: DatasetInfo, scratch: Path) -> tuple[Examples, Golden]:
     """Test examples with the model's answers, to compare with and to ask a server for."""
     batch, _ = next(inputs.in_order(dataset, info, "test", sum(BATCHES)).as_numpy_iterator())
     named = {"image": batch} if isinstance(info, ImagesInfo) else batch
     # A short test split is repeated.
     named = {name: np.resize(values, (sum(BATCHES), *values.shape[1:])) for name, values in named.items()}
-    expected = np.asarray(model.predict_on_batch(named["image"] if isinstance(info, ImagesInfo) else named))
+    expected = call(named["image"] if isinstance(info, ImagesInfo) else named).numpy()
     np.savez(scratch / "inputs.npz", **named)
     golden = Golden(
         instances=[{name: values[i].tolist() for name, values in named.items()} for i in range(GOLDEN_EXAMPLES)],
