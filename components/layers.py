@@ -156,12 +156,16 @@ def forecast(
     return keras.Model(inputs.raw, unscaled(values))
 
 
-def batch_norm() -> keras.layers.BatchNormalization:
-    """Batch normalization whose statistics are of the whole batch, where several replicas share one."""
+def batch_norm(momentum: float = 0.99) -> keras.layers.BatchNormalization:
+    """Batch normalization whose statistics are of the whole batch, where several replicas share one.
+
+    Args:
+        momentum: Share of the moving averages that a step keeps.
+    """
     import tensorflow as tf
 
     shared = tf.distribute.get_strategy().num_replicas_in_sync > 1
-    return keras.layers.BatchNormalization(synchronized=shared)
+    return keras.layers.BatchNormalization(momentum=momentum, synchronized=shared)
 
 
 def _small() -> keras.initializers.Initializer:

@@ -27,15 +27,25 @@ class Drop(Strict):
     dropout: float = Field(gt=0, lt=1)
 
 
-Layer = Conv | Drop | Literal["norm", "pool", "average"]
+class Norm(Strict):
+    """Batch normalization, whose moving averages keep this share at a step.
+
+    What is predicted depends on them. With Keras' 0.99 they are hundreds of steps behind, too many for a short
+    training: after 330 steps a model that knew 85 % of the training images knew 34 % of others, with 0.9 it was 78 %.
+    """
+
+    norm: float = Field(ge=0, lt=1)
+
+
+Layer = Conv | Drop | Norm | Literal["norm", "pool", "average"]
 
 
 class Hyperparameters(Strict):
     """Hyperparameters of the CNN.
 
     Attributes:
-        layers: In their order: {conv: filters, kernel: size}, norm (batch normalization), pool (halves each
-            side by maximum), {dropout: share}, average (over all places; without it the end is flattened).
+        layers: In their order: {conv: filters, kernel: size}, norm (batch normalization, as {norm: 0.99}), pool
+            (halves each side by maximum), {dropout: share}, average (over all places; without it the end is flattened).
         units: Width of each dense layer after them.
         dropout: Share dropped before the output layer.
         seasonal: Forecast from the seasons of the window, see `components.layers.forecast`; series only.
@@ -43,13 +53,13 @@ class Hyperparameters(Strict):
 
     layers: list[Layer] = [
         Conv(conv=32),
-        "norm",
+        Norm(norm=0.9),
         "pool",
         Conv(conv=64),
-        "norm",
+        Norm(norm=0.9),
         "pool",
         Conv(conv=128),
-        "norm",
+        Norm(norm=0.9),
         "average",
     ]
     units: list[Width] = []
@@ -74,6 +84,8 @@ def build(info: "DatasetInfo", hyperparameters: Hyperparameters) -> "keras.Model
             x = conv(layer.conv, layer.kernel, padding="same", activation="relu")(x)
         elif isinstance(layer, Drop):
             x = keras.layers.Dropout(layer.dropout)(x)
+        elif isinstance(layer, Norm):
+            x = layers.batch_norm(layer.norm)(x)
         elif layer == "norm":
             x = layers.batch_norm()(x)
         else:

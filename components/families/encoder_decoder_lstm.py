@@ -50,14 +50,14 @@ def build(info: "SeriesInfo", hyperparameters: Hyperparameters) -> "keras.Model"
         hidden = keras.layers.Dropout(hp.dropout)(hidden)
     ahead = keras.layers.RepeatVector(info.horizon)(summary) if inputs.future is None else inputs.future
     x = keras.layers.LSTM(hp.units, return_sequences=True, name="decoder")(ahead, initial_state=[hidden, cell])
+    # A Dense layer is the same at each step; TimeDistributed would call it once for each (Keras 3.15).
     if hp.hidden:
-        x = keras.layers.TimeDistributed(keras.layers.Dense(hp.hidden, activation="relu"))(x)
+        x = keras.layers.Dense(hp.hidden, activation="relu")(x)
     if hp.dropout:
         x = keras.layers.Dropout(hp.dropout)(x)
-    value = keras.layers.TimeDistributed(keras.layers.Dense(1, dtype="float32"), dtype="float32")
-    values = keras.layers.Reshape((info.horizon,), dtype="float32")(value(x))
+    value = keras.layers.Dense(1, dtype="float32")(x)
+    values = keras.layers.Reshape((info.horizon,), dtype="float32")(value)
     if inputs.seasons is None:
         return layers.forecast(inputs, values, info)
-    mix = keras.layers.Dense(inputs.seasons.shape[1], dtype="float32")
-    weights = keras.layers.TimeDistributed(mix, dtype="float32")(x)
+    weights = keras.layers.Dense(inputs.seasons.shape[1], dtype="float32")(x)
     return layers.forecast(inputs, values, info, keras.layers.Permute((2, 1), dtype="float32")(weights))

@@ -11,12 +11,14 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from typing import Any
-
-from kfp import components, local
+from typing import TYPE_CHECKING, Any
 
 from components.files import write_json
+from pipeline.local import warm
 from pipeline.local.containers import remove, run_container
+
+if TYPE_CHECKING:
+    from kfp import local
 
 
 def main(request: dict[str, Any]) -> None:
@@ -26,8 +28,12 @@ def main(request: dict[str, Any]) -> None:
         request: `pipeline`, the YAML; `parameters` of the run; `root`, the folder of outputs; `cache`, the
             folder of cache entries; `shim`, a folder with a `python3` that starts tasks; `result`, the JSON
             file that gets the paths of the pipeline's outputs; `home`, the experiment's folder; `containers`, how they
-            are started, or None for processes.
+            are started, or None for processes; `changed`, whether there are tasks that the cache hasn't.
     """
+    if request["changed"] and not request["containers"]:
+        warm.start_server()  # ahead of kfp's import, in whose time it is half ready
+    from kfp import components, local
+
     containers = request["containers"]
     home = Path(request["home"]) if containers else None
     threading.Thread(target=_end_with_parent, args=[home], daemon=True).start()
@@ -52,7 +58,8 @@ def main(request: dict[str, Any]) -> None:
     write_json(Path(request["result"]), {name: output.path for name, output in task.outputs.items()})
 
 
-def _docker_runner(arguments: dict[str, Any]) -> local.DockerRunner:
+def _docker_runner(arguments: dict[str, Any]) -> "local.DockerRunner":
+    from kfp import local
     from kfp.local import docker_task_handler
 
     docker_task_handler.run_docker_container = run_container

@@ -19,6 +19,7 @@ from rich.console import Console
 
 from components.errors import InputError, last_error
 from components.files import write_json, write_text
+from components.leaderboard import FILE as LEADERBOARD
 from components.leaderboard import Leaderboard
 from components.report.tasks import TaskRun
 from pipeline.experiment import Experiment
@@ -28,7 +29,7 @@ from pipeline.local.display import Display
 from pipeline.local.events import Event, events
 from pipeline.local.failure import explain, shown
 from pipeline.local.graph import GATHERING, Task, read_spec, read_tasks, remember, why, without
-from pipeline.local.publish import publish, publish_report
+from pipeline.local.publish import LATEST, publish, publish_report
 from pipeline.local.stopping import end_group, stoppable
 from pipeline.local.warm import SOCKET, write_shim
 
@@ -148,6 +149,7 @@ class _Run:
             "result": str(self._scratch / "result.json"),
             "home": str(self.run.parent),
             "containers": self._containers,
+            "changed": self._changed(parameters["pipeline_sha256"]),
         }
         environment = {
             **os.environ,
@@ -195,6 +197,11 @@ class _Run:
             for line in lines:
                 log.write(line)
                 yield line
+
+    def _changed(self, digest: str) -> bool:
+        """Whether the last run was of another pipeline."""
+        last = self.run.parent / LATEST / LEADERBOARD
+        return not last.exists() or json.loads(last.read_text())["pipeline_sha256"] != digest
 
     def _new_failure(self, parameters: dict[str, str]) -> bool:
         return json.dumps(self.failures, sort_keys=True) != parameters["failures"]

@@ -1,10 +1,10 @@
 """Tasks forked from a process that has imported TensorFlow, so that each doesn't import it again.
 
 This file is run by path, by a `python3` that stands first on the PATH of kfp.local's tasks (see `write_shim`).
-The first task starts the server; it imports TensorFlow, runs nothing with it, and forks one process for each
-task, which then runs exactly what `python3 -m kfp.dsl.executor_main …` would. Where the server isn't to be had, or
-something else than a module is asked for, the real Python runs it. Only the standard library is used here, since
-every start pays for it.
+The server imports TensorFlow, runs nothing with it, and forks one process for each task, which then runs exactly
+what `python3 -m kfp.dsl.executor_main …` would. It is started ahead where tasks will run, else by the first that does.
+Where it isn't to be had, or something else than a module is asked for, the real Python runs it. Only the standard
+library is used here, since every start pays for it.
 """
 
 import contextlib
@@ -35,7 +35,8 @@ PRELOADED = (
     "PIL.Image",
     "pydantic",
 )
-_START_SECONDS = 120
+_START_SECONDS = 10
+_READY = b"+"
 
 
 def write_shim(folder: Path) -> None:
@@ -59,42 +60,48 @@ def run_task(arguments: list[str]) -> NoReturn:
     raise SystemExit(struct.unpack("<i", status)[0] if len(status) == 4 else 1)
 
 
+def start_server() -> subprocess.Popen[bytes]:
+    """Start the server; it ends with the group of this process."""
+    return subprocess.Popen(
+        [sys.executable, "-I", __file__, "--serve"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        # kfp reads a task's output to its end: the server must not hold it open.
+        stderr=subprocess.DEVNULL,
+    )
+
+
 def _connect() -> socket.socket | None:
-    path = os.environ[SOCKET]
     server = None
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and (server is None or server.poll() is None):
         connection = socket.socket(socket.AF_UNIX)
         try:
-            connection.connect(path)
+            connection.connect(os.environ[SOCKET])
         except OSError:
             connection.close()
-            if server is None:
-                server = subprocess.Popen(
-                    [sys.executable, "-I", __file__, "--serve"],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    # kfp reads a task's output to its end: the server must not hold it open.
-                    stderr=subprocess.DEVNULL,
-                )
+            server = server or start_server()
             time.sleep(0.02)
         else:
-            return connection
+            # Nothing comes of a server that dies of its imports.
+            return connection if connection.recv(1) == _READY else None
     return None
 
 
 def serve(path: str) -> None:
-    """Import the packages, then fork a process for each task that comes."""
+    """Import the packages, then fork a process for each task that comes; those that come meanwhile wait."""
+    Path(path).unlink(missing_ok=True)  # of a server that was killed
     listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    listener.listen()
     for name in PRELOADED:
         __import__(name)
     # The garbage collector needn't look through what was imported, in every task again: half a million objects.
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    listener.bind(path)
-    listener.listen()
     while True:
         connection, _ = listener.accept()
+        connection.sendall(_READY)
         header, streams, _, _ = socket.recv_fds(connection, 4, 3)
         task = b""
         while len(task) < struct.unpack("<I", header)[0]:
