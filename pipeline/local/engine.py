@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.files import write_json
-from pipeline.local import warm
 from pipeline.local.containers import remove, run_container
+from pipeline.local.warm_task import SOCKET, start_server
 
 if TYPE_CHECKING:
     from kfp import local
@@ -31,7 +31,7 @@ def main(request: dict[str, Any]) -> None:
             are started, or None for processes; `changed`, whether there are tasks that the cache hasn't.
     """
     if request["changed"] and not request["containers"]:
-        warm.start_server()  # ahead of kfp's import, in whose time it is half ready
+        start_server(os.environ[SOCKET])  # ahead of kfp's import, in whose time it is half ready
     from kfp import components, local
 
     containers = request["containers"]

@@ -31,7 +31,8 @@ from pipeline.local.failure import explain, shown
 from pipeline.local.graph import GATHERING, Task, read_spec, read_tasks, remember, why, without
 from pipeline.local.publish import LATEST, publish, publish_report
 from pipeline.local.stopping import end_group, stoppable
-from pipeline.local.warm import SOCKET, write_shim
+from pipeline.local.warm import write_shim
+from pipeline.local.warm_task import SOCKET
 
 RUNS = Path("runs")
 OUTPUTS = "outputs"
