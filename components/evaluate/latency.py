@@ -9,10 +9,10 @@ from components.evaluation import Latency
 from components.model import Call
 
 BATCHES = (1, 32, 512)
-WARM_UP = 3
-CALLS = 100
+WARM_UP = 2
+CALLS = 50
 # Of a batch size; slow models are called less often than CALLS.
-SECONDS = 0.15
+SECONDS = 0.1
 
 
 def latencies(call: Call, examples: dict[str, np.ndarray] | np.ndarray) -> list[Latency]:
