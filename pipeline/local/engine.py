@@ -4,6 +4,7 @@ It has a process group of its own, which `run` ends as a whole. Its standard out
 """
 
 import contextlib
+import gc
 import json
 import logging
 import os
@@ -76,4 +77,5 @@ def _end_with_parent(home: Path | None) -> None:
 
 
 if __name__ == "__main__":
+    gc.set_threshold(100_000)  # see `pipeline.__main__`
     main(json.loads(sys.argv[1]))
