@@ -153,8 +153,13 @@ def load_rows(folder: Path | str, info: SeriesInfo, split: str) -> np.ndarray:
 
 def load_images(folder: Path | str, info: ImagesInfo, split: str) -> tuple[np.ndarray, np.ndarray]:
     """All images of a split, uint8 [images, height, width, channels], and their labels, int64 [images]."""
-    batches = list(stored_images(folder, split, info.shape).as_numpy_iterator())
-    return np.concatenate([i for i, _ in batches]), np.concatenate([n for _, n in batches])
+    count, done = info.examples(split), 0
+    # Put together from a list of batches they would be in memory twice.
+    images, labels = np.empty((count, *info.shape), np.uint8), np.empty(count, np.int64)
+    for some, named in stored_images(folder, split, info.shape).as_numpy_iterator():
+        here = slice(done, done + len(named))
+        images[here], labels[here], done = some, named, done + len(named)
+    return images, labels
 
 
 def _fit(info: ImagesInfo) -> bool:
