@@ -24,8 +24,8 @@ def undisturbed(datasets, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def ingested(tmp_path_factory):
-    """The data sets of test_steps; the tests of the report show the same small run."""
-    from test_steps import DATASETS, artifact
+    """The data sets of `small_run`; the tests of the report show the same run."""
+    from small_run import DATASETS, artifact
 
     from components.ingest.component import ingest
 
@@ -39,7 +39,7 @@ def ingested(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def trained(ingested, tmp_path_factory):
-    from test_steps import MODELS, train_one
+    from small_run import MODELS, train_one
 
     folder = tmp_path_factory.mktemp("models")
     return {name: train_one(name, folder, ingested) for name in MODELS}
@@ -48,7 +48,7 @@ def trained(ingested, tmp_path_factory):
 @pytest.fixture(scope="session")
 def results(ingested, trained, tmp_path_factory):
     """Arguments of compare: every model evaluated and exported, every data set's baselines."""
-    from test_steps import MODELS, artifact
+    from small_run import MODELS, artifact
 
     from components.baseline.component import baseline
     from components.evaluate.component import evaluate_classification, evaluate_forecasting

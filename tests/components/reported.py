@@ -1,8 +1,8 @@
-"""Pages for the tests of the report: of the small run that test_steps trains."""
+"""Pages for the tests of the report, of the small run."""
 
 import json
 
-from test_steps import DATASETS, MODELS
+from small_run import DATASETS, MODELS
 
 TASKS = {"ingest-fashion": [], "train-mlp": ["ingest-fashion"], "compare": ["train-mlp"], "report": ["compare"]}
 COMMAND = "python -m pipeline run configs/small.yaml --set seed=1"

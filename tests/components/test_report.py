@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from kfp import dsl
 from reported import COMMAND, TASKS, page, searched, trial
-from test_steps import DATASETS, MODELS, artifact, compared
+from small_run import DATASETS, MODELS, artifact, compared
 
 from components.report.tasks import TaskRun, with_run
 

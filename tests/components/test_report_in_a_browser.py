@@ -5,7 +5,7 @@ import shutil
 import pytest
 from reported import page as make_page
 from reported import searched, trial
-from test_steps import compared
+from small_run import compared
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH: Debian's package chromium has it")

@@ -1,0 +1,55 @@
+"""A small run on slices of the real data: what it trains, and its steps called as KFP calls them."""
+
+import json
+from pathlib import Path
+
+from kfp import dsl
+
+from components.compare.component import compare_component
+from components.leaderboard import Leaderboard
+from components.train.component import train
+
+DATASETS = {
+    "fashion": {"source": "fashion_mnist", "use": 0.01},
+    "electricity": {"source": "electricity", "use": 0.1, "lookback": 96, "horizon": 12, "calendar": ["hour"]},
+}
+
+
+MODELS = {
+    "mlp": {"family": "mlp", "dataset": "fashion", "epochs": 3, "batch_size": 50, "hyperparameters": {"units": [32]}},
+    "lstm": {
+        "family": "lstm",
+        "dataset": "electricity",
+        "epochs": 2,
+        "loss": "mae",
+        "hyperparameters": {"units": 8, "patch": 12, "seasonal": True},
+    },
+}
+
+
+def artifact(kind, path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return kind(uri=str(path))
+
+
+def train_one(name, folder, datasets, seed=1, code_version="x", **changes):
+    spec = {**MODELS[name], **changes}
+    model = artifact(dsl.Model, folder / "run" / f"train-{name}" / "model")
+    train.python_func(name, json.dumps(spec), seed, code_version, datasets[spec["dataset"]], model)
+    return model
+
+
+def compared(results, folder, gates=None, failures=None):
+    contest = {
+        "experiment": "test",
+        "seed": 1,
+        "gates": gates or {},
+        "models": {n: {"family": m["family"], "dataset": m["dataset"]} for n, m in MODELS.items()},
+    }
+    board = artifact(dsl.Artifact, folder / "leaderboard")
+    compare = compare_component(list(DATASETS), list(MODELS))
+    given = {k: None for kind in ("model", "evaluation", "export") for n in MODELS for k in [f"{kind}_{n}"]}
+    compare.python_func(
+        json.dumps(contest), json.dumps(failures or {}), "sha", "code", "run", board, **{**given, **results}
+    )
+    return board, Leaderboard.model_validate_json((Path(board.path) / "leaderboard.json").read_text())

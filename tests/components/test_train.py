@@ -1,0 +1,108 @@
+"""Trainings, called as KFP calls them, on a slice of the real data."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from kfp import dsl
+from small_run import MODELS, artifact, train_one
+
+
+def weights_of(model):
+    import keras
+
+    return keras.saving.load_model(Path(model.path) / "model.keras", compile=False).get_weights()
+
+
+def test_two_trainings_of_one_seed_are_equal_to_the_bit(ingested, trained, tmp_path):
+    again = train_one("mlp", tmp_path, ingested)
+    for first, second in zip(weights_of(trained["mlp"]), weights_of(again), strict=True):
+        np.testing.assert_array_equal(first, second)
+    other = train_one("mlp", tmp_path / "other", ingested, seed=2)
+    assert any((a != b).any() for a, b in zip(weights_of(again), weights_of(other), strict=True))
+
+
+def killed_after(epochs, name, folder, ingested):
+    """Train in a process that is killed once so many epochs are checkpointed; where its model would be."""
+    code = (
+        "import json, os, signal, sys\n"
+        "from components.train import resume, work\n"
+        "save = resume.Resumable.on_epoch_end\n"
+        "def stop(self, epoch, logs=None):\n"
+        "    save(self, epoch, logs)\n"
+        "    if epoch + 1 == int(sys.argv[2]): os.kill(os.getpid(), signal.SIGKILL)\n"
+        "resume.Resumable.on_epoch_end = stop\n"
+        "work.train(*json.loads(sys.argv[1]))\n"
+    )
+    model = artifact(dsl.Model, folder / "run" / f"train-{name}" / "model")
+    arguments = [name, json.dumps(MODELS[name]), 1, "x", ingested[MODELS[name]["dataset"]].path, model.path]
+    command = [sys.executable, "-c", code, json.dumps(arguments), str(epochs)]
+    killed = subprocess.run(command, capture_output=True, check=False)
+    assert killed.returncode == -9, killed.stderr
+    return model
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_an_interrupted_training_goes_on_and_ends_with_the_same_weights(name, ingested, trained, tmp_path):
+    model = killed_after(1, name, tmp_path, ingested)
+    assert not Path(model.path).exists()
+    assert list((tmp_path / "checkpoints").iterdir())
+
+    resumed = train_one(name, tmp_path, ingested)
+    for first, second in zip(weights_of(trained[name]), weights_of(resumed), strict=True):
+        np.testing.assert_array_equal(first, second)
+    old = json.loads((Path(trained[name].path) / "model.json").read_text())
+    new = json.loads((Path(resumed.path) / "model.json").read_text())
+    assert [{**h, "seconds": 0} for h in old["history"]] == [{**h, "seconds": 0} for h in new["history"]]
+    assert old["best_epoch"] == new["best_epoch"]
+    assert not list((tmp_path / "checkpoints").iterdir()), "checkpoints of a finished training take room for nothing"
+
+
+def test_a_damaged_checkpoint_is_passed_over(ingested, trained, tmp_path, capsys):
+    killed_after(2, "mlp", tmp_path, ingested)
+    newest = sorted((tmp_path / "checkpoints").rglob("checkpoint-2.data*"))[0]
+    newest.write_bytes(newest.read_bytes()[:-500])
+    resumed = train_one("mlp", tmp_path, ingested)
+    said = capsys.readouterr().out
+    assert "checkpoint 2 is damaged, trying the one before\n" in said
+    assert "going on from the checkpoint after epoch 1\n" in said
+    for first, second in zip(weights_of(trained["mlp"]), weights_of(resumed), strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_another_code_version_starts_anew(ingested, tmp_path, capsys):
+    train_one("lstm", tmp_path, ingested, epochs=1)
+    capsys.readouterr()
+    train_one("lstm", tmp_path, ingested, epochs=1, code_version="y")
+    assert "going on" not in capsys.readouterr().out
+
+
+def test_early_stopping_keeps_the_best_epoch(ingested, tmp_path):
+    model = train_one("mlp", tmp_path, ingested, epochs=30, patience=1, learning_rate=0.05)
+    info = json.loads((Path(model.path) / "model.json").read_text())
+    accuracies = [epoch["val_accuracy"] for epoch in info["history"]]
+    assert len(accuracies) < 30
+    assert info["best_epoch"] == accuracies.index(max(accuracies)) + 1
+
+
+def test_tensorboard_shows_curves_the_graph_and_histograms_when_asked(ingested, trained, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    def tags(model):
+        return set(EventAccumulator(str(Path(model.path) / "tensorboard" / "train")).Reload().Tags()["tensors"])
+
+    usual = tags(trained["mlp"])
+    assert usual >= {"epoch_loss", "epoch_accuracy", "keras"}
+    asked = tags(train_one("mlp", tmp_path, ingested, epochs=1, histograms=True))
+    assert {tag.split("/")[-2] for tag in asked - usual} >= {"kernel", "bias"}
+
+
+def test_the_layers_of_a_model_have_all_its_weights(trained):
+    for model in trained.values():
+        info = json.loads((Path(model.path) / "model.json").read_text())
+        assert sum(layer["parameters"] for layer in info["layers"]) == info["parameters"]
+        names = [layer["name"] for layer in info["layers"]]
+        assert all(names.index(before) < i for i, la in enumerate(info["layers"]) for before in la["inputs"])
