@@ -97,15 +97,19 @@ def load_keras(path: Path | str) -> "keras.Model":
     return model
 
 
-def compiled(model: "keras.Model") -> Call:
+def compiled(model: "keras.Model", info: DatasetInfo) -> Call:
     """A model as one compiled function, traced once for batches of every size.
 
     Keras' own `predict` traces again for another size, and each trace is a tenth of a short task.
+
+    Args:
+        model: The model.
+        info: Its data set: images are given as they are, what belongs to a window by name.
     """
     import tensorflow as tf
 
     specs = {tensor.name: tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in model.inputs}
-    signature = specs if len(specs) > 1 else next(iter(specs.values()))
+    signature = next(iter(specs.values())) if info.task == "classification" else specs
 
     @tf.function(input_signature=[signature], autograph=False)
     def call(batch: "dict[str, tf.Tensor] | tf.Tensor") -> tf.Tensor:

@@ -16,6 +16,7 @@ os.environ.setdefault("TFDS_DATA_DIR", str(ROOT / "data" / "tfds"))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist's own reads the groups
 def pytest_collection_modifyitems(items):
     """`make test` runs two files at a time: those that need the built images first, one after the other.
 

@@ -31,7 +31,7 @@ def evaluate(model_folder: str, dataset: str, seed: int, folder: str) -> Evaluat
     """
     model, model_info, info = load(model_folder, dataset)
     batches = inputs.in_order(dataset, info, "test", BATCH)
-    call = compiled(model)
+    call = compiled(model, info)
     answered = [(call(x).numpy(), y.numpy()) for x, y in batches]
     prediction, target = (np.concatenate(parts) for parts in zip(*answered, strict=True))
     if isinstance(info, ImagesInfo):

@@ -47,7 +47,7 @@ def export(model_folder: str, dataset: str, folder: str, formats: Sequence[Optio
     with start(SAVED_MODEL) as fresh, tempfile.TemporaryDirectory() as scratch, whole_folder(Path(folder)) as new:
         model, model_info, info = load(model_folder, dataset)
         shutil.copyfile(Path(model_folder) / KERAS_FILE, new / KERAS_FILE)
-        call = compiled(model)
+        call = compiled(model, info)
         examples, golden = _examples(call, dataset, info, Path(scratch))
         write_text(new / GOLDEN, golden.model_dump_json() + "\n")
         write_saved_model(model, info, new / SAVED_MODEL)

@@ -73,8 +73,8 @@ def test_saved_model_serves_raw_inputs_by_name(results):
 def test_export_refuses_a_saved_model_that_differs(ingested, trained, tmp_path, monkeypatch):
     from components.export import work
 
-    def changed(model):
-        call = compiled(model)
+    def changed(model, info):
+        call = compiled(model, info)
         return lambda batch: call(batch) + 0.01
 
     compiled = work.compiled

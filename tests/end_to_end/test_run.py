@@ -318,7 +318,7 @@ def test_a_killed_task_fails_cleanly(project, first):
     project.until("epoch 2/", process, earlier)
     session = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True).stdout
     servers = subprocess.run(
-        ["pgrep", "-s", session.strip(), "-f", "--", "--serve"], capture_output=True, text=True, check=True
+        ["pgrep", "-s", session.strip(), "-f", "warm[.]py"], capture_output=True, text=True, check=True
     ).stdout.split()
     # The server's child, forked later, is the task.
     os.kill(max(map(int, servers)), signal.SIGKILL)
