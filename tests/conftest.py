@@ -25,7 +25,7 @@ def pytest_collection_modifyitems(items):
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: (item.path not in in_images, item.path not in slow))
     for item in items:
-        item.add_marker(pytest.mark.xdist_group("images" if item.path in in_images else str(item.path)))
+        item.add_marker(pytest.mark.xdist_group("images" if item.path in in_images else item.path.name))
 
 
 @pytest.fixture(autouse=True)
