@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from small_run import MODELS, artifact
 
 from components.errors import InputError
 from components.export.component import export
+from components.model import compiled
 
 
 def test_a_model_of_other_data_is_refused(ingested, trained, tmp_path):
@@ -82,3 +84,14 @@ def test_export_refuses_a_saved_model_that_differs(ingested, trained, tmp_path, 
     with pytest.raises(RuntimeError, match="differs"):
         export.python_func("x", ingested["fashion"], trained["mlp"], artifact(dsl.Model, tmp_path / "e"))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("task", "given"), [("forecasting", lambda x: {"window": x}), ("classification", lambda x: x)])
+def test_a_model_of_one_input_takes_windows_by_name_and_images_as_they_are(task, given):
+    import keras
+
+    window = keras.Input((4, 1), name="window")
+    call = compiled(keras.Model(window, keras.layers.Flatten()(window)), SimpleNamespace(task=task))
+    values = np.arange(12, dtype=np.float32).reshape(3, 4, 1)
+    for size in (3, 1):
+        np.testing.assert_array_equal(call(given(values[:size])), values[:size, :, 0])
