@@ -159,7 +159,7 @@ def load_images(folder: Path | str, info: ImagesInfo, split: str) -> tuple[np.nd
     for some, named in stored_images(folder, split, info.shape).as_numpy_iterator():
         here = slice(done, done + len(named))
         images[here], labels[here], done = some, named, done + len(named)
-    return images, labels
+    return images[:done], labels[:done]
 
 
 def _fit(info: ImagesInfo) -> bool:

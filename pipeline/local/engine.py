@@ -31,13 +31,13 @@ def main(request: dict[str, Any]) -> None:
             file that gets the paths of the pipeline's outputs; `home`, the experiment's folder; `containers`, how they
             are started, or None for processes; `changed`, whether there are tasks that the cache hasn't.
     """
-    if request["changed"] and not request["containers"]:
-        start_server(os.environ[SOCKET])  # ahead of kfp's import, in whose time it is half ready
-    from kfp import components, local
-
     containers = request["containers"]
     home = Path(request["home"]) if containers else None
     threading.Thread(target=_end_with_parent, args=[home], daemon=True).start()
+    if request["changed"] and not containers:
+        start_server(os.environ[SOCKET])  # ahead of kfp's import, in whose time it is half ready
+    from kfp import components, local
+
     # kfp logs a cache hit outside its own logging context, so only a handler of ours sees it.
     logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(levelname)s - %(message)s")
     # kfp replaces the text "python3" in all arguments by this, paths included; this way it changes nothing.

@@ -52,13 +52,14 @@ def _connect() -> socket.socket | None:
         connection = socket.socket(socket.AF_UNIX)
         try:
             connection.connect(os.environ[SOCKET])
+            # It says something when it is ready.
+            return connection if connection.recv(1) else None
+        except ConnectionResetError:
+            return None  # it died of its imports
         except OSError:
             connection.close()
             server = server or start_server(os.environ[SOCKET])
             time.sleep(0.02)
-        else:
-            # It says something when it is ready, and nothing where it died of its imports.
-            return connection if connection.recv(1) else None
     return None
 
 

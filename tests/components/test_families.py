@@ -131,3 +131,13 @@ def test_scaling_is_inside_the_model():
 
 def test_every_family_is_tested():
     assert set(TINY) == set(family_names())
+
+
+def test_batch_normalization_of_a_cnn_keeps_the_share_that_is_asked_for():
+    from components.families import cnn
+
+    layers = ["norm", {"conv": 2}, {"norm": 0.5}, "average"]
+    model = cnn.build(images(), cnn.Hyperparameters.model_validate({"layers": layers}))
+    assert [layer.momentum for layer in model.layers if type(layer).__name__ == "BatchNormalization"] == [0.99, 0.5]
+    with pytest.raises(ValueError, match="less than 1"):
+        cnn.Hyperparameters.model_validate({"layers": [{"norm": 1.0}]})

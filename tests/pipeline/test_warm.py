@@ -1,4 +1,5 @@
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -60,9 +61,13 @@ def test_a_task_is_forked_from_a_process_that_has_imported_tensorflow(python, tm
     assert python("-m", "told_not") == (1, ["ImportError: No module named told_not"])
 
 
-def test_without_a_server_the_real_python_runs_the_task(python, tmp_path):
+@pytest.mark.parametrize("accepted", [True, False])
+def test_without_a_server_the_real_python_runs_the_task(accepted, python, tmp_path):
     def die_of_imports(listener):
-        listener.accept()[0].close()
+        select.select([listener], [], [])
+        if accepted:
+            listener.accept()[0].close()
+        listener.close()
 
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "socket"))
