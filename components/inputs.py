@@ -5,8 +5,6 @@ gather; others are streamed from the shards. Either way the order of an epoch is
 epoch), so training can go on from any step without replaying what came before.
 """
 
-import os
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,25 +12,18 @@ import tensorflow as tf
 
 from components.dataset import DatasetInfo, ImagesInfo, SeriesInfo, shards
 from components.share import ALONE, Share, examples_used, part, static, steps_per_epoch
+from components.stored import PARALLEL, decoded, fixed, read_images, read_rows
 from components.tracing import as_written
 
 # Decoded images of more bytes than this are streamed from disk.
 CACHE_BYTES = 256 << 20
-# Records in the shuffle buffer of a streamed training split.
+# Of a streamed training split so many records are put in a random order at once, fewer where images are large.
 SHUFFLE_RECORDS = 8192
-_READ_BATCH = 512
-PARALLEL = os.cpu_count() or 1
+SHUFFLE_BYTES = 256 << 20
+# Shards that are read in turns, so many records at a time.
+_SHARDS_AT_ONCE = 4
+_READ_TOGETHER = 16
 PREFETCH = 8
-# Of a stored image.
-IMAGE_FEATURES = {"image": tf.io.FixedLenFeature([], tf.string), "label": tf.io.FixedLenFeature([], tf.int64)}
-
-
-def _fixed(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """Without tf.data's autotuning, whose model thread holds the end of a pass up for a fifth of a second and more."""
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    options.deterministic = True
-    return dataset.with_options(options)
 
 
 def in_order(
@@ -55,19 +46,19 @@ def in_order(
     """
     count = steps_per_epoch(info, split, batch_size, share)
     used = examples_used(info, split, batch_size, share)
-    if isinstance(info, ImagesInfo) and not (again and _fit(info)):
-        batches = tf.data.TFRecordDataset([str(path) for path in shards(folder, split)]).take(used).batch(batch_size)
-        batches = batches.map(as_written(lambda records: records[part(tf.size(records), share)]))
-        images = batches.map(_image_parser(info.shape), num_parallel_calls=PARALLEL)
+    if isinstance(info, ImagesInfo) and not (again and _fit(info, split)):
+        records = tf.data.TFRecordDataset([str(path) for path in shards(folder, split)]).take(used).batch(batch_size)
+        own = records.map(as_written(lambda batch: batch[part(tf.size(batch), share)]))
+        images = decoded(own, info.shape, batch_size // share.workers)
         images = static(images.apply(tf.data.experimental.assert_cardinality(count)), batch_size, share)
-        return _fixed(images.prefetch(PREFETCH))
+        return fixed(images.prefetch(PREFETCH))
     steps, held = tf.data.Dataset.range(count), _held(folder, info, split)
 
     @as_written
     def batch(step: tf.Tensor) -> object:
         return _examples(held, _places(step, batch_size, used, share), info)
 
-    return _fixed(static(steps.map(batch, num_parallel_calls=PARALLEL), batch_size, share).prefetch(PREFETCH))
+    return fixed(static(steps.map(batch, num_parallel_calls=PARALLEL), batch_size, share).prefetch(PREFETCH))
 
 
 def shuffled(
@@ -101,9 +92,9 @@ def shuffled(
     """
     per_epoch = steps_per_epoch(info, split, batch_size, share)
     examples, used = info.examples(split), examples_used(info, split, batch_size, share)
-    if isinstance(info, ImagesInfo) and not _fit(info):
+    if isinstance(info, ImagesInfo) and not _fit(info, split):
         streamed = _streamed(folder, info, split, batch_size, seed, epochs, first_step, share)
-        return _fixed(static(_flipped(streamed, seed, first_step, share) if flip else streamed, batch_size, share))
+        return fixed(static(_flipped(streamed, seed, first_step, share) if flip else streamed, batch_size, share))
 
     steps, held = tf.data.Dataset.range(first_step, epochs * per_epoch), _held(folder, info, split)
 
@@ -116,83 +107,40 @@ def shuffled(
 
     batches = steps.map(batch, num_parallel_calls=PARALLEL)
     batches = _flipped(batches, seed, first_step, share) if flip else batches
-    return _fixed(static(batches, batch_size, share).prefetch(PREFETCH))
+    return fixed(static(batches, batch_size, share).prefetch(PREFETCH))
 
 
-def stored_images(
-    folder: Path | str, split: str, shape: Sequence[int], batch_size: int = _READ_BATCH
-) -> tf.data.Dataset:
-    """Batches of (uint8 [batch, *shape], int64 [batch]) in the order they are stored."""
-    records = tf.data.TFRecordDataset([str(path) for path in shards(folder, split)])
-    parse = _image_parser(shape)
-    return _fixed(records.batch(batch_size).map(parse, num_parallel_calls=PARALLEL))
+def _fit(info: ImagesInfo, split: str) -> bool:
+    """Whether the decoded images of a split are held in memory while a model is trained."""
+    return info.examples(split) * int(np.prod(info.shape)) <= CACHE_BYTES
 
 
-def row_features(stored: int) -> dict[str, tf.io.FixedLenFeature]:
-    """The features of a stored row of a series with so many columns."""
-    return {"time": tf.io.FixedLenFeature([], tf.int64), "values": tf.io.FixedLenFeature([stored], tf.float32)}
+def _held(folder: Path | str, info: DatasetInfo, split: str) -> list[tf.Variable]:
+    """A split in memory: its images and labels, or its rows.
 
-
-def stored_rows(folder: Path | str, split: str, stored: int) -> tf.data.Dataset:
-    """Batches of (time int64 [batch], values float32 [batch, stored]) in time order."""
-    features = row_features(stored)
-
-    @as_written
-    def parse(records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        parsed = tf.io.parse_example(records, features)
-        return parsed["time"], parsed["values"]
-
-    records = tf.data.TFRecordDataset([str(path) for path in shards(folder, split)])
-    return _fixed(records.batch(8 * _READ_BATCH).map(parse, num_parallel_calls=PARALLEL))
-
-
-def load_rows(folder: Path | str, info: SeriesInfo, split: str) -> np.ndarray:
-    """All rows of a split, float32 [rows, stored]. Windows overlap, so rows are held once and cut later."""
-    return np.concatenate([v for _, v in stored_rows(folder, split, len(info.stored)).as_numpy_iterator()])
-
-
-def load_images(folder: Path | str, info: ImagesInfo, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """All images of a split, uint8 [images, height, width, channels], and their labels, int64 [images]."""
-    count, done = info.examples(split), 0
-    # Put together from a list of batches they would be in memory twice.
-    images, labels = np.empty((count, *info.shape), np.uint8), np.empty(count, np.int64)
-    for some, named in stored_images(folder, split, info.shape).as_numpy_iterator():
-        here = slice(done, done + len(named))
-        images[here], labels[here], done = some, named, done + len(named)
-    return images[:done], labels[:done]
-
-
-def _fit(info: ImagesInfo) -> bool:
-    """Whether the decoded images are held in memory while a model is trained."""
-    return info.examples("train") * int(np.prod(info.shape)) <= CACHE_BYTES
-
-
-def _held(folder: Path | str, info: DatasetInfo, split: str) -> list[tf.Tensor]:
-    """A split in memory: its images and labels, or its rows."""
+    Variables, filled in place: of a tensor that its functions use tf.data makes a copy of its own, and one that is put
+    together from batches or comes from NumPy is in memory three times for a while.
+    """
     if isinstance(info, SeriesInfo):
-        return [tf.constant(load_rows(folder, info, split))]
-    return [tf.constant(array) for array in load_images(folder, info, split)]
+        stored = read_rows(folder, split, len(info.stored)).map(as_written(lambda time, values: (values,)))
+    else:
+        stored = read_images(folder, split, info.shape)
+    count, done = info.records[split], 0
+    with tf.device("CPU"):
+        held = [tf.Variable(tf.zeros([count, *s.shape[1:]], s.dtype), trainable=False) for s in stored.element_spec]
+        for batch in stored:
+            places = tf.range(done, done + len(batch[0]))
+            for variable, values in zip(held, batch, strict=True):
+                variable.scatter_update(tf.IndexedSlices(values, places))
+            done += len(batch[0])
+    return held
 
 
-def _examples(held: list[tf.Tensor], places: tf.Tensor, info: DatasetInfo) -> object:
+def _examples(held: list[tf.Variable], places: tf.Tensor, info: DatasetInfo) -> object:
     """The examples at these places of what `_held` gave."""
     if isinstance(info, SeriesInfo):
         return _windows(held[0], places, info)
-    return tuple(tf.gather(array, places) for array in held)
-
-
-def _image_parser(shape: Sequence[int]) -> object:
-    def decode(data: tf.Tensor) -> tf.Tensor:
-        image = tf.io.decode_image(data, channels=shape[-1], expand_animations=False)
-        return tf.ensure_shape(image, shape)
-
-    @as_written
-    def parse(records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        parsed = tf.io.parse_example(records, IMAGE_FEATURES)
-        spec = tf.TensorSpec(shape, tf.uint8)
-        return tf.map_fn(decode, parsed["image"], fn_output_signature=spec), parsed["label"]
-
-    return parse
+    return tuple(tf.gather(values, places) for values in held)
 
 
 def _places(step: tf.Tensor, batch_size: int, used: int, share: Share) -> tf.Tensor:
@@ -208,10 +156,10 @@ def per_replica(batches: tf.data.Dataset, replicas: int) -> tf.data.Dataset:
     def cut(value: tf.Tensor) -> tf.Tensor:
         return tf.reshape(value, tf.concat([[replicas, tf.shape(value)[0] // replicas], tf.shape(value)[1:]], 0))
 
-    return _fixed(batches.map(as_written(lambda *batch: tf.nest.map_structure(cut, batch))).unbatch())
+    return fixed(batches.map(as_written(lambda *batch: tf.nest.map_structure(cut, batch))).unbatch())
 
 
-def _windows(rows: tf.Tensor, first: tf.Tensor, info: SeriesInfo) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+def _windows(rows: tf.Variable, first: tf.Tensor, info: SeriesInfo) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
     """Cut the windows that start at the rows `first`."""
     offsets = tf.range(info.lookback + info.horizon, dtype=first.dtype)
     values = tf.gather(rows, first[:, None] + offsets)
@@ -245,36 +193,45 @@ def _streamed(
     first_step: int,
     share: Share,
 ) -> tf.data.Dataset:
-    """Batches from disk: this worker's shards in random order, four at a time, through a shuffle buffer."""
+    """Batches from disk: this worker's shards in random order, four at a time, and their records in random order."""
     paths = [str(path) for path in shards(folder, split)]
     by_file = len(paths) >= share.workers
     own = tf.constant(paths[share.worker :: share.workers] if by_file else paths)
     per_epoch = steps_per_epoch(info, split, batch_size, share)
     each = examples_used(info, split, batch_size, share) // share.workers
-    parse = _image_parser(info.shape)
+    own_size = batch_size // share.workers
+    together = max(own_size, min(SHUFFLE_RECORDS, SHUFFLE_BYTES // int(np.prod(info.shape))))
+
+    @as_written
+    def read(path: tf.Tensor) -> tf.data.Dataset:
+        records = tf.data.TFRecordDataset(path)
+        return (records if by_file else records.shard(share.workers, share.worker)).batch(_READ_TOGETHER)
 
     @as_written
     def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
-        # tf.data mixes the global seed into the seed of a shuffle, and can't compare a tensor with a global
-        # seed of 0. This one is that of the traced function alone.
-        tf.compat.v1.set_random_seed(1)
-        order_seed = tf.stack([tf.constant(seed, tf.int64), epoch])
-        order = tf.random.experimental.index_shuffle(
-            tf.range(len(own), dtype=tf.int64), order_seed, max_index=len(own) - 1
-        )
-        files = tf.data.Dataset.from_tensor_slices(tf.gather(own, order))
-        records = files.interleave(tf.data.TFRecordDataset, cycle_length=4, block_length=16)
-        if not by_file:
-            records = records.shard(share.workers, share.worker)
-        own_seed = tf.stack([tf.constant(seed, tf.int64), epoch + (share.worker << 32)])
-        buffer_seed = tf.random.stateless_uniform([], own_seed, None, None, tf.int64)
-        records = records.shuffle(SHUFFLE_RECORDS, seed=buffer_seed, reshuffle_each_iteration=False)
-        if share.workers > 1:
-            # Shards differ in size, and a worker that ran out would leave the others waiting for it.
-            records = records.repeat()
-        batches = records.take(each).batch(batch_size // share.workers)
-        skipped = tf.cast(tf.where(epoch == first_step // per_epoch, first_step % per_epoch, 0), tf.int64)
-        return batches.skip(skipped).map(parse, num_parallel_calls=PARALLEL)
+        epoch_seed = tf.stack([tf.constant(seed, tf.int64), epoch + (share.worker << 32)])
+        files = tf.data.Dataset.from_tensor_slices(_in_random_order(own, epoch_seed))
+        records = files.interleave(read, cycle_length=_SHARDS_AT_ONCE, block_length=1)
+
+        @as_written
+        def shuffle(number: tf.Tensor, some: tf.Tensor) -> tf.Tensor:
+            return _in_random_order(some, tf.random.fold_in(epoch_seed, number))
+
+        @as_written
+        def used(number: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
+            return batch[: each - number * own_size]
+
+        first = tf.where(epoch == first_step // per_epoch, first_step % per_epoch, 0)
+        shuffled = records.rebatch(together).enumerate().map(shuffle)
+        # Shards differ in size, and a worker that ran out would leave the others waiting for it.
+        batches = (shuffled.repeat() if share.workers > 1 else shuffled).rebatch(own_size)
+        batches = batches.enumerate().take(per_epoch).map(used).skip(tf.cast(first, tf.int64))
+        return decoded(batches, info.shape, own_size)
 
     epoch_numbers = tf.data.Dataset.range(first_step // per_epoch, epochs)
     return epoch_numbers.flat_map(epoch_batches).prefetch(PREFETCH)
+
+
+def _in_random_order(values: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    count = tf.size(values, out_type=tf.int64)
+    return tf.gather(values, tf.random.experimental.index_shuffle(tf.range(count), seed, max_index=count - 1))

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from components import inputs, metrics
+from components import metrics, stored
 from components.baseline.names import baseline_names
 from components.dataset import ImagesInfo, SeriesInfo, load_info
 from components.files import write_json
@@ -45,13 +45,13 @@ def _images(dataset: str, info: ImagesInfo) -> Baselines:
     def features(images: np.ndarray) -> np.ndarray:
         return ((images - mean) / std).reshape(len(images), -1)
 
-    images, labels = inputs.load_images(dataset, info, "train")
+    images, labels = stored.load_images(dataset, info, "train")
     kept = _evenly(len(images), 4 * int(np.prod(info.shape)))
     linear = LogisticRegression(max_iter=LINEAR_ITERATIONS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         linear.fit(features(images[kept]), labels[kept])
-    images, labels = inputs.load_images(dataset, info, "test")
+    images, labels = stored.load_images(dataset, info, "test")
     shares = np.array(info.label_counts["train"]) / info.records["train"]
     probabilities = np.zeros((len(labels), len(info.classes)))
     probabilities[:, linear.classes_] = linear.predict_proba(features(images))
@@ -62,7 +62,7 @@ def _images(dataset: str, info: ImagesInfo) -> Baselines:
 
 
 def _series(dataset: str, info: SeriesInfo) -> Baselines:
-    rows = inputs.load_rows(dataset, info, "test")
+    rows = stored.load_rows(dataset, info, "test")
     windows, target = _cut(rows, info, np.arange(info.examples("test")))
     known = windows[:, :, 0]
     forecasts = {"last_value": np.repeat(known[:, -1:], info.horizon, axis=1)}
@@ -84,7 +84,7 @@ def _ridge(dataset: str, info: SeriesInfo, windows: np.ndarray) -> np.ndarray:
         # In float32 nearly collinear columns make the solver give up and fall back to a far slower one.
         return ((values - mean) / std).reshape(len(values), -1).astype(np.float64)
 
-    rows = inputs.load_rows(dataset, info, "train")
+    rows = stored.load_rows(dataset, info, "train")
     kept = _evenly(info.examples("train"), 8 * info.lookback * columns)
     fitted, target = _cut(rows, info, kept)
     ridge = Ridge().fit(features(fitted), (target - mean[0]) / std[0])

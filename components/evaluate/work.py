@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import classification_report, confusion_matrix
 
-from components import bootstrap, inputs, metrics
+from components import bootstrap, inputs, metrics, stored
 from components.dataset import ImagesInfo, SeriesInfo
 from components.evaluate import diagnostics
 from components.evaluate.latency import latencies
@@ -37,9 +37,7 @@ def evaluate(model_folder: str, dataset: str, seed: int, folder: str) -> Evaluat
     if isinstance(info, ImagesInfo):
         evaluation = _classification(model_info.name, target, prediction, info, seed)
     else:
-        times = np.concatenate(
-            [t for t, _ in inputs.stored_rows(dataset, "test", len(info.stored)).as_numpy_iterator()]
-        )
+        times = np.concatenate([t for t, _ in stored.read_rows(dataset, "test", len(info.stored)).as_numpy_iterator()])
         evaluation = _forecasting(model_info.name, target, prediction, times, info, seed)
     examples, _ = next(batches.as_numpy_iterator())
     evaluation = evaluation.model_copy(update={"latency": latencies(call, examples)})

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from components import inputs
+from components import inputs, stored
 from components.dataset import DatasetInfo, ImagesInfo
 from components.model import Call
 from components.reference import Reference, distribution, image_features
@@ -21,7 +21,7 @@ def reference(call: Call, dataset: str, info: DatasetInfo) -> Reference:
         info: Its description.
     """
     if not isinstance(info, ImagesInfo):
-        rows = inputs.load_rows(dataset, info, "train")
+        rows = stored.load_rows(dataset, info, "train")
         columns = {name: distribution(rows[:, i]) for i, name in enumerate(info.columns)}
         return Reference(examples=len(rows), numbers=columns)
     counts, found = np.zeros(len(info.classes)), []

@@ -8,8 +8,8 @@ import numpy as np
 from components.dataset import SPLITS, Check, ImagesInfo
 from components.errors import InputError
 from components.ingest.digest import digest
-from components.inputs import IMAGE_FEATURES, stored_images
 from components.records import Images
+from components.stored import IMAGE_FEATURES, read_images
 
 # Exact copies of a test image among the training images make a test score too good; a few are common.
 MAX_OVERLAP = 0.01
@@ -27,7 +27,7 @@ def describe(data: Images, name: str, source: str, folder: Path) -> ImagesInfo:
     total, squares, pixels = np.zeros(channels), np.zeros(channels), 0
     for split in SPLITS:
         seen = []
-        for images, labels in stored_images(folder, split, data.shape).as_numpy_iterator():
+        for images, labels in read_images(folder, split, data.shape).as_numpy_iterator():
             counts[split] += np.bincount(labels, minlength=classes)
             seen += [int.from_bytes(hashlib.blake2b(i.tobytes(), digest_size=8).digest(), "little") for i in images]
             if split == "train":

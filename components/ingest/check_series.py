@@ -8,9 +8,9 @@ from components.dataset import SPLITS, Check, SeriesInfo
 from components.errors import InputError
 from components.ingest.digest import digest
 from components.ingest.splits import too_short
-from components.inputs import row_features, stored_rows
 from components.records import Series
 from components.spec import SeriesOptions
+from components.stored import read_rows, row_features
 from components.time_axis import Frequency, calendar_columns
 
 
@@ -28,7 +28,7 @@ def describe(data: Series, options: SeriesOptions, name: str, source: str, folde
     error, errors, tail = 0.0, 0, np.zeros(0)
     for split in SPLITS:
         records[split] = 0
-        for times, values in stored_rows(folder, split, len(stored)).as_numpy_iterator():
+        for times, values in read_rows(folder, split, len(stored)).as_numpy_iterator():
             records[split] += len(times)
             last = _check_rows(times, values, last, frequency, stored, name)
             if split == "train":

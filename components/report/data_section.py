@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from components import inputs
+from components import stored
 from components.dataset import SPLITS, DatasetInfo, ImagesInfo, SeriesInfo, load_info
 from components.report import forecasting, pictures
 from components.report.svg import Picture
@@ -68,7 +68,7 @@ def read(folder: str) -> Data:
         return Data(folder, info)
     rows = {}
     for split in SPLITS:
-        batches = list(inputs.stored_rows(folder, split, len(info.stored)).as_numpy_iterator())
+        batches = list(stored.read_rows(folder, split, len(info.stored)).as_numpy_iterator())
         rows[split] = (np.concatenate([t for t, _ in batches]), np.concatenate([v[:, 0] for _, v in batches]))
     return Data(folder, info, rows)
 

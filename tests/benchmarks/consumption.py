@@ -60,15 +60,15 @@ def array_speed(data: Path, model: dict[str, Any]) -> float:
     """The same of plain arrays, gathered in a random order by NumPy; a window is a slice of the rows."""
     import numpy as np
 
-    from components import inputs
+    from components import stored
     from components.dataset import ImagesInfo, load_info
 
     info = load_info(data)
     size, random = model["batch_size"], np.random.default_rng(1)
     if isinstance(info, ImagesInfo):
-        images, labels = inputs.load_images(data, info, "train")
+        images, labels = stored.load_images(data, info, "train")
     else:
-        rows = inputs.load_rows(data, info, "train")
+        rows = stored.load_rows(data, info, "train")
         windows = np.lib.stride_tricks.sliding_window_view(rows, info.lookback + info.horizon, axis=0)
     start, count = time.perf_counter(), 0
     while time.perf_counter() - start < SECONDS:

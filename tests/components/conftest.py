@@ -84,10 +84,10 @@ def fashion(exports):
     import keras
     import numpy as np
 
-    from components import inputs
+    from components import stored
 
     found = exports["fashion"]
-    images, _ = inputs.load_images(found.dataset, found.info, "test")
+    images, _ = stored.load_images(found.dataset, found.info, "test")
     model = keras.saving.load_model(found.model / "model.keras", compile=False)
     found.images, found.expected = images[..., 0], np.asarray(model.predict(images, verbose=0))
     return found

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from components.dataset import SPLITS
 from components.ingest.digest import digest
-from components.inputs import row_features
+from components.stored import row_features
 
 
 def written(folder, parts, value=2.0):

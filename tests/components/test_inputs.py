@@ -2,16 +2,23 @@
 
 import itertools
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from tiny import HORIZON, LOOKBACK, fake_images, fake_series, numbered, run
 
-from components import inputs
+from components import inputs, stored
 from components.dataset import SPLITS, shards
 from components.ingest import work
+from components.records import Images
 from components.share import ALONE, Share
+from components.sources import fashion_mnist
+
+ROOT = Path(__file__).parent.parent.parent
 
 # Windows
 
@@ -71,11 +78,17 @@ def images(tmp_path_factory):
     return root / "dataset", info
 
 
+def stream(monkeypatch):
+    """Images don't fit in memory, and 20 of them are shuffled together."""
+    monkeypatch.setattr(inputs, "CACHE_BYTES", 0)
+    monkeypatch.setattr(inputs, "SHUFFLE_RECORDS", 20)
+
+
 @pytest.fixture(params=["cached", "streamed"])
 def kept(request, monkeypatch):
     """Either way that images come."""
     if request.param == "streamed":
-        monkeypatch.setattr(inputs, "CACHE_BYTES", 0)
+        stream(monkeypatch)
     return request.param
 
 
@@ -85,7 +98,7 @@ def ordered(request, monkeypatch, images, series):
     if request.param == "series":
         return series[:2], lambda given, target: target[:, 0].tolist()
     if request.param == "images streamed":
-        monkeypatch.setattr(inputs, "CACHE_BYTES", 0)
+        stream(monkeypatch)
     return images, lambda given, target: given.max(axis=(1, 2, 3)).tolist()
 
 
@@ -98,13 +111,21 @@ def batches(ordered, batch_size=12, **options):
 
 def test_stored_images_keep_their_order_over_shards(images):
     folder, info = images
-    pixels, labels = inputs.load_images(folder, info, "train")
+    pixels, labels = stored.load_images(folder, info, "train")
     assert pixels[:, 0, 0, 0].tolist() == list(range(1, 51))
     assert labels.tolist() == [0, 1] * 25
     in_order = list(inputs.in_order(folder, info, "train", 20).as_numpy_iterator())
     assert [len(given) for given, _ in in_order] == [20, 20, 10]
     np.testing.assert_array_equal(np.concatenate([given for given, _ in in_order]), pixels)
     np.testing.assert_array_equal(np.concatenate([target for _, target in in_order]), labels)
+
+
+@pytest.mark.parametrize("side_by_side", [1, 8, 50, 64])
+def test_images_are_the_same_however_many_are_decoded_side_by_side(images, side_by_side, monkeypatch):
+    monkeypatch.setattr(stored, "SIDE_BY_SIDE", side_by_side)
+    pixels, labels = stored.load_images(*images, "train")
+    assert pixels[:, 0, 0, 0].tolist() == list(range(1, 51))
+    assert labels.tolist() == [0, 1] * 25
 
 
 @pytest.mark.parametrize("share", [ALONE, Share(2, 2, 1)], ids=["alone", "the second of two workers"])
@@ -204,6 +225,62 @@ def test_every_seed_can_be_trained_with(ordered):
             assert batches(ordered, seed=seed)
     finally:
         tf.random.set_seed(None)
+
+
+def test_streamed_images_are_mixed_over_shards_and_within(images, monkeypatch):
+    stream(monkeypatch)
+    monkeypatch.setattr(inputs, "SHUFFLE_RECORDS", 32)
+    (first, *_), (other, *_) = (batches((images, lambda given, _: given.max(axis=(1, 2, 3)).tolist()), 32, seed=seed)
+                                for seed in (1, 2))  # fmt: skip
+    # Eight images a shard, four shards at a time.
+    assert len({(number - 1) // 8 for number in first}) >= 4
+    assert first != sorted(first)
+    assert set(first) != set(other)
+
+
+def test_large_images_are_shuffled_fewer_at_a_time(images, monkeypatch):
+    stream(monkeypatch)
+    monkeypatch.setattr(inputs, "SHUFFLE_BYTES", 3 * 24)
+    found = batches((images, lambda given, _: given.max(axis=(1, 2, 3)).tolist()), 1)
+    by_three = [sorted(itertools.chain(*found[i : i + 3])) for i in range(0, 48, 3)]
+    # What comes together in threes lay together in a shard.
+    assert all(max(few) - min(few) == 2 for few in by_three[:2])
+
+
+HELD = """
+import sys
+from pathlib import Path
+from components import inputs
+from components.dataset import load_info
+
+def peak():
+    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) << 10
+
+folder, info = sys.argv[1], load_info(sys.argv[1])
+# What TensorFlow sets up at its first use is no part of it.
+next(inputs.in_order(folder, info, "validation", 1).as_numpy_iterator())
+before = peak()
+for _ in inputs.shuffled(folder, info, "train", 1, seed=1, epochs=1).as_numpy_iterator():
+    pass
+print(peak() - before)
+"""
+
+
+@pytest.mark.slow
+def test_what_is_held_is_in_memory_once(tmp_path, monkeypatch):
+    side, count = 512, 600
+    numbers = {"train": [1 + i % 200 for i in range(count)], "validation": range(201, 205), "test": range(205, 209)}
+    made = {split: numbered(own, shape=(side, side)) for split, own in numbers.items()}
+    spec = fake_images(monkeypatch, **made)
+    monkeypatch.setattr(fashion_mnist, "read", lambda options: Images(["even", "odd"], (side, side, 1), made))
+    run(tmp_path / "dataset", spec)
+    done = subprocess.run(
+        [sys.executable, "-c", HELD, str(tmp_path / "dataset")], capture_output=True, text=True, cwd=ROOT
+    )
+    assert not done.returncode, done.stderr
+    held = count * side * side
+    assert held < int(done.stdout) < 1.6 * held
 
 
 def test_one_shard_is_streamed(tmp_path, monkeypatch):

@@ -50,7 +50,7 @@ def test_evaluation_equals_what_its_predictions_give(results, ingested):
 
 def test_seasonal_baselines_equal_the_series_shifted(results, ingested):
     from components.dataset import load_info
-    from components.inputs import load_rows
+    from components.stored import load_rows
 
     info = load_info(ingested["electricity"].path)
     demand = load_rows(ingested["electricity"].path, info, "test")[:, 0].astype(float)

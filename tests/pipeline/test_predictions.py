@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from components import inputs
+from components import stored
 from pipeline.__main__ import main
 
 
@@ -31,7 +31,7 @@ def run(monkeypatch, capsys):
 @pytest.fixture
 def images(exports, tmp_path):
     """An idx file of the test split."""
-    pixels, _ = inputs.load_images(exports["fashion"].dataset, exports["fashion"].info, "test")
+    pixels, _ = stored.load_images(exports["fashion"].dataset, exports["fashion"].info, "test")
     path = tmp_path / "images-idx3-ubyte"
     path.write_bytes(b"\x00\x00\x08\x03" + np.array(pixels.shape[:3], ">u4").tobytes() + pixels.tobytes())
     return path
