@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from components.dataset import DatasetInfo
+from components.dataset import DatasetInfo, SeriesInfo
 from components.spec import ModelSpec
 from components.train.adam import FusedAdam
 
@@ -81,6 +81,9 @@ def compile_model(
         jit_compile=False,  # XLA is slower than TensorFlow's own kernels on CPUs, and compiles for long
         steps_per_execution=1 if one_by_one else _divisor(per_epoch),
     )
+    # Keras makes the metrics' variables in the first step, which TensorFlow then traces a second time.
+    shape = (None, info.horizon) if isinstance(info, SeriesInfo) else (None,)
+    model._compile_metrics.build(keras.KerasTensor(shape), model.output)
 
 
 def _crossentropy(label_smoothing: float, classes: int) -> object:

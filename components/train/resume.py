@@ -151,7 +151,7 @@ class Resumable(keras.callbacks.Callback):
         logs: dict[str, Any] = {}
         while self.done < self._called:
             if self._running_metrics is not None:
-                self._metrics.restore(self._running_metrics, iterator)
+                self._metrics.restore(self._running_metrics)
                 self._running_metrics = None
             count = min(max(1, int(self._speed * self._call_seconds)), self._called - self.done)
             start = time.perf_counter()

@@ -69,16 +69,8 @@ class RunningMetrics:
         rows = [row.numpy().tolist() for row in local]
         return [row for worker in self._devices.of_all_workers(rows) for row in worker]
 
-    def restore(self, values: list[list[float]], iterator: Any) -> None:  # noqa: ANN401 (of tf.data)
-        """Set the variables to what `values` gave.
-
-        Args:
-            values: For each replica.
-            iterator: Of the batches that the metrics will see.
-        """
-        if not self._devices.distributed:
-            # Else `fit` has done it; here Keras would make the variables in the first step.
-            self._model._symbolic_build(data_batch=iterator.element_spec)
+    def restore(self, values: list[list[float]]) -> None:
+        """Set the variables to what `values` gave, for each replica."""
 
         def assign() -> None:
             replica = tf.distribute.get_replica_context().replica_id_in_sync_group

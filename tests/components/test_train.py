@@ -25,6 +25,16 @@ def test_two_trainings_of_one_seed_are_equal_to_the_bit(ingested, trained, tmp_p
     assert any((a != b).any() for a, b in zip(weights_of(again), weights_of(other), strict=True))
 
 
+def test_a_step_is_traced_once(ingested, tmp_path, monkeypatch):
+    import keras
+
+    traced = []
+    step = keras.Model.train_step
+    monkeypatch.setattr(keras.Model, "train_step", lambda self, data: traced.append(data) or step(self, data))
+    train_one("mlp", tmp_path, ingested)
+    assert len(traced) == 1
+
+
 def killed_after(epochs, name, folder, ingested):
     """Train in a process that is killed once so many epochs are checkpointed; where its model would be."""
     code = (
