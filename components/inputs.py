@@ -37,7 +37,7 @@ def in_order(
         split: "train", "validation" or "test".
         batch_size: Examples per batch, over all workers; the last batch may be smaller.
         share: The part of each batch that is made here.
-        again: It will be read more than once: where the images of the data set fit, they are decoded once.
+        again: It will be read more than once: images that fit are decoded once.
 
     Returns:
         Batches of (inputs, target). Classification: image uint8 [batch, height, width, channels] and label

@@ -29,6 +29,8 @@ def consumption() -> tuple[dict[str, Any], dict[str, Any]]:
             "times_consumption": examples / used,
             "plain_arrays_per_second": plain,
         }
+        if images:
+            speeds[name]["streamed_per_second"] = streamed_speed(data, model)
         if name == "cnn":
             checkpointing = {"share": result["saving"] / result["seconds"], "saving_s": result["saving"]}
     return speeds, checkpointing
@@ -54,6 +56,18 @@ def input_speed(data: Path, model: dict[str, Any]) -> float:
     while time.perf_counter() - start < SECONDS:
         count += int(next(batches)[1].shape[0])
     return count / (time.perf_counter() - start)
+
+
+def streamed_speed(data: Path, model: dict[str, Any]) -> float:
+    """The same, of images that don't fit in memory."""
+    from components import inputs
+
+    held = inputs.CACHE_BYTES
+    inputs.CACHE_BYTES = 0
+    try:
+        return input_speed(data, model)
+    finally:
+        inputs.CACHE_BYTES = held
 
 
 def array_speed(data: Path, model: dict[str, Any]) -> float:
