@@ -7,9 +7,6 @@ from components.dataset import DatasetInfo, SeriesInfo
 from components.spec import ModelSpec
 from components.train.adam import FusedAdam
 
-# More steps per call of the compiled function cost Python nothing; more than this gain little.
-MAX_STEPS_PER_EXECUTION = 50
-
 
 class Lowered(keras.optimizers.schedules.LearningRateSchedule):
     """A learning rate times a factor that changes while a model is trained.
@@ -33,7 +30,7 @@ def compile_model(
     info: DatasetInfo,
     per_epoch: int,
     replicas: int = 1,
-    one_by_one: bool = False,
+    per_call: int = 1,
     factor: tf.Variable | None = None,
 ) -> None:
     """Compile a model with the optimizer, schedule, loss and metrics that `spec` asks for.
@@ -44,7 +41,7 @@ def compile_model(
         info: The data set.
         per_epoch: Steps of an epoch.
         replicas: Copies of the model that train together, for a learning rate that is given per replica.
-        one_by_one: A step per call: more fail under MirroredStrategy (Keras 3.15.1).
+        per_call: Steps of a call of Keras' train function.
         factor: The learning rate is multiplied by this variable.
     """
     highest = spec.learning_rate * (replicas if spec.per_replica else 1)
@@ -79,7 +76,7 @@ def compile_model(
         loss=_crossentropy(spec.label_smoothing, len(info.classes)) if info.task == "classification" else loss,
         metrics=["accuracy" if classification else "mae"],
         jit_compile=False,  # XLA is slower than TensorFlow's own kernels on CPUs, and compiles for long
-        steps_per_execution=1 if one_by_one else _divisor(per_epoch),
+        steps_per_execution=per_call,
     )
     # Keras makes the metrics' variables in the first step, which TensorFlow then traces a second time.
     shape = (None, info.horizon) if isinstance(info, SeriesInfo) else (None,)
@@ -95,8 +92,3 @@ def _crossentropy(label_smoothing: float, classes: int) -> object:
         return keras.losses.categorical_crossentropy(hot, probabilities, label_smoothing=label_smoothing)
 
     return crossentropy
-
-
-def _divisor(steps: int) -> int:
-    """The largest divisor of `steps` that is not too large: Keras runs past the epoch's end with another."""
-    return max(d for d in range(1, MAX_STEPS_PER_EXECUTION + 1) if steps % d == 0)

@@ -8,8 +8,25 @@ import tensorflow as tf
 
 from components.train.devices import Devices
 
+# On a TPU; more gain little.
+MAX_STEPS_PER_CALL = 50
+
 # Runs steps on the iterator's next batches; gives how many it ran, and the metrics of the epoch so far.
 Advance = Callable[[Iterator[Any], int], tuple[int, dict[str, Any]]]
+
+
+def steps_per_call(per_epoch: int, devices: Devices) -> int:
+    """Steps of a call of the train function, between which nobody is heard.
+
+    On one device all of an epoch's, of which `make_advance` does as many at a time as it is asked for. An MLP's 580
+    in calls of 29 took 5 % more time.
+    """
+    if not devices.distributed:
+        return per_epoch
+    if not devices.tpu:
+        return 1  # more fail under MirroredStrategy (Keras 3.15.1)
+    # Keras runs past the epoch's end with a number that doesn't divide it.
+    return max(steps for steps in range(1, MAX_STEPS_PER_CALL + 1) if per_epoch % steps == 0)
 
 
 def make_advance(model: keras.Model, devices: Devices) -> Advance:

@@ -21,6 +21,7 @@ from components.train.devices import Devices, dtype_policy, find_devices
 from components.train.optimization import compile_model
 from components.train.progress import Progress
 from components.train.resume import NotFiniteError, Resumable
+from components.train.steps import steps_per_call
 from components.train.termination import Termination
 from components.train.threads import choose_threads
 
@@ -67,9 +68,9 @@ def train(
     per_epoch = steps_per_epoch(info, "train", batch_size, devices.share)
     with devices.strategy.scope():
         model = _build(spec, info, seed, policy)
-        one_by_one = devices.replicas > 1 and not devices.tpu
         factor = tf.Variable(1.0, trainable=False) if spec.on_nan == "rollback" else None
-        compile_model(model, spec, info, per_epoch, devices.replicas, one_by_one, factor)
+        per_call = steps_per_call(per_epoch, devices)
+        compile_model(model, spec, info, per_epoch, devices.replicas, per_call, factor)
         model.optimizer.build(model.trainable_variables)
     print(
         f"{name}: {spec.family} with {model.count_params():,} parameters on {devices.found}, "

@@ -300,9 +300,21 @@ def test_a_rate_per_replica_grows_with_them(datasets):
     for per_replica, expected in ((False, 0.01), (True, 0.04)):
         spec = ModelSpec(**{**MODELS["mlp"], "learning_rate": 0.01, "per_replica": per_replica})
         model = build(spec, info)
-        compile_model(model, spec, info, 10, replicas=4, one_by_one=True)
+        compile_model(model, spec, info, 10, replicas=4)
         assert float(model.optimizer.learning_rate) == pytest.approx(expected)
-        assert model.steps_per_execution == 1
+
+
+@pytest.mark.parametrize(
+    ("replicas", "tpu", "expected"), [(1, False, 580), (2, False, 1), (1, True, 29), (8, True, 29)]
+)
+def test_steps_of_a_call(replicas, tpu, expected):
+    from types import SimpleNamespace
+
+    from components.train.devices import Devices
+    from components.train.steps import steps_per_call
+
+    strategy = SimpleNamespace(num_replicas_in_sync=replicas)
+    assert steps_per_call(580, Devices(strategy, "", accelerator=tpu, tpu=tpu)) == expected
 
 
 @pytest.mark.parametrize("family", ["lstm", "stacked_lstm", "cnn_lstm", "encoder_decoder_lstm", "bidirectional_lstm"])
