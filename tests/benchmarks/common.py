@@ -54,7 +54,8 @@ def trained(spec: dict[str, Any], data: Path, **more: Any) -> dict[str, Any]:
         more: `until`, an accuracy on the test split that ends the training.
 
     Returns:
-        `history`, `seconds` of it, `saving` (seconds of all checkpoints), `tested`, `peak_bytes` of the process.
+        `history`, `seconds` of its epochs, `fit_s` (with the checkpoints and logs after them), `saving` (seconds of all
+        checkpoints), `tested`, `peak_bytes` of the process.
     """
     with tempfile.TemporaryDirectory(dir=FOLDER) as scratch:
         request = {

@@ -30,6 +30,16 @@ def main() -> None:
         saving[0] += time.perf_counter() - start
 
     Checkpoints.save = timed  # type: ignore[method-assign]
+    fitting = [0.0]
+    fit = keras.Model.fit
+
+    def timed_fit(self: keras.Model, *arguments: object, **more: object) -> object:
+        start = time.perf_counter()
+        done = fit(self, *arguments, **more)
+        fitting[0] += time.perf_counter() - start
+        return done
+
+    keras.Model.fit = timed_fit
     tested: list[float] = []
     if until := request.pop("until", None):
         # What was asked on the test split is no part of the training's time.
@@ -52,6 +62,7 @@ def main() -> None:
             {
                 "history": info.history,
                 "seconds": info.train_seconds,
+                "fit_s": fitting[0],
                 "saving": saving[0],
                 "tested": tested,
                 "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,

@@ -14,7 +14,7 @@ PARTS = {"mlp": (10, 1.0), "cnn": (2, 0.03), "lstm": (2, 0.5)}
 
 
 def training() -> dict[str, Any]:
-    """Seconds of all epochs, validation included, and the ratio; the last validation metric of both."""
+    """Seconds in `fit`, and the ratio; the last validation metric of both."""
     experiment, found = shipped("seminar"), {}
     for family, (epochs, use) in PARTS.items():
         spec = {**experiment["models"][family], "epochs": epochs}
@@ -27,9 +27,9 @@ def training() -> dict[str, Any]:
         result = trained(spec, data)
         metric = "val_accuracy" if name == "images" else "val_mae"
         found[family] = {
-            "ours_s": result["seconds"],
+            "ours_s": result["fit_s"],
             "seminar_s": seminar_s,
-            "ratio": result["seconds"] / seminar_s,
+            "ratio": result["fit_s"] / seminar_s,
             f"ours_{metric}": result["history"][-1][metric],
             f"seminar_{metric}": theirs[metric],
         }
