@@ -13,7 +13,7 @@ from components.tracing import as_written
 PARALLEL = os.cpu_count() or 1
 # Of a stored image.
 IMAGE_FEATURES = {"image": tf.io.FixedLenFeature([], tf.string), "label": tf.io.FixedLenFeature([], tf.int64)}
-# Images of a batch that is only read, and rows are eight times as many.
+# Images of a batch that is only read; of rows, which are small, eight times as many.
 _READ_BATCH = 512
 # Images that are decoded side by side, each by operations of its own: a loop over the images costs half as much again.
 SIDE_BY_SIDE = 64
