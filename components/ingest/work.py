@@ -1,9 +1,10 @@
 """Write a data set folder: read the source, write the shards, then check what was written."""
 
 import json
-import os
 import shutil
+from collections.abc import Iterator
 from datetime import UTC
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,10 @@ from components.errors import InputError
 from components.files import whole_folder, write_text
 from components.ingest import check_images, check_series
 from components.ingest.splits import split_ends
+from components.ingest.tfrecords import image_record, row_record, write_metadata, write_split
 from components.records import Images, Series
 from components.spec import SeriesOptions, load_source
 from components.time_axis import calendar_columns, calendar_values
-
-# Uncompressed bytes of a shard: many enough for shuffling and for sharing among workers, few enough to open.
-SHARD_BYTES = 8 << 20
 
 
 def ingest(name: str, spec: str, folder: str) -> ImagesInfo | SeriesInfo:
@@ -64,69 +63,43 @@ def ingest(name: str, spec: str, folder: str) -> ImagesInfo | SeriesInfo:
     return info
 
 
-def _writer(
-    folder: Path, name: str, features: tfds.features.FeaturesDict, description: str, size: int
-) -> tfds.core.SequentialWriter:
-    identity = tfds.core.DatasetIdentity(
-        name=name.replace("-", "_"), version=tfds.core.Version("1.0.0"), data_dir=os.fspath(folder), module_name=""
-    )
-    info = tfds.core.DatasetInfo(
-        builder=identity,
-        features=features,
-        description=description,
-        supervised_keys=("image", "label") if "image" in features else None,
-        disable_shuffling=True,
-    )
-    writer = tfds.core.SequentialWriter(info, max_examples_per_shard=max(1, SHARD_BYTES // size))
-    writer.initialize_splits(list(SPLITS))
-    return writer
-
-
 def _write_images(data: Images, name: str, folder: Path) -> None:
-    height, width, channels = data.shape
+    def records(split: str) -> Iterator[bytes]:
+        for i, (image, label) in enumerate(data.splits[split]()):
+            if not 0 <= label < len(data.classes):
+                raise InputError(f"{name}: {split} image {i}: label {label}, expected 0 to {len(data.classes) - 1}")
+            yield image_record(image, label)
+
+    size = int(np.prod(data.shape))
     features = tfds.features.FeaturesDict(
         {
             "image": tfds.features.Image(shape=data.shape, encoding_format="png"),
             "label": tfds.features.ClassLabel(names=data.classes),
         }
     )
-    writer = _writer(folder, name, features, f"Labelled images of {name}.", height * width * channels)
-    for split in SPLITS:
-        batch: list[dict[str, object]] = []
-        for i, (image, label) in enumerate(data.splits[split]()):
-            if not 0 <= label < len(data.classes):
-                raise InputError(f"{name}: {split} image {i}: label {label}, expected 0 to {len(data.classes) - 1}")
-            batch.append({"image": image, "label": label})
-            if len(batch) == 1000:
-                writer.add_examples({split: batch})
-                batch = []
-        writer.add_examples({split: batch})
-    writer.close_all()
+    stored = [write_split(folder, name.replace("-", "_"), split, records(split), size) for split in SPLITS]
+    write_metadata(folder, features, stored, f"Labelled images of {name}.")
 
 
 def _write_series(data: Series, options: SeriesOptions, rows: int, name: str, folder: Path) -> None:
     columns = [*data.columns, *calendar_columns(options.calendar)]
+
+    def records() -> Iterator[bytes]:
+        for time, values in data.rows():
+            seconds = int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp())
+            yield row_record(seconds, [*values, *calendar_values(time, options.calendar)])
+
+    size = 4 * len(columns) + 64
     features = tfds.features.FeaturesDict(
         {
             "time": tfds.features.Scalar(dtype=np.int64, doc="Seconds since 1970-01-01 00:00."),
             "values": tfds.features.Tensor(shape=(len(columns),), dtype=np.float32, doc=", ".join(columns)),
         }
     )
-    writer = _writer(folder, name, features, f"Rows of {name}: {', '.join(columns)}.", 4 * len(columns) + 64)
-    ends = split_ends(rows, options)
-    split = 0
-    batch: list[dict[str, object]] = []
-    for i, (time, values) in enumerate(data.rows()):
-        if i == ends[split]:
-            writer.add_examples({SPLITS[split]: batch})
-            split, batch = split + 1, []
-            if split == len(SPLITS):
-                break
-        seconds = int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp())
-        batch.append({"time": seconds, "values": [*values, *calendar_values(time, options.calendar)]})
-        if len(batch) == 1000:
-            writer.add_examples({SPLITS[split]: batch})
-            batch = []
-    else:
-        writer.add_examples({SPLITS[split]: batch})
-    writer.close_all()
+    ends, left = split_ends(rows, options), records()
+    lengths = np.diff([0, *ends]).tolist()
+    stored = [
+        write_split(folder, name.replace("-", "_"), split, islice(left, length), size)
+        for split, length in zip(SPLITS, lengths, strict=True)
+    ]
+    write_metadata(folder, features, stored, f"Rows of {name}: {', '.join(columns)}.")

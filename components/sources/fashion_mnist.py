@@ -35,17 +35,17 @@ class Options(ImageOptions):
 
 def check(options: Options) -> Facts:
     """Say how large the data set is."""
-    import tensorflow_datasets as tfds
+    # By its name TFDS finds it as well, once it has imported all data sets there are.
+    from tensorflow_datasets.image_classification import FashionMNIST
 
-    version = tfds.builder_cls(NAME).VERSION
-    return Facts(fingerprint=f"{NAME} {version}", bytes=round(BYTES * options.use))
+    return Facts(fingerprint=f"{NAME} {FashionMNIST.VERSION}", bytes=round(BYTES * options.use))
 
 
 def read(options: Options) -> Images:
     """Read the prepared data set; where it isn't prepared (in a cluster), TFDS downloads it."""
-    import tensorflow_datasets as tfds
+    from tensorflow_datasets.image_classification import FashionMNIST
 
-    builder = tfds.builder(NAME)
+    builder = FashionMNIST()
     builder.download_and_prepare()
     return tfds_images.images(builder, options)
 
@@ -67,6 +67,7 @@ def fetch(options: Options | None = None, archives: Path | None = None) -> str:
         InputError: An archive is corrupt or truncated, or the disk has no room.
     """
     import tensorflow_datasets as tfds
+    from tensorflow_datasets.image_classification import FashionMNIST
 
     folder = _prepared_folder()
     if (folder / "dataset_info.json").is_file():
@@ -83,19 +84,19 @@ def fetch(options: Options | None = None, archives: Path | None = None) -> str:
         manual = Path(scratch) / "archives"
         if found:
             manual.mkdir()
-            for info in tfds.builder_cls(NAME).url_infos.values():
+            for info in FashionMNIST.url_infos.values():
                 _restore(found / info.filename, manual / info.filename, info.checksum)
-        builder = tfds.builder(NAME)
         config = tfds.download.DownloadConfig(manual_dir=str(manual) if found else None)
-        builder.download_and_prepare(download_dir=str(Path(scratch) / "downloads"), download_config=config)
+        FashionMNIST().download_and_prepare(download_dir=str(Path(scratch) / "downloads"), download_config=config)
     return f"Fashion-MNIST was prepared in {folder} from {found or 'the server of its authors'}"
 
 
 def _prepared_folder() -> Path:
     import tensorflow_datasets as tfds
+    from tensorflow_datasets.image_classification import FashionMNIST
 
     root = os.environ.get("TFDS_DATA_DIR") or tfds.core.constants.DATA_DIR
-    return Path(root).expanduser() / NAME / str(tfds.builder_cls(NAME).VERSION)
+    return Path(root).expanduser() / NAME / str(FashionMNIST.VERSION)
 
 
 def _debian_archives(scratch: Path) -> Path | None:

@@ -13,7 +13,7 @@ from tiny import HORIZON, LOOKBACK, fake_images, fake_series, numbered, run
 
 from components import inputs, stored
 from components.dataset import SPLITS, shards
-from components.ingest import work
+from components.ingest import tfrecords
 from components.records import Images
 from components.share import ALONE, Share
 from components.sources import fashion_mnist
@@ -70,7 +70,7 @@ def images(tmp_path_factory):
     """50 training images numbered from 1, in seven shards."""
     root = tmp_path_factory.mktemp("images")
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(work, "SHARD_BYTES", 8 * 4 * 6)
+        monkeypatch.setattr(tfrecords, "SHARD_BYTES", 8 * 4 * 6)
         splits = {"train": range(1, 51), "validation": range(51, 61), "test": range(61, 71)}
         spec = fake_images(monkeypatch, **{split: numbered(numbers) for split, numbers in splits.items()})
         info = run(root / "dataset", spec)

@@ -6,8 +6,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import tensorflow_datasets
 from reading import assert_refused, builder
+from tensorflow_datasets import image_classification
 
 from components.sources import fashion_mnist
 
@@ -42,22 +42,21 @@ def debian(tmp_path, monkeypatch):
         authors = b"\x1f\x8b\x08\x08" + mtime + b"\x00\x03" + name.encode() + b"\0" + packed[10:]
         assert gzip.decompress(authors) == gzip.decompress(packed)
         infos[name] = SimpleNamespace(filename=f"{name}.gz", checksum=hashlib.sha256(authors).hexdigest())
-    cls = SimpleNamespace(VERSION="3.0.1", url_infos=infos)
-    monkeypatch.setattr(tensorflow_datasets, "builder_cls", lambda name: cls)
+    builder_class = type("FashionMNIST", (), {"VERSION": "3.0.1", "url_infos": infos})
+    monkeypatch.setattr(image_classification, "FashionMNIST", builder_class)
     return folder
 
 
 @pytest.fixture
-def prepared(monkeypatch):
+def prepared(debian, monkeypatch):
     """What TFDS' builder got, in place of preparing."""
     got = {}
 
-    def prepare(download_dir, download_config):
+    def prepare(builder, download_dir, download_config):
         manual = download_config.manual_dir
         got["files"] = {p.name: p.read_bytes() for p in Path(manual).iterdir()} if manual else None
 
-    fake = SimpleNamespace(download_and_prepare=prepare)
-    monkeypatch.setattr(tensorflow_datasets, "builder", lambda name: fake)
+    monkeypatch.setattr(image_classification.FashionMNIST, "download_and_prepare", prepare, raising=False)
     return got
 
 
@@ -89,7 +88,7 @@ def test_real_digests_refuse_other_archives(data_dir, tmp_path):
 def test_debians_archives_reach_tfds_as_the_authors_packed_them(data_dir, debian, prepared, monkeypatch):
     monkeypatch.setattr(fashion_mnist, "_debian_archives", lambda scratch: debian)
     assert str(debian) in fashion_mnist.fetch()
-    infos = tensorflow_datasets.builder_cls("fashion_mnist").url_infos.values()
+    infos = image_classification.FashionMNIST.url_infos.values()
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in prepared["files"].items()}
     assert digests == {info.filename: info.checksum for info in infos}
 
@@ -110,10 +109,10 @@ def test_without_archives_tfds_downloads(data_dir, debian, prepared, monkeypatch
 
 
 def test_an_interrupted_preparation_leaves_no_archives(data_dir, debian, prepared, monkeypatch):
-    def interrupted(**_):
+    def interrupted(builder, **_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(tensorflow_datasets.builder("fashion_mnist"), "download_and_prepare", interrupted)
+    monkeypatch.setattr(image_classification.FashionMNIST, "download_and_prepare", interrupted)
     with pytest.raises(KeyboardInterrupt):
         fashion_mnist.fetch(archives=debian)
     assert list(data_dir.rglob("*")) == []
