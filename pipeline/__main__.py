@@ -62,7 +62,7 @@ def run(
     ] = False,
 ) -> None:
     """Compile an experiment and run it on this machine; results are in runs/<experiment>/latest."""
-    from pipeline.compile import compile_experiment
+    from pipeline.compile import BUILD
     from pipeline.experiment import load_experiment
     from pipeline.local.prepare import prepare
     from pipeline.local.run import RUNS, run_local
@@ -71,10 +71,9 @@ def run(
     console = _console()
     experiment = load_experiment(config, overrides or [])
     prepare(experiment, RUNS)
-    path, digest = compile_experiment(experiment)
     where = "in containers on this machine" if containers else "on this machine"
-    console.print(f"{experiment.name}: {path} {where}, logs in {RUNS}/{experiment.name}/")
-    board = run_local(path, digest, experiment, console, keep_going, containers)
+    console.print(f"{experiment.name}: {BUILD}/{experiment.name}.yaml {where}, logs in {RUNS}/{experiment.name}/")
+    board = run_local(experiment, console, keep_going=keep_going, in_containers=containers)
     console.print()
     show(board, console)
     console.print(f"results: {RUNS}/{experiment.name}/latest/leaderboard.json, models/<model>/")

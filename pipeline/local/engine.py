@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from components.files import write_json
 from pipeline.local.containers import remove, run_container
@@ -22,22 +22,31 @@ if TYPE_CHECKING:
     from kfp import local
 
 
-def main(request: dict[str, Any]) -> None:
-    """Run a compiled pipeline.
+def main(warm: bool) -> None:
+    """Get ready to run a pipeline, and run the one that standard input names.
+
+    A request is a line of JSON: `pipeline`, the YAML; `parameters` of the run; `root`, the folder of outputs; `cache`,
+    the folder of cache entries; `shim`, a folder with a `python3` that starts tasks; `result`, the JSON file that gets
+    the paths of the pipeline's outputs; `log`, the file for standard error; `home`, the experiment's folder;
+    `containers`, how they are started, or None for processes; `changed`, whether there are tasks that the cache hasn't.
 
     Args:
-        request: `pipeline`, the YAML; `parameters` of the run; `root`, the folder of outputs; `cache`, the
-            folder of cache entries; `shim`, a folder with a `python3` that starts tasks; `result`, the JSON
-            file that gets the paths of the pipeline's outputs; `home`, the experiment's folder; `containers`, how they
-            are started, or None for processes; `changed`, whether there are tasks that the cache hasn't.
+        warm: Tasks will run, in processes.
     """
+    if warm:
+        start_server(os.environ[SOCKET])
+    from kfp import components, local
+
+    request = json.loads(sys.stdin.readline() or "null")
+    if request is None:
+        _end_group()
     containers = request["containers"]
     home = Path(request["home"]) if containers else None
     threading.Thread(target=_end_with_parent, args=[home], daemon=True).start()
-    if request["changed"] and not containers:
-        start_server(os.environ[SOCKET])  # ahead of kfp's import, in whose time it is half ready
-    from kfp import components, local
-
+    with Path(request["log"]).open("a") as log:
+        os.dup2(log.fileno(), 2)
+    if request["changed"] and not containers and not warm:
+        start_server(os.environ[SOCKET])
     # kfp logs a cache hit outside its own logging context, so only a handler of ours sees it.
     logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(levelname)s - %(message)s")
     # kfp replaces the text "python3" in all arguments by this, paths included; this way it changes nothing.
@@ -73,9 +82,14 @@ def _end_with_parent(home: Path | None) -> None:
     if home:
         with contextlib.suppress(Exception):
             remove(home)
+    _end_group()
+
+
+def _end_group() -> NoReturn:
     os.killpg(os.getpgrp(), signal.SIGKILL)
+    raise SystemExit(1)  # not reached
 
 
 if __name__ == "__main__":
     gc.set_threshold(100_000)  # see `pipeline.__main__`
-    main(json.loads(sys.argv[1]))
+    main(sys.argv[1:] == ["warm"])

@@ -1,15 +1,12 @@
-"""Run a compiled pipeline on this machine with kfp.local."""
+"""Run an experiment's pipeline on this machine with kfp.local."""
 
 import fcntl
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +19,7 @@ from components.files import write_json, write_text
 from components.leaderboard import FILE as LEADERBOARD
 from components.leaderboard import Leaderboard
 from components.report.tasks import TaskRun
+from pipeline.compile import BUILD, compile_experiment
 from pipeline.experiment import Experiment
 from pipeline.local import containers
 from pipeline.local.daemon import daemon
@@ -29,36 +27,33 @@ from pipeline.local.display import Display
 from pipeline.local.events import Event, events
 from pipeline.local.failure import explain, shown
 from pipeline.local.graph import GATHERING, Task, read_spec, read_tasks, remember, why, without
+from pipeline.local.process import Engine
 from pipeline.local.publish import LATEST, publish, publish_report
-from pipeline.local.stopping import end_group, stoppable
+from pipeline.local.stopping import stoppable
 from pipeline.local.warm import write_shim
-from pipeline.local.warm_task import SOCKET
 
 RUNS = Path("runs")
 OUTPUTS = "outputs"
 WORK = ".kfp"
 # Tasks that ran in containers have a cache of their own: in containers means in containers.
 WORK_IN_CONTAINERS = ".kfp-containers"
-ROOT = Path(__file__).parent.parent.parent
 _PROGRESS = re.compile(r"((?:epoch|trial) \d+/\d+ .*|best (?:epoch|trial) .*)")
 
 
 def run_local(
-    pipeline: Path,
-    digest: str,
     experiment: Experiment,
     console: Console,
+    build: Path = BUILD,
     keep_going: bool = False,
     in_containers: bool = False,
     aside: bool = False,
 ) -> Leaderboard:
-    """Run a compiled pipeline.
+    """Compile an experiment and run it.
 
     Args:
-        pipeline: The compiled file.
-        digest: Its SHA-256.
-        experiment: What it was compiled from: results go to `runs/<its name>/<time>`, and `latest` points there.
+        experiment: The checked experiment: results go to `runs/<its name>/<time>`, and `latest` points there.
         console: Where progress is shown.
+        build: The folder for the compiled file.
         keep_going: Finish the models that don't depend on a failed task.
         in_containers: Run each task in a container of its image, instead of in a process.
         aside: Leave `latest` and the registry as they are.
@@ -76,7 +71,14 @@ def run_local(
     home, registry = RUNS.absolute() / experiment.name, RUNS.absolute() / "registry"
     work = home / (WORK_IN_CONTAINERS if in_containers else WORK)
     running = daemon() if in_containers else nullcontext()
-    with _only_run(home), running, tempfile.TemporaryDirectory(prefix="keras-pipeline-") as scratch:
+    with ExitStack() as stack:
+        stack.enter_context(_only_run(home))
+        stack.enter_context(running)
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="keras-pipeline-")))
+        # It gets ready while the pipeline is compiled.
+        first_run = not (home / LATEST / LEADERBOARD).exists()
+        engine = stack.enter_context(closing(Engine(scratch, certain=first_run and not in_containers)))
+        pipeline, digest = compile_experiment(experiment, build)
         spec = read_spec(pipeline)
         if aside:
             spec = without(spec, {"register"})
@@ -89,7 +91,7 @@ def run_local(
         run = home / datetime.now().strftime("%Y%m%d-%H%M%S")
         while run.exists():
             run = run.with_name(run.name + "a")
-        state = _Run(run, work, Path(scratch), started)
+        state = _Run(run, work, scratch, started, engine)
         parameters = {"pipeline_sha256": digest, "registry": str(registry)}
         with Display(tasks, console) as display:
             while True:
@@ -125,13 +127,14 @@ class _Run:
         finished: Names of the tasks whose outputs are there.
     """
 
-    def __init__(self, run: Path, work: Path, scratch: Path, containers: dict[str, Any] | None) -> None:
+    def __init__(self, run: Path, work: Path, scratch: Path, containers: dict[str, Any] | None, engine: Engine) -> None:
         self.run = run
         self.failures: dict[str, str] = {}
         self.refused = ""
         self._work = work
         self._scratch = scratch
         self._containers = containers
+        self._ready: Engine | None = engine
         self._memory = work / "tasks.json"
         self.finished: set[str] = set()
         self._ran: set[str] = set()
@@ -140,7 +143,7 @@ class _Run:
         write_shim(scratch / "bin")
 
     def execute(self, pipeline: Path, parameters: dict[str, str], tasks: dict[str, Task], display: Display) -> bool:
-        """Run kfp.local in a process group of its own and follow it. False if a task failed."""
+        """Run kfp.local and follow it. False if a task failed."""
         request = {
             "pipeline": str(pipeline),
             "parameters": parameters,
@@ -148,34 +151,19 @@ class _Run:
             "cache": str(self._work / "cache"),
             "shim": str(self._scratch / "bin"),
             "result": str(self._scratch / "result.json"),
+            "log": str(self.run / "logs" / "kfp.log"),
             "home": str(self.run.parent),
             "containers": self._containers,
             "changed": self._changed(parameters["pipeline_sha256"]),
         }
-        environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
-            "PYTHONUNBUFFERED": "1",
-            "TF_CPP_MIN_LOG_LEVEL": "3",
-            SOCKET: str(self._scratch / "warm.sock"),
-        }
-        engine = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", "pipeline.local.engine", json.dumps(request)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=(self.run / "logs" / "kfp.log").open("a"),
-            text=True,
-            env=environment,
-            start_new_session=True,
-        )
-        assert engine.stdout is not None  # noqa: S101 (asked for above)
+        engine, self._ready = self._ready or Engine(self._scratch), None
         try:
             with stoppable():
-                for event in events(self._kept(engine.stdout)):
+                for event in events(self._kept(engine.run(request))):
                     self._follow(event, tasks, display)
-                return engine.wait() == 0 and not self._new_failure(parameters)
+                return engine.succeeded() and not self._new_failure(parameters)
         finally:
-            end_group(engine)
+            engine.close()
             if self._containers:
                 containers.remove(self.run.parent)
 

@@ -12,7 +12,6 @@ from rich.console import Console
 from components.errors import InputError
 from components.files import write_text
 from pipeline.claims import Verification, judge, spreads
-from pipeline.compile import compile_experiment
 from pipeline.experiment import Experiment, load_experiment
 from pipeline.local.prepare import prepare
 from pipeline.local.run import RUNS, run_local
@@ -64,9 +63,8 @@ def verify(experiments: list[Experiment], console: Console) -> Verification:
     with tempfile.TemporaryDirectory() as build:
         for experiment in experiments:
             prepare(experiment, RUNS)
-            path, digest = compile_experiment(experiment, Path(build))
             console.print(f"{experiment.name}, seed {experiment.seed}: logs in {RUNS}/{experiment.name}/")
-            boards.append(run_local(path, digest, experiment, console, aside=True))
+            boards.append(run_local(experiment, console, Path(build), aside=True))
     measured = spreads(boards)
     found = Verification(
         experiment=experiments[0].name,
