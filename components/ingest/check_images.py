@@ -24,16 +24,18 @@ def describe(data: Images, name: str, source: str, folder: Path) -> ImagesInfo:
     classes, channels = len(data.classes), data.shape[2]
     counts = {split: np.zeros(classes, np.int64) for split in SPLITS}
     hashes: dict[str, np.ndarray] = {}
-    total, squares, pixels = np.zeros(channels), np.zeros(channels), 0
+    total, squares, pixels = np.zeros(channels, np.uint64), np.zeros(channels, np.uint64), 0
     for split in SPLITS:
         seen = []
         for images, labels in read_images(folder, split, data.shape).as_numpy_iterator():
             counts[split] += np.bincount(labels, minlength=classes)
             seen += [int.from_bytes(hashlib.blake2b(i.tobytes(), digest_size=8).digest(), "little") for i in images]
             if split == "train":
-                values = images.reshape(-1, channels).astype(np.float64)
-                total, squares = total + values.sum(axis=0), squares + (values**2).sum(axis=0)
-                pixels += len(values)
+                # Over the images first, which is a tenth of the time; 255 * 255 is less than 1 << 16.
+                values = images.astype(np.uint16)
+                total += values.sum(axis=0).sum(axis=(0, 1))
+                squares += (values * values).sum(axis=0).sum(axis=(0, 1))
+                pixels += images[..., 0].size
         hashes[split] = np.array(seen, np.uint64)
     records = {split: int(counts[split].sum()) for split in SPLITS}
     mean = total / max(pixels, 1)
