@@ -5,7 +5,9 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
+import docker
 import pytest
 
 from pipeline.local import containers
@@ -28,7 +30,8 @@ def settings(project, image):
 
 def of(client, project):
     home = project.folder / "runs/small"
-    return client.containers.list(all=True, filters={"label": f"{containers.LABEL}={home}"})
+    # Sparse: asking about one that is removed meanwhile is an error.
+    return client.containers.list(all=True, sparse=True, filters={"label": f"{containers.LABEL}={home}"})
 
 
 def long_run(project, seed, client, until="epoch 2/"):
@@ -128,6 +131,23 @@ def test_an_exit_code_is_never_lost(image, docker_client, capsys):
         assert lines[:3] == ["one", "twö", "three"]
         assert lines[3:] == (["the container ended with exit code 3"] if code else [])
     assert not docker_client.containers.list(all=True, filters={"label": "keras-pipeline.test"})
+
+
+def test_a_container_that_is_removed_meanwhile_is_no_error(image, docker_client, monkeypatch, tmp_path):
+    options = {"labels": {containers.LABEL: str(tmp_path)}, "network_mode": "host", "ulimits": containers.limits()}
+    docker_client.containers.create(image, ["true"], **options)
+    seen = []
+
+    def list_and_remove(**how):
+        for container in docker_client.containers.list(**how):
+            container.remove(force=True)
+            seen.append(container)
+        return seen
+
+    fake = SimpleNamespace(containers=SimpleNamespace(list=list_and_remove))
+    monkeypatch.setattr(docker, "from_env", lambda: fake)
+    containers.remove(tmp_path)
+    assert len(seen) == 1
 
 
 def test_kfp_still_asks_the_function_that_is_replaced():
