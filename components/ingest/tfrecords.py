@@ -39,13 +39,17 @@ def write_split(folder: Path, name: str, split: str, records: Iterable[bytes], s
 
     Args:
         folder: The data set folder.
-        name: The data set's name, without hyphens.
+        name: The data set's name.
         split: The split's name.
         records: Serialized examples.
         size: Uncompressed bytes of one.
     """
     template = tfds.core.ShardedFileTemplate(
-        data_dir=folder, template=_TEMPLATE, dataset_name=name, split=split, filetype_suffix="tfrecord"
+        data_dir=folder,
+        template=_TEMPLATE,
+        dataset_name=name.replace("-", "_"),  # a hyphen parts a file's name
+        split=split,
+        filetype_suffix="tfrecord",
     )
     lengths: list[int] = []
     written = 0

@@ -77,7 +77,7 @@ def _write_images(data: Images, name: str, folder: Path) -> None:
             "label": tfds.features.ClassLabel(names=data.classes),
         }
     )
-    stored = [write_split(folder, name.replace("-", "_"), split, records(split), size) for split in SPLITS]
+    stored = [write_split(folder, name, split, records(split), size) for split in SPLITS]
     write_metadata(folder, features, stored, f"Labelled images of {name}.")
 
 
@@ -99,7 +99,7 @@ def _write_series(data: Series, options: SeriesOptions, rows: int, name: str, fo
     ends, left = split_ends(rows, options), records()
     lengths = np.diff([0, *ends]).tolist()
     stored = [
-        write_split(folder, name.replace("-", "_"), split, islice(left, length), size)
+        write_split(folder, name, split, islice(left, length), size)
         for split, length in zip(SPLITS, lengths, strict=True)
     ]
     write_metadata(folder, features, stored, f"Rows of {name}: {', '.join(columns)}.")

@@ -111,8 +111,9 @@ def images(
     Raises:
         InputError: The data set isn't one of labelled images, or their size isn't fixed.
     """
-    import tensorflow as tf
     import tensorflow_datasets as tfds
+
+    from components.stored import fixed
 
     name, features, keys = builder.info.full_name, builder.info.features, builder.info.supervised_keys
     image, label = (features[keys[0]], features[keys[1]]) if keys and len(keys) == 2 else (None, None)
@@ -127,9 +128,6 @@ def images(
         raise InputError(f"TFDS data set {name} has images of {channels} channels, expected 1 or 3")
     size = (height or rows, width or columns)
 
-    untuned = tf.data.Options()
-    untuned.autotune.enabled = False
-
     def read_split(instruction: str) -> Iterator[Image]:
         split = builder.as_dataset(
             split=instruction,
@@ -138,11 +136,10 @@ def images(
                 interleave_cycle_length=1,
                 try_autocache=False,
                 num_parallel_calls_for_decode=_PARSED_AHEAD,
-                options=untuned,
             ),
             batch_size=256,
         )
-        for batch in tfds.as_numpy(split):
+        for batch in fixed(split).as_numpy_iterator():
             for data, number in zip(batch[keys[0]].tolist(), batch[keys[1]].tolist(), strict=True):
                 yield (data if size == (rows, columns) else _resized(data, *size, channels)), number
 

@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from components.files import write_json
 from pipeline.local.containers import remove, run_container
@@ -37,9 +37,10 @@ def main(warm: bool) -> None:
         start_server(os.environ[SOCKET])
     from kfp import components, local
 
-    request = json.loads(sys.stdin.readline() or "null")
-    if request is None:
+    line = sys.stdin.readline()
+    if not line:
         _end_group()
+    request = json.loads(line)
     containers = request["containers"]
     home = Path(request["home"]) if containers else None
     threading.Thread(target=_end_with_parent, args=[home], daemon=True).start()
@@ -85,9 +86,8 @@ def _end_with_parent(home: Path | None) -> None:
     _end_group()
 
 
-def _end_group() -> NoReturn:
+def _end_group() -> None:
     os.killpg(os.getpgrp(), signal.SIGKILL)
-    raise SystemExit(1)  # not reached
 
 
 if __name__ == "__main__":

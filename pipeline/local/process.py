@@ -20,10 +20,10 @@ class Engine:
 
     Args:
         scratch: A folder for its socket.
-        certain: Tasks will run, so that TensorFlow is imported for them meanwhile.
+        warm: Tasks will run, in processes, so that TensorFlow is imported for them meanwhile.
     """
 
-    def __init__(self, scratch: Path, certain: bool = False) -> None:
+    def __init__(self, scratch: Path, warm: bool = False) -> None:
         environment = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
@@ -32,7 +32,7 @@ class Engine:
             SOCKET: str(scratch / "warm.sock"),
         }
         self._process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", "pipeline.local.engine", *["warm"] * certain],
+            [sys.executable, "-W", "ignore", "-m", "pipeline.local.engine", *["warm"] * warm],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

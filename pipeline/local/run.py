@@ -6,7 +6,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -71,13 +71,13 @@ def run_local(
     home, registry = RUNS.absolute() / experiment.name, RUNS.absolute() / "registry"
     work = home / (WORK_IN_CONTAINERS if in_containers else WORK)
     running = daemon() if in_containers else nullcontext()
-    with ExitStack() as stack:
-        stack.enter_context(_only_run(home))
-        stack.enter_context(running)
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="keras-pipeline-")))
-        # It gets ready while the pipeline is compiled.
-        first_run = not (home / LATEST / LEADERBOARD).exists()
-        engine = stack.enter_context(closing(Engine(scratch, certain=first_run and not in_containers)))
+    with (
+        _only_run(home),
+        running,
+        tempfile.TemporaryDirectory(prefix="keras-pipeline-") as scratch,
+        # It gets ready while the pipeline is compiled; in a first run, for tasks too.
+        closing(Engine(Path(scratch), warm=not in_containers and _last_pipeline(home) is None)) as engine,
+    ):
         pipeline, digest = compile_experiment(experiment, build)
         spec = read_spec(pipeline)
         if aside:
@@ -91,7 +91,7 @@ def run_local(
         run = home / datetime.now().strftime("%Y%m%d-%H%M%S")
         while run.exists():
             run = run.with_name(run.name + "a")
-        state = _Run(run, work, scratch, started, engine)
+        state = _Run(run, work, Path(scratch), started, engine)
         parameters = {"pipeline_sha256": digest, "registry": str(registry)}
         with Display(tasks, console) as display:
             while True:
@@ -154,7 +154,7 @@ class _Run:
             "log": str(self.run / "logs" / "kfp.log"),
             "home": str(self.run.parent),
             "containers": self._containers,
-            "changed": self._changed(parameters["pipeline_sha256"]),
+            "changed": _last_pipeline(self.run.parent) != parameters["pipeline_sha256"],
         }
         engine, self._ready = self._ready or Engine(self._scratch), None
         try:
@@ -186,11 +186,6 @@ class _Run:
             for line in lines:
                 log.write(line)
                 yield line
-
-    def _changed(self, digest: str) -> bool:
-        """Whether the last run was of another pipeline."""
-        last = self.run.parent / LATEST / LEADERBOARD
-        return not last.exists() or json.loads(last.read_text())["pipeline_sha256"] != digest
 
     def _new_failure(self, parameters: dict[str, str]) -> bool:
         return json.dumps(self.failures, sort_keys=True) != parameters["failures"]
@@ -253,6 +248,12 @@ def _went(tasks: dict[str, Task], display: Display) -> list[TaskRun]:
         )
         for name, task in tasks.items()
     ]
+
+
+def _last_pipeline(home: Path) -> str | None:
+    """SHA-256 of the pipeline of an experiment's last whole run, if there was one."""
+    board = home / LATEST / LEADERBOARD
+    return json.loads(board.read_text())["pipeline_sha256"] if board.exists() else None
 
 
 @contextmanager

@@ -20,25 +20,7 @@ def main() -> None:
     from components.train.checkpoint import Checkpoints
     from components.train.progress import Progress
 
-    saving = [0.0]
-    save = Checkpoints.save
-
-    def timed(self: Checkpoints, *arguments: object) -> None:
-        start = time.perf_counter()
-        save(self, *arguments)
-        saving[0] += time.perf_counter() - start
-
-    Checkpoints.save = timed  # type: ignore[method-assign]
-    fitting = [0.0]
-    fit = keras.Model.fit
-
-    def timed_fit(self: keras.Model, *arguments: object, **more: object) -> object:
-        start = time.perf_counter()
-        done = fit(self, *arguments, **more)
-        fitting[0] += time.perf_counter() - start
-        return done
-
-    keras.Model.fit = timed_fit
+    saving, fitting = timed(Checkpoints, "save"), timed(keras.Model, "fit")
     tested: list[float] = []
     if until := request.pop("until", None):
         # What was asked on the test split is no part of the training's time.
@@ -61,13 +43,28 @@ def main() -> None:
             {
                 "history": info.history,
                 "seconds": info.train_seconds,
-                "fit_s": fitting[0],
-                "saving": saving[0],
+                "fit_s": sum(fitting),
+                "saving": sum(saving),
                 "tested": tested,
                 "peak_bytes": peak_bytes(),
             }
         )
     )
+
+
+def timed(owner: type, name: str) -> list[float]:
+    """Take the time of a method from now on: the seconds of each call."""
+    method, seconds = getattr(owner, name), []
+
+    def call(*arguments: object, **more: object) -> object:
+        start = time.perf_counter()
+        try:
+            return method(*arguments, **more)
+        finally:
+            seconds.append(time.perf_counter() - start)
+
+    setattr(owner, name, call)
+    return seconds
 
 
 def peak_bytes() -> int:

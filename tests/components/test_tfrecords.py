@@ -30,8 +30,8 @@ def test_a_record_says_what_tfds_would_write():
 def test_a_split_is_cut_into_shards_that_tfds_reads_in_order(tmp_path, monkeypatch, rows, lengths):
     monkeypatch.setattr(tfrecords, "SHARD_BYTES", 4 * 10 + 9)
     records = [tfrecords.row_record(i, [i, 2 * i, 0.5]) for i in range(rows)]
-    split = tfrecords.write_split(tmp_path, "some_rows", "train", iter(records), 10)
-    other = tfrecords.write_split(tmp_path, "some_rows", "test", records[:1], 10)
+    split = tfrecords.write_split(tmp_path, "some-rows", "train", iter(records), 10)
+    other = tfrecords.write_split(tmp_path, "some-rows", "test", records[:1], 10)
     assert split.shard_lengths == lengths
     tfrecords.write_metadata(tmp_path, ROWS, [split, other], "Some rows.")
     builder = tfds.builder_from_directory(tmp_path)

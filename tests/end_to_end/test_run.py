@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from processes import alive
 
 pytestmark = pytest.mark.slow
 
@@ -272,13 +273,6 @@ def test_with_keep_going_the_other_models_are_finished(project, first):
     assert 'id="model-good"' in text
     assert text.count('class="node skipped"') == 2
     assert "<code>ValueError: no such layer</code>" in text
-
-
-def alive(session):
-    """Processes of a session that haven't ended (an ended one may wait for its parent to be told)."""
-    rows = subprocess.run(["ps", "-eo", "sess=,stat=,args="], capture_output=True, text=True, check=True).stdout
-    table = [line.split(maxsplit=2) for line in rows.splitlines()]
-    return [row[2] for row in table if row[0] == session and not row[1].startswith("Z")]
 
 
 @pytest.mark.parametrize(

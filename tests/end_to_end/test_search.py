@@ -6,7 +6,7 @@ import subprocess
 import time
 
 import pytest
-from test_run import alive
+from processes import alive
 
 pytestmark = pytest.mark.slow
 CONFIG = """\

@@ -4,26 +4,20 @@ import sys
 import time
 
 import pytest
+from processes import alive
 
 from pipeline.local.process import ROOT
 
-# Starts an engine for which tasks are certain, gives it nothing to run, and waits.
+# Starts an engine that gets ready for tasks, gives it nothing to run, and waits.
 STARTER = """
-import sys, time
+import sys
 from pathlib import Path
 from pipeline.local.process import Engine
-engine = Engine(Path(sys.argv[1]), certain=True)
+engine = Engine(Path(sys.argv[1]), warm=True)
 print(engine._process.pid, flush=True)
 sys.stdin.readline()
 engine.close()
 """
-
-
-def group(leader):
-    """Processes of a group that haven't ended."""
-    rows = subprocess.run(["ps", "-eo", "pgid=,stat=,args="], capture_output=True, text=True, check=True).stdout
-    table = [line.split(maxsplit=2) for line in rows.splitlines()]
-    return [row[2] for row in table if row[0] == leader and not row[1].startswith("Z")]
 
 
 def until(condition):
@@ -42,13 +36,13 @@ def test_before_it_has_a_pipeline_it_gets_ready_and_ends_with_its_parent(tmp_pat
         stdout=subprocess.PIPE,
         text=True,
     )
-    leader = starter.stdout.readline().strip()
+    session = starter.stdout.readline().strip()
     until((tmp_path / "warm.sock").exists)
-    assert any("warm.py" in command for command in group(leader))
+    assert any("warm.py" in command for command in alive(session))
     if end == "killed":
         starter.send_signal(signal.SIGKILL)
     else:
         starter.stdin.write("\n")
         starter.stdin.flush()
     starter.wait(timeout=30)
-    until(lambda: not group(leader))
+    until(lambda: not alive(session))
