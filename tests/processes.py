@@ -3,8 +3,13 @@
 import subprocess
 
 
-def alive(session):
-    """Processes of a session that haven't ended (an ended one may wait for its parent to be told)."""
-    rows = subprocess.run(["ps", "-eo", "sess=,stat=,args="], capture_output=True, text=True, check=True).stdout
+def alive(session=None, text=""):
+    """Commands of a session, or with a text, that haven't ended (an ended one may wait for its parent to be told)."""
+    # Without ww it cuts commands off at 80 characters, in folders of longer names only.
+    rows = subprocess.run(["ps", "-eww", "-o", "sess=,stat=,args="], capture_output=True, text=True, check=True).stdout
     table = [line.split(maxsplit=2) for line in rows.splitlines()]
-    return [row[2] for row in table if row[0] == session and not row[1].startswith("Z")]
+    return [
+        command
+        for of, state, command in table
+        if session in (None, of) and text in command and not state.startswith("Z") and not command.startswith("ps ")
+    ]

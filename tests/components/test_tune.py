@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from kfp import dsl
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from processes import alive
 
 from components.tune import here, work
 from components.tune.component import tune
@@ -79,12 +80,6 @@ def without_seconds(found):
     return found.model_copy(update={"trials": [t.model_copy(update={"seconds": None}) for t in found.trials]})
 
 
-def alive(text):
-    """Processes with a text among their arguments that haven't ended."""
-    rows = subprocess.run(["ps", "-eww", "-o", "stat=,args="], capture_output=True, text=True, check=True).stdout
-    return [row for row in rows.splitlines() if text in row and not row.startswith("Z") and " ps " not in row]
-
-
 def logs(folder):
     """What the trials printed that aren't done with, by their folder."""
     return {path.parent: path.read_text() for path in (folder / "checkpoints").glob("*/trials/*/log.txt")}
@@ -150,9 +145,9 @@ def test_a_search_that_is_ended_again_and_again_finds_the_same(calm, datasets, t
         process.wait(timeout=20)
         assert process.returncode == (143 if round_number == 1 else -signal.SIGKILL)
         deadline = time.monotonic() + 15
-        while alive(str(tmp_path)) and time.monotonic() < deadline:
+        while alive(text=str(tmp_path)) and time.monotonic() < deadline:
             time.sleep(0.1)
-        assert not alive(str(tmp_path)), "a training goes on without its search"
+        assert not alive(text=str(tmp_path)), "a training goes on without its search"
         assert not (tmp_path / "tuned").exists()
     done = {path.parent: path.stat().st_mtime_ns for path in (tmp_path / "checkpoints").glob("*/trials/*/outcome.json")}
     kept = logs(tmp_path)
