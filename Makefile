@@ -30,14 +30,14 @@ data: setup  ## Get the data of the shipped experiments into data/tfds
 
 compile: TARGET = vertex
 compile: setup  ## Compile CONFIG into build/<experiment>.yaml; TARGET=kubeflow for Kubernetes' names
-	@$(RUN) -m pipeline compile $(CONFIG) --target $(TARGET)
+	@$(RUN) -m pipeline compile $(CONFIG) --target $(TARGET) $(ARGS)
 
-run-local: setup data  ## Run CONFIG on this machine, from nothing to runs/<experiment>/latest
-	@$(RUN) -m pipeline run $(CONFIG)
+run-local: setup data  ## Run CONFIG on this machine, from nothing to runs/<experiment>/latest; ARGS="--set …"
+	@$(RUN) -m pipeline run $(CONFIG) $(ARGS)
 
 run-containers: CONFIG = configs/quick.yaml
 run-containers: setup data  ## Run CONFIG (here quick.yaml) with each task in a container of its image
-	@$(RUN) -m pipeline run $(CONFIG) --containers
+	@$(RUN) -m pipeline run $(CONFIG) --containers $(ARGS)
 
 verify: setup data  ## Run CONFIG and hold its claims against what comes out; ARGS="--seeds 5", ARGS="--model mlp"
 	@$(RUN) -m pipeline verify $(CONFIG) $(ARGS)
