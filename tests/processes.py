@@ -11,5 +11,5 @@ def alive(session=None, text=""):
     return [
         command
         for of, state, command in table
-        if session in (None, of) and text in command and not state.startswith("Z") and not command.startswith("ps ")
+        if session in (None, of) and text in command and not state.startswith("Z")
     ]
