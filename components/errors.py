@@ -1,16 +1,38 @@
 """Errors that are the user's to fix, and those that a process ended with."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _ERROR = re.compile(r"((?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Interrupt|Exit)\w*)(?:: (.*))?")
 
 
 class InputError(Exception):
-    """Bad input: a one-line message that names the file, the key or the row, what came and what was expected.
+    """Bad input, which the user can mend.
 
-    Commands print the message without a traceback and exit with code 2.
+    Each problem is one line. It names the file, the key or the row, what came and what was expected. Commands print
+    the lines without a traceback and exit with code 2.
+
+    Args:
+        *problems: The lines, all that could be found at once.
+
+    Attributes:
+        problems: The same.
     """
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+@contextmanager
+def collecting(problems: list[str]) -> Iterator[None]:
+    """Add the problems of an `InputError` that is raised inside to a list, and go on after the block."""
+    try:
+        yield
+    except InputError as error:
+        problems.extend(error.problems)
 
 
 def last_error(log: Path) -> tuple[str, str]:

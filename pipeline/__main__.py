@@ -136,7 +136,7 @@ add_commands(app)
 
 
 def main() -> None:
-    """Run the command line; bad input ends with one line and exit code 2, Ctrl-C with 130, SIGTERM with 143."""
+    """Run the command line. Bad input ends with 2 and a line for each problem, Ctrl-C with 130, SIGTERM with 143."""
     os.environ.setdefault("TFDS_DATA_DIR", str(Path("data/tfds").absolute()))
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from pipeline.local.failure import TaskFailedError
@@ -147,7 +147,8 @@ def main() -> None:
         if isinstance(code := app(standalone_mode=False), int) and code:
             raise SystemExit(code)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        for problem in error.problems:
+            print(f"error: {problem}", file=sys.stderr)
         raise SystemExit(2) from None
     except TaskFailedError:
         raise SystemExit(1) from None
