@@ -66,10 +66,10 @@ _MARK = ".generation"
 def _copy(blob: Any, target: Path) -> None:  # noqa: ANN401 (a Blob)
     """Copy an object whose generation isn't the one that is here; whole or not at all."""
     mark = target.with_name(f".{target.name}{_MARK}")
-    if target.is_file() and mark.is_file() and mark.read_text() == str(blob.generation):
+    if target.is_file() and mark.is_file() and mark.read_text(encoding="utf-8") == str(blob.generation):
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = target.with_name(f".{target.name}.partial")
     blob.download_to_filename(str(aside), timeout=SECONDS)
     aside.replace(target)
-    mark.write_text(str(blob.generation))
+    mark.write_text(str(blob.generation), encoding="utf-8")

@@ -125,7 +125,7 @@ def load_info(folder: Path | str) -> DatasetInfo:
     """
     path = Path(folder) / FILE
     try:
-        return _ADAPTER.validate_json(path.read_text())
+        return _ADAPTER.validate_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; expected a folder that ingest wrote") from None
     except ValidationError as error:

@@ -38,7 +38,7 @@ def collecting(problems: list[str]) -> Iterator[None]:
 def last_error(log: Path) -> tuple[str, str]:
     """The name and message of the exception that a process ended with."""
     found = ("it ended without an error of its own (killed, or out of memory)", "")
-    for line in log.read_text().splitlines() if log.exists() else []:
+    for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []:
         if match := _ERROR.fullmatch(line):
             found = (match[1], match[2] or "")
     return found

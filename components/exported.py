@@ -131,7 +131,7 @@ class Golden(Strict):
 
 def load_golden(folder: Path | str) -> Golden:
     """Read the golden request of an export folder."""
-    return Golden.model_validate_json((Path(folder) / GOLDEN).read_text())
+    return Golden.model_validate_json((Path(folder) / GOLDEN).read_text(encoding="utf-8"))
 
 
 def digest(saved_model: Path) -> str:
@@ -141,7 +141,7 @@ def digest(saved_model: Path) -> str:
 
 def why_not_blessed(folder: Path) -> str | None:
     """Why the model of an export folder must not be registered; None where it may."""
-    blessing = Exported.model_validate_json((folder / FILE).read_text()).blessing
+    blessing = Exported.model_validate_json((folder / FILE).read_text(encoding="utf-8")).blessing
     if blessing is None:
         return "nobody has tried to serve it"
     if blessing.faults:

@@ -167,7 +167,7 @@ def _histories(value: object) -> Iterator[str]:
 
 def load_model_info(folder: Path | str) -> ModelInfo:
     """Read the description of a model folder."""
-    return ModelInfo.model_validate_json((Path(folder) / FILE).read_text())
+    return ModelInfo.model_validate_json((Path(folder) / FILE).read_text(encoding="utf-8"))
 
 
 def load(folder: Path | str, dataset: Path | str) -> tuple["keras.Model", ModelInfo, DatasetInfo]:

@@ -96,7 +96,7 @@ def load_reference(folder: Path) -> Reference:
     """
     path = folder / FILE
     try:
-        return Reference.model_validate_json(path.read_text())
+        return Reference.model_validate_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; export the model again") from None
     except ValidationError as error:

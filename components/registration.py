@@ -29,7 +29,7 @@ def check_files(folder: Path, found: dict[str, str]) -> None:
     if not path.is_file():
         return
     try:
-        registered = dict(json.loads(path.read_text())["files"])
+        registered = dict(json.loads(path.read_text(encoding="utf-8"))["files"])
     except (ValueError, KeyError, TypeError):
         raise InputError(f"{path}: no digests of the model's files; register the model again") from None
     for name in sorted(registered.keys() | found.keys()):

@@ -123,4 +123,4 @@ def with_values(config: dict[str, Any], values: dict[str, Any]) -> dict[str, Any
 
 def load_search(folder: Path | str) -> Search:
     """Read what a search found."""
-    return Search.model_validate_json((Path(folder) / FILE).read_text())
+    return Search.model_validate_json((Path(folder) / FILE).read_text(encoding="utf-8"))

@@ -8,7 +8,7 @@ from pathlib import Path
 def main() -> None:
     """Print a line a package. Debian's bill names each source package too, which isn't in the image."""
     for file in sys.argv[1:]:
-        for package in json.loads(Path(file).read_text())["components"]:
+        for package in json.loads(Path(file).read_text(encoding="utf-8"))["components"]:
             kind = package.get("purl", "")
             if "arch=source" in kind:
                 continue

@@ -1,6 +1,7 @@
 """The command line: python -m pipeline --help."""
 
 import gc
+import io
 import os
 import sys
 from enum import StrEnum
@@ -139,6 +140,11 @@ def main() -> None:
     """Run the command line. Bad input ends with 2 and a line for each problem, Ctrl-C with 130, SIGTERM with 143."""
     os.environ.setdefault("TFDS_DATA_DIR", str(Path("data/tfds").absolute()))
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # A terminal may not have every character; what the processes of a run print is read as UTF-8.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    os.environ["PYTHONIOENCODING"] = "utf-8:replace"
     from pipeline.local.failure import TaskFailedError
     from pipeline.local.stopping import Stopped
 

@@ -54,7 +54,7 @@ def _path(module: str) -> Path | None:
 def _imported(path: Path) -> list[str]:
     """Modules of components/ that a file imports, anywhere in it."""
     names = []
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:

@@ -119,7 +119,7 @@ def load_experiment(path: Path, overrides: list[str]) -> Experiment:
         InputError: The file, or the data that it names, isn't as it should be.
     """
     try:
-        content = yaml.load(path.read_text(), _Loader)  # noqa: S506 (a subclass of SafeLoader)
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 (a subclass of SafeLoader)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from None
     except yaml.MarkedYAMLError as error:

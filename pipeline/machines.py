@@ -78,7 +78,7 @@ class Machine(Strict):
 @functools.cache
 def offered() -> dict[str, list[Any]]:
     """For each machine type its vCPUs, its memory in GB, and its accelerators' counts or its TPU topology."""
-    return dict(yaml.safe_load(OFFERED.read_text()))
+    return dict(yaml.safe_load(OFFERED.read_text(encoding="utf-8")))
 
 
 @functools.cache
@@ -89,7 +89,7 @@ def machines() -> dict[str, Machine]:
         InputError: An entry isn't as it should be, or asks for a pair that Google doesn't offer.
     """
     try:
-        entries = yaml.safe_load(FILE.read_text())
+        entries = yaml.safe_load(FILE.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise InputError(f"{FILE.name}: not YAML: {error}".replace("\n", " ")) from None
     if not isinstance(entries, dict):

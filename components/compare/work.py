@@ -58,7 +58,11 @@ def compare(
     contest = Contest.model_validate_json(contest_json)
     failures: dict[str, str] = json.loads(failures_json)
     infos = {name: load_info(path) for name, path in datasets.items() if path}
-    measured = {name: json.loads((Path(path) / BASELINES).read_text()) for name, path in baselines.items() if path}
+    measured = {
+        name: json.loads((Path(path) / BASELINES).read_text(encoding="utf-8"))
+        for name, path in baselines.items()
+        if path
+    }
     entries = []
     for name, about in contest.models.items():
         dataset = about["dataset"]
@@ -69,7 +73,7 @@ def compare(
             entries.append(entry.model_copy(update={"reasons": reasons}))
             continue
         info = infos[dataset]
-        evaluation = Evaluation.model_validate_json((Path(evaluated) / EVALUATION).read_text())
+        evaluation = Evaluation.model_validate_json((Path(evaluated) / EVALUATION).read_text(encoding="utf-8"))
         model = load_model_info(trained)
         passed, reasons = gate(contest.gates.get(dataset, {}), measured[dataset], evaluation.metrics, info)
         entries.append(
@@ -153,7 +157,7 @@ def gate(
 
 def _formats(model: str, folder: str) -> dict[str, Format]:
     """The formats of a model, with paths relative to the run's folder."""
-    exported = Exported.model_validate_json((Path(folder) / EXPORTED).read_text())
+    exported = Exported.model_validate_json((Path(folder) / EXPORTED).read_text(encoding="utf-8"))
     return {
         name: made.model_copy(update={"path": f"models/{model}/{made.path}"}) if made.path else made
         for name, made in exported.formats.items()

@@ -39,7 +39,7 @@ def evaluate_classification(
         classification_metrics.log_confusion_matrix(info.classes, result.confusion)
     # kfp.local caches a task only if each of its outputs exists.
     for artifact in (metrics, classification_metrics):
-        Path(artifact.path).write_text("{}")
+        Path(artifact.path).write_text("{}", encoding="utf-8")
 
 
 @component
@@ -71,4 +71,4 @@ def evaluate_forecasting(
     metrics.log_metric("mae_first_step", result.per_step["mae"][0])
     metrics.log_metric("mae_last_step", result.per_step["mae"][-1])
     # kfp.local caches a task only if each of its outputs exists.
-    Path(metrics.path).write_text("{}")
+    Path(metrics.path).write_text("{}", encoding="utf-8")

@@ -119,7 +119,7 @@ def golden(path: str, request: str) -> dict[str, Any]:
     import tensorflow as tf
 
     serve = signature(path)
-    with Path(request).open() as file:
+    with Path(request).open(encoding="utf-8") as file:
         instances = json.load(file)["instances"]
     specs = serve.structured_input_signature[1]
     asked = {name: tf.constant([one[name] for one in instances], specs[name].dtype) for name in instances[0]}

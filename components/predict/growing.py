@@ -100,7 +100,7 @@ class Growing:
     def first_failure(self) -> dict[str, str] | None:
         """The first that can't be predicted."""
         self._flush()
-        with Path(self._files[1].name).open() as file:
+        with Path(self._files[1].name).open(encoding="utf-8") as file:
             line = file.readline()
         return json.loads(line) if line else None
 
@@ -129,7 +129,7 @@ class Growing:
     def _found(self, key: str) -> Progress:
         """The progress of an interrupted process that was to make the same, or none."""
         try:
-            found = Progress.model_validate_json(self._progress.read_text())
+            found = Progress.model_validate_json(self._progress.read_text(encoding="utf-8"))
         except (OSError, ValidationError):
             return Progress(key=key)
         sizes = [Path(file.name).stat().st_size for file in self._files]

@@ -30,7 +30,7 @@ def register(
     Returns:
         A sentence for each data set.
     """
-    board = Leaderboard.model_validate_json((Path(leaderboard_folder) / FILE).read_text())
+    board = Leaderboard.model_validate_json((Path(leaderboard_folder) / FILE).read_text(encoding="utf-8"))
     cloud = Vertex.model_validate_json(vertex) if vertex else None
     said = []
     for dataset in dict.fromkeys(model.dataset for model in board.models):
@@ -59,7 +59,7 @@ def _add(shelf: Path, dataset: str, export: Path, board: Leaderboard) -> str:
     assert winner is not None  # noqa: S101 (the caller looked)
     digest = sha256(sorted(p for p in export.rglob("*") if p.is_file()), export)
     current = shelf / CURRENT / REGISTRATION
-    if current.is_file() and f'"{digest}"' in current.read_text():
+    if current.is_file() and f'"{digest}"' in current.read_text(encoding="utf-8"):
         return f"{dataset}: {winner.model} is version {(shelf / CURRENT).readlink()} already"
     versions = [int(p.name) for p in shelf.glob("*") if p.name.isdigit()]
     version = shelf / str(max(versions, default=0) + 1)

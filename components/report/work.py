@@ -49,7 +49,11 @@ def report(
     """
     about = About.model_validate_json(about_json)
     failures: dict[str, str] = json.loads(failures_json)
-    board = Leaderboard.model_validate_json((Path(leaderboard) / LEADERBOARD).read_text()) if leaderboard else None
+    board = (
+        Leaderboard.model_validate_json((Path(leaderboard) / LEADERBOARD).read_text(encoding="utf-8"))
+        if leaderboard
+        else None
+    )
     data = {name: data_section.read(folder) for name, folder in datasets.items() if folder}
     shown = []
     for name, folder in models.items():
@@ -61,9 +65,13 @@ def report(
             model_section.section(
                 model,
                 data[model.dataset],
-                Evaluation.model_validate_json((Path(evaluated) / EVALUATION).read_text()) if evaluated else None,
+                Evaluation.model_validate_json((Path(evaluated) / EVALUATION).read_text(encoding="utf-8"))
+                if evaluated
+                else None,
                 Path(evaluated) if evaluated else None,
-                Exported.model_validate_json((Path(exported) / EXPORTED).read_text()) if exported else None,
+                Exported.model_validate_json((Path(exported) / EXPORTED).read_text(encoding="utf-8"))
+                if exported
+                else None,
                 next((entry for entry in board.models if entry.model == name), None) if board else None,
                 load_search(searched) if (searched := (tunings or {}).get(name)) else None,
             )

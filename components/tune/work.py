@@ -136,7 +136,7 @@ def _search(
         for one, made in zip(drawn, wanted, strict=True):
             first = firsts[made.folder]
             same_as = None if made is first else first.number
-            outcome = json.loads(made.outcome.read_text())
+            outcome = json.loads(made.outcome.read_text(encoding="utf-8"))
             trials.append(Trial(number=made.number, values=made.values, same_as=same_as, **outcome))
             if made not in new:
                 _report(asked, made, f"as trial {same_as}" if same_as else "trained before the interruption")

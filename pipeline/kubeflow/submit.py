@@ -43,7 +43,7 @@ def submit_kubeflow(
     from urllib3.exceptions import HTTPError
 
     check_address(host)
-    check_parameters(next(yaml.safe_load_all(path.read_text())), parameters)
+    check_parameters(next(yaml.safe_load_all(path.read_text(encoding="utf-8"))), parameters)
     secret = token()
     undo: list[tuple[str, Callable[[], object]]] = []
     try:

@@ -44,7 +44,7 @@ def main(warm: bool) -> None:
     containers = request["containers"]
     home = Path(request["home"]) if containers else None
     threading.Thread(target=_end_with_parent, args=[home], daemon=True).start()
-    with Path(request["log"]).open("a") as log:
+    with Path(request["log"]).open("a", encoding="utf-8") as log:
         os.dup2(log.fileno(), 2)
     if request["changed"] and not containers and not warm:
         start_server(os.environ[SOCKET])

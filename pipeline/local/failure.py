@@ -39,9 +39,8 @@ def explain(failures: dict[str, str], refused: str, run: Path, console: Console)
     for task, error in failures.items():
         log = run / "logs" / f"{task}.log"
         console.print(f"\n{task} failed: {error}", style="bold red", markup=False, soft_wrap=True, highlight=False)
-        lines = (
-            [line for line in log.read_text().splitlines() if line and not _NOISE.match(line)] if log.exists() else []
-        )
+        text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+        lines = [line for line in text.splitlines() if line and not _NOISE.match(line)]
         console.print("\n".join(lines[-LAST_LINES:]), style="dim", markup=False, soft_wrap=True, highlight=False)
         console.print(f"the whole log: {shown(log)}", markup=False, soft_wrap=True, highlight=False)
     if not failures:

@@ -55,7 +55,7 @@ def read_tasks(spec: dict[str, Any]) -> dict[str, Task]:
 def read_spec(path: Path) -> dict[str, Any]:
     """Read a compiled pipeline."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return next(yaml.load_all(path.read_text(), loader))
+    return next(yaml.load_all(path.read_text(encoding="utf-8"), loader))
 
 
 def without(spec: dict[str, Any], failed: set[str]) -> dict[str, Any]:

@@ -35,7 +35,7 @@ class Engine:
             [sys.executable, "-W", "ignore", "-m", "pipeline.local.engine", *["warm"] * warm],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            text=True,
+            encoding="utf-8",
             env=environment,
             start_new_session=True,
         )

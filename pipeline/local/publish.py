@@ -32,7 +32,7 @@ def publish(outputs: Path, page: Path, run: Path, pipeline: Path, tasks: list[Ta
     Returns:
         The leaderboard, under this run's name.
     """
-    folders = json.loads((outputs / FOLDERS).read_text())
+    folders = json.loads((outputs / FOLDERS).read_text(encoding="utf-8"))
     for model, export in folders["export"].items():
         target = run / "models" / model
         shutil.copytree(export, target, copy_function=_link)
@@ -43,7 +43,7 @@ def publish(outputs: Path, page: Path, run: Path, pipeline: Path, tasks: list[Ta
         _link(str(Path(folders["model"][model]) / "model.json"), str(target / "model.json"))
     shutil.copyfile(pipeline, run / "pipeline.yaml")
     publish_report(page, run, tasks)
-    board = Leaderboard.model_validate_json((outputs / FILE).read_text())
+    board = Leaderboard.model_validate_json((outputs / FILE).read_text(encoding="utf-8"))
     board = board.model_copy(update={"run": run.name, "created": _now()})
     write_text(run / FILE, board.model_dump_json(indent=2) + "\n")
     if not aside:
@@ -59,7 +59,7 @@ def publish_report(page: Path, run: Path, tasks: list[TaskRun]) -> None:
         run: The run's folder.
         tasks: How each task went.
     """
-    write_text(run / REPORT, with_run(page.read_text(), run.name, _now(), tasks))
+    write_text(run / REPORT, with_run(page.read_text(encoding="utf-8"), run.name, _now(), tasks))
 
 
 def _now() -> str:

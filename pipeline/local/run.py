@@ -175,14 +175,17 @@ class _Run:
 
     def outputs(self) -> dict[str, Path]:
         """Paths of what the pipeline gave, see `pipeline.definition.Results`."""
-        return {name: Path(path) for name, path in json.loads((self._scratch / "result.json").read_text()).items()}
+        return {
+            name: Path(path)
+            for name, path in json.loads((self._scratch / "result.json").read_text(encoding="utf-8")).items()
+        }
 
     def log(self, task: str) -> Path:
         """The log of a task."""
         return self.run / "logs" / f"{task}.log"
 
     def _kept(self, lines: Any) -> Iterator[str]:  # noqa: ANN401 (a text stream)
-        with (self.run / "logs" / "kfp.log").open("a") as log:
+        with (self.run / "logs" / "kfp.log").open("a", encoding="utf-8") as log:
             for line in lines:
                 log.write(line)
                 yield line
@@ -193,7 +196,7 @@ class _Run:
     def _follow(self, event: Event, tasks: dict[str, Task], display: Display) -> None:
         task = event.task
         if event.kind == "line":
-            with self.log(task).open("a") as log:
+            with self.log(task).open("a", encoding="utf-8") as log:
                 log.write(event.text + "\n")
             if match := _PROGRESS.match(event.text):
                 display.progress(task, match[1])
@@ -216,7 +219,7 @@ class _Run:
             display.end(task, "failed", self.failures[task])
 
     def _remembered(self) -> dict[str, Any]:
-        return json.loads(self._memory.read_text()) if self._memory.exists() else {}
+        return json.loads(self._memory.read_text(encoding="utf-8")) if self._memory.exists() else {}
 
 
 def _report_failure(
@@ -253,13 +256,13 @@ def _went(tasks: dict[str, Task], display: Display) -> list[TaskRun]:
 def _last_pipeline(home: Path) -> str | None:
     """SHA-256 of the pipeline of an experiment's last whole run, if there was one."""
     board = home / LATEST / LEADERBOARD
-    return json.loads(board.read_text())["pipeline_sha256"] if board.exists() else None
+    return json.loads(board.read_text(encoding="utf-8"))["pipeline_sha256"] if board.exists() else None
 
 
 @contextmanager
 def _only_run(home: Path) -> Iterator[None]:
     home.mkdir(parents=True, exist_ok=True)
-    with (home / ".lock").open("w") as lock:
+    with (home / ".lock").open("w", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -39,7 +39,10 @@ def write_shim(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     shim = folder / "python3"
     # Without site-packages, which `warm_task` doesn't use.
-    shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I -S "{Path(__file__).with_name("warm_task.py")}" "$@"\n')
+    shim.write_text(
+        f'#!/bin/sh\nexec "{sys.executable}" -I -S "{Path(__file__).with_name("warm_task.py")}" "$@"\n',
+        encoding="utf-8",
+    )
     shim.chmod(0o755)
 
 
@@ -89,8 +92,8 @@ def _become(task: dict[str, Any], streams: list[int]) -> NoReturn:
         for number, stream in enumerate(streams):
             os.dup2(stream, number)
             os.close(stream)
-        sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115 (a descriptor)
-        sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
+        sys.stdout = open(1, "w", buffering=1, closefd=False, encoding="utf-8")  # noqa: SIM115 (a descriptor)
+        sys.stderr = open(2, "w", buffering=1, closefd=False, encoding="utf-8")  # noqa: SIM115
         os.chdir(task["folder"])
         os.environ.clear()
         os.environ.update(task["environment"])

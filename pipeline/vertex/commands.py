@@ -50,7 +50,7 @@ def submit(
 
         path, digest = compile_experiment(experiment, target="kubeflow")
         if not allow_tags:
-            check_images(next(yaml.safe_load_all(path.read_text())))
+            check_images(next(yaml.safe_load_all(path.read_text(encoding="utf-8"))))
         print(
             submit_kubeflow(path, kubeflow, experiment.name, job_id, {"pipeline_sha256": digest, **values}, namespace)
         )

@@ -36,7 +36,7 @@ def load_prices() -> Prices:
         InputError: It isn't as it should be.
     """
     try:
-        return Prices.model_validate(yaml.safe_load(FILE.read_text()))
+        return Prices.model_validate(yaml.safe_load(FILE.read_text(encoding="utf-8")))
     except (yaml.YAMLError, OSError) as error:
         raise InputError(f"{FILE.name}: {error}".replace("\n", " ")) from None
     except ValidationError as error:

@@ -64,7 +64,7 @@ def pipeline_job(
     Raises:
         InputError: Something in it would be refused, or accepted and go wrong later.
     """
-    spec = next(yaml.safe_load_all(path.read_text()))
+    spec = next(yaml.safe_load_all(path.read_text(encoding="utf-8")))
     options = experiment.vertex
     labels = {
         **options.labels,

@@ -83,7 +83,10 @@ def _gcloud() -> dict[str, str]:
     """The properties of gcloud's active configuration, as "section/name"."""
     home = Path(os.environ.get("CLOUDSDK_CONFIG") or Path.home() / ".config" / "gcloud")
     try:
-        active = os.environ.get("CLOUDSDK_ACTIVE_CONFIG_NAME") or (home / "active_config").read_text().strip()
+        active = (
+            os.environ.get("CLOUDSDK_ACTIVE_CONFIG_NAME")
+            or (home / "active_config").read_text(encoding="utf-8").strip()
+        )
     except OSError:
         active = "default"
     parser = configparser.ConfigParser(interpolation=None)

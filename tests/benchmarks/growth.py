@@ -65,7 +65,7 @@ def _write_series(path: Path, times: int) -> None:
     rows = np.arange(ROWS * times)
     noise = np.random.default_rng(1).normal(0, 0.1, len(rows))
     load = 3 + np.sin(rows * 2 * np.pi / 48) + 0.5 * np.sin(rows * 2 * np.pi / 336) + noise
-    with path.open("w", newline="") as file:
+    with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["time", "load"])
         start, step = datetime(1920, 1, 1), timedelta(minutes=30)

@@ -69,7 +69,7 @@ def fork(function: Callable[..., None], log: Path, environment: dict[str, str], 
         return pid
     status = 1
     try:
-        with log.open("a") as file:
+        with log.open("a", encoding="utf-8") as file:
             for stream in (1, 2):
                 os.dup2(file.fileno(), stream)
         os.environ.update(environment)

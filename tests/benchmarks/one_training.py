@@ -69,7 +69,9 @@ def timed(owner: type, name: str) -> list[float]:
 
 def peak_bytes() -> int:
     """Of this process' memory; getrusage's ru_maxrss begins with that of the process that started it."""
-    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:")]
+    (line,) = [
+        line for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM:")
+    ]
     return int(line.split()[1]) * 1024
 
 

@@ -98,7 +98,7 @@ def main() -> None:
     """Measure both ways to share: the same batch, and a batch of the same size for each worker."""
     from components.ingest.work import ingest
 
-    config = yaml.safe_load(Path("configs/families.yaml").read_text())
+    config = yaml.safe_load(Path("configs/families.yaml").read_text(encoding="utf-8"))
     with tempfile.TemporaryDirectory() as scratch:
         dataset = Path(scratch) / "dataset"
         ingest("fashion", json.dumps({"source": "fashion_mnist", "use": USE}), str(dataset))

@@ -260,7 +260,7 @@ def test_it_ends_when_told_and_with_its_parent(tmp_path):
     for _ in range(250):
         # A process whose parent is gone is another's child; that one may not have waited for it yet.
         status = Path(f"/proc/{pid}/status")
-        if not status.exists() or "State:\tZ" in status.read_text():
+        if not status.exists() or "State:\tZ" in status.read_text(encoding="utf-8"):
             return
         time.sleep(0.02)
     os.kill(pid, signal.SIGKILL)

@@ -71,7 +71,7 @@ def results(ingested, trained, tmp_path_factory):
         else:
             evaluate_forecasting.python_func(1, "x", dataset, model, evaluation, metrics)
         assert metrics.metadata
-        assert Path(metrics.path).read_text() == "{}", "without a file kfp.local never caches the task"
+        assert Path(metrics.path).read_text(encoding="utf-8") == "{}", "without a file kfp.local never caches the task"
         exported = artifact(dsl.Model, folder / f"export-{name}")
         export.python_func("x", dataset, model, exported)
         arguments |= {f"model_{name}": model, f"evaluation_{name}": evaluation, f"export_{name}": exported}

@@ -290,7 +290,7 @@ def test_a_server_that_takes_malformed_requests_is_found_out(datasets, models, t
 @pytest.mark.parametrize("family", ["mlp", "lstm"])
 def test_the_snippets_of_the_documentation_answer_the_golden_request(family, datasets, models, tmp_path):
     folder, _ = exported(datasets, models(family), family, tmp_path, "litert", "onnx")
-    snippets = re.findall(r"```python\n(.*?)```", Path("docs/serving.md").read_text(), re.DOTALL)
+    snippets = re.findall(r"```python\n(.*?)```", Path("docs/serving.md").read_text(encoding="utf-8"), re.DOTALL)
     assert len(snippets) == 2
     for snippet in snippets:
         assert "tensorflow" not in snippet

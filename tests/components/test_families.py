@@ -68,7 +68,7 @@ def batch_for(info, size=16):
     ],
 )
 def test_the_seminars_models_have_the_parameters_it_reports(model, info, parameters, trainable):
-    config = yaml.safe_load(Path("configs/seminar.yaml").read_text())["models"][model]
+    config = yaml.safe_load(Path("configs/seminar.yaml").read_text(encoding="utf-8"))["models"][model]
     built = model_of(config["family"], info, config["hyperparameters"])
     assert built.count_params() == parameters
     assert sum(int(np.prod(w.shape)) for w in built.trainable_weights) == trainable

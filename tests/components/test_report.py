@@ -302,4 +302,4 @@ def test_the_component_writes_an_html_artifact(results, tmp_path):
     leaderboard, _ = compared(results, tmp_path)
     report = report_component(list(DATASETS), list(MODELS)).python_func
     report(json.dumps(about), "{}", "5ha256", "x", made, leaderboard, **given)
-    assert Path(made.path).read_text().startswith("<!doctype html>")
+    assert Path(made.path).read_text(encoding="utf-8").startswith("<!doctype html>")

@@ -69,7 +69,7 @@ def test_the_seconds_are_those_of_both_parts(datasets, tmp_path, monkeypatch):
         slow.setattr(Progress, "seconds", lambda self: 1000.0)
         assert terminated(monkeypatch, 5, "mlp", tmp_path, datasets) == 143
     train("mlp", tmp_path, datasets)
-    info = json.loads(Path(model_folder(tmp_path), "model.json").read_text())
+    info = json.loads(Path(model_folder(tmp_path), "model.json").read_text(encoding="utf-8"))
     first, second, _ = [epoch["seconds"] for epoch in info["history"]]
     assert first > 1000 > second > 0
     assert info["train_seconds"] > 1000
@@ -108,7 +108,7 @@ def test_a_call_that_outlasts_sigterm_is_ended():
 
 def torture(*arguments):
     command = [sys.executable, "tests/benchmarks/torture.py", "--seed", "1", *arguments]
-    with tempfile.TemporaryFile("w+") as errors:
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as errors:
         done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, text=True, check=False)
         errors.seek(0)
         assert done.returncode == 0, done.stdout[-5000:] + errors.read()[-2000:]

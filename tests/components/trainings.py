@@ -49,7 +49,7 @@ def model_folder(folder):
 def result(folder):
     import keras
 
-    info = json.loads(Path(model_folder(folder), "model.json").read_text())
+    info = json.loads(Path(model_folder(folder), "model.json").read_text(encoding="utf-8"))
     history = [{key: value for key, value in epoch.items() if key != "seconds"} for epoch in info["history"]]
     weights = keras.saving.load_model(Path(model_folder(folder), "model.keras"), compile=False).get_weights()
     return history, info["best_epoch"], weights

@@ -126,7 +126,7 @@ def test_a_token_arrives_and_is_not_said(submit, kubeflow):
     started(submit("--job-id", "one", KUBEFLOW_TOKEN=f"{TOKEN}\n"), kubeflow, "one")
     asked = kubeflow.requests()
     assert {one["authorization"] for one in asked} == {None, f"Bearer {TOKEN}"}
-    assert TOKEN not in BUILT.read_text()
+    assert TOKEN not in BUILT.read_text(encoding="utf-8")
 
     kubeflow.fault("POST runs", status=400, message=f"no run for Bearer {TOKEN}")
     done = submit(KUBEFLOW_TOKEN=TOKEN)

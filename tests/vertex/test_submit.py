@@ -91,7 +91,7 @@ def test_the_compiled_file_arrives_as_it_is(pipeline, config, cloud):
     assert request["parent"] == "projects/my-project/locations/us-central1"
     assert request["pipeline_job_id"] == "small-1"
     job = request["pipeline_job"]
-    spec = yaml.safe_load(Path("build/small.yaml").read_text())
+    spec = yaml.safe_load(Path("build/small.yaml").read_text(encoding="utf-8"))
     # The protocol's Struct has no integers.
     assert json.loads(json.dumps(job["pipeline_spec"])) == spec
     assert job["service_account"] == "runner@my-project.iam.gserviceaccount.com"
@@ -242,11 +242,11 @@ def test_credentials_that_are_refused_are_one_line(pipeline, config, cloud):
 def test_no_secret_is_printed_or_sent(pipeline, config, cloud):
     done = submit(pipeline, config, "--job-id", "small-1")
     account = Path(cloud.environment()["GOOGLE_APPLICATION_CREDENTIALS"])
-    key = json.loads(account.read_text())["private_key"].splitlines()[1]
+    key = json.loads(account.read_text(encoding="utf-8"))["private_key"].splitlines()[1]
     said = done.stdout + done.stderr + json.dumps(cloud.requests())
     assert key not in said
     assert "Bearer" not in said
-    assert key not in Path("build/small.yaml").read_text()
+    assert key not in Path("build/small.yaml").read_text(encoding="utf-8")
 
 
 def test_status_logs_list_and_cancel(pipeline, config, cloud):
