@@ -1,5 +1,7 @@
 """`leaderboard.json`: the result of a run, and a promise to whoever reads it."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from components.exported import Format
@@ -10,6 +12,13 @@ FILE = "leaderboard.json"
 METRICS = {"classification": ("accuracy", "macro_f1", "loss"), "forecasting": ("mae", "rmse", "mase")}
 # For each task the metric that ranks its models, and the sign that makes smaller better.
 RANKED_BY = {"classification": ("accuracy", -1), "forecasting": ("mae", 1)}
+# Below so many test examples a figure says little, and a warning stands beside it.
+FEW = 30
+
+
+def figure(value: float) -> str:
+    """A metric for people: four places, or four digits where those would all be zeros."""
+    return f"{value:.4f}" if abs(value) >= 0.01 or not value else f"{value:.4g}"
 
 
 class DatasetEntry(Strict):
@@ -21,6 +30,11 @@ class DatasetEntry(Strict):
         splits: Examples of each split: images, or windows of a series.
         sha256: Digest of its records.
         baselines: For each baseline its metrics, on the test examples.
+        unit: Of mae and rmse; empty for images, and where the config names none.
+        best_baseline: The baseline that is best by the metric that ranks models; None where none was measured.
+        beaten_by: The baselines that are better than every model by that metric, best first. With one of them the
+            models are of no use, which terminal and report say first: see `Leaderboard.beaten`.
+        few: Whether there are fewer than FEW test examples.
     """
 
     task: Task
@@ -28,6 +42,10 @@ class DatasetEntry(Strict):
     splits: dict[str, int]
     sha256: str
     baselines: dict[str, dict[str, float]]
+    unit: str = ""
+    best_baseline: str | None = None
+    beaten_by: list[str] = []
+    few: bool = False
 
 
 class ModelEntry(Strict):
@@ -39,7 +57,10 @@ class ModelEntry(Strict):
         dataset: Its data set.
         task: The data set's task; None if that failed.
         rank: Its place among the models of its data set, from 1.
-        passed: Whether it beats every baseline that the data set's gate names by the margin named.
+        passed: Whether it may be registered: its gate let it through, or there is none.
+        gate: "passed": it beats every baseline that the data set's gate names, by the margin named; without `gate:` in
+            the config every naive baseline. "refused": it doesn't. "none": the config says `gate: none`. None where
+            the model failed.
         reasons: A sentence for each baseline of the gate, or why the model failed.
         metrics: On the test split.
         intervals: 95 % interval of each metric.
@@ -60,6 +81,7 @@ class ModelEntry(Strict):
     task: Task | None = None
     rank: int | None = None
     passed: bool = False
+    gate: Literal["passed", "refused", "none"] | None = None
     reasons: list[str] = []
     metrics: dict[str, float] = {}
     intervals: dict[str, list[float]] = {}
@@ -71,6 +93,13 @@ class ModelEntry(Strict):
     train_seconds: float | None = None
     examples_per_second: float | None = None
     formats: dict[str, Format] = {}
+
+    def distance(self) -> str:
+        """How far behind the first it is, as the end of a sentence; empty for the first."""
+        if not self.behind:
+            return ""
+        low, high = self.behind
+        return "no clear difference" if low <= 0 <= high else f"{figure(low)} to {figure(high)} behind"
 
     def tied(self) -> str:
         """Its ties as the end of a sentence; empty where it has none."""
@@ -89,6 +118,7 @@ class Leaderboard(Strict):
         created: When, ISO 8601, UTC.
         datasets: By name.
         models: Best first within each data set.
+        seed: Of the experiment; None in a file that is older than this field.
     """
 
     experiment: str
@@ -98,11 +128,28 @@ class Leaderboard(Strict):
     created: str
     datasets: dict[str, DatasetEntry]
     models: list[ModelEntry]
+    seed: int | None = None
+
+    def best(self, dataset: str) -> ModelEntry | None:
+        """The best model of a data set, whether it passed or not."""
+        return next((m for m in self.models if m.dataset == dataset and m.rank == 1), None)
 
     def winner(self, dataset: str) -> ModelEntry | None:
         """The best model of a data set, if it passed."""
-        best = [m for m in self.models if m.dataset == dataset and m.rank == 1 and m.passed]
-        return best[0] if best else None
+        best = self.best(dataset)
+        return best if best and best.passed else None
+
+    def beaten(self, dataset: str) -> str:
+        """A sentence that says which baselines beat every model of a data set; empty where none does."""
+        about, best = self.datasets.get(dataset), self.best(dataset)
+        if about is None or best is None or not about.beaten_by:
+            return ""
+        metric, _ = RANKED_BY[about.task]
+        unit = f" {about.unit}" if metric == "mae" and about.unit else ""
+        theirs, ours = about.baselines[about.beaten_by[0]][metric], best.metrics[metric]
+        *others, last = about.beaten_by
+        names, verb = (f"{', '.join(others)} and {last}", "beat") if others else (last, "beats")
+        return f"{names} {verb} every model of {dataset}: {metric} {figure(theirs)} against {figure(ours)}{unit}"
 
 
 class Contest(Strict):
@@ -111,11 +158,12 @@ class Contest(Strict):
     Attributes:
         experiment: Its name.
         seed: Of the resampling that tells models apart.
-        gates: For each data set, the baselines to beat and the share of their error to take away.
+        gates: For each data set, the baselines to beat and the share of their error to take away: none where that is
+            empty. Of a data set that isn't here, or is None, a model has to be better than every naive baseline.
         models: For each model its family and data set.
     """
 
     experiment: str
     seed: int
-    gates: dict[str, dict[str, float]]
+    gates: dict[str, dict[str, float] | None]
     models: dict[str, dict[str, str]] = Field(min_length=1)

@@ -39,7 +39,8 @@ class DatasetConfig:
         options: The source's options.
         task: What the data set is for.
         facts: What the source told of the data.
-        gate: For each baseline to beat, the share of its error that a model has to take away.
+        gate: For each baseline to beat, the share of its error that a model has to take away; empty for `gate: none`,
+            None where the config has none: then a model has to be better than every naive baseline.
         seasons: Seasons that fit into a window of a series, see `components.time_axis.Frequency`.
     """
 
@@ -47,7 +48,7 @@ class DatasetConfig:
     options: Strict
     task: Task
     facts: Facts
-    gate: dict[str, float]
+    gate: dict[str, float] | None
     seasons: list[str]
 
 
@@ -87,7 +88,7 @@ class _File(Strict):
 
 
 class _Gate(Strict):
-    gate: dict[str, float] = {}
+    gate: dict[str, float] | None = None
 
 
 class _Loader(yaml.SafeLoader):
@@ -190,7 +191,8 @@ def _dataset(where: str, config: dict[str, Any]) -> DatasetConfig:
     source_name = options.pop("source", None)
     if not isinstance(source_name, str):
         raise InputError(f"{where}: source: {source_name!r}, expected the name of a source")
-    gate = validated(_Gate, {"gate": options.pop("gate", {})}, where).gate
+    asked = options.pop("gate", None)
+    gate = validated(_Gate, {"gate": {} if asked == "none" else asked}, where).gate
     try:
         source = load_source(source_name)
         checked = validated(source.Options, options, where, extra=("source", "gate"))
@@ -200,7 +202,7 @@ def _dataset(where: str, config: dict[str, Any]) -> DatasetConfig:
         message = str(error)
         raise InputError(message if message.startswith(where) else f"{where}: {message}") from None
     lookback = checked.lookback if isinstance(checked, SeriesOptions) else 0
-    for name, margin in gate.items():
+    for name, margin in (gate or {}).items():
         names = baseline_names(source.TASK, frequency, lookback)
         if name not in names:
             raise InputError(f"{where}: gate: no baseline '{name}'; there are: {', '.join(names)}")

@@ -3,6 +3,9 @@
 from components.spec import Task
 from components.time_axis import Frequency
 
+# These are fitted; the others are naive: they repeat what was.
+FITTED = ("linear", "ridge")
+
 
 def baseline_names(task: Task, frequency: str | None = None, lookback: int = 0) -> list[str]:
     """Names of the baselines of a data set.

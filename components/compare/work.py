@@ -1,11 +1,14 @@
 """Put the results of all models into one leaderboard. No TensorFlow here: JSON and predictions are read."""
 
 import json
+import math
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
+from components.baseline.names import FITTED
 from components.bootstrap import block_of, differences
 from components.dataset import DatasetInfo, load_info
 from components.evaluation import FILE as EVALUATION
@@ -13,7 +16,7 @@ from components.evaluation import PREDICTIONS, Evaluation
 from components.exported import FILE as EXPORTED
 from components.exported import Exported, Format
 from components.files import write_json, write_text
-from components.leaderboard import FILE, RANKED_BY, Contest, DatasetEntry, Leaderboard, ModelEntry
+from components.leaderboard import FEW, FILE, RANKED_BY, Contest, DatasetEntry, Leaderboard, ModelEntry
 from components.model import load_model_info
 
 BASELINES = "baselines.json"
@@ -75,12 +78,13 @@ def compare(
         info = infos[dataset]
         evaluation = Evaluation.model_validate_json((Path(evaluated) / EVALUATION).read_text(encoding="utf-8"))
         model = load_model_info(trained)
-        passed, reasons = gate(contest.gates.get(dataset, {}), measured[dataset], evaluation.metrics, info)
+        verdict, reasons = gate(contest.gates.get(dataset), measured[dataset], evaluation.metrics, info)
         entries.append(
             entry.model_copy(
                 update={
                     "task": info.task,
-                    "passed": passed,
+                    "passed": verdict != "refused",
+                    "gate": verdict,
                     "reasons": reasons,
                     "metrics": evaluation.metrics,
                     "intervals": evaluation.intervals,
@@ -93,6 +97,7 @@ def compare(
                 }
             )
         )
+    ranked = _ranked(entries)
     leaderboard = Leaderboard(
         experiment=contest.experiment,
         run=run,
@@ -100,16 +105,11 @@ def compare(
         code_version=code_version,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         datasets={
-            name: DatasetEntry(
-                task=info.task,
-                source=info.source,
-                splits={split: info.examples(split) for split in info.records},
-                sha256=info.sha256,
-                baselines=measured.get(name, {}),
-            )
+            name: _dataset(info, measured.get(name, {}), [m for m in ranked if m.dataset == name])
             for name, info in infos.items()
         },
-        models=_told_apart(_ranked(entries), evaluations, infos, contest.seed),
+        models=_told_apart(ranked, evaluations, infos, contest.seed),
+        seed=contest.seed,
     )
     write_json(Path(folder) / FOLDERS, _usable(models, evaluations, exports, tunings or {}))
     write_text(Path(folder) / FILE, leaderboard.model_dump_json(indent=2) + "\n")
@@ -125,34 +125,59 @@ def _usable(models: Folders, evaluations: Folders, exports: Folders, tunings: Fo
 
 
 def gate(
-    margins: dict[str, float],
+    margins: dict[str, float] | None,
     baselines: dict[str, dict[str, float]],
     metrics: dict[str, float],
     info: DatasetInfo,
-) -> tuple[bool, list[str]]:
+) -> tuple[Literal["passed", "refused", "none"], list[str]]:
     """Hold a model against the baselines that a data set's gate names.
 
     Args:
-        margins: For each baseline, the share of its error that the model has to take away.
+        margins: For each baseline, the share of its error that the model has to take away; empty for no gate. None
+            for the default: the model has to be better than every naive baseline.
         baselines: Metrics of each.
         metrics: Metrics of the model.
         info: The data set.
 
     Returns:
-        Whether it passed, and a sentence for each baseline.
+        The verdict, and a sentence for each baseline.
     """
     passed, reasons = True, []
-    for name, margin in margins.items():
+    for name in [name for name in baselines if name not in FITTED] if margins is None else margins:
+        margin = margins[name] if margins else None
         theirs, ours = _error(baselines[name], info), _error(metrics, info)
-        better = 1 - ours / theirs if theirs else 0.0
-        passed = passed and better >= margin
+        # A baseline without any error leaves nothing to take away.
+        better = 1 - ours / theirs if theirs else (0.0 if ours == 0 else -math.inf)
+        passes = ours < theirs if margin is None else better >= margin
+        passed = passed and passes
         what = f"mae {ours:.4g} {info.unit}".strip() if info.task == "forecasting" else f"error {ours:.2%}"
-        side = "below" if better >= 0 else "above"
+        share = f"{abs(better):.0%} " if math.isfinite(better) else ""
+        side = "below" if better > 0 else "above" if better < 0 else "that of"
         reasons.append(
-            f"{'passes' if better >= margin else 'fails'}: {what} is {abs(better):.0%} {side} {name} "
-            f"({theirs:.4g}, margin {margin:.0%})"
+            f"{'passes' if passes else 'fails'}: {what} is {share if better else ''}{side} {name} "
+            f"({theirs:.4g}{'' if margin is None else f', margin {margin:.0%}'})"
         )
-    return passed, reasons
+    if margins is not None and not margins:
+        return "none", []
+    return "passed" if passed else "refused", reasons
+
+
+def _dataset(info: DatasetInfo, baselines: dict[str, dict[str, float]], models: list[ModelEntry]) -> DatasetEntry:
+    """A data set's entry; its models are ranked."""
+    metric, sign = RANKED_BY[info.task]
+    best = sorted(baselines, key=lambda name: sign * baselines[name][metric])
+    ours = [sign * model.metrics[metric] for model in models if model.rank]
+    return DatasetEntry(
+        task=info.task,
+        source=info.source,
+        splits={split: info.examples(split) for split in info.records},
+        sha256=info.sha256,
+        baselines=baselines,
+        unit=info.unit if info.task == "forecasting" else "",
+        best_baseline=best[0] if best else None,
+        beaten_by=[name for name in best if ours and sign * baselines[name][metric] < min(ours)],
+        few=info.examples("test") < FEW,
+    )
 
 
 def _formats(model: str, folder: str) -> dict[str, Format]:

@@ -3,17 +3,29 @@
 from rich.console import Console
 from rich.table import Table
 
-from components.leaderboard import METRICS, Leaderboard, ModelEntry
+from components.leaderboard import FEW, METRICS, Leaderboard, ModelEntry, figure
 from pipeline.claims import Verification
 
 
 def show(board: Leaderboard, console: Console) -> None:
-    """Print a table for each data set: its models, best first, then its baselines; and whether the first is alone."""
-    for dataset in dict.fromkeys(model.dataset for model in board.models):
+    """Print a table for each data set: its models, best first, then its baselines; and whether the first is alone.
+
+    Baselines that beat every model come before all of that, in red.
+    """
+    datasets = list(dict.fromkeys(model.dataset for model in board.models))
+    beaten = [sentence for dataset in datasets if (sentence := board.beaten(dataset))]
+    for sentence in beaten:
+        console.print(sentence, style="bold red", soft_wrap=True)
+    if beaten:
+        console.print()
+    for dataset in datasets:
         about = board.datasets.get(dataset)
         columns = METRICS[about.task] if about else ()
-        size = f", {about.splits['test']:,} test examples" if about else ""
-        table = Table(title=f"{dataset}{size}", title_justify="left", box=None, header_style="dim", padding=(0, 1))
+        few = about is not None and about.few
+        size = f", {counted(about.splits['test'])}" if about else ""
+        warning = f" [yellow](fewer than {FEW}: a figure with ? says little)[/]" if few else ""
+        title = f"{dataset}{size}{warning}"
+        table = Table(title=title, title_justify="left", box=None, header_style="dim", padding=(0, 1))
         for heading in ("#", "model"):
             table.add_column(heading, no_wrap=True)
         for heading in (*columns, "95 % interval", "parameters", "epoch", "time"):
@@ -21,12 +33,12 @@ def show(board: Leaderboard, console: Console) -> None:
         table.add_column("gate")
         for model in board.models:
             if model.dataset == dataset:
-                table.add_row(*_row(model, columns))
+                table.add_row(*_row(model, columns, few))
         for name, metrics in about.baselines.items() if about else ():
-            values = [f"{metrics[c]:.4f}" if c in metrics else "" for c in columns]
+            values = [_figure(metrics[c], few) if c in metrics else "" for c in columns]
             table.add_row("", name, *values, "", "", "", "", "baseline", style="dim")
         console.print(table)
-        best = next((model for model in board.models if model.dataset == dataset and model.rank == 1), None)
+        best = board.best(dataset)
         if best and best.ties:
             console.print(f" {best.model} {best.tied()} (paired bootstrap, 95 %)", style="dim", soft_wrap=True)
         console.print()
@@ -54,20 +66,36 @@ def show_claims(found: Verification, console: Console) -> None:
     console.print(table)
 
 
-def _row(model: ModelEntry, columns: tuple[str, ...]) -> list[str]:
+def counted(examples: int) -> str:
+    """A number of test examples, for people."""
+    return f"{examples:,} test example{'' if examples == 1 else 's'}"
+
+
+def _row(model: ModelEntry, columns: tuple[str, ...], few: bool) -> list[str]:
     if model.rank is None:
         return ["-", model.model, *[""] * (len(columns) + 4), f"[red]{'; '.join(model.reasons)[:60]}[/]"]
     low, high = model.intervals[columns[0]]
     return [
         str(model.rank),
         model.model,
-        *(f"{model.metrics[column]:.4f}" for column in columns),
-        f"{low:.4f} to {high:.4f}",
+        *(_figure(model.metrics[column], few) for column in columns),
+        f"{figure(low)} to {_figure(high, few)}",
         f"{model.parameters:,}",
         f"{model.best_epoch} of {model.epochs}",
         f"{model.train_seconds:.0f} s",
-        "[green]passed[/]" if model.passed else f"[red]{_refusals(model)}[/]",
+        _gate(model),
     ]
+
+
+def _figure(value: float, few: bool) -> str:
+    """A figure of a test split; with a mark where that is small."""
+    return figure(value) + ("[yellow]?[/]" if few else "")
+
+
+def _gate(model: ModelEntry) -> str:
+    if model.gate == "none":
+        return "[yellow]no gate[/]"
+    return "[green]passed[/]" if model.passed else f"[red]{_refusals(model)}[/]"
 
 
 def _refusals(model: ModelEntry) -> str:

@@ -31,7 +31,7 @@ def test_leaderboard_has_what_the_design_promises(results, tmp_path):
 
 
 def test_a_model_that_misses_its_gate_is_refused_and_not_registered(results, tmp_path):
-    leaderboard, board = compared(results, tmp_path, gates={"fashion": {"linear": 0.99}})
+    leaderboard, board = compared(results, tmp_path, gates={"fashion": {"linear": 0.99}, "electricity": {}})
     refused = next(m for m in board.models if m.model == "mlp")
     assert not refused.passed
     assert refused.reasons[0].startswith("fails")
@@ -67,7 +67,7 @@ def test_a_model_that_misses_its_gate_is_refused_and_not_registered(results, tmp
     ],
 )
 def test_a_model_without_a_blessing_is_not_registered(change, reason, results, tmp_path):
-    leaderboard, _ = compared(results, tmp_path)
+    leaderboard, _ = compared(results, tmp_path, gates={"fashion": {}, "electricity": {}})
     folder = tmp_path / "export"
     shutil.copytree(results["export_mlp"].path, folder)
     content = json.loads((folder / "export.json").read_text())

@@ -65,12 +65,21 @@ def test_a_good_experiment_is_read(tmp_path):
     fashion, demand = experiment.datasets.values()
     assert (fashion.source, fashion.task, fashion.gate) == ("fashion_mnist", "classification", {"majority_class": 0.3})
     assert fashion.options.use == 0.1
-    assert (demand.source, demand.task, demand.gate) == ("electricity", "forecasting", {})
+    assert (demand.source, demand.task, demand.gate) == ("electricity", "forecasting", None)
     assert (demand.options.lookback, demand.facts.rows) == (96, 17520)
     assert (fashion.seasons, demand.seasons) == ([], ["same_time_yesterday"])
     mlp = experiment.models["mlp"]
     assert (mlp.family, mlp.dataset, mlp.epochs, mlp.hyperparameters) == ("mlp", "fashion", 2, {"units": [8]})
     assert experiment.models["lstm"].batch_size == 128
+
+
+@pytest.mark.parametrize(
+    ("given", "gate"), [("none", {}), ({}, {}), (None, None), ({"linear": 0.1}, {"linear": 0.1})], ids=str
+)
+def test_only_who_asks_for_no_gate_has_none(tmp_path, given, gate):
+    content = copy.deepcopy(GOOD)
+    content["datasets"]["fashion"]["gate"] = given
+    assert load_experiment(write(tmp_path, content), []).datasets["fashion"].gate == gate
 
 
 BAD = {

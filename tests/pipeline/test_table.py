@@ -1,0 +1,68 @@
+"""The leaderboard in the terminal."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from components.leaderboard import DatasetEntry, Leaderboard, ModelEntry
+from pipeline.local.table import show
+
+
+def shown(examples=100, color=False, **models):
+    """What is printed for models with these entries' fields."""
+    about = DatasetEntry(
+        task="forecasting", source="csv", splits={"test": examples}, sha256="", unit="USD",
+        baselines={"ridge": {"mae": 3.1, "rmse": 4.0, "mase": 0.5}}, beaten_by=["ridge"], best_baseline="ridge",
+        few=examples < 30,
+    )  # fmt: skip
+    entries = [
+        ModelEntry(
+            model=name, family="lstm", dataset="sales", task="forecasting", rank=1, parameters=5, epochs=1,
+            best_epoch=1, train_seconds=1, metrics={"mae": 3.4, "rmse": 4.1, "mase": 0.6},
+            intervals={"mae": [3.0, 3.8]}, **fields,
+        )
+        for name, fields in models.items()
+    ]  # fmt: skip
+    board = Leaderboard(
+        experiment="x", run="x", pipeline_sha256="", code_version="", created="", datasets={"sales": about},
+        models=entries,
+    )  # fmt: skip
+    out = io.StringIO()
+    show(
+        board,
+        Console(file=out, width=130, highlight=False, force_terminal=color, color_system="standard" if color else None),
+    )
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"passed": True, "gate": "none"}, "no gate"),
+        ({"passed": True, "gate": "passed"}, "passed"),
+        ({"gate": "refused", "reasons": ["passes: x", "fails: mae 3.4 is above ridge"]}, "fails: mae 3.4"),
+    ],
+)
+def test_no_gate_is_not_passed(fields, said):
+    row = next(line for line in shown(lstm=fields).splitlines() if " lstm " in line)
+    assert said in row
+    assert ("passed" in row) == (said == "passed")
+
+
+def test_a_baseline_that_beats_every_model_comes_first_and_in_red():
+    text = shown(lstm={"passed": True, "gate": "passed"}, color=True)
+    assert text.startswith("\x1b[1;31mridge beats every model of sales: mae 3.1000 against 3.4000 USD")
+
+
+def test_a_warning_stands_beside_every_figure_of_few_examples():
+    passed = {"passed": True, "gate": "passed"}
+    lines = shown(29, lstm=passed).splitlines()
+    assert "29 test examples (fewer than 30: a figure with ? says little)" in lines[2]
+    for line in lines[-4:-1]:
+        if "lstm" in line:
+            assert all(part in line for part in ("3.4000?", "4.1000?", "0.6000?", "3.0000 to 3.8000?"))
+        elif "ridge" in line:
+            assert all(part in line for part in ("3.1000?", "4.0000?", "0.5000?"))
+    assert "?" not in shown(30, lstm=passed)
+    assert "1 test example (" in shown(1, lstm=passed)
