@@ -130,8 +130,3 @@ def load_info(folder: Path | str) -> DatasetInfo:
         raise InputError(f"{path}: {error.strerror}; expected a folder that ingest wrote") from None
     except ValidationError as error:
         raise InputError(f"{path}: not a data set's description: {error.errors()[0]['msg']}") from None
-
-
-def shards(folder: Path | str, split: str) -> list[Path]:
-    """The TFRecord files of `split`, in their order."""
-    return sorted(Path(folder).glob(f"*-{split}.tfrecord-*"))

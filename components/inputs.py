@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from components.dataset import DatasetInfo, ImagesInfo, SeriesInfo, shards
+from components.dataset import DatasetInfo, ImagesInfo, SeriesInfo
+from components.shards import shards
 from components.share import ALONE, Share, examples_used, part, static, steps_per_epoch
-from components.stored import PARALLEL, decoded, fixed, read_images, read_rows
+from components.stored import PARALLEL, check_all_came, decoded, fixed, read_images, read_rows
 from components.tracing import as_written
 
 # Decoded images of more bytes than this are streamed from disk.
@@ -43,11 +44,15 @@ def in_order(
         Batches of (inputs, target). Classification: image uint8 [batch, height, width, channels] and label
         int64 [batch]. Forecasting: {"window": float32 [batch, lookback, columns], "future": float32 [batch,
         horizon, known]} and float32 [batch, horizon], all in raw units; "future" only where columns are known.
+
+    Raises:
+        InputError: A shard lacks records, here and in `shuffled`.
     """
     count = steps_per_epoch(info, split, batch_size, share)
     used = examples_used(info, split, batch_size, share)
     if isinstance(info, ImagesInfo) and not (again and _fit(info, split)):
-        records = tf.data.TFRecordDataset([str(path) for path in shards(folder, split)]).take(used).batch(batch_size)
+        paths = [str(path) for path in shards(folder, split, info.records[split])]
+        records = tf.data.TFRecordDataset(paths).take(used).batch(batch_size)
         own = records.map(as_written(lambda batch: batch[part(tf.size(batch), share)]))
         images = decoded(own, info.shape, batch_size // share.workers)
         images = static(images.apply(tf.data.experimental.assert_cardinality(count)), batch_size, share)
@@ -121,11 +126,12 @@ def _held(folder: Path | str, info: DatasetInfo, split: str) -> list[tf.Variable
     Variables, filled in place: of a tensor that its functions use tf.data makes a copy of its own, and one that is put
     together from batches or comes from NumPy is in memory three times for a while.
     """
-    if isinstance(info, SeriesInfo):
-        stored = read_rows(folder, split, len(info.stored)).map(as_written(lambda time, values: (values,)))
-    else:
-        stored = read_images(folder, split, info.shape)
     count, done = info.records[split], 0
+    if isinstance(info, SeriesInfo):
+        stored = read_rows(folder, split, len(info.stored), count)
+        stored = stored.map(as_written(lambda time, values: (values,)))
+    else:
+        stored = read_images(folder, split, info.shape, count)
     with tf.device("CPU"):
         held = [tf.Variable(tf.zeros([count, *s.shape[1:]], s.dtype), trainable=False) for s in stored.element_spec]
         for batch in stored:
@@ -133,6 +139,7 @@ def _held(folder: Path | str, info: DatasetInfo, split: str) -> list[tf.Variable
             for variable, values in zip(held, batch, strict=True):
                 variable.scatter_update(tf.IndexedSlices(values, places))
             done += len(batch[0])
+    check_all_came(folder, split, done, count)
     return held
 
 
@@ -194,7 +201,7 @@ def _streamed(
     share: Share,
 ) -> tf.data.Dataset:
     """Batches from disk: this worker's shards in random order, four at a time, and their records in random order."""
-    paths = [str(path) for path in shards(folder, split)]
+    paths = [str(path) for path in shards(folder, split, info.records[split])]
     by_file = len(paths) >= share.workers
     own = tf.constant(paths[share.worker :: share.workers] if by_file else paths)
     per_epoch = steps_per_epoch(info, split, batch_size, share)

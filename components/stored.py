@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from components.dataset import ImagesInfo, SeriesInfo, shards
+from components.dataset import ImagesInfo, SeriesInfo
+from components.errors import InputError
+from components.shards import shards
 from components.tracing import as_written
 
 PARALLEL = os.cpu_count() or 1
@@ -57,9 +59,13 @@ def decoded(records: tf.data.Dataset, shape: Sequence[int], batch_size: int) -> 
     return records.rebatch(together).map(parse, num_parallel_calls=PARALLEL).rebatch(batch_size)
 
 
-def read_images(folder: Path | str, split: str, shape: Sequence[int]) -> tf.data.Dataset:
-    """Batches of (uint8 [batch, *shape], int64 [batch]) in the order they are stored."""
-    records = tf.data.TFRecordDataset([str(path) for path in shards(folder, split)])
+def read_images(folder: Path | str, split: str, shape: Sequence[int], count: int | None = None) -> tf.data.Dataset:
+    """Batches of (uint8 [batch, *shape], int64 [batch]) in the order they are stored.
+
+    Raises:
+        InputError: A shard lacks records, or all together aren't `count`.
+    """
+    records = tf.data.TFRecordDataset([str(path) for path in shards(folder, split, count)])
     batch_size = _together(_READ_BATCH, shape)
     return fixed(decoded(records.batch(batch_size), shape, batch_size))
 
@@ -73,8 +79,12 @@ def row_features(stored: int) -> dict[str, tf.io.FixedLenFeature]:
     return {"time": tf.io.FixedLenFeature([], tf.int64), "values": tf.io.FixedLenFeature([stored], tf.float32)}
 
 
-def read_rows(folder: Path | str, split: str, stored: int) -> tf.data.Dataset:
-    """Batches of (time int64 [batch], values float32 [batch, stored]) in time order."""
+def read_rows(folder: Path | str, split: str, stored: int, count: int | None = None) -> tf.data.Dataset:
+    """Batches of (time int64 [batch], values float32 [batch, stored]) in time order.
+
+    Raises:
+        InputError: A shard lacks records, or all together aren't `count`.
+    """
     features = row_features(stored)
 
     @as_written
@@ -82,13 +92,16 @@ def read_rows(folder: Path | str, split: str, stored: int) -> tf.data.Dataset:
         parsed = tf.io.parse_example(records, features)
         return parsed["time"], parsed["values"]
 
-    records = tf.data.TFRecordDataset([str(path) for path in shards(folder, split)])
+    records = tf.data.TFRecordDataset([str(path) for path in shards(folder, split, count)])
     return fixed(records.batch(8 * _READ_BATCH).map(parse, num_parallel_calls=PARALLEL))
 
 
 def load_rows(folder: Path | str, info: SeriesInfo, split: str) -> np.ndarray:
     """All rows of a split, float32 [rows, stored]. Windows overlap, so rows are held once and cut later."""
-    return np.concatenate([v for _, v in read_rows(folder, split, len(info.stored)).as_numpy_iterator()])
+    count = info.records[split]
+    rows = np.concatenate([v for _, v in read_rows(folder, split, len(info.stored), count).as_numpy_iterator()])
+    check_all_came(folder, split, len(rows), count)
+    return rows
 
 
 def load_images(folder: Path | str, info: ImagesInfo, split: str) -> tuple[np.ndarray, np.ndarray]:
@@ -96,7 +109,18 @@ def load_images(folder: Path | str, info: ImagesInfo, split: str) -> tuple[np.nd
     count, done = info.examples(split), 0
     # Put together from a list of batches they would be in memory twice.
     images, labels = np.empty((count, *info.shape), np.uint8), np.empty(count, np.int64)
-    for some, named in read_images(folder, split, info.shape).as_numpy_iterator():
+    for some, named in read_images(folder, split, info.shape, count).as_numpy_iterator():
         here = slice(done, done + len(named))
         images[here], labels[here], done = some, named, done + len(named)
-    return images[:done], labels[:done]
+    check_all_came(folder, split, done, count)
+    return images, labels
+
+
+def check_all_came(folder: Path | str, split: str, found: int, expected: int) -> None:
+    """Compare the number of records that were read with that of the description.
+
+    Raises:
+        InputError: They differ.
+    """
+    if found != expected:
+        raise InputError(f"{folder}: {found:,} records of {split} were read, expected {expected:,}")

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from components.dataset import SPLITS, shards
+from components.dataset import SPLITS
+from components.shards import shards
 from components.tracing import as_written
 
 _BATCH = 512

@@ -12,9 +12,10 @@ import tensorflow as tf
 from tiny import HORIZON, LOOKBACK, fake_images, fake_series, numbered, run
 
 from components import inputs, stored
-from components.dataset import SPLITS, shards
+from components.dataset import SPLITS
 from components.ingest import tfrecords
 from components.records import Images
+from components.shards import shards
 from components.share import ALONE, Share
 from components.sources import fashion_mnist
 

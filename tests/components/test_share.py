@@ -1,5 +1,7 @@
 """The parts of a batch that each worker makes."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -84,6 +86,9 @@ def sharded(divided, tmp_path, monkeypatch):
         with tf.io.TFRecordWriter(str(only).removesuffix("00000") + f"{i:05d}") as writer:
             for record in records[ends[i] : ends[i + 1]]:
                 writer.write(record)
+    about = json.loads((folder / "dataset_info.json").read_text())
+    about["splits"][0]["shardLengths"] = np.diff(ends).tolist()
+    (folder / "dataset_info.json").write_text(json.dumps(about))
     monkeypatch.setattr(inputs, "CACHE_BYTES", 1)
     return str(folder)
 
