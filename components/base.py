@@ -4,7 +4,6 @@ The image ships the package, so nothing is installed when a task starts. The sam
 subprocess, in a container and on Vertex AI.
 """
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +11,19 @@ from kfp import dsl
 
 from components.image_names import IMAGE
 
-component: Callable[..., Any] = functools.partial(
-    dsl.component, base_image=IMAGE, packages_to_install=[], install_kfp_package=False
-)
+_RUN = "python3 -m kfp.dsl.executor_main"
+
+
+def component(function: Callable[..., None]) -> Any:  # noqa: ANN401 (a KFP component)
+    """Make a KFP component of a function.
+
+    KFP starts Python from a shell, which keeps SIGTERM to itself: a cancelled task would go on. With `exec` Python
+    takes the shell's place (kubeflow/pipelines issue 7902).
+
+    Args:
+        function: Its parameters are the component's inputs and outputs.
+    """
+    made = dsl.component(function, base_image=IMAGE, packages_to_install=[], install_kfp_package=False)
+    container = made.component_spec.implementation.container
+    container.command = [part.replace(_RUN, f"exec {_RUN}") for part in container.command]
+    return made

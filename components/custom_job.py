@@ -20,6 +20,8 @@ from components.placement import Placement
 POLL_SECONDS = 10.0
 # Of a display name on Vertex AI.
 MAX_NAME = 128
+# Of each job: which run launched it. A label has 63 letters at most, a run's name 128, so it is a digest.
+RUN_LABEL = "launched-by"
 # Runs what the task would run itself.
 COMMAND = ["python3", "-m", "components.train"]
 _TASK = re.compile(r"_-?\d+$")
@@ -62,7 +64,7 @@ def run(
         placement: What its workers are.
         vertex: Where it runs.
         arguments: Of `train`.
-        output: Folder of what Vertex writes for the job, under /gcs.
+        output: Folder of what Vertex writes for the job, <run>/<task>/<folder> under /gcs.
         stopped: Once it is set, the job is cancelled.
 
     Raises:
@@ -123,6 +125,11 @@ def job_name(folder: str, trial: int | None = None) -> str:
     return f"{name[: MAX_NAME - 17]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
+def run_label(run: str) -> str:
+    """The value of `RUN_LABEL` for the jobs of a run."""
+    return hashlib.sha256(run.encode()).hexdigest()[:32]
+
+
 def console(job: str, vertex: Vertex) -> str:
     """Address of a job's page in Google's console."""
     number = job.rsplit("/", 1)[-1]
@@ -172,7 +179,8 @@ def _job(name: str, placement: Placement, vertex: Vertex, arguments: dict[str, A
         tensorboard=vertex.tensorboard or "",
         base_output_directory=types.GcsDestination(output_uri_prefix=gs(output)),
     )
-    return types.CustomJob(display_name=name, job_spec=spec, labels=vertex.labels)
+    labels = {**vertex.labels, RUN_LABEL: run_label(output.parent.parent.name)}
+    return types.CustomJob(display_name=name, job_spec=spec, labels=labels)
 
 
 def _follow(jobs: Any, job: Any, name: str, stopped: threading.Event) -> Any:  # noqa: ANN401 (a client; a CustomJob)

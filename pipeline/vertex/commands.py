@@ -123,7 +123,8 @@ def cancel(job: Job, project: Project = None, region: Region = None) -> None:
     from pipeline.vertex.jobs import cancel_job
 
     there = settings(project, region, None, needs_bucket=False)
-    cancel_job(job, there)
+    for launched in cancel_job(job, there):
+        print(f"{launched}: cancelling")
     print(f"{job}: cancelling; `python -m pipeline status {job}` shows how far it is")
 
 

@@ -1,10 +1,11 @@
 """Ask for jobs on Vertex AI: one, all, their logs; and cancel them."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from components.cloud import CALL_SECONDS, client, credentials, explain
+from components.custom_job import RUN_LABEL, run_label
 from components.errors import InputError
 from pipeline.vertex.settings import Settings
 
@@ -55,20 +56,45 @@ def list_jobs(settings: Settings, experiment: str | None, limit: int) -> list[An
     return found
 
 
-def cancel_job(job_id: str, settings: Settings) -> None:
-    """Cancel a pipeline job and, through its tasks, the jobs that they launched.
+def cancel_job(job_id: str, settings: Settings) -> list[str]:
+    """Cancel a pipeline job and the custom jobs that its tasks launched.
+
+    A task cancels its job when it is told to end. One that was killed can't, so the jobs are looked for here, also
+    where the pipeline job itself has ended.
+
+    Returns:
+        The display names of the custom jobs.
 
     Raises:
-        InputError: There is none, or it has ended.
+        InputError: There is no such job, it has ended and left no custom job, or cancelling is refused.
     """
     from google.api_core import exceptions
-    from google.cloud.aiplatform_v1 import PipelineServiceClient
+    from google.cloud.aiplatform_v1 import JobServiceClient, PipelineServiceClient
 
     job = get_job(job_id, settings)
+    jobs = client(JobServiceClient, settings.region)
+    ended: exceptions.GoogleAPICallError | None = None
+    cancelled = []
     try:
-        client(PipelineServiceClient, settings.region).cancel_pipeline_job(name=job.name, timeout=CALL_SECONDS)
+        try:
+            client(PipelineServiceClient, settings.region).cancel_pipeline_job(name=job.name, timeout=CALL_SECONDS)
+        except exceptions.FailedPrecondition as error:
+            ended = error
+        for launched in _launched(jobs, job_id, settings):
+            jobs.cancel_custom_job(name=launched.name, timeout=CALL_SECONDS)
+            cancelled.append(launched.display_name)
     except exceptions.GoogleAPICallError as error:
         raise InputError(explain(error, f"cancelling {job_id}")) from None
+    if ended and not cancelled:
+        raise InputError(explain(ended, f"cancelling {job_id}"))
+    return cancelled
+
+
+def _launched(jobs: Any, job_id: str, settings: Settings) -> Iterable[Any]:  # noqa: ANN401 (a client)
+    """The custom jobs of a pipeline job that haven't ended."""
+    states = " OR ".join(f'state="JOB_STATE_{state}"' for state in ("QUEUED", "PENDING", "RUNNING"))
+    request = {"parent": settings.parent, "filter": f'labels.{RUN_LABEL}="{run_label(job_id)}" AND ({states})'}
+    return jobs.list_custom_jobs(request=request, timeout=CALL_SECONDS)
 
 
 def log_lines(job: Any, settings: Settings, task: str | None) -> Iterator[str]:  # noqa: ANN401 (a PipelineJob)

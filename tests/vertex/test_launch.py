@@ -90,7 +90,7 @@ def test_what_a_job_is_asked_for(cloud, bucket):
     launch(bucket, "multi-worker", service_account=account, tensorboard=board)
     (job,) = created(cloud)
     assert job["display_name"] == "families-20261124-1-train-mlp"
-    assert job["labels"] == {"experiment": "families"}
+    assert job["labels"] == {"experiment": "families", "launched-by": launching.run_label("families-20261124-1")}
     spec = job["job_spec"]
     assert [pool["replica_count"] for pool in spec["worker_pool_specs"]] == ["1", "1"]
     for pool in spec["worker_pool_specs"]:

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from google.cloud.aiplatform_v1 import JobServiceClient
+
+from components import custom_job
 
 pytestmark = pytest.mark.slow
 IMAGE = f"us-central1-docker.pkg.dev/my-project/images/keras-pipeline-python@sha256:{'a' * 64}"
@@ -264,12 +267,47 @@ def test_status_logs_list_and_cancel(pipeline, config, cloud):
     assert not pipeline("list", "other").stdout.splitlines()[1:]
     done = pipeline("cancel", "small-2")
     assert done.returncode == 0, done.stderr
+    assert not cloud.requests("CancelCustomJob")
     cloud.control(hold=False)
     until = time.monotonic() + 30
     while "small-2: cancelled" not in (said := pipeline("status", "small-2").stdout):
         assert time.monotonic() < until, said
     for command in ("status", "cancel", "logs"):
         refused(pipeline(command, "small-9"), "job small-9: there is none in my-project, us-central1")
+
+
+def test_cancel_also_ends_the_jobs_of_tasks_that_were_killed(pipeline, config, cloud):
+    """Their tasks could not cancel them. Jobs of other runs go on, also of one whose name begins the same."""
+    cloud.control(hold=True)
+    submit(pipeline, config, "--job-id", "small-1")
+    jobs = JobServiceClient(client_options={"api_endpoint": cloud.grpc})
+    parent = "projects/my-project/locations/us-central1"
+    spec = {
+        "worker_pool_specs": [
+            {
+                "machine_spec": {"machine_type": "n1-standard-4"},
+                "replica_count": 1,
+                "container_spec": {"image_uri": IMAGE},
+            }
+        ]
+    }
+    for run in ("small-1", "small-1-2", "small-1"):
+        labels = {custom_job.RUN_LABEL: custom_job.run_label(run)}
+        name = f"{run}-train-lstm"
+        jobs.create_custom_job(parent=parent, custom_job={"display_name": name, "job_spec": spec, "labels": labels})
+    done = pipeline("cancel", "small-1")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("small-1-train-lstm: cancelling\n") == 2
+    assert "small-1-2" not in done.stdout
+    assert len(cloud.requests("CancelCustomJob")) == 2
+    cloud.control(hold=False)
+    until = time.monotonic() + 30
+    while "small-1: cancelled" not in (said := pipeline("status", "small-1").stdout):
+        assert time.monotonic() < until, said
+    refused(pipeline("cancel", "small-1"), "small-1")
+    cloud.control(hold=True)
+    jobs.create_custom_job(parent=parent, custom_job={"display_name": name, "job_spec": spec, "labels": labels})
+    assert "small-1-train-lstm: cancelling" in pipeline("cancel", "small-1").stdout, "the run itself has ended"
 
 
 def test_following_ends_with_ctrl_c_and_the_job_goes_on(pipeline, config, cloud):
