@@ -1,4 +1,6 @@
 import math
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -44,11 +46,90 @@ def test_next_of_months_keeps_the_day(text, time, expected):
     assert Frequency(text).seconds is None
 
 
-@pytest.mark.parametrize("text", ["", "0D", "-1D", "H", "m", "M", "1.5h", "h1", " h", "D D", "daily", "MSS", "00s"])
+@pytest.mark.parametrize(
+    ("text", "time", "expected"),
+    [
+        ("H", datetime(2020, 1, 1), datetime(2020, 1, 1, 1)),
+        ("30T", datetime(2020, 1, 1), datetime(2020, 1, 1, 0, 30)),
+        ("d", datetime(2020, 2, 28), datetime(2020, 2, 29)),
+        ("B", datetime(2020, 1, 3), datetime(2020, 1, 6)),
+        ("W-FRI", datetime(2020, 1, 3), datetime(2020, 1, 10)),
+        ("2W-FRI", datetime(2020, 1, 3), datetime(2020, 1, 17)),
+        ("M", datetime(2020, 1, 31), datetime(2020, 2, 29)),
+        ("ME", datetime(2020, 2, 29, tzinfo=UTC), datetime(2020, 3, 31, tzinfo=UTC)),
+        ("Q", datetime(2019, 12, 31), datetime(2020, 3, 31)),
+        ("QS", datetime(2020, 1, 1), datetime(2020, 4, 1)),
+        ("Q-NOV", datetime(2020, 2, 29), datetime(2020, 5, 31)),
+        ("Y", datetime(2019, 12, 31), datetime(2020, 12, 31)),
+        ("YS", datetime(1650, 1, 1), datetime(1651, 1, 1)),
+    ],
+)
+def test_spellings_of_people_and_offsets_of_pandas(text, time, expected):
+    assert Frequency(text).next(time) == expected
+    assert Frequency(text).holds(time)
+    assert Frequency(text).text == text
+
+
+def test_a_time_that_is_not_on_an_offset_is_known():
+    assert not Frequency("W-FRI").holds(datetime(2020, 1, 4))
+    assert not Frequency("M").holds(datetime(2020, 1, 1))
+    assert not Frequency("B").holds(datetime(2020, 1, 4))
+    assert Frequency("W").holds(datetime(2020, 1, 4)), "a week may begin on any day"
+    assert Frequency("MS").holds(datetime(2020, 1, 4)), "a month too"
+
+
+@pytest.mark.parametrize("text", ["9" * 6 + "Y", "9" * 6 + "M"])
+def test_a_step_beyond_all_times_is_an_error_of_its_own(text):
+    with pytest.raises((ValueError, OverflowError)):
+        Frequency(text).next(datetime(2020, 12, 31))
+
+
+@pytest.mark.parametrize(
+    ("text", "time", "row", "start", "end"),
+    [
+        ("h", datetime(2020, 1, 3, 5, 59), datetime(2020, 1, 3, 5), datetime(2020, 1, 3, 5), datetime(2020, 1, 3, 6)),
+        ("6h", datetime(2020, 1, 3, 11), datetime(2020, 1, 3, 6), datetime(2020, 1, 3, 6), datetime(2020, 1, 3, 12)),
+        ("D", datetime(2020, 1, 3, 5), datetime(2020, 1, 3), datetime(2020, 1, 3), datetime(2020, 1, 4)),
+        ("W", datetime(2020, 1, 5), datetime(2019, 12, 30), datetime(2019, 12, 30), datetime(2020, 1, 6)),
+        ("W-FRI", datetime(2020, 1, 3, 9), datetime(2020, 1, 3), datetime(2019, 12, 28), datetime(2020, 1, 4)),
+        ("W-FRI", datetime(2020, 1, 4), datetime(2020, 1, 10), datetime(2020, 1, 4), datetime(2020, 1, 11)),
+        ("B", datetime(2020, 1, 5, 7), datetime(2020, 1, 3), datetime(2020, 1, 3), datetime(2020, 1, 6)),
+        ("MS", datetime(2020, 2, 29), datetime(2020, 2, 1), datetime(2020, 2, 1), datetime(2020, 3, 1)),
+        ("M", datetime(2020, 2, 1), datetime(2020, 2, 29), datetime(2020, 2, 1), datetime(2020, 3, 1)),
+        ("QS", datetime(2020, 2, 1), datetime(2020, 1, 1), datetime(2020, 1, 1), datetime(2020, 4, 1)),
+    ],
+)
+def test_the_period_that_a_time_lies_in(text, time, row, start, end):
+    assert Frequency(text).period(time) == (row, start, end)
+
+
+BAD = [
+    "",
+    "0D",
+    "-1D",
+    "0B",
+    "-2M",
+    "m",
+    "1.5h",
+    "h1",
+    " h",
+    "D D",
+    "daily",
+    "MSS",
+    "00s",
+    "ms",
+    "bh",
+    "W-XXX",
+    "9" * 5000,
+]
+
+
+@pytest.mark.parametrize("text", BAD, ids=lambda text: text[:9])
 def test_a_bad_frequency_is_refused(text):
-    with pytest.raises(InputError, match="is not a count and one of s, min, h, D, W, MS") as refused:
+    with pytest.raises(InputError, match="is not a count and a unit of pandas") as refused:
         Frequency(text)
-    assert f"'{text}'" in str(refused.value)
+    assert f"'{text[:20]}" in str(refused.value)
+    assert len(str(refused.value)) < 150
 
 
 @pytest.mark.parametrize(
@@ -67,11 +148,45 @@ def test_a_bad_frequency_is_refused(text):
         ("7h", {}),
         ("2D", {}),
         ("2W", {}),
+        ("W-FRI", {"same_week_last_year": 52}),
+        ("B", {"same_day_last_week": 5}),
+        ("M", {"same_month_last_year": 12}),
+        ("Q", {"same_quarter_last_year": 4}),
+        ("QS", {"same_quarter_last_year": 4}),
+        ("2M", {}),
+        ("Y", {}),
     ],
 )
 def test_seasons_are_whole_numbers_of_steps(text, seasons):
     assert Frequency(text).seasons() == seasons
     assert Frequency(text).season() == min(seasons.values(), default=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("h", "hour"),
+        ("H", "hour"),
+        ("30min", "30 minutes"),
+        ("D", "day"),
+        ("B", "business day"),
+        ("W-FRI", "week, on Fridays"),
+        ("M", "month, on its last day"),
+        ("2M", "step of 2M"),
+    ],
+)
+def test_a_frequency_in_words(text, words):
+    assert Frequency(text).words() == words
+
+
+def test_steps_of_a_fixed_length_need_no_pandas():
+    code = (
+        "import sys\nfrom components.time_axis import Frequency\n"
+        "[Frequency(text).seasons() for text in ('30T', 'H', '7D', 'W', 'MS')]\n"
+        "print([name for name in ('pandas', 'numpy') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_every_daily_season_is_one_day_long():
