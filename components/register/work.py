@@ -1,6 +1,7 @@
 """Register winners: in runs/registry/<experiment>/<data set>/<version> with a link `current`, or on Vertex AI."""
 
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 from components.cloud import Vertex
@@ -8,7 +9,7 @@ from components.exported import why_not_blessed
 from components.files import point_link, sha256, whole_folder, write_json
 from components.leaderboard import FILE, Leaderboard
 from components.registration import FILE as REGISTRATION
-from components.registration import file_digests
+from components.registration import write_registration
 
 CURRENT = "current"
 
@@ -67,6 +68,7 @@ def _add(shelf: Path, dataset: str, export: Path, board: Leaderboard) -> str:
         shutil.copytree(export, new, dirs_exist_ok=True)
         about = winner.model_dump(exclude={"rank", "passed"})
         data = {"pipeline_sha256": board.pipeline_sha256, "dataset_sha256": board.datasets[dataset].sha256}
-        write_json(new / REGISTRATION, {**about, **data, "sha256": digest, "files": file_digests(new)})
+        when = {"run": board.run, "seed": board.seed, "time": datetime.now(UTC).isoformat(timespec="seconds")}
+        write_registration(new, {**about, **data, **when, "sha256": digest}, shelf.parent.parent)
     point_link(shelf / CURRENT, version.name)
     return f"{dataset}: {winner.model} is registered as version {version.name}"
