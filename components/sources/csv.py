@@ -28,7 +28,7 @@ class Options(SeriesOptions):
         target: The column to forecast.
         covariates: Columns that are known up to the time of the forecast.
         known: Columns that are known in the future too (holidays, prices set in advance).
-        frequency: Step between rows, as pandas writes it: "30min", "h", "D", "B", "W-FRI", "MS" (months), "M" (last days).
+        frequency: Step between rows as pandas writes it, such as 30min, h, D, B, W-FRI, MS (months), M (last days).
         time_format: Of the time column, as strptime takes it; ISO 8601 where it isn't given.
         unit: The target's unit, for tables and plots.
     """
