@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+# Of bad input, that a command prints.
+MOST_PROBLEMS = 20
 _ERROR = re.compile(r"((?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Interrupt|Exit)\w*)(?:: (.*))?")
 
 
@@ -24,6 +26,11 @@ class InputError(Exception):
     def __init__(self, *problems: str) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+    def lines(self) -> list[str]:
+        """The problems as a command prints them: the first `MOST_PROBLEMS`, and how many more there are."""
+        more = len(self.problems) - MOST_PROBLEMS
+        return [*self.problems[:MOST_PROBLEMS], *[f"and {more:,} more"] * (more > 0)]
 
 
 @contextmanager

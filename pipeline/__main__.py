@@ -153,8 +153,8 @@ def main() -> None:
         if isinstance(code := app(standalone_mode=False), int) and code:
             raise SystemExit(code)
     except InputError as error:
-        for problem in error.problems:
-            print(f"error: {problem}", file=sys.stderr)
+        for line in error.lines():
+            print(f"error: {line}", file=sys.stderr)
         raise SystemExit(2) from None
     except TaskFailedError:
         raise SystemExit(1) from None

@@ -6,10 +6,10 @@ from typing import Any
 
 from pydantic import Field
 
-from components.errors import InputError
+from components.errors import InputError, collecting
 from components.leaderboard import METRICS, Leaderboard
 from components.spec import Strict, Task
-from pipeline.validated import validated
+from pipeline.validated import cut, validated
 
 # What floats add up to an error: 0.899 is within 0.004 of 0.895.
 ROUNDING = 1e-9
@@ -109,19 +109,28 @@ def check_expect(where: str, expect: Any, task: Task) -> dict[str, Claim]:  # no
         InputError: It can't be judged.
     """
     if not isinstance(expect, dict):
-        raise InputError(f"{where}: expect: {expect!r}, expected metrics such as {METRICS[task][0]}")
+        raise InputError(f"{where}: expect: {cut(expect)}, expected metrics such as {METRICS[task][0]}")
     claims = {}
+    problems: list[str] = []
     for metric, given in expect.items():
-        if metric not in METRICS[task]:
-            near = difflib.get_close_matches(str(metric), METRICS[task], n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"of {task} there are: {', '.join(METRICS[task])}"
-            raise InputError(f"{where}: expect: no metric '{metric}'; {hint}")
-        if not isinstance(given, dict):
-            raise InputError(f"{where}: expect.{metric}: {given!r}, expected {{value: …, within: …}}")
-        claims[metric] = validated(Claim, given, f"{where}: expect.{metric}")
-        if metric in SHARES and claims[metric].value > 1:
-            raise InputError(f"{where}: expect.{metric}: value: {claims[metric].value}, expected a share from 0 to 1")
+        with collecting(problems):
+            claims[metric] = _claim(f"{where}: expect", metric, given, task)
+    if problems:
+        raise InputError(*problems)
     return claims
+
+
+def _claim(at: str, metric: Any, given: Any, task: Task) -> Claim:  # noqa: ANN401 (what YAML holds)
+    if metric not in METRICS[task]:
+        near = difflib.get_close_matches(str(metric), METRICS[task], n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"of {task} there are: {', '.join(METRICS[task])}"
+        raise InputError(f"{at}: no metric '{cut(metric, quoted=False)}'; {hint}")
+    if not isinstance(given, dict):
+        raise InputError(f"{at}.{metric}: {cut(given)}, expected {{value: …, within: …}}")
+    claim = validated(Claim, given, f"{at}.{metric}")
+    if metric in SHARES and claim.value > 1:
+        raise InputError(f"{at}.{metric}: value: {claim.value}, expected a share from 0 to 1")
+    return claim
 
 
 def spreads(boards: list[Leaderboard]) -> dict[str, dict[str, Spread]]:

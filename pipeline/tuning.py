@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from components.errors import InputError
+from components.errors import InputError, collecting
 from components.spec import ModelSpec, load_family
 from components.tuning import Range, Tune, with_values
 from pipeline.validated import validated
@@ -40,19 +40,30 @@ def check_tune(
     if content is None:
         return None
     at = f"{where}: tune"
+    problems: list[str] = []
     if isinstance(content, dict) and isinstance(content.get("ranges"), dict):
         for key, value in content["ranges"].items():
-            validated(Range, value, f"{at}: ranges.{key}")
-    tune = validated(Tune, content, at)
+            with collecting(problems):
+                validated(Range, value, f"{at}: ranges.{key}")
+    if problems:
+        # The whole would say so again.
+        content = {**content, "ranges": {"epochs": {"values": [1]}}}
+    with collecting(problems):
+        tune = validated(Tune, content, at)
+    if problems:
+        raise InputError(*problems)
     fields = load_family(config["family"]).Hyperparameters.model_fields
     known = [name for name in ModelSpec.model_fields if name not in (*FIXED, "hyperparameters")]
     known += [f"hyperparameters.{name}" for name in fields]
     for key, tried in tune.ranges.items():
         if key not in known:
-            raise InputError(f"{at}: ranges.{key}: {_unknown(key, known)}")
-        _check_range(f"{at}: ranges.{key}", tried)
+            problems.append(f"{at}: ranges.{key}: {_unknown(key, known)}")
+        with collecting(problems):
+            _check_range(f"{at}: ranges.{key}", tried)
     if tune.epochs and "epochs" in tune.ranges:
-        raise InputError(f"{at}: epochs: {tune.epochs}, but ranges.epochs varies them; expected one of the two")
+        problems.append(f"{at}: epochs: {tune.epochs}, but ranges.epochs varies them; expected one of the two")
+    if problems:
+        raise InputError(*problems)
     _check_combinations(at, tune, config, functools.partial(check_model, where))
     return tune
 
@@ -99,7 +110,7 @@ def _check_combinations(
             check_model(with_values(rest, values))
         except InputError as error:
             said = ", ".join(f"{key} {value!r}" for key, value in values.items())
-            raise InputError(f"{error} (a trial of tune: {said})") from None
+            raise InputError(*(f"{problem} (a trial of tune: {said})" for problem in error.problems)) from None
 
 
 def _ends(tried: Range) -> list[Any]:

@@ -1,17 +1,19 @@
-"""What a config holds, as pydantic's classes; errors are one line for people."""
+"""What a config holds, as pydantic's classes; errors are lines for people."""
 
 import difflib
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from components.errors import InputError
+from components.errors import MOST_PROBLEMS, InputError
 
 Model = TypeVar("Model", bound=BaseModel)
+# Letters of a value in a message.
+LONGEST = 100
 
 
 def validated(cls: type[Model], value: Any, where: str, extra: tuple[str, ...] = ()) -> Model:  # noqa: ANN401
-    """Validate, and turn the first of pydantic's errors into one line.
+    """Validate, and turn each of pydantic's errors into a line.
 
     Args:
         cls: What it has to be.
@@ -25,18 +27,39 @@ def validated(cls: type[Model], value: Any, where: str, extra: tuple[str, ...] =
     try:
         return cls.model_validate(value)
     except ValidationError as error:
-        first = error.errors()[0]
-        path = ".".join(str(part) for part in first["loc"])
-        at = f"{where}: {path}" if path else where
-        if first["type"] == "extra_forbidden":
-            known = [*_fields_at(cls, first["loc"][:-1]), *extra]
-            near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"known are: {', '.join(known)}"
-            raise InputError(f"{at}: unknown key; {hint}") from None
-        if first["type"] == "missing":
-            raise InputError(f"{at}: missing") from None
-        wanted = first["msg"].replace("Input should be", "expected")
-        raise InputError(f"{at}: {first['input']!r}: {wanted}") from None
+        # Looking for names that are near takes its time, so only where they are shown.
+        problems = [_line(cls, one, where, extra, hint=i < MOST_PROBLEMS) for i, one in enumerate(error.errors())]
+        raise InputError(*problems) from None
+
+
+def cut(value: Any, quoted: bool = True) -> str:  # noqa: ANN401 (what YAML holds)
+    """A value as Python writes it, or a text as it is, but no longer than a line has room for."""
+    text = repr(value) if quoted else str(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+
+
+def _line(cls: type[BaseModel], error: Any, where: str, extra: tuple[str, ...], hint: bool) -> str:  # noqa: ANN401
+    path = ".".join(str(part) for part in error["loc"])
+    at = f"{where}: {cut(path, quoted=False)}" if path else where
+    if error["type"] == "extra_forbidden":
+        known = [*_fields_at(cls, error["loc"][:-1]), *extra] if hint else []
+        near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
+        return f"{at}: unknown key; " + (f"did you mean '{near[0]}'?" if near else f"known are: {', '.join(known)}")
+    if error["type"] == "missing":
+        return f"{at}: missing"
+    return f"{at}: {cut(error['input'])}: {_wanted(error)}"
+
+
+def _wanted(error: Any) -> str:  # noqa: ANN401 (a dict of pydantic's)
+    """What was expected, from pydantic's message."""
+    context = error.get("ctx", {})
+    if error["type"] == "bool_type":
+        return "expected true or false, a boolean"
+    if error["type"] == "too_short":
+        least = context["min_length"]
+        return f"expected at least {least} item{'s' * (least != 1)}"
+    said = str(error["msg"]).partition(" or instance of ")[0]
+    return said.replace("Input should be", "expected").replace("Keys should be strings", "expected a string as its key")
 
 
 def _fields_at(cls: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:

@@ -148,8 +148,8 @@ BAD = {
     "no high": ("ranges/learning_rate", {"low": 0.1}, "tune: ranges.learning_rate: expected low and high, or values"),
     "text for a number": (
         "ranges/learning_rate/low",
-        "1e-4",
-        "tune: ranges.learning_rate: low: '1e-4': expected a finite number",
+        "x",
+        "tune: ranges.learning_rate: low: 'x': expected a finite number",
     ),
     "switch for a number": ("ranges/patience/low", True, "tune: ranges.patience: low: True: expected a finite number"),
     "infinite": ("ranges/learning_rate/high", float("inf"), "tune: ranges.learning_rate: high: inf: expected a finite"),

@@ -1,0 +1,244 @@
+"""Check the data sets and models of an experiment, all of it before anything runs."""
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from components.baseline.names import baseline_names
+from components.errors import InputError, collecting
+from components.ingest.splits import split_ends, too_short
+from components.spec import (
+    Facts,
+    ImageOptions,
+    ModelSpec,
+    SeriesOptions,
+    Source,
+    Strict,
+    Task,
+    families_for,
+    load_family,
+    load_source,
+)
+from components.time_axis import Frequency, calendar_columns
+from pipeline.machines import machines
+from pipeline.validated import cut, validated
+
+# A name becomes part of task names, of Python identifiers and of paths.
+NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+# A task's name, such as evaluate-<model>, is a label of Kubernetes, which has at most 63 letters.
+MAX_NAME = 50
+SERIES_ONLY = ("seasonal", "patch")
+IMAGES_ONLY = ("flip", "label_smoothing")
+
+
+class Gate(Strict):
+    """What a data set asks of its models, beside the options of its source.
+
+    Attributes:
+        gate: For each baseline to beat, the share of its error that a model has to take away; "none" for no gate.
+            Without it a model has to be better than every naive baseline.
+    """
+
+    gate: dict[str, Annotated[float, Field(ge=0, lt=1)]] | None = None
+
+
+@dataclass(frozen=True)
+class DatasetOptions:
+    """What an experiment says of a data set, checked without a look at the data.
+
+    Attributes:
+        name: Name of the source.
+        source: Its module.
+        options: The source's options.
+        gate: For each baseline to beat, the share of its error that a model has to take away; empty for `gate: none`,
+            None where the config has none: then a model has to be better than every naive baseline.
+    """
+
+    name: str
+    source: Source
+    options: ImageOptions | SeriesOptions
+    gate: dict[str, float] | None
+
+
+@dataclass(frozen=True)
+class DatasetConfig:
+    """A data set of an experiment.
+
+    Attributes:
+        source: Name of the source.
+        options: The source's options.
+        task: What the data set is for.
+        facts: What the source told of the data.
+        gate: For each baseline to beat, the share of its error that a model has to take away; empty for `gate: none`,
+            None where the config has none: then a model has to be better than every naive baseline.
+        seasons: Seasons that fit into a window of a series, see `components.time_axis.Frequency`.
+    """
+
+    source: str
+    options: Strict
+    task: Task
+    facts: Facts
+    gate: dict[str, float] | None
+    seasons: list[str]
+
+
+def check_name(where: str, name: str) -> None:
+    """Check the name of a data set or model.
+
+    Raises:
+        InputError: It can't be a part of task names and paths.
+    """
+    if not NAME.fullmatch(name):
+        raise InputError(f"{cut(where, quoted=False)}: expected small letters, digits and single _")
+    if len(name) > MAX_NAME:
+        raise InputError(f"{cut(where, quoted=False)}: {len(name)} letters, expected at most {MAX_NAME}")
+
+
+def check_options(where: str, config: dict[str, Any], problems: list[str]) -> DatasetOptions | None:
+    """Check what an experiment says of a data set.
+
+    Args:
+        where: File and data set, for messages.
+        config: Its keys.
+        problems: What is wrong is added to it.
+
+    Returns:
+        None where there is no such source, or the options aren't its own.
+    """
+    options = dict(config)
+    name = options.pop("source", None)
+    wanted, gate = options.pop("gate", None), None
+    with collecting(problems):
+        gate = validated(Gate, {"gate": {} if wanted == "none" else wanted}, where).gate
+    if not isinstance(name, str):
+        problems.append(f"{where}: source: {cut(name)}, expected the name of a source")
+        return None
+    with collecting(problems):
+        source = _known(load_source, name, where)
+        return DatasetOptions(name, source, validated(source.Options, options, where, ("source", "gate")), gate)
+    return None
+
+
+def check_data(where: str, asked: DatasetOptions) -> DatasetConfig:
+    """Look at the data of a data set.
+
+    Raises:
+        InputError: They aren't as the options say, or have no such baseline as the gate names.
+    """
+    source, options, task = asked.source, asked.options, asked.source.TASK
+    try:
+        facts: Facts = source.check(options)  # type: ignore[attr-defined]
+        frequency = _check_series(source, options, facts) if isinstance(options, SeriesOptions) else None
+    except InputError as error:
+        raise InputError(*(f"{where}: {problem}" for problem in error.problems)) from None
+    names = baseline_names(task, frequency, options.lookback if isinstance(options, SeriesOptions) else 0)
+    unknown = [name for name in asked.gate or {} if name not in names]
+    if unknown:
+        raise InputError(*(f"{where}: gate: no baseline '{n}'; there are: {', '.join(names)}" for n in unknown))
+    return DatasetConfig(asked.name, options, task, facts, asked.gate, names[1:-1])
+
+
+def _check_series(source: Any, options: SeriesOptions, facts: Facts) -> str:  # noqa: ANN401 (a module)
+    if options.validation + options.test >= 1:
+        raise InputError(f"validation {options.validation} + test {options.test} leave nothing to train on")
+    ends = split_ends(facts.rows or 0, options)
+    rows = dict(zip(("train", "validation", "test"), (ends[0], ends[1] - ends[0], ends[2] - ends[1]), strict=True))
+    problems = [too_short(s, n, options) for s, n in rows.items() if n < options.lookback + options.horizon]
+    series = source.read(options)
+    names = [*series.columns, *calendar_columns(options.calendar)]
+    problems += [
+        f"column '{name}' is there twice, as a column or as a part of calendar"
+        for name in dict.fromkeys(names)
+        if names.count(name) > 1
+    ]
+    with collecting(problems):
+        Frequency(series.frequency)
+    if problems:
+        raise InputError(*problems)
+    return str(series.frequency)
+
+
+def check_model(
+    where: str, config: dict[str, Any], tasks: dict[str, Task | None], seasons: dict[str, list[str]]
+) -> ModelSpec:
+    """Check what an experiment says of a model, but for its `expect` and `tune`.
+
+    Args:
+        where: File and model, for messages.
+        config: Its keys.
+        tasks: For each data set what it is for, as far as that is known.
+        seasons: For each data set whose data could be looked at, the seasons that fit into its windows.
+
+    Raises:
+        InputError: It can't be trained.
+    """
+    problems: list[str] = []
+    trained = {key: value for key, value in config.items() if key not in ("expect", "tune")}
+    with collecting(problems):
+        spec = validated(ModelSpec, trained, where, extra=("expect", "tune"))
+    family, values, dataset = config.get("family"), config.get("hyperparameters", {}), config.get("dataset")
+    task = None
+    if isinstance(dataset, str) and tasks:
+        task = tasks.get(dataset)
+        if dataset not in tasks:
+            problems.append(f"{where}: dataset: no '{cut(dataset, quoted=False)}'; there are: {', '.join(tasks)}")
+    if isinstance(family, str) and isinstance(values, dict):
+        with collecting(problems):
+            found = _known(load_family, family, f"{where}: family")
+            if task and task not in found.TASKS:
+                able = ", ".join(families_for(task))
+                raise InputError(f"{where}: family {family} doesn't solve {task}; these do: {able}")
+            hyperparameters = validated(found.Hyperparameters, values, f"{where}: hyperparameters")
+    if not problems:
+        fits = _against_the_data(spec, hyperparameters, task, seasons) if task else []
+        problems = [f"{where}: {problem}" for problem in (*fits, *_together(spec))]
+    if problems:
+        raise InputError(*problems)
+    return spec
+
+
+def _known(load: Any, name: str, where: str) -> Any:  # noqa: ANN401 (load_source or load_family)
+    try:
+        return load(name)
+    except InputError as error:
+        raise InputError(*(f"{where}: {problem}" for problem in error.problems)) from None
+
+
+def _against_the_data(spec: ModelSpec, hyperparameters: Strict, task: Task, seasons: dict[str, list[str]]) -> list[str]:
+    """What of a model doesn't go with its data set."""
+    problems = []
+    fields = type(hyperparameters).model_fields
+    for name in SERIES_ONLY if task == "classification" else ():
+        if name in fields and getattr(hyperparameters, name) != fields[name].default:
+            problems.append(f"hyperparameters.{name} is for a series, {spec.dataset} is one of images")
+    for name in IMAGES_ONLY if task == "forecasting" else ():
+        if getattr(spec, name):
+            problems.append(f"{name} is for images, {spec.dataset} is a series")
+    if task == "forecasting" and getattr(hyperparameters, "seasonal", False) and seasons.get(spec.dataset) == []:
+        problems.append(f"hyperparameters.seasonal: no season of {spec.dataset} fits into its lookback")
+    losses = ("crossentropy",) if task == "classification" else ("mse", "mae")
+    if spec.loss not in (None, *losses):
+        problems.append(f"loss: {spec.loss} is not for {task}; there are: {', '.join(losses)}")
+    return problems
+
+
+def _together(spec: ModelSpec) -> list[str]:
+    """Which keys of a model don't go together."""
+    problems = []
+    if spec.weight_decay and spec.optimizer != "adamw":
+        problems.append(f"weight_decay is for the optimizer adamw, got {spec.optimizer}")
+    if spec.warmup and spec.schedule != "cosine":
+        problems.append(f"warmup is for the schedule cosine, got {spec.schedule}")
+    if spec.machine is None:
+        return problems
+    if spec.machine not in machines():
+        return [*problems, f"machine: no '{spec.machine}'; there are: {', '.join(machines())}"]
+    replicas = machines()[spec.machine].replicas
+    if spec.batch_size % replicas and not spec.per_replica:
+        problems.append(
+            f"batch_size: {spec.batch_size}, expected a multiple of the {replicas} replicas of machine "
+            f"{spec.machine}, or per_replica: true"
+        )
+    return problems
