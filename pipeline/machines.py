@@ -17,6 +17,10 @@ FILE = Path(__file__).parent.parent / "configs" / "machines.yaml"
 DEFAULT_TYPE = "e2-standard-4"
 OFFERED = Path(__file__).with_name("offered.yaml")
 Target = Literal["vertex", "kubeflow"]
+# What a task of a Vertex pipeline can ask for; more needs a CustomJob:
+# cloud.google.com/vertex-ai/docs/pipelines/machine-types
+TASK_CPUS = 96
+TASK_MEMORY_GB = 624
 # GKE's label for a node's accelerator: cloud.google.com/kubernetes-engine/docs/how-to/gpus
 _GKE_NAMES = {"NVIDIA_A100_80GB": "nvidia-a100-80gb", "NVIDIA_L4": "nvidia-l4", "NVIDIA_H100_80GB": "nvidia-h100-80gb"}
 
@@ -72,7 +76,11 @@ class Machine(Strict):
     @property
     def needs_job(self) -> bool:
         """Whether a task of a Vertex pipeline can't have this machine itself, and has to launch a CustomJob."""
-        return bool(self.tpu_topology or self.workers > 1 or self.spot or self.disk_gb or self.timeout_hours)
+        cpus, memory, *_ = offered().get(self.machine_type, (0, 0))
+        too_large = cpus > TASK_CPUS or memory > TASK_MEMORY_GB
+        return bool(
+            too_large or self.tpu_topology or self.workers > 1 or self.spot or self.disk_gb or self.timeout_hours
+        )
 
 
 @functools.cache
@@ -223,9 +231,10 @@ def _place_on_kubernetes(task: Any, machine: Machine) -> None:  # noqa: ANN401 (
             "cloud.google.com/gke-tpu-topology": machine.tpu_topology,
         }
     else:
-        # A pod that asks for all of a node's cores finds no node: a part of each is the cluster's own.
+        # A pod that asks for all of a node's cores finds no node: a part of each is the cluster's own. KFP takes whole
+        # numbers of a unit alone.
         cpu, memory, *_ = offered()[machine.machine_type]
-        task.set_cpu_request(str(cpu * 0.8)).set_memory_request(f"{memory * 0.8:g}G")
+        task.set_cpu_request(str(cpu * 0.8)).set_memory_request(f"{round(memory * 800)}M")
     if machine.spot:
         selector = {**selector, "cloud.google.com/gke-spot": "true"}
         kubernetes.add_toleration(task, "cloud.google.com/gke-spot", "Equal", "true", "NoSchedule")

@@ -8,8 +8,6 @@ from components.errors import InputError
 from pipeline.vertex.settings import Settings
 
 SECONDS = 20
-# Regions' first parts, and the multi-regions that hold them.
-_MULTI = {"us": "US", "europe": "EU", "asia": "ASIA"}
 _GOOGLES = ("pkg.dev", "gcr.io")
 
 
@@ -69,11 +67,13 @@ def _bucket(settings: Settings, allowed: Any) -> str | None:  # noqa: ANN401
         return f"bucket gs://{name}: its region was not checked, the permission storage.buckets.get is missing"
     except Exception as error:
         raise InputError(explain(error, f"looking for bucket gs://{name}")) from None
-    places = [bucket.location, *(bucket.data_locations or [])]
-    region = settings.region.upper()
-    if region not in places and _MULTI.get(settings.region.split("-")[0]) != bucket.location:
-        where = ", ".join(dict.fromkeys(places)).lower()
-        raise InputError(f"bucket gs://{name}: lies in {where}, expected {settings.region}, where the pipeline runs")
+    # Training reads a bucket of one region alone: cloud.google.com/vertex-ai/docs/training/cloud-storage-file-system
+    if bucket.location != settings.region.upper():
+        spread = f" ({', '.join(bucket.data_locations).lower()})" if bucket.data_locations else ""
+        raise InputError(
+            f"bucket gs://{name}: lies in {bucket.location.lower()}{spread}, expected one in the region "
+            f"{settings.region} alone, where the pipeline runs"
+        )
     return None
 
 

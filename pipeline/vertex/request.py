@@ -21,6 +21,8 @@ _LABEL_KEY = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _LABEL_VALUE = re.compile(r"[a-z0-9_-]{0,63}")
 _DIGEST = re.compile(r".+@sha256:[0-9a-f]{64}")
 SUBMISSION = "submission"
+# Of a task's input artifacts: Vertex AI answers "Maximum allowed: 100" (kubeflow/kubeflow issue 7513).
+MAX_ARTIFACTS = 100
 _TYPES: dict[str, tuple[type, ...]] = {
     "STRING": (str,),
     "NUMBER_INTEGER": (int,),
@@ -75,6 +77,12 @@ def pipeline_job(
     check_data(experiment)
     check_labels(labels)
     check_images(spec, moving_tags)
+    check_artifacts(spec)
+    if options.network and options.deploy:
+        raise InputError(
+            "vertex.network with vertex.deploy: an endpoint in a network has one model and no traffic split; "
+            "leave network out, or set deploy: false and deploy the registered model by hand"
+        )
     vertex = Vertex(
         **options.model_dump(exclude={"labels"}),
         project=settings.project,
@@ -155,6 +163,21 @@ def check_images(spec: dict[str, Any], moving_tags: bool = False) -> None:
         if not moving_tags and not _DIGEST.fullmatch(image):
             raise InputError(
                 f"image {image}: a tag can move; compile with {variable}=…@sha256:… (or --allow-tags for a trial)"
+            )
+
+
+def check_artifacts(spec: dict[str, Any]) -> None:
+    """Hold the artifacts that each task takes against Vertex AI's limit; it would fail in the last steps of a run.
+
+    Raises:
+        InputError: A task takes more.
+    """
+    for name, task in spec["root"]["dag"]["tasks"].items():
+        count = len(task.get("inputs", {}).get("artifacts", {}))
+        if count > MAX_ARTIFACTS:
+            raise InputError(
+                f"task {name}: {count} input artifacts, Vertex AI allows {MAX_ARTIFACTS}; share the models out among "
+                "several experiments"
             )
 
 

@@ -90,8 +90,9 @@ def _check_generation(request: Request, path: Path, prefix: str = "if") -> None:
 def _get_bucket(request: Request) -> Answer:
     bucket = request.parts[0]
     _allow(request, "storage.buckets.get", bucket)
-    location = request.state.settings.buckets[bucket].upper()
+    location, *places = request.state.settings.buckets[bucket].upper().split("+")
     many = location in ("US", "EU", "ASIA")
+    kind = "dual-region" if places else "multi-region" if many else "region"
     return Answer(
         {
             "kind": "storage#bucket",
@@ -99,7 +100,8 @@ def _get_bucket(request: Request) -> Answer:
             "name": bucket,
             "projectNumber": NUMBER,
             "location": location,
-            "locationType": "multi-region" if many else "region",
+            "locationType": kind,
+            **({"customPlacementConfig": {"dataLocations": places}} if places else {}),
             "storageClass": "STANDARD",
             "etag": "CAE=",
             "metageneration": "1",

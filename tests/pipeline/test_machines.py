@@ -55,7 +55,8 @@ def test_the_shipped_machines_are_offered():
         "tpu-v5e",
     ]
     assert list(table.machines()) == names
-    assert [name for name, machine in table.machines().items() if machine.needs_job] == ["multi-worker", "tpu-v5e"]
+    jobs = [name for name, machine in table.machines().items() if machine.needs_job]
+    assert jobs == ["gpu-h100", "multi-worker", "tpu-v5e"]
     assert table.machines()["tpu-v5e"].replicas == 4
     assert table.machines()["multi-worker"].replicas == 2
 

@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -16,6 +17,7 @@ from pipeline.experiment import load_experiment
 from pipeline.vertex import prices
 from pipeline.vertex.request import (
     JOB_ID,
+    check_artifacts,
     check_images,
     check_labels,
     check_parameters,
@@ -73,6 +75,32 @@ def test_two_requests_are_told_apart(small):
     assert first["labels"]["submission"] != second["labels"]["submission"]
     assert JOB_ID.fullmatch(new_job_id("my_experiment"))
     assert new_job_id("x") != new_job_id("x")
+
+
+def test_a_task_of_more_artifacts_than_vertex_allows_is_refused(tmp_path):
+    """33 models on a data set give compare 101 inputs."""
+    data = CONFIG[: CONFIG.index("models:")]
+    for count, refused in ((32, False), (33, True)):
+        config = tmp_path / "many.yaml"
+        config.write_text(
+            data + "models:\n" + "".join(f"  m{i}: {{family: lstm, dataset: demand}}\n" for i in range(count))
+        )
+        path, _ = compile_experiment(load_experiment(config, []), tmp_path)
+        spec = yaml.safe_load(path.read_text())
+        if refused:
+            with pytest.raises(InputError, match="task compare: 101 input artifacts, Vertex AI allows 100"):
+                check_artifacts(spec)
+        else:
+            check_artifacts(spec)
+
+
+def test_a_network_with_a_deployment_is_refused(small):
+    experiment, path, digest, _ = small
+    options = experiment.vertex.model_copy(update={"network": "projects/1/global/networks/mine"})
+    with pytest.raises(InputError, match=r"vertex\.network with vertex\.deploy.*deploy: false"):
+        pipeline_job(replace(experiment, vertex=options), path, digest, HERE, {})
+    alone = replace(experiment, vertex=options.model_copy(update={"deploy": False}))
+    assert pipeline_job(alone, path, digest, HERE, {})["network"] == "projects/1/global/networks/mine"
 
 
 @pytest.mark.parametrize(

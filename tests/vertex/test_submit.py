@@ -203,7 +203,10 @@ def test_a_quota_of_zero_is_named(pipeline, config, cloud):
     ("arguments", "parts"),
     [
         (["--project", "no-such-project"], ["project no-such-project: there is none that these credentials can see"]),
-        (["--bucket", "gs://bucket-eu/runs"], ["bucket gs://bucket-eu: lies in europe-west4, expected us-central1"]),
+        (
+            ["--bucket", "gs://bucket-eu/runs"],
+            ["bucket gs://bucket-eu: lies in europe-west4, expected one in the region us-central1"],
+        ),
         (["--bucket", "gs://no-such-bucket"], ["bucket gs://no-such-bucket: there is none", "buckets create"]),
         (["--job-id", "Small_1"], ["job id: 'Small_1'"]),
         (["--set", "models.lstm.machine=gpu-t5"], ["machine: no 'gpu-t5'"]),
@@ -219,9 +222,16 @@ def test_an_image_that_is_not_there_is_one_line(pipeline, config, cloud):
     assert not created(cloud)
 
 
-def test_a_bucket_in_the_regions_multi_region_will_do(pipeline, config, cloud):
-    done = pipeline("submit", config, "--bucket", "gs://bucket-us-multi/runs")
-    assert done.returncode == 0, done.stderr
+@pytest.mark.parametrize(
+    ("location", "where"), [("US", "us"), ("US+US-CENTRAL1+US-EAST1", "us (us-central1, us-east1)")]
+)
+def test_a_bucket_in_more_regions_than_one_is_refused(pipeline, config, cloud, location, where):
+    """Google's documentation of custom training: multi- and dual-region buckets aren't supported."""
+    cloud.control(buckets={"wide": location})
+    refused(
+        pipeline("submit", config, "--bucket", "gs://wide/runs"),
+        f"bucket gs://wide: lies in {where}, expected one in the region us-central1 alone",
+    )
 
 
 def test_a_bucket_that_may_not_be_looked_at_is_a_note(pipeline, config, cloud):
