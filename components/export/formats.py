@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -57,9 +58,46 @@ def write_litert(
 
 
 def write_onnx(model: keras.Model, path: Path) -> None:
-    """Write an ONNX model that takes batches of any size."""
-    # tf2onnx takes a tensor that was made before it traces for one more input.
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.Normalization):
-            layer.mean, layer.variance = np.asarray(layer.mean), np.asarray(layer.variance)
-    model.export(str(path), format="onnx", verbose=False)
+    """Write an ONNX model that takes batches of any size.
+
+    Keras' exporter hands the model's graph to tf2onnx as it is, which takes every tensor that the model holds for one
+    more input, and has no operation for Erfc, which the exact GELU is made of.
+
+    Raises:
+        NotImplementedError: ONNX has no operation for one of the model's; the message names it.
+    """
+    import onnx
+    import tf2onnx
+
+    specs = [tf.TensorSpec(tensor.shape, tensor.dtype, name=tensor.name) for tensor in model.inputs]
+    traced = tf.function(
+        lambda *tensors: model(tensors[0] if len(specs) == 1 else list(tensors), training=False), autograph=False
+    ).get_concrete_function(*specs)
+    graph, outputs = traced.graph.as_graph_def(), [tensor.name for tensor in traced.outputs]
+
+    def with_constants(*tensors: tf.Tensor) -> tf.Tensor:
+        """The same graph, with the tensors that it holds as constants."""
+        for variable in traced.variables:
+            tf.convert_to_tensor(variable)  # tf2onnx freezes those alone that the function itself reads
+        held = [t if t.dtype == tf.resource else t.numpy() for t in traced.captured_inputs]
+        values = map(tf.convert_to_tensor, [*tensors, *held])
+        given = {inside.name: value for inside, value in zip(traced.inputs, values, strict=True)}
+        return tf.graph_util.import_graph_def(graph, given, outputs, name="model")[0]
+
+    made, _ = tf2onnx.convert.from_function(
+        tf.function(with_constants, autograph=False),
+        specs,
+        custom_op_handlers={"Erfc": (_erfc, [])},
+        output_path=str(path),
+    )
+    if foreign := {node.op_type for node in made.graph.node if not onnx.defs.has(node.op_type, node.domain)}:
+        raise NotImplementedError(f"ONNX has no operation for {', '.join(sorted(foreign))}")
+
+
+def _erfc(graph: Any, node: Any, name: str, _: list[Any]) -> None:  # noqa: ANN401 (tf2onnx's)
+    """Put 1 - erf(x) in the place of erfc(x)."""
+    (x,), outputs = node.input, node.output
+    graph.remove_node(name)
+    one = graph.make_const(f"{name}/one", np.array(1, np.float32))
+    erf = graph.make_node("Erf", [x])
+    graph.make_node("Sub", [one.output[0], erf.output[0]], name=name, outputs=outputs)

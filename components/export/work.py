@@ -1,6 +1,7 @@
 """Export a model to the formats that others use it in, each proven in a fresh process."""
 
 import math
+import re
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -106,7 +107,7 @@ def _optional(
             write_litert(model, path)
     except Exception as error:  # converters raise what their operations raise
         path.unlink(missing_ok=True)
-        return Format(refused=f"can't be made: {type(error).__name__}: {str(error).strip().splitlines()[0][:200]}")
+        return Format(refused=_plainly(error))
     try:
         with start("onnx" if name == "onnx" else "litert") as fresh:
             made, _ = prove(fresh, path, examples, math.inf if quantized else TOLERANCE)
@@ -119,6 +120,14 @@ def _optional(
         return Format(refused=refused, quality=quality)
     only = None if name == "onnx" else 1
     return made.model_copy(update={"batch": only, "left_in_float": left_in_float, "quality": quality})
+
+
+def _plainly(error: Exception) -> str:
+    """What a converter complains of, in a line."""
+    if lacking := re.search(r"^(?:Custom|Flex) ops: (.+)", str(error), re.MULTILINE):
+        return f"LiteRT has no operation for {lacking[1]}"
+    line = (str(error).strip() or "no reason given").splitlines()[0][:200]
+    return line if isinstance(error, NotImplementedError) else f"{type(error).__name__}: {line}"
 
 
 def _told(made: Format) -> str:

@@ -1,6 +1,7 @@
 """The leaderboard as a table in the terminal."""
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from components.leaderboard import FEW, METRICS, Leaderboard, ModelEntry, figure
@@ -42,6 +43,14 @@ def show(board: Leaderboard, console: Console) -> None:
         if best and best.ties:
             console.print(f" {best.model} {best.tied()} (paired bootstrap, 95 %)", style="dim", soft_wrap=True)
         console.print()
+
+
+def show_refused_formats(board: Leaderboard, console: Console) -> bool:
+    """Print a line for each format that was asked for and couldn't be made. False if there is none."""
+    refused = [(m.model, n, f.refused) for m in board.models for n, f in m.formats.items() if f.refused]
+    for model, name, why in refused:
+        console.print(f"[red]{model} was not exported to {name}: {escape(why)}[/]", soft_wrap=True)
+    return bool(refused)
 
 
 def show_claims(found: Verification, console: Console) -> None:
