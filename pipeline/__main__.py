@@ -56,7 +56,11 @@ def run(
     config: Config,
     overrides: Set = None,
     keep_going: Annotated[
-        bool, typer.Option("--keep-going", help="Finish the models that don't depend on a failed task.")
+        bool,
+        typer.Option(
+            "--keep-going",
+            help="Finish the models that don't depend on a failed task; exit code 0 without a format too.",
+        ),
     ] = False,
     containers: Annotated[
         bool, typer.Option("--containers", help="Run each task in a container of its image, with docker or podman.")
@@ -67,7 +71,7 @@ def run(
     from pipeline.experiment import load_experiment
     from pipeline.local.prepare import prepare
     from pipeline.local.run import RUNS, run_local
-    from pipeline.local.table import show
+    from pipeline.local.table import show, show_refused_formats
 
     console = _console()
     experiment = load_experiment(config, overrides or [])
@@ -80,6 +84,8 @@ def run(
     console.print(f"results: {RUNS}/{experiment.name}/latest/leaderboard.json, models/<model>/")
     console.print(f"report: {RUNS}/{experiment.name}/latest/report.html")
     console.print(f"registry: {RUNS}/registry/{experiment.name}/<data set>/current/")
+    if show_refused_formats(board, console) and not keep_going:
+        raise typer.Exit(1)
 
 
 @app.command()
