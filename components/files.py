@@ -88,11 +88,6 @@ def sha256(paths: list[Path], root: Path | None = None) -> str:
     return digest.hexdigest()
 
 
-def code_digest(root: Path) -> str:
-    """The first 16 hexadecimal digits of the SHA-256 of a package's Python files and templates."""
-    return sha256(sorted([*root.rglob("*.py"), *root.rglob("templates/*")]), root)[:16]
-
-
 def gs(path: Path | str) -> str:
     """The gs:// name of a path under /gcs, where Vertex mounts Cloud Storage.
 

@@ -114,7 +114,7 @@ class Leaderboard(Strict):
         experiment: Name of the experiment.
         run: Name of the run.
         pipeline_sha256: Digest of the compiled pipeline that ran.
-        code_version: Digest of the steps' code.
+        code_version: Digest of the code that its tasks ran.
         created: When, ISO 8601, UTC.
         datasets: By name.
         models: Best first within each data set.

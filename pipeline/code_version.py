@@ -3,60 +3,123 @@
 import ast
 import functools
 import hashlib
+import json
+import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import components
-from components.files import code_digest, sha256
 
 ROOT = Path(components.__file__).parent
 LOCK = ROOT.parent / "requirements-cpu.lock"
+_EMPTY_TOO: dict[str, Any] = {"show_empty": True} if sys.version_info >= (3, 13) else {}
+_NAMED = re.compile(r"\bcomponents(?:\.\w+)+")
+
+
+class _Module(NamedTuple):
+    digest: str
+    imports: list[str]
+    beside: list[str]
 
 
 def code_version(*modules: str) -> str:
-    """Digest of some modules, of all in components/ that they import with their templates, and of the dependencies.
+    """The first 16 hexadecimal digits of a SHA-256 of what `code_files` gives."""
+    return hashlib.sha256(json.dumps(code_files(*modules)).encode()).hexdigest()[:16]
+
+
+def code_files(*modules: str) -> dict[str, str]:
+    """The files that determine what some modules of components/ do.
+
+    They are their own, those of all that they import, anywhere in them, with the templates of their packages, and the
+    lock of the dependencies. A module that is named in a string counts as imported, and so does a Python file beside
+    it: processes are started so.
 
     Args:
-        modules: Names such as "components.train.work".
+        modules: Names such as "components.train.component".
 
     Returns:
-        The first 16 hexadecimal digits of a SHA-256.
+        For each file, named relative to the project and in order of names, the digest of what it does: other comments,
+        docstrings and line breaks don't change that of a Python file.
     """
-    reached: dict[str, Path] = {}
-    waiting = list(modules)
-    while waiting:
-        name = waiting.pop()
-        path = _path(name)
-        if name in reached or path is None:
-            continue
-        reached[name] = path
-        waiting += _imported(path)
-    files = [reached[name] for name in sorted(reached)]
-    files += [path for folder in sorted({path.parent for path in files}) for path in sorted(folder.glob("templates/*"))]
-    digest = hashlib.sha256(sha256(files, ROOT).encode())
-    digest.update(LOCK.read_bytes())
-    return digest.hexdigest()[:16]
+    found: dict[Path, str] = {}
+    seen: set[str] = set()
+    waiting = {*modules}
+    while new := waiting - seen:
+        seen |= new
+        for path in {path for name in new for path in _paths(name)} - found.keys():
+            module = _module(path, path.read_bytes())
+            found[path] = module.digest
+            waiting |= {*module.imports, *(f"{_name(path.parent)}.{name}" for name in module.beside)}
+    for folder in {path.parent for path in found}:
+        found |= {path: code_digest(path.name, path.read_bytes()) for path in folder.glob("templates/*")}
+    files = {path.relative_to(ROOT.parent).as_posix(): digest for path, digest in found.items()}
+    return dict(sorted({**files, "requirements-cpu.lock": code_digest(LOCK.name, LOCK.read_bytes())}.items()))
 
 
-def whole_code_version() -> str:
-    """Digest of all of components/."""
-    return code_digest(ROOT)
+def all_files() -> dict[str, str]:
+    """The digest of each file in components/, named relative to it, as `code_digest` gives it."""
+    files = [path for path in ROOT.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    return {path.relative_to(ROOT).as_posix(): code_digest(path.name, path.read_bytes()) for path in files}
 
 
-def _path(module: str) -> Path | None:
-    base = ROOT.parent.joinpath(*module.split("."))
-    for path in (base.with_suffix(".py"), base / "__init__.py"):
-        if path.is_file():
-            return path
-    return None
+def code_digest(name: str, content: bytes) -> str:
+    """Digest a file: a Python file by its syntax tree without docstrings, any other by its bytes."""
+    try:
+        return _digest(_parsed(content)) if name.endswith(".py") else _digest(content)
+    except (SyntaxError, ValueError):
+        return _digest(content)
+
+
+def _digest(content: ast.Module | bytes) -> str:
+    if isinstance(content, ast.Module):
+        # The same in every version of Python: an empty `type_params` is there since 3.12.
+        text = ast.dump(content, **_EMPTY_TOO).replace(", type_params=[]", "")
+        content = text.encode("ascii", "backslashreplace")
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _parsed(content: bytes) -> ast.Module:
+    """The syntax tree without docstrings."""
+    tree = ast.parse(content)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            match node.body:
+                case [ast.Expr(ast.Constant(str())), *rest]:
+                    node.body = rest
+    return tree
+
+
+def _paths(module: str) -> Iterator[Path]:
+    """The files that the import of a module runs: those of its packages too."""
+    folder = ROOT.parent
+    for part in module.split("."):
+        folder = folder / part
+        for path in (folder.with_suffix(".py"), folder / "__init__.py"):
+            if path.is_file():
+                yield path
+
+
+def _name(folder: Path) -> str:
+    return ".".join(folder.relative_to(ROOT.parent).parts)
 
 
 @functools.cache
-def _imported(path: Path) -> list[str]:
-    """Modules of components/ that a file imports, anywhere in it."""
-    names = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return [name for name in names if name.split(".")[0] == "components"]
+def _module(path: Path, content: bytes) -> _Module:
+    """The digest of a Python file, the modules of components/ that it imports or names, and the files beside it."""
+    tree = _parsed(content)
+    imports, beside = [], []
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names):
+                imports += [alias.name for alias in names]
+            case ast.ImportFrom(module, names, level):
+                package = _name(path.parents[level - 1]) if level else ""
+                base = ".".join(filter(None, [package, module]))
+                imports += [f"{base}.{alias.name}" for alias in names]
+            case ast.Constant(str(text)):
+                # Python runs a package by its __main__.py.
+                imports += [name for found in _NAMED.findall(text) for name in (found, f"{found}.__main__")]
+                beside += [text.removesuffix(".py")] if text.endswith(".py") else []
+    return _Module(_digest(tree), [name for name in imports if _NAMED.match(name)], beside)

@@ -7,6 +7,7 @@ ingest-<data set> ─┬─ baseline-<data set> ──────────�
 """
 
 import copy
+import itertools
 import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -24,7 +25,7 @@ from components.report.about import About
 from components.report.component import report_component
 from components.train.component import train
 from components.tune.component import tune
-from pipeline.code_version import code_version, whole_code_version
+from pipeline.code_version import code_version
 from pipeline.experiment import Experiment
 from pipeline.machines import Target, machines, place, placement
 
@@ -41,6 +42,28 @@ def task_name(step: str, of: str) -> str:
     return f"{step}-{of}".replace("_", "-")
 
 
+def task_modules(experiment: Experiment) -> dict[str, list[str]]:
+    """For each task the modules that it runs, as `pipeline.code_version` takes them.
+
+    For compare they are those of the tasks before it too: the leaderboard says which code gave it.
+    """
+    modules: dict[str, list[str]] = {}
+    for name, config in experiment.datasets.items():
+        modules[task_name("ingest", name)] = ["components.ingest.component", f"components.sources.{config.source}"]
+        modules[task_name("baseline", name)] = ["components.baseline.component"]
+    for name, spec in experiment.models.items():
+        family = f"components.families.{spec.family}"
+        if name in experiment.tunes:
+            modules[task_name("tune", name)] = ["components.tune.component", family]
+        modules[task_name("train", name)] = ["components.train.component", family]
+        for step in ("evaluate", "export"):
+            modules[task_name(step, name)] = [f"components.{step}.component"]
+    modules["compare"] = sorted({*itertools.chain(*modules.values()), "components.compare.component"})
+    for step in ("register", "report"):
+        modules[step] = [f"components.{step}.component"]
+    return modules
+
+
 def define(experiment: Experiment, target: Target = "vertex") -> Callable[..., Any]:
     """Build the pipeline function of an experiment.
 
@@ -53,6 +76,7 @@ def define(experiment: Experiment, target: Target = "vertex") -> Callable[..., A
         target: How accelerators and nodes are named: as Vertex AI does, which local runs ignore, or Kubernetes.
     """
     datasets, models = list(experiment.datasets), list(experiment.models)
+    code = {task: code_version(*modules) for task, modules in task_modules(experiment).items()}
 
     @dsl.pipeline(
         name=experiment.name.replace("_", "-"),
@@ -62,34 +86,32 @@ def define(experiment: Experiment, target: Target = "vertex") -> Callable[..., A
         outputs: dict[str, Any] = {}
         for name, config in experiment.datasets.items():
             options = config.options.model_dump(exclude_unset=True)
-            source = f"components.sources.{config.source}"
             ingested = _named(ingest, "ingest", name)(
                 name=name,
                 spec=json.dumps({"source": config.source, **options}, sort_keys=True),
                 fingerprint=config.facts.fingerprint,
-                code_version=code_version("components.ingest.work", source),
+                code_version=code[task_name("ingest", name)],
             )
             outputs[f"dataset_{name}"] = ingested.outputs["dataset"]
             measured = _named(baseline, "baseline", name)(
-                code_version=code_version("components.baseline.work"), dataset=ingested.outputs["dataset"]
+                code_version=code[task_name("baseline", name)], dataset=ingested.outputs["dataset"]
             )
             outputs[f"baseline_{name}"] = measured.outputs["baselines"]
         for name, spec in experiment.models.items():
             dataset = outputs[f"dataset_{spec.dataset}"]
-            family = f"components.families.{spec.family}"
             placed = placement(spec.machine, target, job=experiment.vertex.tensorboard is not None)
             # A task that only launches a job has no use for the machine's image.
             image = machines()[spec.machine].training_image if spec.machine and not placed.pools else None
             settings = json.dumps(spec.model_dump(exclude={"machine"}, exclude_unset=True), sort_keys=True)
             if name in experiment.tunes:
-                searched = _searched(experiment, name, settings, dataset, target, vertex)
+                searched = _searched(experiment, name, settings, code[task_name("tune", name)], dataset, target, vertex)
                 settings = searched.outputs["tuned"]
                 outputs[f"tuning_{name}"] = searched.outputs["trials"]
             trained = _named(train, "train", name, image)(
                 name=name,
                 spec=settings,
                 seed=experiment.seed,
-                code_version=code_version("components.train.work", family),
+                code_version=code[task_name("train", name)],
                 dataset=dataset,
                 placement=placed.model_dump_json(exclude_defaults=True),
                 **({"vertex": vertex} if placed.pools else {}),
@@ -100,12 +122,12 @@ def define(experiment: Experiment, target: Target = "vertex") -> Callable[..., A
             evaluate = evaluate_classification if classifies else evaluate_forecasting
             evaluated = _named(evaluate, "evaluate", name)(
                 seed=experiment.seed,
-                code_version=code_version("components.evaluate.work"),
+                code_version=code[task_name("evaluate", name)],
                 dataset=dataset,
                 model=model,
             )
             exported = _named(export, "export", name)(
-                code_version=code_version("components.export.work", "components.export.fresh_process"),
+                code_version=code[task_name("export", name)],
                 dataset=dataset,
                 model=model,
                 formats=json.dumps(list(dict.fromkeys(experiment.formats))),
@@ -118,22 +140,22 @@ def define(experiment: Experiment, target: Target = "vertex") -> Callable[..., A
             contest=_contest(experiment).model_dump_json(),
             failures=failures,
             pipeline_sha256=pipeline_sha256,
-            code_version=whole_code_version(),
+            code_version=code["compare"],
             run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
             **outputs,
         )
         register_component(models)(
             registry=registry,
             vertex=vertex,
-            code_version=code_version("components.register.work"),
+            code_version=code["register"],
             leaderboard=compared.outputs["leaderboard"],
             **{name: value for name, value in outputs.items() if name.startswith("export_")},
         )
         reported = report_component(datasets, models, tuned)(
-            about=_about(experiment).model_dump_json(),
+            about=_about(experiment, code["compare"]).model_dump_json(),
             failures=failures,
             pipeline_sha256=pipeline_sha256,
-            code_version=code_version("components.report.work"),
+            code_version=code["report"],
             leaderboard=compared.outputs["leaderboard"],
             **{name: value for name, value in outputs.items() if not name.startswith("baseline_")},
         )
@@ -146,6 +168,7 @@ def _searched(
     experiment: Experiment,
     name: str,
     settings: str,
+    code: str,
     dataset: Any,  # noqa: ANN401 (an output)
     target: Target,
     vertex: str,
@@ -159,12 +182,7 @@ def _searched(
         spec=settings,
         tune=experiment.tunes[name].model_dump_json(exclude_defaults=True),
         seed=experiment.seed,
-        code_version=code_version(
-            "components.tune.work",
-            "components.tune.trial",
-            "components.train.__main__",
-            f"components.families.{spec.family}",
-        ),
+        code_version=code,
         dataset=dataset,
         placement=placed.model_dump_json(exclude_defaults=True),
         vertex=vertex,
@@ -182,7 +200,7 @@ def _named(component: Any, step: str, of: str, image: str | None = None) -> Any:
     return component
 
 
-def _about(experiment: Experiment) -> About:
+def _about(experiment: Experiment, code_version: str) -> About:
     tasks: dict[str, list[str]] = {}
     for name in experiment.datasets:
         tasks[task_name("ingest", name)] = []
@@ -201,7 +219,7 @@ def _about(experiment: Experiment) -> About:
         experiment=experiment.name,
         command=experiment.command,
         seed=experiment.seed,
-        code_version=whole_code_version(),
+        code_version=code_version,
         tasks=tasks,
     )
 

@@ -10,7 +10,7 @@ class About(Strict):
         experiment: Name of the experiment.
         command: What starts the same run again.
         seed: All randomness comes from it.
-        code_version: Digest of the steps' code.
+        code_version: Digest of the code that its tasks ran.
         tasks: For each task the names of those before it, which stand before it here.
     """
 

@@ -1,6 +1,8 @@
 """Tasks of a local run in containers."""
 
+import base64
 import codecs
+import json
 import os
 import resource
 from collections.abc import Iterable, Iterator
@@ -11,7 +13,7 @@ from typing import Any
 from components.data_files import COPIES, GS
 from components.errors import InputError
 from components.files import MOUNT
-from pipeline.code_version import whole_code_version
+from pipeline.code_version import all_files, code_digest
 from pipeline.experiment import Experiment
 
 # Of every container of a run: the folder of its experiment, whose lock the run holds.
@@ -22,12 +24,14 @@ USER = 1000
 STOP_SECONDS = 10
 # Files and processes of a container. podman 4.3 lowers its own limit of processes to this.
 MOST = 32768
-# Of the code in the image, as `whole_code_version` of the code here.
-_CODE_VERSION = """
+# What an image's components/ holds: the path and the bytes of each file, as JSON.
+_CODE = """
+import base64, json
 from pathlib import Path
 import components
-from components.files import code_digest
-print(code_digest(Path(components.__file__).parent))
+root = Path(components.__file__).parent
+files = [path for path in root.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+print(json.dumps({path.relative_to(root).as_posix(): base64.b64encode(path.read_bytes()).decode() for path in files}))
 """
 
 
@@ -123,17 +127,21 @@ def check_images(images: list[str], started: dict[str, Any]) -> None:
     """
     import docker
 
-    client = docker.from_env()
+    client, here = docker.from_env(), all_files()
     for image in images:
         try:
             _image(client, image)
-            said = output(client, image, ["python3", "-c", _CODE_VERSION], **started)
+            said = output(client, image, ["python3", "-c", _CODE], **started)
         except docker.errors.ContainerError as error:
             raise InputError(f"image {image}: can't run this folder's code: {_line(error)}; make images") from None
         except docker.errors.DockerException as error:
             raise InputError(f"image {image}: {_line(error)}") from None
-        if said.strip() != whole_code_version():
-            raise InputError(f"image {image}: holds other code than this folder's components/; make images")
+        held = {name: code_digest(name, base64.b64decode(content)) for name, content in json.loads(said).items()}
+        if differing := sorted({name for name, _ in held.items() ^ here.items()}):
+            more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
+            raise InputError(
+                f"image {image}: holds other code than this folder: components/{differing[0]}{more}; make images"
+            )
 
 
 def _image(client: Any, image: str) -> None:  # noqa: ANN401 (a docker.DockerClient)

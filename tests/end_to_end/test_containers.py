@@ -186,9 +186,9 @@ def test_an_image_that_cannot_be_pulled_is_refused(project):
 def test_an_image_of_other_code_is_refused(project, image):
     family = project.folder / "components/families/mlp.py"
     original = family.read_text()
-    family.write_text(original + "\n# changed\n")
+    family.write_text(original + "\nCHANGED = True\n")
     try:
-        refused(project, f"image {image}: holds other code than this folder's components/; make images")
+        refused(project, f"image {image}: holds other code than this folder: components/families/mlp.py; make images")
     finally:
         family.write_text(original)
 

@@ -1,11 +1,17 @@
 import shutil
+from pathlib import Path
 
 import pytest
+import yaml
 
 from pipeline import code_version as versions
+from pipeline.compile import compile_experiment
+from pipeline.definition import task_modules
+from pipeline.experiment import load_experiment
 
-INGEST = ("components.ingest.work", "components.sources.fashion_mnist")
-TRAIN = ("components.train.work", "components.families.lstm")
+INGEST = ("components.ingest.component", "components.sources.fashion_mnist")
+TRAIN = ("components.train.component", "components.families.lstm")
+EVALUATE = ("components.evaluate.component",)
 
 
 @pytest.fixture
@@ -17,15 +23,7 @@ def code(tmp_path, monkeypatch):
     shutil.copy(lock, tmp_path / "lock")
     monkeypatch.setattr(versions, "ROOT", root)
     monkeypatch.setattr(versions, "LOCK", tmp_path / "lock")
-    versions._imported.cache_clear()
-    yield root
-    versions._imported.cache_clear()
-
-
-def version(*modules):
-    """The version as a process that starts now sees it."""
-    versions._imported.cache_clear()
-    return versions.code_version(*modules)
+    return root
 
 
 def edit(path):
@@ -47,15 +45,19 @@ def edit(path):
         (TRAIN, "layers.py"),
         (TRAIN, "inputs.py"),
         (TRAIN, "spec.py"),
-        (("components.evaluate.work",), "metrics.py"),
-        (("components.report.work",), "report/templates/page.css"),
-        (("components.export.work", "components.export.fresh_process"), "export/fresh_process.py"),
+        (TRAIN, "train/__init__.py"),
+        (EVALUATE, "metrics.py"),
+        (("components.report.component",), "report/templates/page.css"),
+        (("components.export.component",), "export/fresh_process.py"),
+        (("components.tune.component",), "tune/trial.py"),
+        (("components.tune.component",), "train/__main__.py"),
+        (("components.compare.component",), "compare/work.py"),
     ],
 )
 def test_it_changes_with_a_file_that_is_imported(code, modules, file):
-    before = version(*modules)
+    before = versions.code_version(*modules)
     edit(code / file)
-    assert version(*modules) != before
+    assert versions.code_version(*modules) != before
 
 
 @pytest.mark.parametrize(
@@ -69,23 +71,22 @@ def test_it_changes_with_a_file_that_is_imported(code, modules, file):
         (TRAIN, "leaderboard.py"),
         (TRAIN, "ingest/work.py"),
         (TRAIN, "sources/electricity.py"),
-        (("components.evaluate.work",), "compare/work.py"),
-        (("components.evaluate.work",), "report/templates/page.html"),
+        (EVALUATE, "compare/work.py"),
+        (EVALUATE, "report/templates/page.html"),
     ],
 )
 def test_it_stays_when_another_file_changes(code, modules, file):
-    before, whole = version(*modules), versions.whole_code_version()
+    before = versions.code_version(*modules)
     edit(code / file)
-    assert version(*modules) == before
-    assert versions.whole_code_version() != whole
+    assert versions.code_version(*modules) == before
 
 
 def test_it_changes_with_an_import_inside_a_function(code):
     (code / "late.py").write_text("def late():\n    from components import leaf\n    return leaf\n")
     (code / "leaf.py").write_text("X = 1\n")
-    before = version("components.late")
+    before = versions.code_version("components.late")
     (code / "leaf.py").write_text("X = 2\n")
-    assert version("components.late") != before
+    assert versions.code_version("components.late") != before
 
 
 @pytest.mark.parametrize(
@@ -97,6 +98,10 @@ def test_it_changes_with_an_import_inside_a_function(code):
         "from components.branch import X",
         "from components.branch.leaf import X",
         "import os, components.branch.leaf",
+        "from .branch import leaf",
+        "from . import branch",
+        "NAME = 'components.branch.leaf'",
+        "SOURCE = 'def late():\\n    from components.branch import leaf'",
     ],
 )
 def test_every_spelling_of_an_import_is_followed(code, statement):
@@ -104,50 +109,136 @@ def test_every_spelling_of_an_import_is_followed(code, statement):
     (code / "branch" / "__init__.py").write_text("from components.branch.leaf import X\n")
     (code / "branch" / "leaf.py").write_text("X = 1\n")
     (code / "tree.py").write_text(f"{statement}\n")
-    before = version("components.tree")
+    before = versions.code_version("components.tree")
     (code / "branch" / "leaf.py").write_text("X = 2\n")
-    assert version("components.tree") != before
+    assert versions.code_version("components.tree") != before
 
 
 def test_modules_that_import_each_other_have_versions(code):
     (code / "one.py").write_text("import components.two\n")
     (code / "two.py").write_text("import components.one\n")
-    assert version("components.one") == version("components.two")
+    assert versions.code_version("components.one") == versions.code_version("components.two")
 
 
 def test_it_changes_with_the_locked_dependencies(code):
-    before = version(*TRAIN)
+    before = versions.code_version(*TRAIN)
     edit(versions.LOCK)
-    assert version(*TRAIN) != before
+    assert versions.code_version(*TRAIN) != before
 
 
 def test_it_is_the_same_wherever_the_code_lies(code, tmp_path, monkeypatch):
-    here = version(*TRAIN), versions.whole_code_version()
+    here = versions.code_version(*TRAIN), versions.all_files()
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.setattr(versions, "ROOT", code.rename(tmp_path / "elsewhere" / "components"))
-    assert (version(*TRAIN), versions.whole_code_version()) == here
+    assert (versions.code_version(*TRAIN), versions.all_files()) == here
 
 
 def test_it_does_not_follow_from_the_order_of_modules(code):
-    assert version(*TRAIN) == version(*reversed(TRAIN))
-    assert version(*TRAIN) != version(*INGEST)
+    assert versions.code_version(*TRAIN) == versions.code_version(*reversed(TRAIN))
+    assert versions.code_version(*TRAIN) != versions.code_version(*INGEST)
 
 
 def test_content_that_moves_to_another_file_changes_it(code):
     for name in ("one", "two"):
-        (code / f"{name}.py").write_text(f"# {name}\n")
+        (code / f"{name}.py").write_text(f"NAME = {name!r}\n")
     (code / "both.py").write_text("from components import one, two\n")
-    before = version("components.both")
-    (code / "one.py").write_text("# two\n")
-    (code / "two.py").write_text("# one\n")
-    assert version("components.both") != before
+    before = versions.code_version("components.both")
+    (code / "one.py").write_text("NAME = 'two'\n")
+    (code / "two.py").write_text("NAME = 'one'\n")
+    assert versions.code_version("components.both") != before
 
 
-def test_a_new_file_changes_the_whole_alone(code):
-    before, whole = version(*TRAIN), versions.whole_code_version()
+@pytest.mark.parametrize(
+    ("old", "new", "same"),
+    [
+        ("X = 1\n", "# why\nX  =  (1)  # that\n\n", True),
+        ("def f():\n    return 1\n", 'def f():\n    """One."""\n    return 1\n', True),
+        ('class A:\n    """One."""\n', 'class A:\n    """Two."""\n', True),
+        ('"""One."""\nX = 1\n', '"""Two."""\nX = 1\n', True),
+        ("X = 1\r\n", "X = 1\n", True),
+        ("X = 'a'\n", "X = 'b'\n", False),
+        ("X = 'é'\n", "X = 'e'\n", False),
+        ("X = 1\n", "X = 1.0\n", False),
+        ("X = 1\n", "X = True\n", False),
+        ("def f(a, b): pass\n", "def f(a, *, b): pass\n", False),
+        ("def f(): 'text'\n", "def f():\n    x = 'text'\n", False),
+        ("not python (\n", "not python ((\n", False),
+    ],
+)
+def test_comments_and_docstrings_are_no_code(old, new, same):
+    digests = [versions.code_digest("a.py", text.encode()) for text in (old, new)]
+    assert (digests[0] == digests[1]) == same
+
+
+def test_other_files_are_digested_by_their_bytes(code):
+    assert versions.code_digest("page.css", b"a {}") != versions.code_digest("page.css", b"a  {}")
+
+
+def test_a_new_family_reruns_nothing(code):
+    before, whole = versions.code_version(*TRAIN), versions.all_files()
     (code / "families" / "new.py").write_text("TASKS = ()\n")
-    assert version(*TRAIN) == before
-    assert versions.whole_code_version() != whole
-    (code / "families" / "new.pyc").write_text("compiled")
+    assert versions.code_version(*TRAIN) == before
+    assert versions.all_files().keys() - whole.keys() == {"families/new.py"}
+    (code / "families" / "__pycache__").mkdir()
+    (code / "families" / "__pycache__" / "new.pyc").write_text("compiled")
     (code / "families" / "new.py").unlink()
-    assert versions.whole_code_version() == whole
+    assert versions.all_files() == whole
+
+
+@pytest.fixture(scope="module")
+def experiment():
+    return load_experiment(
+        Path("configs/quick.yaml"), ["models.mlp.tune={trials: 2, ranges: {epochs: {low: 1, high: 2}}}"]
+    )
+
+
+def tasks_with(experiment, file):
+    """The tasks whose code a file is part of."""
+    return {task for task, modules in task_modules(experiment).items() if file in versions.code_files(*modules)}
+
+
+@pytest.mark.parametrize(
+    ("file", "tasks"),
+    [
+        ("families/cnn.py", {"train-cnn", "compare"}),
+        ("families/mlp.py", {"tune-mlp", "train-mlp", "compare"}),
+        ("sources/fashion_mnist.py", {"ingest-fashion", "compare"}),
+        ("sources/csv.py", set()),
+        ("compare/work.py", {"compare"}),
+        ("register/work.py", {"register"}),
+        ("report/page.py", {"report"}),
+        ("report/templates/page.html", {"report"}),
+        ("baseline/work.py", {"baseline-fashion", "baseline-electricity", "compare"}),
+        ("predict/work.py", set()),
+        ("drift/work.py", set()),
+    ],
+)
+def test_a_file_is_code_of_the_tasks_that_import_it(experiment, file, tasks):
+    assert tasks_with(experiment, f"components/{file}") == tasks
+
+
+def test_a_changed_line_reruns_the_tasks_whose_code_it_is_and_a_comment_none(code, experiment):
+    """In each module of components/."""
+    tasks = {tuple(modules): task for task, modules in task_modules(experiment).items()}
+    before = {task: versions.code_version(*modules) for modules, task in tasks.items()}
+    files = {modules: versions.code_files(*modules) for modules in tasks}
+    paths = sorted(code.rglob("*.py"))
+    for path in paths:
+        path.write_text(f"# A comment.\n{path.read_text()}\n# Another.\n")
+    assert {task: versions.code_version(*modules) for modules, task in tasks.items()} == before
+    for path in paths:
+        text, file = path.read_text(), path.relative_to(code.parent).as_posix()
+        edit(path)
+        changed = {task for modules, task in tasks.items() if versions.code_version(*modules) != before[task]}
+        path.write_text(text)
+        assert changed == {task for modules, task in tasks.items() if file in files[modules]}, file
+
+
+def test_every_task_has_code(experiment, tmp_path):
+    path, _ = compile_experiment(experiment, tmp_path)
+    spec = next(yaml.load_all(path.read_text(), yaml.SafeLoader))
+    tasks = spec["root"]["dag"]["tasks"]
+    assert tasks.keys() == task_modules(experiment).keys()
+    for name, modules in task_modules(experiment).items():
+        constant = tasks[name]["inputs"]["parameters"]["code_version"]["runtimeValue"]["constant"]
+        assert constant == versions.code_version(*modules), name
