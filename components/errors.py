@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-# Of bad input, that a command prints.
+# Of bad input, that a command prints, and letters of each.
 MOST_PROBLEMS = 20
+MOST_LETTERS = 1000
 _ERROR = re.compile(r"((?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Interrupt|Exit)\w*)(?:: (.*))?")
 
 
@@ -30,7 +31,8 @@ class InputError(Exception):
     def lines(self) -> list[str]:
         """The problems as a command prints them: the first `MOST_PROBLEMS`, and how many more there are."""
         more = len(self.problems) - MOST_PROBLEMS
-        return [*self.problems[:MOST_PROBLEMS], *[f"and {more:,} more"] * (more > 0)]
+        lines = [p if len(p) <= MOST_LETTERS else f"{p[:MOST_LETTERS]}…" for p in self.problems[:MOST_PROBLEMS]]
+        return [*lines, *[f"and {more:,} more"] * (more > 0)]
 
 
 @contextmanager

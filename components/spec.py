@@ -22,8 +22,17 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-Width = Annotated[int, Field(ge=1)]
+# Limits of what an experiment may ask for, far above what is of use, so that a slip is found at once: a training that
+# has no end, or weights that fit into no memory.
+MOST_EPOCHS = 100_000
+MOST_ROWS = 100_000  # of a window
+Width = Annotated[int, Field(ge=1, le=16_384)]
+WidthOrZero = Annotated[int, Field(ge=0, le=16_384)]
+Kernel = Annotated[int, Field(ge=1, le=255)]
+Patch = Annotated[int, Field(ge=1, le=MOST_ROWS)]
+Epochs = Annotated[int, Field(ge=1, le=MOST_EPOCHS)]
 Share = Annotated[float, Field(ge=0, lt=1)]
+MOST_LAYERS = 100
 
 
 class ImageOptions(Strict):
@@ -50,8 +59,8 @@ class SeriesOptions(Strict):
         calendar: Columns derived from the time, known in the future: sine and cosine of each cycle.
     """
 
-    lookback: int = Field(ge=1)
-    horizon: int = Field(ge=1)
+    lookback: int = Field(ge=1, le=MOST_ROWS)
+    horizon: int = Field(ge=1, le=MOST_ROWS)
     validation: float = Field(default=0.15, gt=0, lt=1)
     test: float = Field(default=0.15, gt=0, lt=1)
     use: float = Field(default=1.0, gt=0, le=1)
@@ -68,9 +77,9 @@ class Recurrent(Strict):
         seasonal: Forecast from the seasons of the window, see `components.layers.forecast`; series only.
     """
 
-    patch: int = Field(default=1, ge=1)
-    hidden: int = Field(default=0, ge=0)
-    head_dropout: float = Field(default=0.0, ge=0, lt=1)
+    patch: Patch = 1
+    hidden: WidthOrZero = 0
+    head_dropout: Share = 0.0
     seasonal: bool = False
 
 
@@ -121,21 +130,21 @@ class ModelSpec(Strict):
     dataset: str
     hyperparameters: dict[str, object] = {}
     machine: str | None = None
-    epochs: int = Field(default=10, ge=1)
-    batch_size: int = Field(default=128, ge=1)
+    epochs: Epochs = 10
+    batch_size: int = Field(default=128, ge=1, le=1_000_000)
     per_replica: bool = False
     optimizer: Literal["adam", "adamw", "nadam", "rmsprop", "sgd"] = "adam"
-    learning_rate: float = Field(default=1e-3, gt=0, allow_inf_nan=False)
-    weight_decay: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    learning_rate: float = Field(default=1e-3, gt=0, le=1000)
+    weight_decay: float = Field(default=0.0, ge=0, le=1000)
     ema: float | None = Field(default=None, gt=0, lt=1)
     schedule: Literal["constant", "cosine"] = "constant"
-    warmup: float = Field(default=0.0, ge=0, lt=1)
-    patience: int | None = Field(default=None, ge=1)
+    warmup: Share = 0.0
+    patience: Epochs | None = None
     loss: Literal["crossentropy", "mse", "mae"] | None = None
-    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    label_smoothing: Share = 0.0
     flip: bool = False
     on_nan: Literal["fail", "rollback"] = "fail"
-    checkpoint_seconds: float = Field(default=60.0, ge=0)
+    checkpoint_seconds: float = Field(default=60.0, ge=0, le=86_400)
     histograms: bool = False
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from components.spec import Strict
+from components.spec import Epochs, Strict
 
 FILE = "trials.json"
 
@@ -54,9 +54,9 @@ class Tune(Strict):
         ranges: By key of the model's, such as learning_rate or hyperparameters.units.
     """
 
-    trials: int = Field(ge=1)
-    parallel: int = Field(default=1, ge=1)
-    epochs: int | None = Field(default=None, ge=1)
+    trials: int = Field(ge=1, le=10_000)
+    parallel: int = Field(default=1, ge=1, le=1000)
+    epochs: Epochs | None = None
     ranges: dict[str, Range] = Field(min_length=1)
 
 

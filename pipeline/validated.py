@@ -44,7 +44,8 @@ def _line(cls: type[BaseModel], error: Any, where: str, extra: tuple[str, ...], 
     if error["type"] == "extra_forbidden":
         known = [*_fields_at(cls, error["loc"][:-1]), *extra] if hint else []
         near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
-        return f"{at}: unknown key; " + (f"did you mean '{near[0]}'?" if near else f"known are: {', '.join(known)}")
+        advice = f"; did you mean '{near[0]}'?" if near else f"; known are: {', '.join(known)}" if known else ""
+        return f"{at}: unknown key{advice}"
     if error["type"] == "missing":
         return f"{at}: missing"
     return f"{at}: {cut(error['input'])}: {_wanted(error)}"
@@ -55,9 +56,11 @@ def _wanted(error: Any) -> str:  # noqa: ANN401 (a dict of pydantic's)
     context = error.get("ctx", {})
     if error["type"] == "bool_type":
         return "expected true or false, a boolean"
-    if error["type"] == "too_short":
-        least = context["min_length"]
-        return f"expected at least {least} item{'s' * (least != 1)}"
+    if error["type"] in ("too_short", "too_long"):
+        bound, few = (
+            ("least", context.get("min_length")) if "min_length" in context else ("most", context["max_length"])
+        )
+        return f"expected at {bound} {few} item{'s' * (few != 1)}, got {context['actual_length']}"
     said = str(error["msg"]).partition(" or instance of ")[0]
     return said.replace("Input should be", "expected").replace("Keys should be strings", "expected a string as its key")
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from components.spec import Recurrent, Width
+from components.spec import MOST_LAYERS, Recurrent, Share, Width
 
 if TYPE_CHECKING:
     import keras
@@ -22,8 +22,8 @@ class Hyperparameters(Recurrent):
         dropout: Share of each layer's outputs dropped.
     """
 
-    units: list[Width] = Field(default=[64], min_length=1)
-    dropout: float = Field(default=0.0, ge=0, lt=1)
+    units: list[Width] = Field(default=[64], min_length=1, max_length=MOST_LAYERS)
+    dropout: Share = 0.0
 
 
 def build(info: "DatasetInfo", hyperparameters: Hyperparameters) -> "keras.Model":

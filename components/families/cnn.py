@@ -1,10 +1,11 @@
 """Convolutional network, in Keras' Functional API: two-dimensional on images, along the time on windows."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Discriminator, Field, Tag
+from pydantic_core import PydanticCustomError
 
-from components.spec import Strict, Width
+from components.spec import MOST_LAYERS, Kernel, Share, Strict, Width
 
 if TYPE_CHECKING:
     import keras
@@ -17,8 +18,8 @@ TASKS = ("classification", "forecasting")
 class Conv(Strict):
     """A convolution, 'same' padded, with relu: so many filters of kernel x kernel (or kernel steps)."""
 
-    conv: int = Field(ge=1)
-    kernel: int = Field(default=3, ge=1)
+    conv: Width
+    kernel: Kernel = 3
 
 
 class Drop(Strict):
@@ -37,7 +38,30 @@ class Norm(Strict):
     norm: float = Field(ge=0, lt=1)
 
 
-Layer = Conv | Drop | Norm | Literal["norm", "pool", "average"]
+def _kind(layer: Any) -> str | None:  # noqa: ANN401 (what YAML holds)
+    """Which of the layers it is meant to be, so that what is wrong with it is told as of that one."""
+    keys = layer if isinstance(layer, dict) else getattr(type(layer), "model_fields", {})
+    return "name" if isinstance(layer, str) else next((k for k in ("conv", "dropout", "norm") if k in keys), None)
+
+
+def _average_last(layers: list[Any]) -> list[Any]:
+    after = layers[layers.index("average") + 1 :] if "average" in layers else []
+    if any(isinstance(layer, Conv) or layer in ("pool", "average") for layer in after):
+        raise PydanticCustomError("average", "Input should be only norm and dropout after average")
+    return layers
+
+
+Layer = Annotated[
+    Annotated[Conv, Tag("conv")]
+    | Annotated[Drop, Tag("dropout")]
+    | Annotated[Norm, Tag("norm")]
+    | Annotated[Literal["norm", "pool", "average"], Tag("name")],
+    Discriminator(
+        _kind,
+        custom_error_type="layer",
+        custom_error_message="Input should be {conv: …}, {dropout: …}, {norm: …}, norm, pool or average",
+    ),
+]
 
 
 class Hyperparameters(Strict):
@@ -51,7 +75,7 @@ class Hyperparameters(Strict):
         seasonal: Forecast from the seasons of the window, see `components.layers.forecast`; series only.
     """
 
-    layers: list[Layer] = [
+    layers: Annotated[list[Layer], Field(max_length=MOST_LAYERS), AfterValidator(_average_last)] = [
         Conv(conv=32),
         Norm(norm=0.9),
         "pool",
@@ -62,8 +86,8 @@ class Hyperparameters(Strict):
         Norm(norm=0.9),
         "average",
     ]
-    units: list[Width] = []
-    dropout: float = Field(default=0.0, ge=0, lt=1)
+    units: list[Width] = Field(default=[], max_length=MOST_LAYERS)
+    dropout: Share = 0.0
     seasonal: bool = False
 
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from components.spec import Recurrent, Width
+from components.spec import MOST_LAYERS, Kernel, Recurrent, Share, Width
 
 if TYPE_CHECKING:
     import keras
@@ -24,10 +24,10 @@ class Hyperparameters(Recurrent):
         dropout: Share of each step's inputs of the LSTM dropped.
     """
 
-    filters: list[Width] = Field(default=[32, 64], min_length=1)
-    kernel: int = Field(default=3, ge=1)
-    units: int = Field(default=64, ge=1)
-    dropout: float = Field(default=0.0, ge=0, lt=1)
+    filters: list[Width] = Field(default=[32, 64], min_length=1, max_length=MOST_LAYERS)
+    kernel: Kernel = 3
+    units: Width = 64
+    dropout: Share = 0.0
 
 
 def build(info: "DatasetInfo", hyperparameters: Hyperparameters) -> "keras.Model":

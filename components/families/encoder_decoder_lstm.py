@@ -7,9 +7,7 @@ arXiv:1406.1078).
 
 from typing import TYPE_CHECKING
 
-from pydantic import Field
-
-from components.spec import Strict
+from components.spec import Patch, Share, Strict, Width, WidthOrZero
 
 if TYPE_CHECKING:
     import keras
@@ -30,10 +28,10 @@ class Hyperparameters(Strict):
         seasonal: Forecast from the seasons of the window, see `components.layers.forecast`.
     """
 
-    units: int = Field(default=64, ge=1)
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    patch: int = Field(default=1, ge=1)
-    hidden: int = Field(default=0, ge=0)
+    units: Width = 64
+    dropout: Share = 0.0
+    patch: Patch = 1
+    hidden: WidthOrZero = 0
     seasonal: bool = False
 
 

@@ -2,9 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from pydantic import Field
-
-from components.spec import Recurrent
+from components.spec import Recurrent, Share, Width
 
 if TYPE_CHECKING:
     import keras
@@ -23,9 +21,9 @@ class Hyperparameters(Recurrent):
         recurrent_dropout: Share of the state dropped; above 0 a GPU can't use cuDNN.
     """
 
-    units: int = Field(default=128, ge=1)
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    recurrent_dropout: float = Field(default=0.0, ge=0, lt=1)
+    units: Width = 128
+    dropout: Share = 0.0
+    recurrent_dropout: Share = 0.0
 
 
 def build(info: "DatasetInfo", hyperparameters: Hyperparameters) -> "keras.Model":

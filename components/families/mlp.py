@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from components.spec import Share, Strict, Width
+from components.spec import MOST_LAYERS, Share, Strict, Width
 
 if TYPE_CHECKING:
     import keras
@@ -26,9 +26,9 @@ class Hyperparameters(Strict):
         seasonal: Forecast from the seasons of the window, see `components.layers.forecast`; series only.
     """
 
-    units: list[Width] = [256, 64]
+    units: list[Width] = Field(default=[256, 64], max_length=MOST_LAYERS)
     norm: bool = False
-    dropout: list[Share] = Field(default=[0.2], min_length=1)
+    dropout: list[Share] = Field(default=[0.2], min_length=1, max_length=MOST_LAYERS)
     seasonal: bool = False
 
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from components.spec import Recurrent, Width
+from components.spec import MOST_LAYERS, Recurrent, Share, Width
 
 if TYPE_CHECKING:
     import keras
@@ -23,9 +23,9 @@ class Hyperparameters(Recurrent):
         recurrent_dropout: Share of the state dropped, in the first layer; above 0 a GPU can't use cuDNN.
     """
 
-    units: list[Width] = Field(default=[128, 100, 64], min_length=2)
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    recurrent_dropout: float = Field(default=0.0, ge=0, lt=1)
+    units: list[Width] = Field(default=[128, 100, 64], min_length=2, max_length=MOST_LAYERS)
+    dropout: Share = 0.0
+    recurrent_dropout: Share = 0.0
 
 
 def build(info: "DatasetInfo", hyperparameters: Hyperparameters) -> "keras.Model":

@@ -155,6 +155,27 @@ BAD = {
     "no units in a layer": ("models.mlp.hyperparameters.units", [0], ["models.mlp: hyperparameters: units"]),
     "no dropout rates": ("models.mlp.hyperparameters.dropout", [], ["models.mlp: hyperparameters: dropout"]),
     "too much dropout": ("models.mlp.hyperparameters.dropout", [1.5], ["models.mlp: hyperparameters: dropout"]),
+    # Numbers that no training has an end or a memory for.
+    "endless epochs": ("models.mlp.epochs", 10**30, ["models.mlp: epochs: 1000", "less than or equal to 100000"]),
+    "float of endless epochs": ("models.mlp.epochs", 1e30, ["models.mlp: epochs: 1e+30", "integer"]),
+    "endless batch": ("models.mlp.batch_size", 10**30, ["models.mlp: batch_size", "less than or equal to 1000000"]),
+    "endless units": ("models.lstm.hyperparameters.units", 10**30, ["units", "less than or equal to 16384"]),
+    "endless units of a layer": (
+        "models.mlp.hyperparameters.units",
+        [10**9],
+        ["units.0", "less than or equal to 16384"],
+    ),
+    "endless patch": ("models.lstm.hyperparameters.patch", 10**30, ["patch", "less than or equal to 100000"]),
+    "endless layers": ("models.mlp.hyperparameters.units", [8] * 101, ["units", "at most 100 items, got 101"]),
+    "endless patience": ("models.mlp.patience", 10**30, ["patience", "less than or equal to 100000"]),
+    "never a checkpoint": ("models.mlp.checkpoint_seconds", float("inf"), ["checkpoint_seconds: inf", "86400"]),
+    "no number of seconds": ("models.mlp.checkpoint_seconds", float("nan"), ["checkpoint_seconds: nan"]),
+    "much learning": ("models.mlp.learning_rate", 1e30, ["learning_rate: 1e+30", "less than or equal to 1000"]),
+    "no number for learning": ("models.mlp.learning_rate", float("nan"), ["learning_rate: nan"]),
+    "no number for decay": ("models.mlp.weight_decay", float("nan"), ["weight_decay: nan"]),
+    "no number for a share": ("models.mlp.warmup", float("nan"), ["warmup: nan"]),
+    "endless lookback": ("datasets.demand.lookback", 10**9, ["lookback", "less than or equal to 100000"]),
+    "endless horizon": ("datasets.demand.horizon", 10**9, ["horizon", "less than or equal to 100000"]),
     # Splits of a series.
     "horizon longer than a split": (
         "datasets.demand.horizon",
@@ -189,6 +210,37 @@ def test_a_family_that_cannot_do_the_task_is_refused_with_those_that_can(tmp_pat
     path = write(tmp_path, changed("models.mlp.family", "encoder_decoder_lstm"))
     message = assert_refused(path, ["models.mlp: family encoder_decoder_lstm doesn't solve classification"])
     assert message.endswith("these do: bidirectional_lstm, cnn, cnn_lstm, lstm, mlp, stacked_lstm")
+
+
+LAYERS = {
+    "no layer": (
+        {"convv": 3},
+        "layers.0: {'convv': 3}: expected {conv: …}, {dropout: …}, {norm: …}, norm, pool or average",
+    ),
+    "number": (3, "layers.0: 3: expected {conv: …}"),
+    "unknown name": ("nrm", "layers.0.name: 'nrm': expected 'norm', 'pool' or 'average'"),
+    "no filters": ({"conv": 0}, "layers.0.conv.conv: 0: expected greater than or equal to 1"),
+    "endless filters": ({"conv": 10**9}, "layers.0.conv.conv: 1000000000: expected less than or equal to 16384"),
+    "endless kernel": ({"conv": 1, "kernel": 10**9}, "kernel: 1000000000: expected less than or equal to 255"),
+    "unknown key": ({"conv": 1, "size": 3}, "layers.0.conv.size: unknown key"),
+}
+
+
+@pytest.mark.parametrize(("layer", "message"), LAYERS.values(), ids=LAYERS.keys())
+def test_a_bad_layer_is_named_once(tmp_path, layer, message):
+    content = changed("models.mlp.family", "cnn")
+    content["models"]["mlp"]["hyperparameters"] = {"layers": [layer, "pool"]}
+    assert message in assert_refused(write(tmp_path, content), ["models.mlp: hyperparameters: layers.0"])
+
+
+def test_a_convolution_after_the_average_is_refused(tmp_path):
+    """Keras refuses it too, once the training has started."""
+    content = changed("models.mlp.family", "cnn")
+    for layers in (["average", "pool"], ["average", "average"], ["average", {"conv": 3}]):
+        content["models"]["mlp"]["hyperparameters"] = {"layers": layers}
+        assert_refused(write(tmp_path, content), ["layers: ", "only norm and dropout after average"])
+    content["models"]["mlp"]["hyperparameters"] = {"layers": ["average", "norm", {"dropout": 0.5}]}
+    load_experiment(write(tmp_path, content), [])
 
 
 def test_patches_of_images_are_refused(tmp_path):
