@@ -1,12 +1,18 @@
-"""Files and folders that appear whole or not at all."""
+"""Files and folders that appear whole or not at all, after a power loss too.
 
+What is written is synced to the disk before it gets its name, and the folder that holds the name is synced after it: a
+file system may otherwise keep the name and lose the content.
+"""
+
+import contextlib
+import errno
+import glob
 import hashlib
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +20,7 @@ from typing import Any
 MOUNT = Path("/gcs")
 
 
-@contextmanager
+@contextlib.contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """Yield an empty folder beside `path`; on success it takes the place of `path`, on an error it goes.
 
@@ -36,23 +42,69 @@ def whole_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(path, ignore_errors=True)
             shutil.copytree(new, path, dirs_exist_ok=True)
         return
-    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    aside = _beside(path)
     shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
+    make_folder(path.parent)
+    aside.mkdir()
     try:
         yield aside
+        sync(*(Path(folder, name) for folder, _, names in os.walk(aside) for name in ("", *names)))
         shutil.rmtree(path, ignore_errors=True)
         aside.rename(path)
+        sync(path.parent)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` so that a reader sees the old content or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    aside.write_text(text, encoding="utf-8")
-    aside.replace(path)
+    make_folder(path.parent)
+    aside = _beside(path)
+    try:
+        aside.write_text(text, encoding="utf-8")
+        sync(aside)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+    sync(path.parent)
+
+
+def sync(*paths: Path) -> None:
+    """Wait until files, and the names that folders hold, are on the disk.
+
+    Symbolic links are left out, and what lies in Cloud Storage, which keeps what was written.
+    """
+    for path in paths:
+        if path.is_symlink() or on_mount(path):
+            continue
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # some file systems have no such thing for folders
+                raise
+        finally:
+            os.close(descriptor)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, if it isn't there."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync(folder.parent)
+
+
+def _beside(path: Path) -> Path:
+    """What is written first, in this process; what processes left there that were killed goes."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        with contextlib.suppress(ValueError, OSError):
+            try:
+                os.kill(int(left.name.split(".")[-2]), 0)
+            except ProcessLookupError:
+                shutil.rmtree(left, ignore_errors=True)
+                left.unlink(missing_ok=True)
+    return path.with_name(f".{path.name}.{os.getpid()}.partial")
 
 
 def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 (anything JSON can hold)
@@ -62,10 +114,11 @@ def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 (anything JSON c
 
 def point_link(link: Path, target: str) -> None:
     """Let the symbolic link `link` point to `target`, switched in one step."""
-    aside = link.with_name(f".{link.name}.{os.getpid()}.partial")
+    aside = _beside(link)
     aside.unlink(missing_ok=True)
     aside.symlink_to(target)
     aside.replace(link)
+    sync(link.parent)
 
 
 def sha256(paths: list[Path], root: Path | None = None) -> str:
