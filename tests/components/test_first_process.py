@@ -2,7 +2,6 @@
 
 The kernel is the judge: `unshare` makes a namespace of processes in which the command is number 1."""
 
-import json
 import os
 import shutil
 import signal
@@ -12,37 +11,11 @@ import time
 from pathlib import Path
 
 import pytest
-import yaml
-from kfp import compiler
-
-from components.base import component
-from components.train.component import train
+from compiled import command, lasting_training, wait
 
 pytestmark = pytest.mark.skipif(
     os.getuid() != 0 or not shutil.which("unshare"), reason="a namespace of processes needs Linux and root"
 )
-
-
-@component
-def wait(path: str) -> None:
-    import time
-    from pathlib import Path
-
-    import components
-
-    Path(path).write_text(components.__doc__ or "", encoding="utf-8")
-    time.sleep(300)
-
-
-def command(made, executor_input, folder):
-    """The command of a compiled component, as the file that every runner runs has it."""
-    compiler.Compiler().compile(made, str(folder / "component.yaml"))
-    spec = yaml.safe_load((folder / "component.yaml").read_text(encoding="utf-8"))
-    (executor,) = spec["deploymentSpec"]["executors"].values()
-    container = executor["container"]
-    outputs = {"outputFile": str(folder / "outputs.json"), **executor_input.pop("outputs", {})}
-    given = json.dumps({"inputs": executor_input, "outputs": outputs})
-    return [*container["command"], *(part.replace("{{$}}", given) for part in container["args"])]
 
 
 def cancelled(arguments, folder, running):
@@ -78,25 +51,9 @@ def test_a_step_ends(tmp_path):
 
 
 def test_a_training_saves_a_checkpoint_and_ends(datasets, tmp_path):
-    spec = {
-        "family": "mlp",
-        "dataset": "fashion",
-        "epochs": 10000,
-        "checkpoint_seconds": 1000.0,
-        "hyperparameters": {"units": [16]},
-    }
-    model = tmp_path / "run" / "train-mlp" / "model"
-    given = {
-        "parameterValues": {"name": "mlp", "spec": json.dumps(spec), "seed": 1, "code_version": "x"},
-        "artifacts": {"dataset": {"artifacts": [{"name": "dataset", "uri": str(datasets / "fashion")}]}},
-        "outputs": {
-            "artifacts": {
-                "model": {"artifacts": [{"name": "model", "uri": str(model), "type": {"schemaTitle": "system.Model"}}]}
-            }
-        },
-    }
-    code, output = cancelled(command(train, given, tmp_path), tmp_path, lambda said: "epoch 2/" in said)
+    arguments = lasting_training(datasets / "fashion", tmp_path)
+    code, output = cancelled(arguments, tmp_path, lambda said: "epoch 2/" in said)
     assert code == 143, output
     assert "stopped by SIGTERM after" in output
     assert list(tmp_path.rglob("*.sha256")), "no checkpoint was saved"
-    assert not model.exists()
+    assert not (tmp_path / "run" / "train-mlp" / "model").exists()
