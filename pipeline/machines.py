@@ -1,6 +1,7 @@
 """The machines that tasks run on where the pipeline runs in a cluster."""
 
 import functools
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,11 +12,11 @@ from components.errors import InputError
 from components.image_names import GPU_IMAGE, IMAGE, TPU_IMAGE
 from components.placement import Placement, Pool
 from components.spec import Strict
+from pipeline.offers import Offer, offered, retired
 
 FILE = Path(__file__).parent.parent / "configs" / "machines.yaml"
 # What Vertex gives a task that asks for nothing.
 DEFAULT_TYPE = "e2-standard-4"
-OFFERED = Path(__file__).with_name("offered.yaml")
 Target = Literal["vertex", "kubeflow"]
 # What a task of a Vertex pipeline can ask for; more needs a CustomJob:
 # cloud.google.com/vertex-ai/docs/pipelines/machine-types
@@ -60,8 +61,7 @@ class Machine(Strict):
     def replicas(self) -> int:
         """Copies of the model that train together; of a TPU, one for each chip."""
         if self.tpu_topology:
-            rows, columns = self.tpu_topology.split("x")
-            return int(rows) * int(columns)
+            return math.prod(map(int, self.tpu_topology.split("x")))
         return self.workers * max(self.count, 1)
 
     @property
@@ -76,17 +76,11 @@ class Machine(Strict):
     @property
     def needs_job(self) -> bool:
         """Whether a task of a Vertex pipeline can't have this machine itself, and has to launch a CustomJob."""
-        cpus, memory, *_ = offered().get(self.machine_type, (0, 0))
-        too_large = cpus > TASK_CPUS or memory > TASK_MEMORY_GB
+        offer = offered()[self.machine_type]
+        too_large = offer.cpus > TASK_CPUS or offer.memory_gb > TASK_MEMORY_GB
         return bool(
             too_large or self.tpu_topology or self.workers > 1 or self.spot or self.disk_gb or self.timeout_hours
         )
-
-
-@functools.cache
-def offered() -> dict[str, list[Any]]:
-    """For each machine type its vCPUs, its memory in GB, and its accelerators' counts or its TPU topology."""
-    return dict(yaml.safe_load(OFFERED.read_text(encoding="utf-8")))
 
 
 @functools.cache
@@ -124,22 +118,22 @@ def check_offered(where: str, machine: Machine) -> None:
         family = machine.machine_type.split("-")[0]
         known = [name for name in offered() if name.startswith(family)] or list(offered())
         raise InputError(f"{where}: machine_type: no '{machine.machine_type}'; there are: {', '.join(known)}")
-    _, _, *rest = offered()[machine.machine_type]
-    accelerators = rest[0] if rest else {}
-    if isinstance(accelerators, str):
-        if machine.tpu_topology != accelerators or machine.accelerator or machine.workers > 1:
-            raise InputError(
-                f"{where}: {machine.machine_type} is one TPU machine: expected tpu_topology {accelerators}, "
-                f"no accelerator and one worker"
-            )
+    offer = offered()[machine.machine_type]
+    if offer.topologies:
+        _check_tpu(where, machine, offer)
         return
     if machine.tpu_topology:
         raise InputError(f"{where}: tpu_topology is for TPU machines, {machine.machine_type} isn't one")
+    if machine.accelerator in retired():
+        day, page = retired()[machine.accelerator]
+        raise InputError(f"{where}: accelerator: Google has no {machine.accelerator} since {day} ({page})")
     if bool(machine.accelerator) != bool(machine.count):
         raise InputError(f"{where}: accelerator and count go together, got {machine.accelerator} and {machine.count}")
-    if machine.accelerator and machine.count not in accelerators.get(machine.accelerator, []):
-        here = ", ".join(f"{count} {name}" for name, counts in accelerators.items() for count in counts) or "none"
-        there = [name for name, row in offered().items() if machine.count in _counts(row, machine.accelerator)]
+    if machine.accelerator and machine.count not in offer.accelerators.get(machine.accelerator, []):
+        here = ", ".join(f"{count} {name}" for name, counts in offer.accelerators.items() for count in counts) or "none"
+        there = [
+            name for name, row in offered().items() if machine.count in row.accelerators.get(machine.accelerator, [])
+        ]
         elsewhere = f"; {machine.count} {machine.accelerator}: {', '.join(there)}" if there else ""
         raise InputError(
             f"{where}: Google doesn't offer {machine.machine_type} with {machine.count} {machine.accelerator}; "
@@ -147,8 +141,17 @@ def check_offered(where: str, machine: Machine) -> None:
         )
 
 
-def _counts(row: list[Any], accelerator: str) -> list[int]:
-    return row[2].get(accelerator, []) if len(row) > 2 and isinstance(row[2], dict) else []
+def _check_tpu(where: str, machine: Machine, offer: Offer) -> None:
+    if machine.tpu_topology not in offer.topologies or machine.accelerator or machine.workers > 1:
+        raise InputError(
+            f"{where}: {machine.machine_type} is one TPU machine: expected tpu_topology {', '.join(offer.topologies)}, "
+            f"no accelerator and one worker"
+        )
+    if machine.replicas > offer.chips:
+        raise InputError(
+            f"{where}: tpu_topology {machine.tpu_topology} spans {machine.replicas // offer.chips} hosts, and a "
+            "training uses the chips of one; ct5lp-hightpu-8t has 8 chips on one"
+        )
 
 
 def placement(name: str | None, target: Target, job: bool = False) -> Placement:
@@ -206,10 +209,11 @@ def place(task: Any, name: str | None, target: Target, launches: bool = False) -
         task.set_retry(machine.retries)
     if launches:
         return
-    cpu, memory, *_ = offered()[machine.machine_type]
     if target == "vertex":
-        # The machine type itself has no field in a task: Vertex chooses it by these limits.
-        task.set_cpu_limit(str(cpu)).set_memory_limit(f"{memory}G")
+        # The machine type itself has no field in a task: Vertex chooses it by these limits. KFP takes whole numbers
+        # of a unit alone.
+        offer = offered()[machine.machine_type]
+        task.set_cpu_limit(str(offer.cpus)).set_memory_limit(f"{round(offer.memory_gb * 1000)}M")
         if machine.accelerator:
             task.set_accelerator_type(machine.accelerator).set_accelerator_limit(machine.count)
         return
@@ -231,10 +235,9 @@ def _place_on_kubernetes(task: Any, machine: Machine) -> None:  # noqa: ANN401 (
             "cloud.google.com/gke-tpu-topology": machine.tpu_topology,
         }
     else:
-        # A pod that asks for all of a node's cores finds no node: a part of each is the cluster's own. KFP takes whole
-        # numbers of a unit alone.
-        cpu, memory, *_ = offered()[machine.machine_type]
-        task.set_cpu_request(str(cpu * 0.8)).set_memory_request(f"{round(memory * 800)}M")
+        # A pod that asks for all of a node's cores finds no node: a part of each is the cluster's own.
+        offer = offered()[machine.machine_type]
+        task.set_cpu_request(str(offer.cpus * 0.8)).set_memory_request(f"{round(offer.memory_gb * 800)}M")
     if machine.spot:
         selector = {**selector, "cloud.google.com/gke-spot": "true"}
         kubernetes.add_toleration(task, "cloud.google.com/gke-spot", "Equal", "true", "NoSchedule")

@@ -10,6 +10,7 @@ import yaml
 
 from components.errors import InputError
 from pipeline.vertex import terminal
+from pipeline.vertex.machine_commands import machines_command
 from pipeline.vertex.schedule_commands import schedule_app
 from pipeline.vertex.settings import Settings, settings
 from pipeline.vertex.terminal import Bucket, Config, Job, Parameter, Project, Region, Set, Tags
@@ -174,6 +175,7 @@ def add_commands(app: typer.Typer) -> None:
     app.command()(cancel)
     app.command("list")(list_command)
     app.command("batch-predict")(batch_predict_command)
+    app.command("machines")(machines_command)
     app.add_typer(schedule_app, name="schedule", no_args_is_help=True)
 
 
@@ -201,7 +203,7 @@ def _print_dry_run(
     job_id: str,
     there: Settings,
 ) -> None:
-    from pipeline.vertex.prices import costs
+    from pipeline.vertex.prices import costs, load_prices
 
     shown = {**job, "pipeline_spec": f"{path}, SHA-256 {digest}"}
     request = {"parent": there.parent, "pipeline_job_id": job_id, "pipeline_job": shown}
@@ -210,7 +212,10 @@ def _print_dry_run(
     for task, machine, price in costs(experiment):
         table.add_row(task, machine, f"{price:.2f}" if price is not None else "not in configs/prices.yaml")
     terminal.console().print(table)
-    print("nothing was sent; prices are those of configs/prices.yaml")
+    prices = load_prices()
+    print(
+        f"and {prices.run:g} for the run; nothing was sent; prices are those of configs/prices.yaml, read {prices.read}"
+    )
 
 
 def _parameters(given: list[str] | None) -> dict[str, Any]:

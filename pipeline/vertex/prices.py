@@ -1,5 +1,6 @@
 """What the machines of an experiment cost, from a price table that the user can edit."""
 
+from datetime import date
 from pathlib import Path
 
 import yaml
@@ -17,12 +18,20 @@ class Prices(Strict):
     """configs/prices.yaml.
 
     Attributes:
+        page: Where the prices stand.
+        read: The day that they were read.
+        confirmed: Prices that were found on the page, each with the day.
+        run: US dollars for each pipeline run, beside its machines.
         machines: US dollars an hour of each machine type.
         accelerators: Of each GPU that is added to a machine.
         spot: Share of the price that a spot machine costs.
         default: The machine type of a task without a machine.
     """
 
+    page: str = ""
+    read: date | None = None
+    confirmed: dict[str, date] = {}
+    run: float = 0.0
     machines: dict[str, float]
     accelerators: dict[str, float]
     spot: float
@@ -72,4 +81,6 @@ def costs(experiment: Experiment) -> list[tuple[str, str, float | None]]:
             beside = min(tune.parallel, tune.trials)
             rows.append((f"tune-{name}".replace("_", "-"), f"{beside} x {named}", price and beside * price))
         rows.append((f"train-{name}".replace("_", "-"), named, price))
+        if machine and machine.needs_job:
+            rows.append((f"{rows[-1][0]}, waiting for its job", prices.default, hourly(None, prices)))
     return [*rows, ("each other task", prices.default, hourly(None, prices))]

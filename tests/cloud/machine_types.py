@@ -25,10 +25,12 @@ GPUS: dict[str, tuple[int, ...]] = {
     "NVIDIA_H100_MEGA_80GB": (8,),
     "NVIDIA_H200_141GB": (8,),
     "NVIDIA_B200": (8,),
+    "NVIDIA_RTX_PRO_6000": _POWERS,
 }
 _CPU_ONLY = re.compile(
     r"(e2-(standard|highmem)-(2|4|8|16)|e2-standard-32|e2-highcpu-(2|4|8|16|32)|"
     r"n2-(standard|highmem)-(2|4|8|16|32|48|64|80)|n2-highcpu-(2|4|8|16|32|48|64|80)|"
+    r"n4-(standard|highmem|highcpu)-(2|4|8|16|32|48|64|80)|m1-megamem-96|m1-ultramem-(40|80|160)|"
     r"n2d-standard-(2|4|8|16|32|48|64|80|96|128|224)|c2-standard-(4|8|16|30|60)|c2d-standard-(2|4|8|16|32|56|112))"
 )
 _N1 = re.compile(r"n1-(standard|highmem|highcpu)-(4|8|16|32|64|96)")
@@ -44,6 +46,7 @@ _FIXED = {
     "a3-ultragpu-8g": ("NVIDIA_H200_141GB", 8),
     "a4-highgpu-8g": ("NVIDIA_B200", 8),
     **{f"g2-standard-{cpus}": ("NVIDIA_L4", n) for cpus, n in _G2.items()},
+    **{f"g4-standard-{48 * n}": ("NVIDIA_RTX_PRO_6000", n) for n in _POWERS},
 }
 _TPUS = {
     "ct5lp-hightpu-1t": ("1x1",),

@@ -1,11 +1,17 @@
 """Every machine that is offered, compiled for both targets and held against the documented limits."""
 
+import math
+import subprocess
+import sys
+from datetime import date
+
 import pytest
 import yaml
 from kfp import compiler, dsl
 
 from components.base import component
 from pipeline import machines as table
+from pipeline import offers
 
 # cloud.google.com/vertex-ai/docs/pipelines/machine-types: "at most 96 CPUs", "up to 624 GB".
 MOST_CPUS, MOST_MEMORY_GB = 96, 624
@@ -13,17 +19,17 @@ MOST_CPUS, MOST_MEMORY_GB = 96, 624
 
 def every_machine():
     found = {}
-    for kind, (_, _, *rest) in table.offered().items():
-        accelerators = rest[0] if rest else {}
-        if isinstance(accelerators, str):
-            found[kind] = {"machine_type": kind, "tpu_topology": accelerators}
-            continue
-        if not (accelerators and kind.split("-")[0] in ("a2", "a3", "g2")):
+    for kind, offer in offers.offered().items():
+        for topology in offer.topologies:
+            if math.prod(map(int, topology.split("x"))) <= offer.chips:
+                found[f"{kind}-{topology}"] = {"machine_type": kind, "tpu_topology": topology}
+        gpu_always = kind.split("-")[0] in ("a2", "a3", "a4", "g2", "g4")
+        if not offer.topologies and not gpu_always:
             found[kind] = {"machine_type": kind}
-        for name, counts in accelerators.items():
+        for name, counts in offer.accelerators.items():
             for count in counts:
-                machine = {"machine_type": kind, "accelerator": name, "count": count}
-                found[f"{kind}-{count}-{name}"] = machine
+                if name not in offers.retired():
+                    found[f"{kind}-{count}-{name}"] = {"machine_type": kind, "accelerator": name, "count": count}
     return found
 
 
@@ -74,7 +80,8 @@ def test_a_task_of_vertex_asks_for_no_more_than_it_can_have(machines, tmp_path):
         else:
             assert limits["cpuLimit"] <= MOST_CPUS, name
             assert limits["memoryLimit"] <= MOST_MEMORY_GB, name
-    for kind in ("a2-highgpu-8g", "a2-megagpu-16g", "a2-ultragpu-4g", "a3-highgpu-4g", "a3-megagpu-8g"):
+    large = ("a2-highgpu-8g", "a2-megagpu-16g", "a2-ultragpu-4g", "a3-highgpu-4g", "a3-megagpu-8g", "n2-highmem-80")
+    for kind in large:
         assert any(name.startswith(kind) for name in jobs), kind
     assert "n1-highmem-96-4-NVIDIA_TESLA_T4" not in jobs, "624 GB are just not too much"
 
@@ -84,9 +91,42 @@ def test_every_machine_compiles_for_kubeflow(machines, tmp_path):
     assert not any(placement.pools for placement in placements.values())
     for name, limits in asked.items():
         machine = machines[name]
-        cpus, memory, *_ = table.offered()[machine.machine_type]
+        offer = offers.offered()[machine.machine_type]
         if machine.accelerator or machine.tpu_topology:
             assert int(limits["accelerator"]["count"]) == machine.replicas, name
             continue
-        assert 0 < limits["cpuRequest"] < cpus, name
-        assert 0 < limits["memoryRequest"] < memory, name
+        assert 0 < limits["cpuRequest"] < offer.cpus, name
+        assert 0 < limits["memoryRequest"] < offer.memory_gb, name
+
+
+def test_every_row_says_where_and_when_it_was_read():
+    for name, offer in offers.offered().items():
+        assert offer.page.startswith("cloud.google.com/"), name
+        assert offer.read.year >= 2026, name
+    assert all(isinstance(day, date) and page for day, page in offers.retired().values())
+
+
+def test_the_accelerators_are_those_of_googles_api():
+    """The enumeration AcceleratorType of Google's published protos knows each of them."""
+    from google.cloud.aiplatform_v1.types import AcceleratorType
+
+    named = {name for offer in offers.offered().values() for name in offer.accelerators} | set(offers.retired())
+    assert named <= set(AcceleratorType.__members__)
+    # What the API knows and training isn't offered with: GB200 is for clusters with ARM processors.
+    gpus = {name for name in AcceleratorType.__members__ if name.startswith("NVIDIA")}
+    assert gpus - named == {"NVIDIA_GB200"}
+
+
+def test_the_command_prints_machines_limits_and_prices():
+    ask = [sys.executable, "-m", "pipeline", "machines"]
+    done = subprocess.run(ask, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    rows = {line.split()[0]: line for line in done.stdout.splitlines() if line}
+    assert "8 NVIDIA_H100_80GB" in rows["gpu-h100"] and " job " in rows["gpu-h100"]
+    assert " task " in rows["gpu-l4"] and "0.98" in rows["gpu-l4"]
+    assert "96 vCPUs and 624 GB" in done.stdout
+    assert "read 2026-" in done.stdout
+    done = subprocess.run([*ask, "--offered"], capture_output=True, text=True)
+    names = {line.split()[0] for line in done.stdout.splitlines() if line}
+    assert set(offers.offered()) <= names
+    assert "NVIDIA_TESLA_P100: not offered since 2026-09-15" in done.stdout

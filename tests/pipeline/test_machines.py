@@ -74,7 +74,12 @@ def test_the_shipped_machines_are_offered():
         ("{machine_type: n1-standard-9}", ["n1-standard-9", "n1-standard-8"]),
         ("{machine_type: n1-standard-8, accelerator: NVIDIA_TESLA_T4}", ["go together"]),
         ("{machine_type: n1-standard-8, count: 2}", ["go together"]),
-        ("{machine_type: ct5lp-hightpu-4t, tpu_topology: 4x4}", ["2x2"]),
+        ("{machine_type: ct5lp-hightpu-4t, tpu_topology: 4x4}", ["4x4 spans 4 hosts", "ct5lp-hightpu-8t"]),
+        ("{machine_type: ct5lp-hightpu-4t, tpu_topology: 3x3}", ["2x2"]),
+        (
+            "{machine_type: n1-standard-8, accelerator: NVIDIA_TESLA_P100, count: 1}",
+            ["no NVIDIA_TESLA_P100 since 2026-09-15", "cloud.google.com/"],
+        ),
         ("{machine_type: ct5lp-hightpu-4t}", ["2x2"]),
         ("{machine_type: ct5lp-hightpu-4t, tpu_topology: 2x2, workers: 2}", ["one worker"]),
         ("{machine_type: n1-standard-8, tpu_topology: 2x2}", ["isn't one"]),

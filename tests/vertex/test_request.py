@@ -201,7 +201,12 @@ def test_prices_are_of_the_whole_machine(small, tmp_path, monkeypatch):
     )
     monkeypatch.setattr(prices, "FILE", mine)
     rows = {task: price for task, _, price in prices.costs(small[0])}
-    assert rows == {"train-lstm": None, "train-small": 2.0, "each other task": 1.0}
+    assert rows == {
+        "train-lstm": None,
+        "train-lstm, waiting for its job": 1.0,
+        "train-small": 2.0,
+        "each other task": 1.0,
+    }
     mine.write_text("machines: {}\n")
     with pytest.raises(InputError, match=r"prices\.yaml: accelerators"):
         prices.costs(small[0])
