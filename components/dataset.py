@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from components.csv_format import CsvFormat
 from components.errors import InputError
 from components.spec import Strict
 from components.time_axis import Frequency
@@ -54,7 +55,6 @@ class ImagesInfo(_Info):
         shape: Height, width, channels.
         label_counts: For each split, how many images each label has.
         resized: Whether pictures of any size were resized to `shape`.
-        named: Whether each record has the name of its file, see `components.stored.load_names`.
     """
 
     task: Literal["classification"] = "classification"
@@ -62,14 +62,13 @@ class ImagesInfo(_Info):
     shape: list[int] = Field(min_length=3, max_length=3)
     label_counts: dict[str, list[int]]
     resized: bool = False
-    named: bool = False
 
     def examples(self, split: str) -> int:
         """How many examples a model sees of `split`."""
         return self.records[split]
 
 
-class SeriesInfo(_Info):
+class SeriesInfo(_Info, CsvFormat):
     """A time series, cut into windows when it is read.
 
     Attributes:
@@ -82,8 +81,7 @@ class SeriesInfo(_Info):
         horizon: Rows that it forecasts.
         seasonal_error: Mean absolute difference of the target one season apart, over the training split: the
             scale of MASE (Hyndman and Koehler 2006, doi:10.1016/j.ijforecast.2006.03.001).
-        time: Name of the column of times in a CSV file.
-        time_format: Of that column, as strptime takes it; None for ISO 8601.
+        filled: Values that were filled, by column.
     """
 
     task: Literal["forecasting"] = "forecasting"
@@ -95,8 +93,7 @@ class SeriesInfo(_Info):
     lookback: int
     horizon: int
     seasonal_error: float
-    time: str = "time"
-    time_format: str | None = None
+    filled: dict[str, int] = {}
 
     def examples(self, split: str) -> int:
         """How many windows lie wholly in `split`, one at every row."""

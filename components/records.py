@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from components.dataset import Check
+from components.csv_format import CsvFormat
 
 Image = tuple[bytes, int]
 Row = tuple[datetime, list[float]]
@@ -19,16 +19,12 @@ class Images:
         shape: Height, width, channels.
         splits: For "train", "validation" and "test": makes an iterator of (PNG or JPEG bytes, label).
         resized: Whether the pictures were of any size before.
-        files: For each split the names of the images' files, in the order that they come; empty where they have none.
-        checks: What the source has checked of them.
     """
 
     classes: list[str]
     shape: tuple[int, int, int]
     splits: dict[str, Callable[[], Iterator[Image]]]
     resized: bool = False
-    files: dict[str, list[str]] = field(default_factory=dict)
-    checks: list[Check] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -41,8 +37,7 @@ class Series:
         frequency: The step, see `components.time_axis.Frequency`.
         unit: The target's unit, "" where unknown.
         rows: Makes an iterator of (time, values in the order of `columns`).
-        time: Name of the column of times in a file.
-        time_format: Of that column, as strptime takes it; None for ISO 8601.
+        form: How a file of it is written.
     """
 
     columns: list[str]
@@ -50,5 +45,4 @@ class Series:
     frequency: str
     unit: str
     rows: Callable[[], Iterator[Row]]
-    time: str = "time"
-    time_format: str | None = None
+    form: CsvFormat = field(default_factory=CsvFormat)

@@ -90,11 +90,15 @@ class Facts(Strict):
         fingerprint: Changes whenever the data do; part of the cache key of the ingest task.
         bytes: About how much disk the ingested data set will take.
         rows: Rows of a series; None for images.
+        filled: Of a series, the values that were filled, by column.
+        found: What else a report should tell, in a few words, by name.
     """
 
     fingerprint: str
     bytes: int
     rows: int | None = None
+    filled: dict[str, int] = {}
+    found: dict[str, str] = {}
 
 
 class ModelSpec(Strict):

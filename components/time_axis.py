@@ -19,6 +19,8 @@ _ON |= {"YS": "year, on its first day", "YE": "year, on its last day"}
 _WEEKDAYS = {"MON": "Mondays", "TUE": "Tuesdays", "WED": "Wednesdays", "THU": "Thursdays", "FRI": "Fridays"}
 _WEEKDAYS |= {"SAT": "Saturdays", "SUN": "Sundays"}
 _LONGEST = 20
+# One step leads from the last year that a row can have to one that Python has.
+_LAST_YEAR = 3000
 
 
 class Frequency:
@@ -48,11 +50,19 @@ class Frequency:
         self._offset = None
         if self._count and not fixed and not self._months:
             self._offset = _offset(f"{self._count}{unit}{self._anchor}")
-        if not self.seconds and not self._months and self._offset is None:
+        known = self.seconds or self._months or self._offset is not None
+        if not known or not self._ends_by(_LAST_YEAR):
             shown = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
             raise InputError(
                 f"frequency '{shown}' is not a count and a unit of pandas, such as 30min, h, D, B, W, W-FRI, MS, M or Q"
             )
+
+    def _ends_by(self, year: int) -> bool:
+        """Whether a step from the year 2000 ends by then."""
+        try:
+            return self.next(datetime(2000, 1, 1)).year <= year
+        except (ValueError, OverflowError):
+            return False
 
     def next(self, time: datetime) -> datetime:
         """The time one step after `time`.

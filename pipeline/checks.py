@@ -8,7 +8,7 @@ from pydantic import Field
 
 from components.baseline.names import baseline_names
 from components.errors import InputError, collecting
-from components.ingest.splits import split_ends, too_short
+from components.ingest.splits import split_problems
 from components.spec import (
     Facts,
     ImageOptions,
@@ -141,11 +141,7 @@ def check_data(where: str, asked: DatasetOptions) -> DatasetConfig:
 
 
 def _check_series(source: Any, options: SeriesOptions, facts: Facts) -> str:  # noqa: ANN401 (a module)
-    if options.validation + options.test >= 1:
-        raise InputError(f"validation {options.validation} + test {options.test} leave nothing to train on")
-    ends = split_ends(facts.rows or 0, options)
-    rows = dict(zip(("train", "validation", "test"), (ends[0], ends[1] - ends[0], ends[2] - ends[1]), strict=True))
-    problems = [too_short(s, n, options) for s, n in rows.items() if n < options.lookback + options.horizon]
+    problems = split_problems(facts.rows or 0, options)
     series = source.read(options)
     names = [*series.columns, *calendar_columns(options.calendar)]
     problems += [

@@ -7,14 +7,14 @@ import numpy as np
 from components.dataset import SPLITS, Check, SeriesInfo
 from components.errors import InputError
 from components.ingest.digest import digest
-from components.ingest.splits import too_short
+from components.ingest.splits import split_problems
 from components.records import Series
-from components.spec import SeriesOptions
+from components.spec import Facts, SeriesOptions
 from components.stored import read_rows, row_features
 from components.time_axis import Frequency, calendar_columns
 
 
-def describe(data: Series, options: SeriesOptions, name: str, source: str, folder: Path) -> SeriesInfo:
+def describe(data: Series, options: SeriesOptions, facts: Facts, name: str, source: str, folder: Path) -> SeriesInfo:
     """Check the rows and describe them.
 
     Raises:
@@ -38,10 +38,8 @@ def describe(data: Series, options: SeriesOptions, name: str, source: str, folde
                 error += float(np.abs(target[season:] - target[:-season]).sum())
                 errors += max(0, len(target) - season)
                 tail = target[-season:]
-    window = options.lookback + options.horizon
-    for split in SPLITS:
-        if records[split] < window:
-            raise InputError(f"{name}: {too_short(split, records[split], options)}")
+    if problems := split_problems(facts.rows or 0, options):
+        raise InputError(*(f"{name}: {problem}" for problem in problems))
     mean = total / records["train"]
     std = np.sqrt(np.maximum(squares / records["train"] - mean**2, 0))
     step = f"every row {frequency.text} after the one before, across splits too"
@@ -58,6 +56,7 @@ def describe(data: Series, options: SeriesOptions, name: str, source: str, folde
             Check(name="missing and infinite values", found=f"0 in {sum(records.values())} x {len(stored)}"),
             Check(name="time order, duplicates, gaps", found=step),
             Check(name="overlap between splits", found="0 rows: splits follow each other in time"),
+            *(Check(name=what, found=found) for what, found in facts.found.items()),
         ],
         stored=stored,
         columns=data.columns,
@@ -68,8 +67,8 @@ def describe(data: Series, options: SeriesOptions, name: str, source: str, folde
         horizon=options.horizon,
         # A series that repeats itself exactly, or has no whole season, leaves its own deviation as the scale.
         seasonal_error=error / errors if error else float(std[0]) or 1.0,
-        time=data.time,
-        time_format=data.time_format,
+        filled=facts.filled,
+        **data.form.model_dump(),
     )
 
 

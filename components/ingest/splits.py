@@ -11,10 +11,23 @@ def split_ends(rows: int, options: SeriesOptions) -> list[int]:
     return [used - test - validation, used - test, used]
 
 
-def too_short(split: str, rows: int, options: SeriesOptions) -> str:
-    """What to say of a split that no window fits into."""
-    window = options.lookback + options.horizon
-    return (
-        f"lookback {options.lookback} + horizon {options.horizon} = {window} rows "
-        f"are longer than the {split} split of {rows} rows"
-    )
+def split_problems(rows: int, options: SeriesOptions) -> list[str]:
+    """What is wrong with the splits of a series of so many rows: the one that is too short, and what would fit."""
+    if options.validation + options.test >= 1:
+        return [f"validation {options.validation} + test {options.test} leave nothing to train on"]
+    ends = split_ends(rows, options)
+    sizes = {"train": ends[0], "validation": ends[1] - ends[0], "test": ends[2] - ends[1]}
+    split = min(sizes, key=lambda name: sizes[name])
+    window, size = options.lookback + options.horizon, sizes[split]
+    if window <= size:
+        return []
+    if size > options.horizon:
+        fits = f"the longest lookback that fits is {size - options.horizon}"
+    elif size > 1:
+        fits = f"the longest horizon that fits is {size - 1}, with a lookback of 1"
+    else:
+        fits = "no window fits"
+    return [
+        f"lookback {options.lookback} + horizon {options.horizon} = {window} rows are longer than the {split} split of "
+        f"{size} {'row' if size == 1 else 'rows'}; {fits}"
+    ]

@@ -1,6 +1,5 @@
 """Series to forecast: the rows of CSV files or of TFRecords, and the windows that a model sees of them."""
 
-import csv
 import itertools
 import math
 import re
@@ -12,12 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
+from components.csv_rows import Bad, Table, opened, read_fields, step_problem
+from components.csv_rows import Row as CsvRow
 from components.dataset import SeriesInfo
 from components.errors import InputError
 from components.quiet import import_tensorflow
 from components.raw.example import Example, Failure
 from components.raw.files import File, is_tfrecord, named_files, records
-from components.sources.csv import follows, number, parse_time, place
+from components.regular import Changes, regular
 from components.time_axis import Frequency, calendar_values
 
 _SHARD = re.compile(r"-\d{5}(-of-\d{5})?$")
@@ -91,12 +92,11 @@ class _Windows:
                 self._rows.clear()
                 previous, future = None, 0
                 continue
-            try:
-                follows(row.time, previous, self._frequency, row.id)
-                if future and not row.future:
-                    raise InputError(f"{row.id}: {self._info.columns[0]} goes on after rows without it")
-            except InputError as error:
-                yield _failure(row.id, error)
+            problem = step_problem(row.time, previous, self._frequency)
+            if future and not row.future and not problem:
+                problem = "order", f"{self._info.columns[0]} goes on after rows without it"
+            if problem:
+                yield Failure(row.id, problem[1])
                 self._rows.clear()
                 future = 0
             previous = row.time
@@ -163,46 +163,34 @@ def _check_calendar(row: Row, info: SeriesInfo) -> None:
         raise InputError("the calendar's columns are of a time zone that records don't keep; give the series as CSV")
 
 
-def _failure(where: str, error: InputError) -> Failure:
-    return Failure(where, str(error).removeprefix(f"{where}: "))
-
-
 def _lines(name: str, file: Path, info: SeriesInfo) -> Rows:
     try:
-        # Text that isn't UTF-8 fails in the rows that have it.
-        with file.open(newline="", encoding="utf-8-sig", errors="replace") as stream:
-            reader = csv.reader(stream, strict=True)
-            header = next(reader, [])
-            try:
-                places = {column: place(header, column, name) for column in [info.time, *info.columns]}
-            except InputError as error:
-                yield _failure(f"{name}:1", error)
+        with opened(file, name) as stream:
+            lines = read_fields(stream, info.separator)
+            _, header = next(lines, (1, []))
+            if isinstance(header, Bad):
+                yield Failure(f"{name}:1", header.text)
                 return
-            while True:
-                try:
-                    fields = next(reader, None)
-                    where = f"{name}:{reader.line_num}"
-                    if fields is None:
-                        return
-                    if fields:
-                        yield _row(fields, len(header), places, info, where)
-                except csv.Error as error:
-                    yield Failure(f"{name}:{reader.line_num}", str(error))
-                except InputError as error:
-                    yield _failure(where, error)
-    except OSError as error:
-        yield Failure(name, str(error.strerror))
+            try:
+                table = Table(header, info.columns, info)
+            except InputError as error:
+                yield Failure(f"{name}:1", "; ".join(error.problems))
+                return
+            rows = table.rows(lines)
+            for row in regular(rows, info.columns, Frequency(info.frequency), info, Changes(), future=True):
+                yield _row(row, info, f"{name}:{row.line}")
+    except InputError as error:
+        yield Failure(name, str(error).removeprefix(f"{name}: "))
 
 
-def _row(fields: list[str], width: int, places: dict[str, int], info: SeriesInfo, where: str) -> Row:
-    if len(fields) != width:
-        raise InputError(f"{where}: {len(fields)} fields where the header has {width}")
-    texts = {column: fields[place] for column, place in places.items()}
-    time = parse_time(texts[info.time], info.time, info.time_format, where)
-    future = not texts[info.columns[0]].strip()
-    needed = [column for column in info.columns if column in info.known or not future]
-    values = {column: number(texts[column], column, where) for column in needed}
-    return Row(where, time, [*(values.get(c, math.nan) for c in info.columns), *calendar_values(time, info.calendar())])
+def _row(row: CsvRow | Bad, info: SeriesInfo, where: str) -> Row | Failure:
+    if isinstance(row, Bad):
+        return Failure(where, row.text)
+    future = math.isnan(row.values[0])
+    for column, value in zip(info.columns, row.values, strict=True):
+        if math.isnan(value) and (column in info.known or not future):
+            return Failure(where, f"column '{column}': a missing value")
+    return Row(where, row.time, [*row.values, *calendar_values(row.time, info.calendar())])
 
 
 def _records(files: list[File], info: SeriesInfo) -> Rows:

@@ -3,23 +3,25 @@
 The file is read a line at a time, so memory doesn't grow with it.
 """
 
-import csv
-import difflib
 import math
 from collections.abc import Iterator
-from datetime import datetime
 
+from components.csv_format import CsvFormat
+from components.csv_rows import Bad, Table, opened, read_fields, step_problem
+from components.csv_scan import Scan, Wanted, scan
 from components.data_files import local
-from components.errors import InputError
+from components.errors import InputError, collecting
 from components.files import sha256
+from components.ingest.splits import split_problems
 from components.records import Row, Series
+from components.regular import Changes, regular
 from components.spec import Facts, SeriesOptions
 from components.time_axis import Frequency
 
 TASK = "forecasting"
 
 
-class Options(SeriesOptions):
+class Options(SeriesOptions, CsvFormat):
     """Options of a CSV series.
 
     Attributes:
@@ -29,7 +31,6 @@ class Options(SeriesOptions):
         covariates: Columns that are known up to the time of the forecast.
         known: Columns that are known in the future too (holidays, prices set in advance).
         frequency: Step between rows as pandas writes it, such as 30min, h, D, B, W-FRI, MS (months), M (last days).
-        time_format: Of the time column, as strptime takes it; ISO 8601 where it isn't given.
         unit: The target's unit, for tables and plots.
     """
 
@@ -39,7 +40,6 @@ class Options(SeriesOptions):
     covariates: list[str] = []
     known: list[str] = []
     frequency: str
-    time_format: str | None = None
     unit: str = ""
 
     def columns(self) -> list[str]:
@@ -48,126 +48,101 @@ class Options(SeriesOptions):
 
 
 def check(options: Options) -> Facts:
-    """Read the whole file once.
+    """Read the whole file, once where it is as the options say.
 
     Raises:
-        InputError: The file, a column, a line or a value is not as the options say.
+        InputError: It isn't: a line for each kind of problem in the options, in the file, and with its length.
     """
-    rows = sum(1 for _ in _rows(options))
-    return Facts(fingerprint=sha256([local(options.path)]), bytes=rows * (100 + 8 * len(options.columns())), rows=rows)
+    columns = options.columns()
+    problems = [f"{options.path}: {problem}" for problem in options.problems(columns)]
+    problems += [
+        f"{options.path}: column '{name}' is named twice in the options"
+        for name in dict.fromkeys(columns)
+        if columns.count(name) > 1
+    ]
+    found: Scan | None = None
+    with collecting(problems):
+        frequency = Frequency(options.frequency)
+        if options.fill and options.fill.method == "seasonal" and not frequency.seasons():
+            problems.append(f"{options.path}: fill: seasonal: frequency {frequency.text} has no season; take linear")
+        if not problems:
+            found = scan(_wanted(options, frequency), options.form())
+            problems += found.lines
+    if found and found.rows:
+        problems += [f"{options.path}: {problem}" for problem in split_problems(found.rows, options)]
+    if problems or not found:
+        raise InputError(*problems)
+    size = found.rows * (100 + 8 * len(columns))
+    fingerprint = sha256([local(options.path)])
+    return Facts(
+        fingerprint=fingerprint,
+        bytes=size,
+        rows=found.rows,
+        filled={column: found.changes.filled[column] for column in columns} if options.fill else {},
+        found=_found(found.changes, options),
+    )
 
 
 def read(options: Options) -> Series:
-    """Read the series, with the checks of `check`."""
+    """Read the series. Its rows raise an `InputError` at the first thing that `check` would name."""
     return Series(
         columns=options.columns(),
         known=options.known,
         frequency=options.frequency,
         unit=options.unit,
-        time=options.time,
-        time_format=options.time_format,
+        form=options.form(),
         rows=lambda: _rows(options),
     )
 
 
+def _wanted(options: Options, frequency: Frequency) -> Wanted:
+    return Wanted(
+        path=local(options.path),
+        name=options.path,
+        columns=options.columns(),
+        known=options.known,
+        frequency=frequency,
+        lookback=options.lookback,
+        horizon=options.horizon,
+    )
+
+
 def _rows(options: Options) -> Iterator[Row]:
-    frequency = Frequency(options.frequency)
-    columns = options.columns()
-    if repeated := {name for name in columns if columns.count(name) > 1}:
-        raise InputError(f"{options.path}: column '{repeated.pop()}' is named twice in the options")
-    try:
-        with local(options.path).open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, strict=True)
-            header = next(reader, [])
-            places = [place(header, name, options.path) for name in [options.time, *columns]]
-            previous: datetime | None = None
-            for fields in reader:
-                if not fields:
-                    continue
-                where = f"{options.path}:{reader.line_num}"
-                if len(fields) != len(header):
-                    raise InputError(f"{where}: {len(fields)} fields where the header has {len(header)}")
-                time = parse_time(fields[places[0]], options.time, options.time_format, where)
-                follows(time, previous, frequency, where)
-                previous = time
-                values = [number(fields[p], name, where) for p, name in zip(places[1:], columns, strict=True)]
-                yield time, values
-            if previous is None:
-                raise InputError(f"{options.path}: no rows below the header")
-    except OSError as error:
-        raise InputError(f"{options.path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{options.path}: not UTF-8 text; save it as CSV in UTF-8") from None
-    except csv.Error as error:
-        raise InputError(f"{options.path}:{reader.line_num}: {error}") from None
+    frequency, form, columns = Frequency(options.frequency), options.form(), options.columns()
+    with opened(local(options.path), options.path) as file:
+        lines = read_fields(file, form.separator)
+        _, header = next(lines, (1, []))
+        table = Table(header if isinstance(header, list) else [], columns, form)
+        previous = None
+        for row in regular(table.rows(lines), columns, frequency, form, Changes()):
+            where = f"{options.path}:{row.line}"
+            if isinstance(row, Bad):
+                raise InputError(f"{where}: {row.text}")
+            if problem := step_problem(row.time, previous, frequency):
+                raise InputError(f"{where}: {problem[1]}")
+            if missing := [name for name, value in zip(columns, row.values, strict=True) if math.isnan(value)]:
+                raise InputError(f"{where}: column '{missing[0]}': a missing value")
+            previous = row.time
+            yield row.time, row.values
 
 
-def place(header: list[str], name: str, path: str) -> int:
-    """Where a column is.
-
-    Raises:
-        InputError: It isn't there, or more than once.
-    """
-    if header.count(name) == 1:
-        return header.index(name)
-    if name in header:
-        raise InputError(f"{path}:1: column '{name}' is there {header.count(name)} times")
-    near = difflib.get_close_matches(name, header, n=1)
-    hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(header) or 'none'}"
-    raise InputError(f"{path}:1: no column '{name}'; {hint}")
-
-
-def parse_time(text: str, column: str, time_format: str | None, where: str) -> datetime:
-    """A field of the time column, as `time_format` says, or ISO 8601.
-
-    Raises:
-        InputError: It is no such time.
-    """
-    try:
-        if time_format is None:
-            return datetime.fromisoformat(text)
-        return datetime.strptime(text, time_format)
-    except ValueError:
-        wanted = time_format or "ISO 8601, such as 2014-01-31T13:30 (or set time_format)"
-        raise InputError(f"{where}: column '{column}': '{text}' is not a time as {wanted}") from None
+def _found(changes: Changes, options: Options) -> dict[str, str]:
+    """What was made of the rows, for the report."""
+    found = {}
+    if options.resample and changes.sizes:
+        smallest, largest = changes.sizes
+        each = f"{smallest:,}" if smallest == largest else f"{smallest:,} to {largest:,}"
+        partial = f"; {changes.partial} at the ends left out, not whole" if changes.partial else ""
+        found["resampled"] = f"rows of a period made one: {each}{partial}"
+    if options.fill:
+        total = changes.filled.total()
+        values = ", ".join(f"{count:,} of {column}" for column, count in changes.filled.items())
+        inserted = f"; {_rows_of(changes.inserted)} inserted" if changes.inserted else ""
+        left_out = f"; {_rows_of(changes.left_out)} at the ends left out" if changes.left_out else ""
+        found["filled"] = f"{values} ({options.fill.method})" if total else "nothing"
+        found["filled"] += inserted + left_out
+    return found
 
 
-def follows(time: datetime, previous: datetime | None, frequency: Frequency, where: str) -> None:
-    """Check that a row is one step after the row before; the first row has none before it.
-
-    Raises:
-        InputError: It isn't.
-    """
-    if previous is None:
-        return
-    if (time.tzinfo is None) != (previous.tzinfo is None):
-        raise InputError(f"{where}: {time} and the row before, {previous}, don't both have a time zone")
-    try:
-        expected = frequency.next(previous)
-    except (ValueError, OverflowError) as error:
-        raise InputError(f"{where}: no time one step of {frequency.text} after {previous}: {error}") from None
-    if time == expected:
-        return
-    if time == previous:
-        problem = "duplicate time"
-    elif time < previous:
-        problem = "times out of order"
-    else:
-        problem = "gap" if time > expected else "off the frequency"
-    raise InputError(f"{where}: {problem}: {time} after {previous}, expected {expected} ({frequency.text})")
-
-
-def number(text: str, column: str, where: str) -> float:
-    """A field of a column of values.
-
-    Raises:
-        InputError: It is empty, not a number, or not a finite one.
-    """
-    try:
-        value = float(text)
-    except ValueError:
-        what = f"'{text}' is not a number" if text.strip() else "a missing value"
-        raise InputError(f"{where}: column '{column}': {what}") from None
-    if not math.isfinite(value):
-        raise InputError(f"{where}: column '{column}': {text.strip()} is not a finite number")
-    return value
+def _rows_of(count: int) -> str:
+    return f"{count:,} {'row' if count == 1 else 'rows'}"

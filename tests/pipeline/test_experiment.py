@@ -182,7 +182,11 @@ BAD = {
         200,
         ["datasets.demand:", "lookback 96 + horizon 200 = 296 rows", "validation split of 263 rows"],
     ),
-    "lookback longer than the series": ("datasets.demand.lookback", 20000, ["datasets.demand:", "train split"]),
+    "lookback longer than the series": (
+        "datasets.demand.lookback",
+        20000,
+        ["datasets.demand:", "validation split of 263 rows; the longest lookback that fits is 215"],
+    ),
     "test split too short": ("datasets.demand.test", 0.01, ["datasets.demand:", "test split of 18 rows"]),
     "nothing to train on": ("datasets.demand.test", 0.85, ["datasets.demand: validation 0.15 + test 0.85"]),
     "unknown covariate": ("datasets.demand.covariates", ["temp"], ["datasets.demand:", "covariates", "temp"]),
@@ -445,14 +449,15 @@ def test_all_problems_come_at_once_those_of_the_data_last(tmp_path):
         "models.lstm: machine: no 'big'",
         "models.Bad: dataset: no 'fasion'",
         "models.Bad: family: unknown family 'mpl'",
-        "datasets.mine: ",
+        f"datasets.mine: {tmp_path / 'series.csv'}:3: column 'load': 'x'",
+        f"datasets.mine: {tmp_path / 'series.csv'}: lookback 1 + horizon 1 = 2 rows",
     ]
     problems = list(refused.value.problems)
     assert len(problems) == len(starts)
     for start in starts:
         assert [p for p in problems if p.startswith(f"{path}: {start}")], start
-    assert "series.csv:3: column 'load': 'x'" in problems[-1]
-    assert refused.value.lines() == [*problems[:20], "and 1 more"]
+    assert all("datasets.mine: " in problem for problem in problems[-2:])
+    assert refused.value.lines() == [*problems[:20], "and 2 more"]
 
 
 def test_many_unknown_keys_are_refused_soon_and_in_few_letters(tmp_path):

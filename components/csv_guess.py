@@ -1,0 +1,190 @@
+"""What a CSV file looks like: guesses for what a user left out, or wrote wrongly."""
+
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from components.csv_format import MISSING, CsvFormat, parse
+from components.csv_rows import Bad, opened, read_fields
+from components.errors import InputError
+from components.time_axis import Frequency
+
+SAMPLE = 10_000
+_SEPARATORS = (",", ";", "\t", "|")
+_DATES = (
+    *("%d.%m.%Y", "%d.%m.%y", "%d/%m/%Y", "%m/%d/%Y", "%d/%m/%y", "%m/%d/%y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d"),
+    *("%Y.%m.%d", "%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%d-%b-%y", "%b %d, %Y", "%B %d, %Y", "%b %Y", "%B %Y"),
+    *("%b-%y", "%b-%Y", "%Y-%m", "%Y/%m", "%m/%Y", "%m.%Y", "%y-%m", "%m-%Y", "%Y%m", "%Y", "%Y-%m-%d"),
+)
+_CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", " %Hh", "T%H:%M:%S%z", " %H:%M:%S %z")
+_SIGNS = "$€£¥%"
+# A column of more values than these doesn't name series.
+_SERIES = 1000
+
+
+def sample(path: Path, name: str, separator: str) -> tuple[list[str], list[list[str]]]:
+    """The header, and the first rows that have as many fields."""
+    with opened(path, name) as file:
+        rows = (fields for _, fields in read_fields(file, separator) if not isinstance(fields, Bad))
+        header = next(rows, [])
+        return header, [fields for fields in itertools.islice(rows, SAMPLE) if len(fields) == len(header)]
+
+
+def separator_of(path: Path, name: str, wanted: Sequence[str] = ()) -> str:
+    """What separates the fields: with it the header has the wanted columns, or else the most."""
+
+    def fit(separator: str) -> tuple[int, int]:
+        header, rows = sample(path, name, separator)
+        return sum(column in header for column in wanted), len(header) * len(rows) if len(header) > 1 else 0
+
+    return max(_SEPARATORS, key=fit)
+
+
+def time_format_of(texts: Iterable[str]) -> str | None:
+    """A format that reads all of these times, or as good as all; of several the one that gives the fewest steps back.
+
+    Returns:
+        The format; "" for ISO 8601; None where there is none.
+    """
+    some = [text.strip() for text in texts if text.strip()]
+    if not some:
+        return None
+    best: tuple[float, int, str] | None = None
+    for i, form in enumerate(["", *(date + clock for date, clock in itertools.product(_DATES, _CLOCKS))]):
+        if not _parses(some[0], form) and not _parses(some[-1], form):
+            continue
+        times = [_parses(text, form) for text in some]
+        read = [time.replace(tzinfo=None) for time in times if time]
+        back = sum(after < before for before, after in itertools.pairwise(read))
+        repeats = len(read) - len(set(read))
+        if len(read) >= 0.9 * len(some):
+            best = min(best or (2 * len(some), 0, ""), (back + repeats / len(some), i, form))
+    return best[2] if best else None
+
+
+def _parses(text: str, form: str) -> datetime | None:
+    try:
+        return parse(text, form)
+    except ValueError:
+        return None
+
+
+def numbers_of(columns: dict[str, list[str]], form: CsvFormat) -> dict[str, str]:
+    """The options `decimal`, `thousands` and `strip` with which most values of these columns are numbers.
+
+    Args:
+        columns: Their values.
+        form: The options as they are; those that read as many values as any others stay.
+    """
+    present = [(name, text) for name, texts in columns.items() for text in texts if text.strip().lower() not in MISSING]
+    signs = "".join(sign for sign in _SIGNS if any(sign in text for _, text in present))
+    marks = {mark for mark in ".,' \u00a0\u202f" if any(mark in text.strip(_SIGNS + " ") for _, text in present)}
+    tried = [form]
+    for decimal, thousands in itertools.product((".", ","), ("", *sorted(marks))):
+        if decimal != thousands:
+            changes = {"decimal": decimal, "thousands": thousands, "strip": form.strip + signs}
+            tried.append(form.model_copy(update=changes))
+    best = max(tried, key=lambda one: sum(_reads(one, name, text) for name, text in present))
+    return {k: v for k in ("decimal", "thousands", "strip") if (v := getattr(best, k)) != getattr(form, k)}
+
+
+def _reads(form: CsvFormat, name: str, text: str) -> bool:
+    try:
+        form.parse_number(text, name)
+    except InputError:
+        return False
+    return True
+
+
+def frequency_of(times: Sequence[datetime]) -> str | None:
+    """The step that most of these times, in their order, are apart; None where there is none."""
+    steps = Counter(after - before for before, after in itertools.pairwise(times) if after > before)
+    if not steps:
+        return None
+    calendar = ["MS", "M", "QS", "Q", "YS", "Y"] if min(steps) >= timedelta(days=28) else []
+    rising = [(before, after) for before, after in itertools.pairwise(times) if after > before]
+    for text in calendar:
+        frequency = Frequency(text)
+        right = sum(_next(frequency, before) == after for before, after in rising)
+        if right > len(rising) / 2 and all(map(frequency.holds, times)):
+            return text
+    step = steps.most_common(1)[0][0]
+    seconds = int(step.total_seconds())
+    if seconds == 86400 and timedelta(days=3) in steps and not any(time.weekday() > 4 for time in times):
+        return "B"
+    for size, unit in ((7 * 86400, "W"), (86400, "D"), (3600, "h"), (60, "min"), (1, "s")):
+        if seconds and seconds % size == 0:
+            return f"{seconds // size if seconds > size else ''}{unit}"
+    return None
+
+
+def _next(frequency: Frequency, time: datetime) -> datetime | None:
+    try:
+        return frequency.next(time)
+    except (ValueError, OverflowError):
+        return None
+
+
+def series_column(path: Path, name: str, form: CsvFormat, columns: Sequence[str]) -> tuple[str, list[str]] | None:
+    """The column whose value tells interleaved series apart: the times of each of its values rise.
+
+    Args:
+        path: The file.
+        name: Of it, for messages.
+        form: How it is written.
+        columns: Those of values.
+
+    Returns:
+        The column and its values; None where no column does that.
+    """
+    with opened(path, name) as file:
+        lines = (fields for _, fields in read_fields(file, form.separator) if not isinstance(fields, Bad))
+        header = next(lines, [])
+        used = {form.time, *columns, *form.where}
+        places = [i for i, column in enumerate(header) if column not in used and header.count(column) == 1]
+        place = header.index(form.time)
+        kept = {column: header.index(column) for column in form.where}
+        found = {i: _Apart() for i in places}
+        rows, previous, wrong = 0, None, 0
+        for fields in lines:
+            if len(fields) != len(header) or not form.keeps({c: fields[i] for c, i in kept.items()}):
+                continue
+            try:
+                time = form.parse_time(fields[place]).replace(tzinfo=None)
+            except InputError:
+                continue
+            rows += 1
+            wrong += previous is not None and time <= previous
+            previous = time
+            for i, apart in list(found.items()):
+                if not apart.add(fields[i].strip(), time):
+                    del found[i]
+    able = [
+        (len(apart.last), i)
+        for i, apart in found.items()
+        if 2 <= len(apart.last) <= rows / 2
+        and apart.wrong <= rows / 100
+        and apart.wrong < wrong
+        # Else a few repeated times would make any column one.
+        and (wrong > rows / 10 or apart.changes == len(apart.last) - 1)
+    ]
+    return (header[min(able)[1]], list(found[min(able)[1]].last)) if able else None
+
+
+class _Apart:
+    """How well a column tells series apart."""
+
+    def __init__(self) -> None:
+        self.last: dict[str, datetime] = {}
+        self.wrong = self.changes = 0
+        self._value: str | None = None
+
+    def add(self, value: str, time: datetime) -> bool:
+        """Look at a row; False where the column has too many values."""
+        before = self.last.get(value)
+        self.wrong += before is not None and time <= before
+        self.changes += self._value is not None and value != self._value
+        self.last[value], self._value = time, value
+        return len(self.last) <= _SERIES
