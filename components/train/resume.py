@@ -1,6 +1,7 @@
 """A training that goes on exactly where it was, in mid-epoch too."""
 
 import math
+import signal
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +14,7 @@ from components.train.checkpoint import Checkpoints
 from components.train.devices import Devices
 from components.train.progress import Progress
 from components.train.steps import RunningMetrics, make_advance
-from components.train.termination import EXIT_CODE, Termination
+from components.train.termination import Termination
 
 # A call of the compiled steps lasts about so long at most: signals and the clock are looked at between two.
 # As often workers ask each other.
@@ -33,7 +34,7 @@ class Resumable(keras.callbacks.Callback):
     early stopping, the history and the number of rollbacks. The order of examples depends on the step alone.
 
     `fit` begins with whole epochs: of the first one, the calls whose steps were done before the restart do nothing.
-    Of several workers the chief decides when to save and alone writes; all stop where one of them got SIGTERM.
+    Of several workers the chief decides when to save and alone writes; all stop where one of them got a signal.
     It has to stand after the two callbacks whose state it keeps.
 
     Args:
@@ -136,8 +137,8 @@ class Resumable(keras.callbacks.Callback):
         self._called = epoch * self._per_epoch
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Save a checkpoint, and end the process where SIGTERM came."""
-        stop = any(self._devices.of_all_workers(float(self._termination.asked)))
+        """Save a checkpoint, and end the process where a signal asked for it."""
+        stop = max(self._devices.of_all_workers(float(self._termination.asked)))
         self._save(None)
         self._end(stop)
 
@@ -179,7 +180,7 @@ class Resumable(keras.callbacks.Callback):
         if bad := [int(answer[2]) for answer in answers if answer[2]]:
             raise NotFiniteError(f"the loss is NaN or infinite at {self._place(min(bad))}")
         # At an epoch's end the validation comes first.
-        stop = any(answer[1] for answer in answers)
+        stop = max(answer[1] for answer in answers)
         if (answers[0][0] or stop) and not end:
             self._save(self._metrics.values())
             self._end(stop)
@@ -229,9 +230,11 @@ class Resumable(keras.callbacks.Callback):
         patience = self._stopping.patience
         self.over = self.epoch == self._spec.epochs or bool(self.epoch and self._stopping.wait >= patience)
 
-    def _end(self, stop: bool) -> None:
+    def _end(self, stop: float) -> None:
+        """End the process where a signal, of this number, came to a worker."""
         if stop:
             # Nobody leaves while the chief saves.
             self._devices.of_all_workers(0.0)
-            print(f"stopped by SIGTERM after {self._place(self.done)}; a new start goes on from there", flush=True)
-            raise SystemExit(EXIT_CODE)
+            name = signal.Signals(int(stop)).name
+            print(f"stopped by {name} after {self._place(self.done)}; a new start goes on from there", flush=True)
+            raise SystemExit(128 + int(stop))

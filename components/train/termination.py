@@ -1,4 +1,4 @@
-"""SIGTERM, as a machine that is taken away sends it: save, then end within ten seconds."""
+"""SIGTERM, from a machine that is taken away, or SIGHUP, from a terminal that closes: save, then end in ten seconds."""
 
 import os
 import signal
@@ -6,30 +6,30 @@ import socket
 import threading
 from types import TracebackType
 
-# What a shell gives for a process that SIGTERM ended.
-EXIT_CODE = 128 + signal.SIGTERM
+SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 # After so long the process ends without a new checkpoint: the last one is whole.
 GRACE_SECONDS = 8.0
 
 
 class Termination:
-    """Notes SIGTERM while it is entered, in the main thread.
+    """Notes SIGTERM and SIGHUP while it is entered, in the main thread. One that is ignored, as by nohup, stays so.
 
     Python runs signal handlers between two calls, and a call of TensorFlow's can last. So a thread hears of the
     signal, and ends the process where the training hasn't done so in time.
 
     Attributes:
-        asked: Whether SIGTERM came.
+        asked: The signal that came; 0 where none did.
     """
 
     def __init__(self) -> None:
-        self.asked = False
+        self.asked = 0
         self._over = threading.Event()
 
     def __enter__(self) -> "Termination":
         self._reader, self._writer = socket.socketpair()
         self._writer.setblocking(False)
-        self._handler = signal.signal(signal.SIGTERM, lambda number, frame: None)
+        heard = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+        self._handlers = {number: signal.signal(number, lambda number, frame: None) for number in heard}
         self._wakeup = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         threading.Thread(target=self._watch, daemon=True).start()
         return self
@@ -39,15 +39,17 @@ class Termination:
     ) -> None:
         self._over.set()
         signal.set_wakeup_fd(self._wakeup)
-        signal.signal(signal.SIGTERM, self._handler)
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
         self._writer.close()
 
     def _watch(self) -> None:
         with self._reader:
             while number := self._reader.recv(1):
-                if number[0] == signal.SIGTERM:
-                    self.asked = True
+                if number[0] in self._handlers:
+                    self.asked = number[0]
                     break
         if number and not self._over.wait(GRACE_SECONDS):
-            print("stopped by SIGTERM before a checkpoint could be saved; the last one is whole", flush=True)
-            os._exit(EXIT_CODE)
+            name = signal.Signals(self.asked).name
+            print(f"stopped by {name} before a checkpoint could be saved; the last one is whole", flush=True)
+            os._exit(128 + self.asked)

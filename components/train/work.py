@@ -58,7 +58,7 @@ def train(
         InputError: The family doesn't fit the data set, or the batch can't be shared by the replicas.
         RuntimeError: The loss isn't finite, a checkpoint can't be saved, or the saved model doesn't give what the
             trained one gives.
-        SystemExit: SIGTERM came and a checkpoint was saved: 143.
+        SystemExit: SIGTERM or SIGHUP came and a checkpoint was saved: 143 or 129.
     """
     spec, info = ModelSpec.model_validate_json(spec_json), load_info(dataset)
     choose_threads(spec, info)

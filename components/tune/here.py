@@ -16,6 +16,7 @@ from components.tune.training import Training
 POLL_SECONDS = 0.1
 # A training that was told to end has eight seconds for its checkpoint.
 GRACE_SECONDS = 10.0
+STOPPING = (signal.SIGTERM, signal.SIGHUP)
 ENVIRONMENT = {
     # How many threads share a sum decides its last bits: with one a score doesn't depend on the machine's cores, and
     # trials beside each other don't take each other's.
@@ -35,7 +36,7 @@ def train_here(trainings: list[Training]) -> Generator[tuple[Training, str], Non
         Each training when it is over, and why it failed: "" where it didn't.
 
     Raises:
-        SystemExit: SIGTERM came, here or to a training: 143. All trainings have ended then.
+        SystemExit: SIGTERM or SIGHUP came, here or to a training: 143 or 129. All trainings have ended then.
     """
     waiting = []
     for training in trainings:
@@ -45,7 +46,8 @@ def train_here(trainings: list[Training]) -> Generator[tuple[Training, str], Non
         else:
             waiting.append(training)
     running: dict[subprocess.Popen[bytes], Training] = {}
-    before = signal.signal(signal.SIGTERM, _stop)
+    heard = [number for number in STOPPING if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, _stop) for number in heard}
     try:
         while waiting or running:
             while waiting and len(running) < (os.cpu_count() or 1):
@@ -54,13 +56,16 @@ def train_here(trainings: list[Training]) -> Generator[tuple[Training, str], Non
             time.sleep(POLL_SECONDS)
             for process in [process for process in running if process.poll() is not None]:
                 training = running.pop(process)
-                if process.returncode in (-signal.SIGTERM, 128 + signal.SIGTERM):
-                    _stop(signal.SIGTERM, None)
+                for number in STOPPING:
+                    if process.returncode in (-number, 128 + number):
+                        _stop(number, None)
                 yield training, ": ".join(filter(None, last_error(training.log))) if process.returncode else ""
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)
         _end(list(running))
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _start(training: Training) -> "subprocess.Popen[bytes]":

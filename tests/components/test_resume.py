@@ -29,6 +29,14 @@ def test_after_sigterm_it_goes_on_from_the_very_step(name, step, datasets, undis
     assert not list((tmp_path / "checkpoints").iterdir())
 
 
+def test_after_sighup_it_goes_on_too(datasets, undisturbed, tmp_path, monkeypatch, capsys):
+    before = signal.getsignal(signal.SIGHUP)
+    assert terminated(monkeypatch, 2, "mlp", tmp_path, datasets, number=signal.SIGHUP) == 129
+    assert signal.getsignal(signal.SIGHUP) == before
+    assert "stopped by SIGHUP after step 2 of 11 in epoch 1" in capsys.readouterr().out
+    assert_same(train("mlp", tmp_path, datasets), undisturbed["mlp"])
+
+
 def test_at_an_epochs_end_the_validation_comes_first(datasets, undisturbed, tmp_path, monkeypatch, capsys):
     assert terminated(monkeypatch, STEPS["mlp"], "mlp", tmp_path, datasets) == 143
     assert "epoch 1/3  accuracy" in capsys.readouterr().out
@@ -86,24 +94,40 @@ def test_what_determines_the_weights_names_the_checkpoints(datasets, tmp_path, m
     assert "going on from the checkpoint in epoch 1, step 5 of 11\n" in capsys.readouterr().out
 
 
-def test_a_call_that_outlasts_sigterm_is_ended():
-    """Without TensorFlow: what is called doesn't matter."""
-    code = (
-        "import time\n"
-        "from components.train import termination\n"
-        "termination.GRACE_SECONDS = 0.5\n"
-        "with termination.Termination():\n"
-        "    print('ready', flush=True)\n"
-        "    time.sleep(60)\n"
-    )
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+IN_A_CALL = """
+import signal, sys, time
+from components.train import termination
+termination.GRACE_SECONDS = 0.5
+if sys.argv[1:] == ["nohup"]:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+with termination.Termination():
+    print("ready", flush=True)
+    time.sleep(60 if not sys.argv[1:] else 1)
+"""
+
+
+def in_a_call(*arguments):
+    """A process that a call of TensorFlow's keeps, as far as signals go."""
+    command = [sys.executable, "-c", IN_A_CALL, *arguments]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "ready\n"
-    process.terminate()
-    assert (
-        process.communicate(timeout=30)[0]
-        == "stopped by SIGTERM before a checkpoint could be saved; the last one is whole\n"
-    )
-    assert process.returncode == 143
+    return process
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_call_that_outlasts_a_signal_is_ended(number, code):
+    process = in_a_call()
+    process.send_signal(number)
+    said = f"stopped by {number.name} before a checkpoint could be saved; the last one is whole\n"
+    assert process.communicate(timeout=30)[0] == said
+    assert process.returncode == code
+
+
+def test_nohup_is_heeded():
+    process = in_a_call("nohup")
+    process.send_signal(signal.SIGHUP)
+    assert process.communicate(timeout=30)[0] == ""
+    assert process.returncode == 0
 
 
 def torture(*arguments):

@@ -214,7 +214,7 @@ def test_of_forecasts_the_smallest_error_is_the_best(datasets, tmp_path):
     assert tuned == {**spec, "learning_rate": best.values["learning_rate"]}
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
 def test_a_killed_training_has_failed_and_one_that_is_told_to_end_ends_the_search(tmp_path, monkeypatch, number):
     start = here._start
 
@@ -224,15 +224,15 @@ def test_a_killed_training_has_failed_and_one_that_is_told_to_end_ends_the_searc
         return process
 
     monkeypatch.setattr(here, "_start", start_and_end)
-    before = signal.getsignal(signal.SIGTERM)
+    before = [signal.getsignal(each) for each in here.STOPPING]
     training = Training(1, {}, tmp_path / "own", {})
     if number == signal.SIGKILL:
         reason = "it ended without an error of its own (killed, or out of memory)"
         assert list(here.train_here([training])) == [(training, reason)]
     else:
-        with pytest.raises(SystemExit, match="143"):
+        with pytest.raises(SystemExit, match=str(128 + number)):
             list(here.train_here([training]))
-    assert signal.getsignal(signal.SIGTERM) == before
+    assert [signal.getsignal(each) for each in here.STOPPING] == before
 
 
 def test_a_training_that_was_done_before_anyone_took_note_is_not_done_again(tmp_path, monkeypatch):

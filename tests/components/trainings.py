@@ -1,4 +1,4 @@
-"""Small trainings for the tests beside this file, and SIGTERM at one of their steps."""
+"""Small trainings for the tests beside this file, and a signal at one of their steps."""
 
 import json
 import os
@@ -74,11 +74,11 @@ def at_step(monkeypatch, step, action):
     monkeypatch.setattr(resume.Resumable, "_look", looking)
 
 
-def terminated(monkeypatch, step, name, folder, datasets, **changes):
-    """Train until SIGTERM comes after a step; the exit code."""
+def terminated(monkeypatch, step, name, folder, datasets, number=signal.SIGTERM, **changes):
+    """Train until a signal comes after a step; the exit code."""
     # A step at a call.
     monkeypatch.setattr(resume, "CALL_SECONDS", 0.0)
-    at_step(monkeypatch, step, lambda: (os.kill(os.getpid(), signal.SIGTERM), time.sleep(0.1)))
+    at_step(monkeypatch, step, lambda: (os.kill(os.getpid(), number), time.sleep(0.1)))
     with pytest.raises(SystemExit) as stopped:
         train(name, folder, datasets, **changes)
     assert not Path(model_folder(folder)).exists()
