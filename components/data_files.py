@@ -1,8 +1,12 @@
 """A user's data files, wherever they are: on this machine, or in Cloud Storage as gs://bucket/…."""
 
 import functools
+import os
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, PlainSerializer, ValidationInfo
+from pydantic_core import PydanticCustomError
 
 from components.errors import InputError
 from components.files import MOUNT
@@ -11,6 +15,40 @@ GS = "gs://"
 # Copies of what lies in Cloud Storage, relative to the folder that the command is started in.
 COPIES = Path("data") / "gs"
 SECONDS = 60
+
+
+def _placed(path: str, info: ValidationInfo) -> str:
+    """The whole path of one that a config names, whose folder is the validation's context; a task's has none."""
+    if not path or path.startswith(GS) or not info.context:
+        return path
+    try:
+        given = Path(path).expanduser()
+        whole = Path(os.path.normpath(Path(info.context["folder"]) / given))
+        elsewhere = not whole.exists() and given.absolute().exists()
+    except (OSError, RuntimeError) as error:
+        why = getattr(error, "strerror", None) or "there is no home folder for ~"
+        raise PydanticCustomError("path", "Input should be a path: {why}", {"why": why}) from None
+    if elsewhere:
+        beside = os.path.relpath(given, info.context["folder"])
+        raise PydanticCustomError(
+            "path",
+            "Input should be relative to the config: there is no {whole}, but {other}; write {beside}",
+            {"whole": str(whole), "other": str(given.absolute()), "beside": beside},
+        )
+    return str(whole)
+
+
+def _named(path: str) -> str:
+    """A path as a task is told it: from the working folder, which it shares, where it lies in it.
+
+    It is a part of the task's key in the cache, so that a project that was copied elsewhere has the same.
+    """
+    whole = Path(path)
+    return str(whole.relative_to(Path.cwd())) if path.startswith("/") and whole.is_relative_to(Path.cwd()) else path
+
+
+DataPath = Annotated[str, AfterValidator(_placed), PlainSerializer(_named)]
+"""A file or folder of a source's options: relative to the config, from ~, whole, or gs://bucket/…."""
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -96,12 +97,13 @@ def check_name(where: str, name: str) -> None:
         raise InputError(f"{cut(where, quoted=False)}: {len(name)} letters, expected at most {MAX_NAME}")
 
 
-def check_options(where: str, config: dict[str, Any], problems: list[str]) -> DatasetOptions | None:
+def check_options(where: str, config: dict[str, Any], folder: Path, problems: list[str]) -> DatasetOptions | None:
     """Check what an experiment says of a data set.
 
     Args:
         where: File and data set, for messages.
         config: Its keys.
+        folder: The config's.
         problems: What is wrong is added to it.
 
     Returns:
@@ -117,7 +119,8 @@ def check_options(where: str, config: dict[str, Any], problems: list[str]) -> Da
         return None
     with collecting(problems):
         source = _known(load_source, name, where)
-        return DatasetOptions(name, source, validated(source.Options, options, where, ("source", "gate")), gate)
+        checked = validated(source.Options, options, where, ("source", "gate"), folder)
+        return DatasetOptions(name, source, checked, gate)
     return None
 
 
@@ -133,6 +136,8 @@ def check_data(where: str, asked: DatasetOptions) -> DatasetConfig:
         frequency = _check_series(source, options, facts) if isinstance(options, SeriesOptions) else None
     except InputError as error:
         raise InputError(*(f"{where}: {problem}" for problem in error.problems)) from None
+    except OSError as error:
+        raise InputError(f"{where}: {error.filename}: {error.strerror}") from None
     names = baseline_names(task, frequency, options.lookback if isinstance(options, SeriesOptions) else 0)
     unknown = [name for name in asked.gate or {} if name not in names]
     if unknown:

@@ -20,6 +20,7 @@ from pipeline.config_file import override, read_config
 from pipeline.tuning import check_tune
 from pipeline.validated import validated
 
+ROOT = Path(__file__).parent.parent
 NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
 # A label of Vertex AI and of Kubernetes has at most so many letters.
 MAX_NAME = 63
@@ -40,7 +41,7 @@ class Experiment:
         tunes: The searches, by name of their model.
         formats: What models are exported to beside `.keras` and SavedModel.
         vertex: Of runs on Vertex AI.
-        command: What starts this run again, from the project's folder.
+        command: What starts this run again, from this folder.
     """
 
     name: str
@@ -99,7 +100,7 @@ def load_experiment(path: Path, overrides: list[str]) -> Experiment:
     datasets: dict[str, DatasetConfig] = {}
     for name, config in named["datasets"].items():
         where = f"{path}: datasets.{name}"
-        if asked := check_options(where, config, problems):
+        if asked := check_options(where, config, path.absolute().parent, problems):
             with collecting(of_data):
                 datasets[name] = check_data(where, asked)
     tasks = {name: _task(config) for name, config in named["datasets"].items()}
@@ -152,8 +153,9 @@ def _task(config: dict[str, Any]) -> Task | None:
 
 
 def _command(path: Path, overrides: list[str]) -> str:
-    """The run as a command, without this machine's folders: a file elsewhere is named alone."""
+    """The run as a command for this folder: a file in it without the folder's path, another one as it was named."""
     whole = path.absolute()
-    file = whole.relative_to(Path.cwd()) if whole.is_relative_to(Path.cwd()) else Path(path.name)
+    file = whole.relative_to(Path.cwd()) if whole.is_relative_to(Path.cwd()) else path
     changes = [part for override in overrides for part in ("--set", override)]
-    return shlex.join(["python", "-m", "pipeline", "run", file.as_posix(), *changes])
+    start = ["python", "-m", "pipeline"] if Path.cwd() == ROOT else ["keras-pipeline"]
+    return shlex.join([*start, "run", file.as_posix(), *changes])

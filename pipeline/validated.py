@@ -1,6 +1,7 @@
 """What a config holds, as pydantic's classes; errors are lines for people."""
 
 import difflib
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -12,7 +13,13 @@ Model = TypeVar("Model", bound=BaseModel)
 LONGEST = 100
 
 
-def validated(cls: type[Model], value: Any, where: str, extra: tuple[str, ...] = ()) -> Model:  # noqa: ANN401
+def validated(
+    cls: type[Model],
+    value: Any,  # noqa: ANN401 (what YAML holds)
+    where: str,
+    extra: tuple[str, ...] = (),
+    folder: Path | None = None,
+) -> Model:
     """Validate, and turn each of pydantic's errors into a line.
 
     Args:
@@ -20,12 +27,13 @@ def validated(cls: type[Model], value: Any, where: str, extra: tuple[str, ...] =
         value: What YAML holds.
         where: File and keys, for messages.
         extra: Keys that stand beside those of `cls`.
+        folder: That paths are relative to, see `components.data_files.DataPath`.
 
     Raises:
         InputError: It isn't that.
     """
     try:
-        return cls.model_validate(value)
+        return cls.model_validate(value, context={"folder": folder} if folder else None)
     except ValidationError as error:
         # Looking for names that are near takes its time, so only where they are shown.
         problems = [_line(cls, one, where, extra, hint=i < MOST_PROBLEMS) for i, one in enumerate(error.errors())]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from components.csv_format import CsvFormat
 from components.csv_rows import Bad, Table, opened, read_fields, step_problem
 from components.csv_scan import Scan, Wanted, scan
-from components.data_files import local
+from components.data_files import DataPath, local
 from components.errors import InputError, collecting
 from components.files import sha256
 from components.ingest.splits import split_problems
@@ -25,7 +25,7 @@ class Options(SeriesOptions, CsvFormat):
     """Options of a CSV series.
 
     Attributes:
-        path: The file, relative to the folder that the command is started in; or gs://bucket/file.
+        path: The file, relative to the config, or gs://bucket/file.
         time: The column of times.
         target: The column to forecast.
         covariates: Columns that are known up to the time of the forecast.
@@ -34,7 +34,7 @@ class Options(SeriesOptions, CsvFormat):
         unit: The target's unit, for tables and plots.
     """
 
-    path: str
+    path: DataPath
     time: str
     target: str
     covariates: list[str] = []

@@ -12,7 +12,7 @@ from PIL import Image as Pillow
 from pydantic import Field
 
 from components import pictures
-from components.data_files import local
+from components.data_files import DataPath, local
 from components.errors import InputError
 from components.files import sha256
 from components.records import Image, Images
@@ -25,14 +25,14 @@ class Options(ImageOptions):
     """Options of a folder of images.
 
     Attributes:
-        path: The folder, relative to the folder that the command is started in; or gs://bucket/folder.
+        path: The folder, relative to the config, or gs://bucket/folder.
         height: Images are resized to this many rows,
         width: and this many columns.
         channels: 1 for grey, 3 for colour.
         test: Share of each class held back for the test split.
     """
 
-    path: str
+    path: DataPath
     height: int = Field(ge=1)
     width: int = Field(ge=1)
     channels: int = Field(default=3, ge=1, le=3)

@@ -629,7 +629,20 @@ def test_the_report_is_told_the_graph_that_was_compiled(tmp_path):
     for name, needs in about["tasks"].items():
         assert seen.issuperset(needs)
         seen.add(name)
-    assert about["command"] == "python -m pipeline run small.yaml --set seed=4", "without this machine's folders"
+    assert about["command"] == f"python -m pipeline run {tmp_path / 'small.yaml'} --set seed=4"
+
+
+def test_the_report_has_the_command_for_the_folder_that_it_was_started_in(tmp_path, monkeypatch):
+    path = write(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "inner").mkdir()
+    assert load_experiment(path, []).command == "keras-pipeline run small.yaml", "without this machine's folders"
+    monkeypatch.chdir(tmp_path / "inner")
+    assert load_experiment(Path("../small.yaml"), []).command == "keras-pipeline run ../small.yaml"
+    shipped = ROOT / "configs" / "quick.yaml"
+    assert load_experiment(shipped, []).command == f"keras-pipeline run {shipped}"
+    monkeypatch.chdir(ROOT)
+    assert load_experiment(shipped, []).command == "python -m pipeline run configs/quick.yaml"
 
 
 def test_loading_and_compiling_does_not_import_tensorflow(tmp_path):
