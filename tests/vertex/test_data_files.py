@@ -85,7 +85,7 @@ def test_a_file_of_this_machine_is_not_submitted(cloud, tmp_path):
     config.write_text(text.replace("PATH", "sales.csv"))
     experiment = load_experiment(config, [])
     path, digest = compile_experiment(experiment, tmp_path)
-    with pytest.raises(InputError, match=r"datasets\.sales: path: 'sales.csv' is on this machine"):
+    with pytest.raises(InputError, match=r"datasets\.sales: path: '/.*/sales.csv' is on this machine"):
         pipeline_job(experiment, path, digest, HERE, {}, moving_tags=True)
     config.write_text(text.replace("PATH", "gs://bucket/sales.csv"))
     experiment = load_experiment(config, [])
