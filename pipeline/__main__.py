@@ -65,6 +65,9 @@ def run(
     containers: Annotated[
         bool, typer.Option("--containers", help="Run each task in a container of its image, with docker or podman.")
     ] = False,
+    verify_cache: Annotated[
+        bool, typer.Option("--verify-cache", help="Look at the digests of all that earlier runs left.")
+    ] = False,
 ) -> None:
     """Compile an experiment and run it on this machine; results are in runs/<experiment>/latest."""
     from pipeline.compile import BUILD
@@ -78,7 +81,7 @@ def run(
     prepare(experiment, RUNS)
     where = "in containers on this machine" if containers else "on this machine"
     console.print(f"{experiment.name}: {BUILD}/{experiment.name}.yaml {where}, logs in {RUNS}/{experiment.name}/")
-    board = run_local(experiment, console, keep_going=keep_going, in_containers=containers)
+    board = run_local(experiment, console, keep_going=keep_going, in_containers=containers, verify_cache=verify_cache)
     console.print()
     show(board, console)
     console.print(f"results: {RUNS}/{experiment.name}/latest/leaderboard.json, models/<model>/")

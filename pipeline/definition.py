@@ -144,13 +144,15 @@ def define(experiment: Experiment, target: Target = "vertex") -> Callable[..., A
             run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
             **outputs,
         )
-        register_component(models)(
+        registered = register_component(models)(
             registry=registry,
             vertex=vertex,
             code_version=code["register"],
             leaderboard=compared.outputs["leaderboard"],
             **{name: value for name, value in outputs.items() if name.startswith("export_")},
         )
+        # It looks at the registry, which may have been changed since.
+        registered.set_caching_options(enable_caching=False)
         reported = report_component(datasets, models, tuned)(
             about=_about(experiment, code["compare"]).model_dump_json(),
             failures=failures,
