@@ -179,6 +179,9 @@ class Containers:
         watch = [sys.executable, "-m", __name__, str(home)]
         self._watch = subprocess.Popen(watch, cwd=ROOT, stdin=subprocess.PIPE, start_new_session=True)
 
+    def get_ready(self) -> None:
+        """Nothing: each container imports for itself."""
+
     def run(self, image: str, name: str, command: list[str], say: Callable[[str], None]) -> int:
         """Run a task.
 

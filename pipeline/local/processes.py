@@ -36,6 +36,7 @@ class Processes:
         self._start()
 
     def _start(self) -> None:
+        self._ready = False
         self._control, theirs = socket.socketpair()
         with theirs, (self._scratch / "forks.log").open("wb") as log:
             self._server = subprocess.Popen(
@@ -50,6 +51,9 @@ class Processes:
 
     def get_ready(self) -> None:
         """Import TensorFlow, for tasks that will come."""
+        if self._ready:
+            return
+        self._ready = True
         with contextlib.suppress(OSError):
             self._control.send(forks.IMPORT)
 
@@ -67,7 +71,6 @@ class Processes:
         """
         if self._server.poll() is not None:
             self._start()
-            self.get_ready()
         folder = self._scratch / name
         folder.mkdir()
         if command[0] == "sh" and " ".join(command[2].replace(" exec ", " ").split()) == _KFP:

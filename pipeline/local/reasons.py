@@ -23,16 +23,18 @@ class Basis(Strict):
         command: Digest of what it runs.
         parameters: Values by name.
         inputs: Digest of each input artifact, by name.
+        code: Digest of each file of its code, of which a parameter is made.
     """
 
     image: str
     command: str
     parameters: dict[str, Any]
     inputs: dict[str, str]
+    code: dict[str, str] = {}
 
     def key(self) -> str:
         """What its outputs are found by."""
-        return digest(self.model_dump())[:16]
+        return digest(self.model_dump(exclude={"code"}))[:16]
 
 
 _MEMORY = TypeAdapter(dict[str, Basis])
@@ -65,10 +67,10 @@ def why(before: Basis | None, now: Basis, after: dict[str, str]) -> str:
     if before is None:
         return "first time"
     names = [name for name, value in now.parameters.items() if value != before.parameters.get(name)]
-    if differences := [
-        one for name in names for one in _differences(name, before.parameters.get(name), now.parameters[name])
-    ]:
+    if differences := [one for name in names for one in _differences(name, before, now)]:
         return ", ".join(differences[:SHOWN]) + (" …" if len(differences) > SHOWN else "")
+    if names:
+        return "the pipeline changed"
     if (before.image, before.command) != (now.image, now.command):
         return "its component or image changed"
     changed = [after[name] for name, value in now.inputs.items() if value != before.inputs.get(name)]
@@ -77,17 +79,27 @@ def why(before: Basis | None, now: Basis, after: dict[str, str]) -> str:
     return "its inputs are fewer" if before.inputs.keys() - now.inputs.keys() else "its outputs are gone"
 
 
-def _differences(name: str, old: Any, new: Any) -> list[str]:  # noqa: ANN401 (JSON values)
+def _differences(name: str, before: Basis, now: Basis) -> list[str]:
     if name == "code_version":
-        return ["its code changed"]
+        return [_code(before.code, now.code)]
     if name == "fingerprint":
         return ["its data changed"]
+    if name == "pipeline_sha256":
+        return []
+    old: Any = before.parameters.get(name)
+    new: Any = now.parameters[name]
     try:
-        before, after = json.loads(old), json.loads(new)
-        changed = [key for key in {**before, **after} if before.get(key) != after.get(key)]
+        left, right = json.loads(old), json.loads(new)
+        changed = [key for key in {**left, **right} if left.get(key) != right.get(key) and key != "code_version"]
     except (TypeError, ValueError, AttributeError):
         return [f"{name}: {old} → {new}"]
-    return [f"{key}: {_short(before.get(key))} → {_short(after.get(key))}" for key in changed]
+    return [f"{key}: {_short(left.get(key))} → {_short(right.get(key))}" for key in changed]
+
+
+def _code(before: dict[str, str], now: dict[str, str]) -> str:
+    changed = sorted({name for name, _ in before.items() ^ now.items()}) if before else []
+    more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+    return f"its code changed: {changed[0]}{more}" if changed else "its code changed"
 
 
 def _short(value: Any) -> str:  # noqa: ANN401 (JSON values)

@@ -16,6 +16,7 @@ from rich.console import Console
 from components.errors import InputError
 from components.leaderboard import Leaderboard
 from components.report.tasks import TaskRun
+from pipeline.code_version import code_files
 from pipeline.compile import BUILD, compile_experiment
 from pipeline.experiment import Experiment
 from pipeline.local import cache, containers
@@ -90,12 +91,14 @@ def run_local(
             containers.remove(home)  # what a run that was killed left behind
         else:
             # It imports while the pipeline is compiled; in a first run, for the tasks too.
-            processes = stack.enter_context(closing(Processes(scratch)))
+            launcher: Processes | Containers = stack.enter_context(closing(Processes(scratch)))
             if not (work / MEMORY).exists():
-                processes.get_ready()
-            launcher: Processes | Containers = processes
+                launcher.get_ready()
+        from pipeline.definition import task_modules  # it imports kfp, meanwhile
+
         pipeline, digest = compile_experiment(experiment, build)
         tasks = read_tasks(pipeline)
+        code = {task: code_files(*modules) for task, modules in task_modules(experiment).items()}
         if aside:
             tasks.pop("register")
         if in_containers:
@@ -108,7 +111,7 @@ def run_local(
         (home / name / "logs").mkdir(parents=True)
         parameters = {"pipeline_sha256": digest, "registry": str(registry), "vertex": ""}
         with Display(tasks, console) as display:
-            run = _Run(home / name, work, tasks, parameters, launcher, display, verify_cache)
+            run = _Run(home / name, work, tasks, code, parameters, launcher, display, verify_cache)
             whole = run.execute(keep_going)
             display.skip_waiting()
         if not whole:
@@ -142,6 +145,7 @@ class _Run:
         folder: Path,
         work: Path,
         tasks: dict[str, Task],
+        code: dict[str, dict[str, str]],
         parameters: dict[str, str],
         launcher: Processes | Containers,
         display: Display,
@@ -150,7 +154,7 @@ class _Run:
         self.folder = folder
         self.outputs: dict[str, Outputs] = {}
         self.failures: dict[str, Failure] = {}
-        self._work, self._tasks, self._parameters = work, tasks, parameters
+        self._work, self._tasks, self._code, self._parameters = work, tasks, code, parameters
         self._launcher, self._display, self._verify_cache = launcher, display, verify_cache
         self._places: dict[str, Path] = {}
         self._memory = remembered(work / MEMORY)
@@ -197,7 +201,13 @@ class _Run:
             if of in self.outputs
         }
         digests = {name: artifact.digest() for name, (_, artifact) in inputs.items()}
-        basis = Basis(image=task.image, command=cache.digest(task.command), parameters=values, inputs=digests)
+        basis = Basis(
+            image=task.image,
+            command=cache.digest(task.command),
+            parameters=values,
+            inputs=digests,
+            code=self._code.get(task.name, {}),
+        )
         before = self._memory.get(task.name)
         folder = self._places[task.name] = self._work / OUTPUTS / TASKS / f"{task.name}-{basis.key()}"
         reason = "" if task.cached else "it runs every time"
@@ -215,9 +225,11 @@ class _Run:
             self._memory[task.name] = basis
             remember(self._work / MEMORY, self._memory)
         if found:
-            same = before == basis
+            same = before is not None and before.key() == basis.key()
             self._display.cached(task.name, "nothing it depends on changed" if same else "as in an earlier run")
             return
+        if task.cached:
+            self._launcher.get_ready()
         reason = reason or why(before, basis, {name: of for name, (of, _) in task.artifacts.items()})
         self._display.start(task.name, reason)
         remove(folder)

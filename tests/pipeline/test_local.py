@@ -202,6 +202,7 @@ BASIS = Basis(
     command="command",
     parameters={"spec": '{"epochs": 3, "seed": 1}', "code_version": "a", "name": "mlp"},
     inputs={"dataset": "1", "model": "2"},
+    code={"a.py": "1", "b.py": "2"},
 )
 AFTER = {"dataset": "ingest-fashion", "model": "train-mlp"}
 
@@ -215,6 +216,15 @@ AFTER = {"dataset": "ingest-fashion", "model": "train-mlp"}
         ({"inputs": {}}, "after ingest-fashion and 1 more"),
         ({"inputs": {**BASIS.inputs, "tuning": "3"}}, "its inputs are fewer"),
         ({"parameters": {**BASIS.parameters, "code_version": "b"}}, "its code changed"),
+        ({"parameters": {**BASIS.parameters, "code_version": "b"}, "code": {}}, "its code changed"),
+        (
+            {"parameters": {**BASIS.parameters, "code_version": "b"}, "code": {"a.py": "1", "b.py": "1"}},
+            "its code changed: b.py",
+        ),
+        (
+            {"parameters": {**BASIS.parameters, "code_version": "b"}, "code": {"a.py": "1", "c.py": "1"}},
+            "its code changed: b.py and 1 more",
+        ),
         ({"parameters": {**BASIS.parameters, "spec": '{"epochs": 9, "seed": 1}'}}, "epochs: 9 → 3"),
         ({"parameters": {**BASIS.parameters, "spec": '{"epochs": 3}'}}, "seed: default → 1"),
         ({"parameters": {**BASIS.parameters, "name": "cnn"}}, "name: cnn → mlp"),
@@ -228,6 +238,19 @@ AFTER = {"dataset": "ingest-fashion", "model": "train-mlp"}
 )
 def test_the_reason_for_a_run_is_what_changed(before, expected):
     assert why(before if before is None else BASIS.model_copy(update=before), BASIS, AFTER) == expected
+
+
+@pytest.mark.parametrize(
+    ("before", "expected"),
+    [
+        ({"pipeline_sha256": "a"}, "the pipeline changed"),
+        ({"about": '{"code_version": "b", "seed": 1}'}, "the pipeline changed"),
+        ({"about": '{"code_version": "b", "seed": 2}', "pipeline_sha256": "a"}, "seed: 2 → 1"),
+    ],
+)
+def test_a_digest_is_a_reason_where_nothing_else_is(before, expected):
+    now = BASIS.model_copy(update={"parameters": {"pipeline_sha256": "b", "about": '{"code_version": "a", "seed": 1}'}})
+    assert why(now.model_copy(update={"parameters": {**now.parameters, **before}}), now, AFTER) == expected
 
 
 def test_what_a_run_remembers_of_its_tasks_is_read_by_the_next(tmp_path):
