@@ -165,7 +165,8 @@ def _become(connection: socket.socket, streams: list[int], server: socket.socket
             os.environ[PYTHON] = json.dumps([sys.executable, "-I", "-S", __file__, str(server.fileno())])
             tempfile.tempdir = None
             paths = os.environ.get("PYTHONPATH", "")
-            sys.path[:0] = [request["folder"], *filter(None, paths.split(os.pathsep))]
+            folder = [] if os.environ.get("PYTHONSAFEPATH") else [request["folder"]]
+            sys.path[:0] = [*folder, *filter(None, paths.split(os.pathsep))]
             importlib.invalidate_caches()
             sys.argv = command[2:]
             runpy.run_module(command[2], run_name="__main__", alter_sys=True)
