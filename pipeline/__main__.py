@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from components.errors import InputError
-from pipeline import predictions
+from pipeline import predictions, serving
 from pipeline.vertex.commands import add_commands
 from pipeline.vertex.terminal import Config, Set
 
@@ -147,6 +147,7 @@ def _console() -> Console:
 
 
 predictions.add_commands(app)
+serving.add_commands(app)
 add_commands(app)
 
 
