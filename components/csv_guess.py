@@ -53,9 +53,9 @@ def time_format_of(texts: Iterable[str]) -> str | None:
         return None
     best: tuple[float, int, str] | None = None
     for i, form in enumerate(["", *(date + clock for date, clock in itertools.product(_DATES, _CLOCKS))]):
-        if not _parses(some[0], form) and not _parses(some[-1], form):
+        if not time_of(some[0], form) and not time_of(some[-1], form):
             continue
-        times = [_parses(text, form) for text in some]
+        times = [time_of(text, form) for text in some]
         read = [time.replace(tzinfo=None) for time in times if time]
         back = sum(after < before for before, after in itertools.pairwise(read))
         repeats = len(read) - len(set(read))
@@ -64,7 +64,8 @@ def time_format_of(texts: Iterable[str]) -> str | None:
     return best[2] if best else None
 
 
-def _parses(text: str, form: str) -> datetime | None:
+def time_of(text: str, form: str) -> datetime | None:
+    """A time in this format, "" for ISO 8601; None where it isn't."""
     try:
         return parse(text, form)
     except ValueError:
@@ -86,11 +87,12 @@ def numbers_of(columns: dict[str, list[str]], form: CsvFormat) -> dict[str, str]
         if decimal != thousands:
             changes = {"decimal": decimal, "thousands": thousands, "strip": form.strip + signs}
             tried.append(form.model_copy(update=changes))
-    best = max(tried, key=lambda one: sum(_reads(one, name, text) for name, text in present))
+    best = max(tried, key=lambda one: sum(reads(one, name, text) for name, text in present))
     return {k: v for k in ("decimal", "thousands", "strip") if (v := getattr(best, k)) != getattr(form, k)}
 
 
-def _reads(form: CsvFormat, name: str, text: str) -> bool:
+def reads(form: CsvFormat, name: str, text: str) -> bool:
+    """Whether a field of a column is a number, or missing."""
     try:
         form.parse_number(text, name)
     except InputError:

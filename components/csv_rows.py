@@ -144,9 +144,9 @@ class Table:
                 yield fields
                 continue
             if len(fields) != self._width:
-                what = "field" if len(fields) == 1 else "fields"
+                count = f"{len(fields)} {'field' if len(fields) == 1 else 'fields'} where the header has {self._width}"
                 kind = "too few" if len(fields) < self._width else "too many"
-                yield Bad(number, kind, f"{len(fields)} {what} where the header has {self._width}")
+                yield Bad(number, kind, f"{count}, the first '{shortened(fields[0])}'")
                 continue
             if form.where:
                 told = {name: fields[self._places[name]] for name in form.where}

@@ -63,7 +63,9 @@ class Scan:
         rows: That are left when rows were resampled and gaps filled.
         first: The first row's time.
         last: The last row's.
-        lacking: The most rows in a row that lack a value of a column, missing rows among them.
+        lacking: For each column, the most rows in a row that lack a value of it, missing rows among them.
+        missing_rows: Rows that gaps lack.
+        kinds: The kinds of problems that are left, and how often each is there.
         changes: What was resampled and filled.
     """
 
@@ -72,7 +74,9 @@ class Scan:
     rows: int = 0
     first: datetime | None = None
     last: datetime | None = None
-    lacking: int = 0
+    lacking: Counter[str] = field(default_factory=Counter)
+    missing_rows: int = 0
+    kinds: dict[str, int] = field(default_factory=dict)
     changes: Changes = field(default_factory=Changes)
 
 
@@ -97,7 +101,7 @@ def scan(wanted: Wanted, form: CsvFormat) -> Scan:
         form = form.model_copy(update={key: value for key, value in new.items() if key != "frequency"})
     lines += [line for line in once.lines() if line not in lines]
     found = once.scan
-    found.lines, found.fixes = lines, fixes
+    found.lines, found.fixes, found.kinds = lines, fixes, once.kinds()
     return found
 
 
@@ -113,8 +117,7 @@ class _Pass:
         self._columns: list[str] = []
         self._leaks: Leaks | None = None
         self._previous: Row | None = None
-        self._begun = False
-        self._gap_rows = 0
+        self._begun = self._told = False
         self._longest_gap = 0
         # For each column, how many rows at the end lack it, and the most that did.
         self._runs: Counter[str] = Counter()
@@ -172,7 +175,7 @@ class _Pass:
 
     def _lack(self, column: str, rows: int) -> None:
         self._runs[column] += rows
-        self.scan.lacking = max(self.scan.lacking, self._runs[column])
+        self.scan.lacking[column] = max(self.scan.lacking[column], self._runs[column])
 
     def _step(self, row: Row) -> None:
         """Look at a row's time, beside that of the row before."""
@@ -189,7 +192,7 @@ class _Pass:
             kind, text = "same", f"the same row twice, at {row.time}"
         if kind == "gap" and before:
             gap = skipped(before.time, row.time, frequency)
-            self._gap_rows += gap
+            self.scan.missing_rows += gap
             self._longest_gap = max(self._longest_gap, gap)
             for column in self._columns:
                 self._lack(column, gap)
@@ -197,6 +200,10 @@ class _Pass:
 
     def _add(self, line: int, kind: str, text: str) -> None:
         self._kinds.setdefault(kind, _Kind(line, text)).count += 1
+
+    def kinds(self) -> dict[str, int]:
+        """How often each kind of problem is there."""
+        return {kind: found.count for kind, found in self._kinds.items()}
 
     def lines(self) -> list[str]:
         """All problems of this reading."""
@@ -207,22 +214,30 @@ class _Pass:
         found = self._kinds[kind]
         more = f" (the first of {found.count:,})" if found.count > 1 else ""
         if kind == "gap":
-            missing = f"{self._gap_rows:,} rows are missing" if self._gap_rows > 1 else "1 row is missing"
+            rows = self.scan.missing_rows
+            missing = f"{rows:,} rows are missing" if rows > 1 else "1 row is missing"
             longest = f", {self._longest_gap:,} at most in a row" if found.count > 1 else ""
-            more = f"{more}: {missing}{longest}; {self._fill()}"
+            more = f"{more}: {missing}{longest}{self._fill()}"
         elif kind.startswith("missing "):
             run = self._longest[kind.removeprefix("missing ")]
-            more = f"{more}{f', {run:,} at most in a row' if found.count > 1 else ''}; {self._fill()}"
+            more = f"{more}{f', {run:,} at most in a row' if found.count > 1 else ''}{self._fill()}"
         elif kind == "duplicate":
             more += "; resample makes one row of them"
         return f"{self._wanted.name}:{found.line}: {found.text}{more}{hint}"
 
     def _fill(self) -> str:
-        """How to mend what is missing."""
-        fill, lacking = self._form.fill, self.scan.lacking
+        """How to mend what is missing, once for all columns."""
+        fill, lacking = self._form.fill, max(self.scan.lacking.values(), default=0)
+        if self._told:
+            return ""
+        self._told = True
         if fill and lacking > fill.at_most:
-            return f"fill.at_most is {fill.at_most:,}, expected {lacking:,} or more"
-        return "nothing before it to fill it from" if fill else f"fill: {{method: linear, at_most: {lacking}}} fills it"
+            return f"; fill.at_most is {fill.at_most:,}, expected {lacking:,} or more"
+        return (
+            "; nothing before it to fill it from"
+            if fill
+            else f"; fill: {{method: linear, at_most: {lacking}}} fills it"
+        )
 
     def fixes(self) -> dict[str, Any]:
         """Options with which more of the file can be read, or more is found in it."""

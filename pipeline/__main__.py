@@ -125,6 +125,16 @@ def verify(
         raise typer.Exit(CLAIM_FAILED)
 
 
+@app.command("check")
+def check_command(
+    source: Annotated[str, typer.Argument(metavar="FILE_OR_FOLDER", help="A CSV file, or gs://.")],
+) -> None:
+    """Look at data before there is a config; prints what is wrong with them, and a config to save."""
+    from pipeline.check import check
+
+    print(check(source), end="")
+
+
 @app.command()
 def report(config: Config) -> None:
     """Open the report of an experiment's last run."""

@@ -215,11 +215,11 @@ def test_every_kind_of_problem_comes_with_its_count_and_first_place(tmp_path):
         ":5: column 'load': a missing value (the first of 2), 2 at most in a row; "
         "fill: {method: linear, at_most: 3} fills it",
         ":12: column 'load': 'ten' is not a number",
-        ":14: 2 fields where the header has 3",
+        ":14: 2 fields where the header has 3, the first '2020-01-13'",
         ":22: the same row twice, at 2020-01-20 00:00:00",
         ":23: times out of order: 2020-01-19 00:00:00 after 2020-01-20 00:00:00",
         ":24: gap: 2020-01-23 00:00:00 after 2020-01-19 00:00:00, expected 2020-01-20 00:00:00 (D) (the first of 2): "
-        "6 rows are missing, 3 at most in a row; fill: {method: linear, at_most: 3} fills it",
+        "6 rows are missing, 3 at most in a row",
         ":42: column 'time': 'yesterday' is not a time as ISO 8601, such as 2014-01-31T13:30 (or set time_format)",
         ":47: column 'load': inf is not a finite number",
         ":52: off the frequency: 2020-02-23 12:00:00 after 2020-02-22 00:00:00, expected 2020-02-23 00:00:00 (D) "

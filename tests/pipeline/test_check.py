@@ -1,0 +1,182 @@
+"""`python -m pipeline check`: what it finds in files of all shapes, and that the config it prints is a good one."""
+
+import subprocess
+import sys
+from datetime import datetime, timedelta
+
+import pytest
+import yaml
+
+from components.errors import InputError
+from components.sources import csv
+from pipeline.check import check
+from pipeline.compile import compile_experiment
+from pipeline.experiment import load_experiment
+
+START = datetime(2020, 1, 1)
+
+
+def write(tmp_path, lines, name="My sales (2020).csv"):
+    path = tmp_path / name
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def looked(tmp_path, lines, **more):
+    """What is printed: the lines of the comments, and the data set of the config."""
+    text = check(str(write(tmp_path, lines, **more)))
+    comments = [line.removeprefix("#").strip() for line in text.splitlines() if line.startswith("#")]
+    (dataset,) = yaml.safe_load(text)["datasets"].values()
+    return text, comments, dataset
+
+
+def compiled(tmp_path, text, name="saved.yaml"):
+    (tmp_path / name).write_text(text)
+    experiment = load_experiment(tmp_path / name, [])
+    return compile_experiment(experiment, tmp_path / "build")[0]
+
+
+def test_a_good_file_gets_a_config_that_compiles_wherever_it_is_saved(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lines = [f"{START + timedelta(hours=i)},{i % 24},{i % 7},note" for i in range(2000)]
+    write(tmp_path, ["time,load,temp,remark", *lines], "load.csv")
+    text = check("load.csv")
+    (tmp_path / "configs").mkdir()
+    assert compiled(tmp_path, text, "configs/mine.yaml").is_file()
+    assert text.splitlines()[:5] == [
+        "# load.csv: 2,000 rows from 2020-01-01 00:00:00 to 2020-03-24 07:00:00, most of them one every hour",
+        "# times: time",
+        "# numbers: load, temp",
+        "# other columns: remark",
+        "#",
+    ]
+    assert "# no problems" in text
+    dataset = yaml.safe_load(text)["datasets"]["load"]
+    assert dataset == {
+        "source": "csv", "path": str(tmp_path / "load.csv"), "time": "time", "target": "load", "frequency": "h",
+        "calendar": ["hour", "weekday"], "lookback": 168, "horizon": 24,
+    }  # fmt: skip
+    assert "# covariates: [temp]" in text
+
+
+def test_a_messy_file_gets_a_config_that_mends_it(tmp_path):
+    """A spreadsheet of another country, three shops in turn, gaps, and a missing value."""
+    lines = ["Datum;Filiale;Umsatz;Gäste"]
+    for day in range(200):
+        for shop in ("Köln", "Bonn", "Ulm: Mitte"):
+            if day in (50, 51, 120) and shop == "Köln":
+                continue
+            sales = "" if day == 90 else f"€ {1 + day % 7}.234,5"
+            lines.append(f"{START + timedelta(days=day):%d.%m.%Y};{shop};{sales};{day % 5}")
+    text, comments, dataset = looked(tmp_path, lines)
+    assert compiled(tmp_path, text).is_file()
+    assert dataset | {"path": ""} == {
+        "source": "csv", "path": "", "separator": ";", "time": "Datum", "time_format": "%d.%m.%Y", "decimal": ",",
+        "thousands": ".", "strip": "€", "where": {"Filiale": "Köln"}, "target": "Umsatz", "frequency": "D",
+        "fill": {"method": "linear", "at_most": 2}, "calendar": ["weekday"], "lookback": 19, "horizon": 5,
+    }  # fmt: skip
+    assert any("column 'Filiale' tells them apart (Köln, Bonn, Ulm: Mitte)" in line for line in comments)
+    assert any("gap: 2020-02-22" in line and "(the first of 2): 3 rows are missing" in line for line in comments)
+    assert any("'Umsatz': a missing value" in line for line in comments)
+    assert "What this config doesn't mend:" not in comments
+
+
+def test_months_without_a_century_and_a_title_below_the_rows(tmp_path):
+    """The shape of a real file; the title has to go, which the comments say."""
+    lines = ['"Month","Power use"', *(f'"{1 + i // 12}-{i % 12 + 1:02}",{65000 + i % 40}' for i in range(123))]
+    text, comments, dataset = looked(tmp_path, [*lines, "", "", "Power use"])
+    place = comments.index("What this config doesn't mend:")
+    assert comments[place + 1].endswith(":127: 1 field where the header has 2, the first 'Power use'")
+    assert (dataset["time_format"], dataset["frequency"], dataset["calendar"]) == ("%y-%m", "MS", ["month"])
+    with pytest.raises(InputError):
+        compiled(tmp_path, text)
+    text, _, dataset = looked(tmp_path, lines)
+    assert compiled(tmp_path, text).is_file()
+    assert dataset["lookback"] + dataset["horizon"] <= 18, "rows of the shortest split"
+
+
+def test_repeated_times_are_resampled(tmp_path):
+    lines = [f"{START + timedelta(hours=i)},{i % 24}" for i in range(1000)]
+    lines[600:600] = [lines[599].replace(",", ",1"), f"{START + timedelta(hours=599, minutes=30)},5"]
+    text, comments, dataset = looked(tmp_path, ["time,load", *lines])
+    assert dataset["resample"] == "mean"
+    assert any("duplicate time" in line for line in comments)
+    assert any("off the frequency" in line for line in comments)
+    assert compiled(tmp_path, text).is_file()
+
+
+@pytest.mark.parametrize(
+    ("frequency", "times"),
+    [
+        ("B", [START + timedelta(days=i) for i in range(200) if (START + timedelta(days=i)).weekday() < 5]),
+        ("W", [START + timedelta(days=7 * i) for i in range(200)]),
+        ("30min", [START + timedelta(minutes=30 * i) for i in range(200)]),
+        ("MS", [datetime(2000 + i // 12, i % 12 + 1, 1) for i in range(200)]),
+        ("M", [datetime(2000 + i // 12, i % 12 + 1, 1) - timedelta(days=1) for i in range(200)]),
+        ("Q", [datetime(1980 + i // 4, i % 4 * 3 + 1, 1) - timedelta(days=1) for i in range(200)]),
+        ("YS", [datetime(1800 + i, 1, 1) for i in range(200)]),
+    ],
+)
+def test_the_frequency_is_found(tmp_path, frequency, times):
+    text, comments, dataset = looked(
+        tmp_path, ["x,y", *(f"{time:%Y-%m-%dT%H:%M},{i % 9}" for i, time in enumerate(times))]
+    )
+    assert dataset["frequency"] == frequency
+    assert "no problems" in comments
+    assert compiled(tmp_path, text).is_file()
+
+
+def test_names_and_values_that_yaml_would_take_for_others_are_quoted(tmp_path):
+    lines = ["on,1e3,no: 1,#x", *(f"{START + timedelta(days=i)},{i % 5},{i % 3},{i % 7}" for i in range(200))]
+    text, _, dataset = looked(tmp_path, lines, name="2020 - Umsätze.csv")
+    assert (dataset["time"], dataset["target"]) == ("on", "1e3")
+    assert compiled(tmp_path, text).is_file()
+    assert list(yaml.safe_load(text)["datasets"]) == ["data_2020_ums_tze"]
+
+
+@pytest.mark.parametrize("rows", range(14, 60, 5))
+def test_a_short_file_gets_windows_that_fit(tmp_path, rows):
+    text, _, _ = looked(tmp_path, ["day,sold", *(f"{(START + timedelta(days=i)).date()},{i % 7}" for i in range(rows))])
+    assert compiled(tmp_path, text).is_file()
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["day,sold", *(f"2020-01-{i:02},{i}" for i in range(1, 12))], "11 rows, expected 14 or more"),
+        (["name,sold", *(f"x{i},{i}" for i in range(40))], "no column of times"),
+        (["day,name", *(f"2020-01-{i:02},x" for i in range(1, 30))], "no column of numbers beside the times in 'day'"),
+        (["day,sold", *["2020-01-01,5"] * 30], "no step between rows can be told"),
+        ([""], "no column of times"),
+    ],
+)  # fmt: skip
+def test_a_file_that_no_config_can_be_made_of_is_refused(tmp_path, lines, message):
+    path = write(tmp_path, lines)
+    with pytest.raises(InputError, match=message) as refused:
+        check(str(path))
+    assert str(refused.value).startswith(str(path))
+
+
+def test_the_command_prints_the_config_alone_and_refuses_with_2(tmp_path):
+    def called(source):
+        command = [sys.executable, "-m", "pipeline", "check", source]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+    path = write(tmp_path, ["day,sold", *(f"{(START + timedelta(days=i)).date()},{i % 7}" for i in range(100))])
+    done = called(str(path))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert compiled(tmp_path, done.stdout).is_file()
+    for source, message in (("/dev/zero", "a device or a pipe"), (str(tmp_path / "no.csv"), "No such file")):
+        done = called(source)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.count("\n") == 1
+        assert message in done.stderr
+
+
+def test_what_is_printed_can_be_ingested_and_counts_what_was_filled(tmp_path):
+    lines = [f"{(START + timedelta(days=i)).date()},{i % 7}" for i in range(300)]
+    del lines[100:103]
+    _, _, dataset = looked(tmp_path, ["day,sold", *lines])
+    facts = csv.check(csv.Options.model_validate({key: dataset[key] for key in dataset if key != "source"}))
+    assert (facts.rows, facts.filled) == (300, {"sold": 3})
+    assert facts.found["filled"] == "3 of sold (linear); 3 rows inserted"
