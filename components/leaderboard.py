@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from components.exported import Format
+from components.model import Machine
 from components.spec import Strict, Task
 
 FILE = "leaderboard.json"
@@ -72,6 +73,7 @@ class ModelEntry(Strict):
         best_epoch: The one whose weights were kept, from 1.
         train_seconds: Time in the epochs.
         examples_per_second: Training examples per second of it.
+        machine: What it was trained on.
         formats: What it was exported to.
     """
 
@@ -92,6 +94,7 @@ class ModelEntry(Strict):
     best_epoch: int | None = None
     train_seconds: float | None = None
     examples_per_second: float | None = None
+    machine: Machine | None = None
     formats: dict[str, Format] = {}
 
     def distance(self) -> str:

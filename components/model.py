@@ -42,6 +42,20 @@ class Layer(Strict):
     inputs: list[str]
 
 
+class Machine(Strict):
+    """What a model was trained on. On a CPU the last bits of its weights may depend on it.
+
+    Attributes:
+        cpu: The CPU's name.
+        cores: Those that the training could use.
+        devices: What it was trained on: "the CPU", "a GPU".
+    """
+
+    cpu: str
+    cores: int
+    devices: str
+
+
 class ModelInfo(Strict):
     """A trained model.
 
@@ -56,6 +70,7 @@ class ModelInfo(Strict):
         history: For each epoch, its metrics and its "seconds".
         train_seconds: Sum of all epochs' seconds, validation included.
         examples_per_second: Training examples seen per second of it.
+        machine: What it was trained on; None where an older version trained it.
     """
 
     name: str
@@ -68,6 +83,7 @@ class ModelInfo(Strict):
     history: list[dict[str, float]]
     train_seconds: float
     examples_per_second: float
+    machine: Machine | None = None
 
 
 def build(spec: ModelSpec, info: DatasetInfo) -> "keras.Model":

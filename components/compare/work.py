@@ -92,6 +92,7 @@ def compare(
                     "best_epoch": model.best_epoch,
                     "train_seconds": model.train_seconds,
                     "examples_per_second": model.examples_per_second,
+                    "machine": model.machine,
                     "formats": _formats(name, exported),
                 }
             )

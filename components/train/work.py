@@ -13,7 +13,7 @@ from components import inputs
 from components.dataset import DatasetInfo, load_info
 from components.errors import InputError
 from components.files import gs, on_mount, whole_folder, write_text
-from components.model import FILE, KERAS_FILE, MONITORED, ModelInfo, build, layers_of, load_keras
+from components.model import FILE, KERAS_FILE, MONITORED, Machine, ModelInfo, build, layers_of, load_keras
 from components.share import evaluation_batch, steps_per_epoch
 from components.spec import ModelSpec
 from components.train.average import UseAverage
@@ -23,7 +23,7 @@ from components.train.progress import Progress
 from components.train.resume import NotFiniteError, Resumable
 from components.train.steps import steps_per_call
 from components.train.termination import Termination
-from components.train.threads import choose_threads
+from components.train.threads import choose_threads, cores, cpu, threads
 
 EVALUATION_BATCH = 512
 # Where Vertex AI wants the logs of a job that it shows in a Vertex TensorBoard.
@@ -84,7 +84,7 @@ def train(
     )
     determining = spec.model_dump(exclude={"checkpoint_seconds"})
     key = [name, determining, seed, info.sha256, code_version, tf.__version__, keras.__version__]
-    key += [devices.replicas, policy]
+    key += [devices.replicas, policy, 0 if devices.accelerator else threads()]
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
     home = Path(folder).absolute().parents[2] / "checkpoints" / f"{name}-{digest}"
     aside = gs(home) if on_mount(home) else str(home)
@@ -122,6 +122,7 @@ def train(
         dataset_sha256=info.sha256,
         parameters=final.count_params(),
         layers=layers_of(final),
+        machine=Machine(cpu=cpu(), cores=cores(), devices=devices.found),
         best_epoch=stopping.best_epoch + 1,
         history=progress.history,
         train_seconds=seconds,

@@ -26,6 +26,7 @@ def test_leaderboard_has_what_the_design_promises(results, tmp_path):
         assert model.formats["saved_model"].path == f"models/{model.model}/saved_model"
         assert model.train_seconds > 0
         assert model.examples_per_second > 0
+        assert model.machine.cores > 0
     assert board.models[0].passed
     assert "below majority_class" in board.models[0].reasons[0]
 

@@ -1,6 +1,7 @@
 """A training that is stopped at any moment goes on to what an undisturbed one ends with, to the bit."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -12,6 +13,8 @@ import pytest
 from trainings import DATASETS, MODELS, STEPS, assert_same, model_folder, terminated, train
 
 from components.ingest.work import ingest
+from components.model import load_model_info
+from components.train import work
 from components.train.progress import Progress
 
 ROOT = Path(__file__).parent.parent.parent
@@ -92,6 +95,17 @@ def test_what_determines_the_weights_names_the_checkpoints(datasets, tmp_path, m
     assert "going on" not in capsys.readouterr().out
     terminated(monkeypatch, 7, "mlp", tmp_path, datasets, checkpoint_seconds=30.0)
     assert "going on from the checkpoint in epoch 1, step 5 of 11\n" in capsys.readouterr().out
+
+
+def test_other_threads_begin_anew_and_the_model_says_its_machine(datasets, undisturbed, tmp_path, monkeypatch, capsys):
+    with monkeypatch.context() as other:
+        other.setattr(work, "threads", lambda: 64)
+        terminated(other, 5, "mlp", tmp_path, datasets)
+    assert_same(train("mlp", tmp_path, datasets), undisturbed["mlp"])
+    assert "going on" not in capsys.readouterr().out
+    info = load_model_info(model_folder(tmp_path))
+    assert (info.machine.cores, info.machine.devices) == (len(os.sched_getaffinity(0)), "the CPU")
+    assert info.machine.cpu
 
 
 IN_A_CALL = """

@@ -47,3 +47,41 @@ def test_a_process_that_has_computed_keeps_its_threads(datasets, tmp_path, monke
     train("mlp", tmp_path / "before", datasets, epochs=1)
     history, _, _ = train("mlp", tmp_path / "after", datasets, epochs=1, hyperparameters={"units": [8]})
     assert len(history) == 1
+
+
+SAME_BITS = """
+import os, sys, hashlib
+allowed, configured = map(int, sys.argv[1:])
+os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:allowed])
+import numpy as np, tensorflow as tf
+from components.train import threads
+if configured:
+    tf.config.threading.set_intra_op_parallelism_threads(configured)
+g = np.random.default_rng(0)
+x, dy = (tf.constant(g.normal(size=(126, 28, 28, 32)), tf.float32) for _ in range(2))
+filters = tf.raw_ops.Conv2DBackpropFilter(
+    input=x, filter_sizes=[3, 3, 32, 32], out_backprop=dy, strides=[1, 1, 1, 1], padding="SAME"
+)
+biases = tf.raw_ops.BiasAddGrad(out_backprop=dy)
+print(threads.threads(), hashlib.sha256(filters.numpy().tobytes() + biases.numpy().tobytes()).hexdigest())
+"""
+
+
+def gradients(allowed, configured=0, **environment):
+    """Threads of an operation as this package counts them, and the digest of a convolution's gradients."""
+    command = [sys.executable, "-c", SAME_BITS, str(allowed), str(configured)]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    return subprocess.run(command, capture_output=True, text=True, check=True, env=env).stdout.split()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(threads.cores() < 2, reason="needs two cores")
+def test_the_same_bits_come_from_the_same_number_of_threads():
+    one = gradients(1)
+    assert one[0] == "1"
+    assert gradients(2, configured=1) == one
+    assert gradients(2, TF_NUM_INTRAOP_THREADS="1") == one
+    assert gradients(1, configured=2) == gradients(2)
+    assert gradients(2) != one, (
+        "then one thread or two give the same weights, and the checkpoint's key needs no threads"
+    )
