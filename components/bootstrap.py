@@ -1,10 +1,12 @@
 """95 % intervals by resampling the test examples."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 
 from components.dataset import DatasetInfo, SeriesInfo
+from components.evaluation import PREDICTIONS
 
 RESAMPLES = 1000
 # 2.5 % and 97.5 % of the resampled values (Efron and Tibshirani 1993, An Introduction to the Bootstrap, ch. 13).
@@ -60,6 +62,28 @@ def differences(errors: dict[str, np.ndarray], seed: int, block: int = 1) -> dic
         for i, first in enumerate(names)
         for j, second in enumerate(names[i + 1 :], i + 1)
     }
+
+
+def errors_of(evaluation: Path | str, info: DatasetInfo) -> np.ndarray:
+    """The error of each test example of a model that was evaluated, float64 [examples], see `errors`."""
+    with np.load(Path(evaluation) / PREDICTIONS, allow_pickle=False) as saved:
+        return errors(saved["target"], saved["prediction"], info)
+
+
+def errors(target: np.ndarray, prediction: np.ndarray, info: DatasetInfo) -> np.ndarray:
+    """The error of each example by the metric that ranks models: 0 or 1 for an image, the mae of a forecast.
+
+    Args:
+        target: int64 [examples], or float32 [examples, horizon].
+        prediction: float32 [examples, classes], or [examples, horizon].
+        info: The data set.
+
+    Returns:
+        float64 [examples]; their mean is the mae, or what the accuracy lacks to 1.
+    """
+    if isinstance(info, SeriesInfo):
+        return np.abs(prediction.astype(np.float64) - target).mean(axis=1)
+    return (prediction.argmax(axis=1) != target).astype(np.float64)
 
 
 def block_of(info: DatasetInfo) -> int:

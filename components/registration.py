@@ -10,17 +10,53 @@ import json
 import os
 import secrets
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from components.errors import InputError
-from components.files import sha256, write_json
-from components.spec import Task
+from components.files import sha256, write_json, write_text
+from components.spec import Strict, Task
 
 FILE = "registration.json"
 KEY = ".key"
 _KEY_BYTES = 32
+# What register gives.
+REGISTERED = "registered.json"
+
+
+class Registered(Strict):
+    """What register did with the winner of a data set.
+
+    Attributes:
+        dataset: The data set.
+        action: "registered": the winner is the current version now. "kept": the version that was current still is; it
+            may be this very model. "refused": the winner may not be registered. "none": there was nothing to register,
+            or nowhere.
+        version: The current version; None where there is none, or it wasn't looked at.
+        path: Where that is: a folder, or a name of Vertex AI's Model Registry.
+        sentence: All of it for people.
+    """
+
+    dataset: str
+    action: Literal["registered", "kept", "refused", "none"]
+    version: str | None = None
+    path: str | None = None
+    sentence: str
+
+
+_LIST: TypeAdapter[list[Registered]] = TypeAdapter(list[Registered])
+
+
+def write_registered(folder: Path, found: list[Registered]) -> None:
+    """Write what register did, for each data set."""
+    write_text(folder / REGISTERED, _LIST.dump_json(found, indent=2).decode() + "\n")
+
+
+def load_registered(folder: Path) -> list[Registered]:
+    """Read what register did; nothing where it didn't run."""
+    path = folder / REGISTERED
+    return _LIST.validate_json(path.read_bytes()) if path.is_file() else []
 
 
 class Registration(BaseModel):
@@ -38,7 +74,6 @@ class Registration(BaseModel):
         time: When, ISO 8601, UTC.
         pipeline_sha256: Digest of the compiled pipeline.
         dataset_sha256: Digest of the data set's records.
-        test_sha256: Digest of the test examples, see `components.register.challenge`.
         sha256: Digest of the export that it was copied from.
         files: SHA-256 of each file but this one, by its path in the folder.
         signature: HMAC-SHA256, by the registry's key, of all of the above and what else stands in the file.
@@ -57,7 +92,6 @@ class Registration(BaseModel):
     time: str | None = None
     pipeline_sha256: str = ""
     dataset_sha256: str = ""
-    test_sha256: str = ""
     sha256: str = ""
     files: dict[str, str]
     signature: str = ""
@@ -150,7 +184,7 @@ def _read(folder: Path) -> tuple[Registration, dict[str, Any]]:
     if path.exists() and not path.is_file():
         raise InputError(f"{path}: is no file; expected what register writes; register the model again")
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
         return Registration.model_validate(content), content
     except FileNotFoundError:
         raise InputError(f"{path}: missing; expected a model that was registered") from None

@@ -31,9 +31,10 @@ from pipeline.machines import Target, machines, place, placement
 
 
 class Results(NamedTuple):
-    """What a pipeline gives: the folder of the leaderboard, and the page about the run."""
+    """What a pipeline gives: the folder of the leaderboard, what was registered, and the page about the run."""
 
     leaderboard: dsl.Artifact
+    registration: dsl.Artifact
     report: dsl.HTML
 
 
@@ -69,7 +70,8 @@ def define(experiment: Experiment, target: Target = "vertex") -> Callable[..., A
 
     Its parameters have defaults that suit every runner: `failures`, JSON of the tasks that failed and why,
     where a run goes on without them; `pipeline_sha256`, digest of the compiled file; `registry`, the folder
-    that models are registered in; `vertex`, JSON of a `components.cloud.Vertex` where it runs on Vertex AI.
+    that models are registered in; `vertex`, JSON of a `components.cloud.Vertex` where it runs on Vertex AI;
+    `promote`, whether a winner takes the place of a version that it can't be told apart from.
 
     Args:
         experiment: The experiment.
@@ -82,7 +84,13 @@ def define(experiment: Experiment, target: Target = "vertex") -> Callable[..., A
         name=experiment.name.replace("_", "-"),
         description=f"{len(models)} models on {len(datasets)} data sets: train, evaluate, export, compare, report.",
     )
-    def pipeline(failures: str = "{}", pipeline_sha256: str = "", registry: str = "", vertex: str = "") -> Results:
+    def pipeline(
+        failures: str = "{}",
+        pipeline_sha256: str = "",
+        registry: str = "",
+        vertex: str = "",
+        promote: bool = False,
+    ) -> Results:
         outputs: dict[str, Any] = {}
         for name, config in experiment.datasets.items():
             options = config.options.model_dump(exclude_unset=True)
@@ -144,15 +152,18 @@ def define(experiment: Experiment, target: Target = "vertex") -> Callable[..., A
             run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
             **outputs,
         )
-        registered = register_component(models)(
+        gathered = ("dataset_", "evaluation_", "export_")
+        registered = register_component(datasets, models)(
             registry=registry,
             vertex=vertex,
             code_version=code["register"],
+            run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
+            promote=promote,
             leaderboard=compared.outputs["leaderboard"],
-            **{name: value for name, value in outputs.items() if name.startswith("export_")},
+            **{name: value for name, value in outputs.items() if name.startswith(gathered)},
         )
-        # It looks at the registry, which may have been changed since.
-        registered.set_caching_options(enable_caching=False)
+        # It reads the registry too, which may have changed since.
+        registered.set_caching_options(False)
         reported = report_component(datasets, models, tuned)(
             about=_about(experiment, code["compare"]).model_dump_json(),
             failures=failures,
@@ -161,7 +172,11 @@ def define(experiment: Experiment, target: Target = "vertex") -> Callable[..., A
             leaderboard=compared.outputs["leaderboard"],
             **{name: value for name, value in outputs.items() if not name.startswith("baseline_")},
         )
-        return Results(leaderboard=compared.outputs["leaderboard"], report=reported.outputs["page"])
+        return Results(
+            leaderboard=compared.outputs["leaderboard"],
+            registration=registered.outputs["registration"],
+            report=reported.outputs["page"],
+        )
 
     return pipeline
 
@@ -214,8 +229,8 @@ def _about(experiment: Experiment, code_version: str) -> About:
         tasks[trained] = [ingested, *searched]
         tasks[task_name("evaluate", name)] = tasks[task_name("export", name)] = [ingested, trained]
     tasks["compare"] = list(tasks)
-    exported = [name for name in tasks if name.startswith("export-")]
-    tasks["register"] = ["compare", *exported]
+    taken = [name for name in tasks if name.startswith(("ingest-", "evaluate-", "export-"))]
+    tasks["register"] = ["compare", *taken]
     tasks["report"] = [name for name in tasks if not name.startswith("baseline-") and name != "register"]
     return About(
         experiment=experiment.name,

@@ -86,7 +86,7 @@ def exports(tmp_path_factory):
         ingest(name, json.dumps(options), str(dataset))
         spec = {"family": "mlp", "dataset": name, "epochs": 2, "batch_size": 50, "hyperparameters": {"units": [16]}}
         train(name, json.dumps(spec), 1, "x", str(dataset), str(model))
-        export(str(model), str(dataset), str(folder), ["onnx"])
+        export(str(model), str(dataset), str(folder))
         made[name] = SimpleNamespace(model=folder, dataset=dataset, info=load_info(dataset), options=options)
     return made
 
@@ -94,19 +94,29 @@ def exports(tmp_path_factory):
 @pytest.fixture
 def registry(exports, tmp_path):
     """The fashion model, registered: runs/registry/<experiment>/<data set>/current."""
+    from components import stored
     from components.leaderboard import DatasetEntry, Leaderboard, ModelEntry
     from components.register.work import register
 
-    about = DatasetEntry(task="classification", source="fashion_mnist", splits={}, sha256="d", baselines={})
-    entry = ModelEntry(
-        model="mlp", family="mlp", dataset="fashion", task="classification", rank=1, passed=True, metrics={}
+    fashion = exports["fashion"]
+    about = DatasetEntry(
+        task="classification", source="fashion_mnist", splits={}, sha256=fashion.info.sha256, baselines={}
     )
+    entry = ModelEntry(
+        model="mlp", family="mlp", dataset="fashion", task="classification", rank=1, passed=True,
+        metrics={"accuracy": 1.0},
+    )  # fmt: skip
     board = Leaderboard(
         experiment="test", run="1", pipeline_sha256="p", code_version="c", created="now",
         datasets={"fashion": about}, models=[entry],
     )  # fmt: skip
     (tmp_path / "board").mkdir()
     (tmp_path / "board" / "leaderboard.json").write_text(board.model_dump_json())
-    shelf = tmp_path / "registry"
-    register(str(tmp_path / "board"), {"mlp": str(exports["fashion"].model)}, str(shelf), "", str(tmp_path / "said"))
-    return Path(shelf / "test" / "fashion" / "current")
+    _, labels = stored.load_images(fashion.dataset, fashion.info, "test")
+    (tmp_path / "evaluation").mkdir()
+    np.savez(tmp_path / "evaluation" / "predictions.npz", target=labels, prediction=np.eye(10)[labels])
+    register(
+        str(tmp_path / "board"), {"fashion": str(fashion.dataset)}, {"mlp": str(tmp_path / "evaluation")},
+        {"mlp": str(fashion.model)}, str(tmp_path / "registry"), "", "1", False, str(tmp_path / "said"),
+    )  # fmt: skip
+    return tmp_path / "registry" / "test" / "fashion" / "current"

@@ -6,20 +6,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from components.baseline.names import FITTED
-from components.bootstrap import block_of, differences
+from components.bootstrap import block_of, differences, errors_of
 from components.dataset import DatasetInfo, load_info
 from components.evaluation import FILE as EVALUATION
-from components.evaluation import PREDICTIONS, Evaluation
+from components.evaluation import Evaluation
 from components.exported import FILE as EXPORTED
 from components.exported import Exported, Format
-from components.files import write_text
+from components.files import write_json, write_text
 from components.leaderboard import FEW, FILE, RANKED_BY, Contest, DatasetEntry, Leaderboard, ModelEntry
 from components.model import load_model_info
 
 BASELINES = "baselines.json"
+FOLDERS = "folders.json"
 
 Folders = dict[str, str | None]
 
@@ -111,8 +110,17 @@ def compare(
         models=_told_apart(ranked, evaluations, infos, contest.seed),
         seed=contest.seed,
     )
+    write_json(Path(folder) / FOLDERS, _usable(models, evaluations, exports, tunings or {}))
     write_text(Path(folder) / FILE, leaderboard.model_dump_json(indent=2) + "\n")
     return leaderboard
+
+
+def _usable(models: Folders, evaluations: Folders, exports: Folders, tunings: Folders) -> dict[str, Folders]:
+    """Where the outputs of each finished model lie, for whoever lays out the run."""
+    names = [name for name in models if models[name] and evaluations[name] and exports[name]]
+    kinds = {"model": models, "evaluation": evaluations, "export": exports}
+    usable = {kind: {name: folders[name] for name in names} for kind, folders in kinds.items()}
+    return {**usable, "tuning": {name: tunings[name] for name in names if name in tunings}}
 
 
 def gate(
@@ -211,19 +219,10 @@ def _told_apart(
         names = [entry.model for entry in ranked if entry.dataset == dataset and entry.rank]
         if not names:
             continue
-        apart = differences({name: _errors(evaluations[name] or "", info) for name in names}, seed, block_of(info))
+        apart = differences({name: errors_of(evaluations[name] or "", info) for name in names}, seed, block_of(info))
         ties = [pair for pair, (low, high) in apart.items() if low <= 0 <= high]
         for name in names:
             theirs = [a if b == name else b for a, b in ties if name in (a, b)]
             behind = apart.get((names[0], name), [])
             found[name] = found[name].model_copy(update={"behind": behind, "ties": theirs})
     return list(found.values())
-
-
-def _errors(evaluation: str, info: DatasetInfo) -> np.ndarray:
-    """The error of each test example by the metric that ranks models, float64 [examples]."""
-    with np.load(Path(evaluation) / PREDICTIONS) as saved:
-        target, prediction = saved["target"], saved["prediction"]
-    if info.task == "forecasting":
-        return np.abs(prediction.astype(np.float64) - target).mean(axis=1)
-    return (prediction.argmax(axis=1) != target).astype(np.float64)

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from components.exported import SAVED_MODEL, Format
-from components.forked import python
 
 PROGRAM = Path(__file__).with_name("fresh_process.py")
 # Of test examples that differ from each other.
@@ -43,10 +42,10 @@ def start(runtime: str) -> subprocess.Popen[str]:
     Args:
         runtime: "saved_model", "litert" or "onnx".
     """
-    command, passed = python() if runtime == SAVED_MODEL else ([sys.executable], [])
+    # In a local run a module is forked from a process that has imported TensorFlow; a file is run by a new Python.
+    how = ["-m", PROGRAM.stem] if runtime == SAVED_MODEL else [PROGRAM.name]
     return subprocess.Popen(
-        [*command, "-m", PROGRAM.stem, runtime],
-        pass_fds=passed,
+        [sys.executable, *how, runtime],
         cwd=PROGRAM.parent,
         env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
         stdin=subprocess.PIPE,

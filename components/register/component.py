@@ -9,6 +9,8 @@ def register(
     registry: str,
     vertex: str,
     code_version: str,
+    run: str,
+    promote: bool,
     leaderboard: dsl.Input[dsl.Artifact],
     registration: dsl.Output[dsl.Artifact],
     INPUTS,
@@ -16,10 +18,18 @@ def register(
     """Register the best model of each data set that passed: in a folder, or in Vertex AI's Model Registry."""
     from components.register.work import register
 
-    register(leaderboard.path, FOLDERS, registry=registry, vertex=vertex, folder=registration.path)
+    register(
+        leaderboard.path,
+        FOLDERS,
+        registry=registry,
+        vertex=vertex,
+        run=run,
+        promote=promote,
+        folder=registration.path,
+    )
 '''
 
 
-def register_component(models: list[str]) -> Any:  # noqa: ANN401 (a KFP component)
-    """The register component for these models."""
-    return gathering_component(_SOURCE, {"export": models})
+def register_component(datasets: list[str], models: list[str]) -> Any:  # noqa: ANN401 (a KFP component)
+    """The register component for these data sets and models."""
+    return gathering_component(_SOURCE, {"dataset": datasets, "evaluation": models, "export": models})

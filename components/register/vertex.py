@@ -4,33 +4,34 @@ from pathlib import Path
 from typing import Any
 
 from components.cloud import CALL_SECONDS, Vertex, client, explain, named
+from components.data_files import local
 from components.errors import InputError
-from components.exported import SAVED_MODEL
+from components.exported import SAVED_MODEL, digest
 from components.files import gs
-from components.leaderboard import RANKED_BY, Leaderboard, ModelEntry
+from components.leaderboard import Leaderboard, ModelEntry
+from components.register.challenge import Winner, challenge, unknown
+from components.registration import Registered
+from components.shelf import CURRENT
 
-CURRENT = "current"
 OPERATION_SECONDS = 1800.0
 _SCHEMAS = "gs://google-cloud-aiplatform/schema/modelevaluation"
 _LABEL_DIGITS = 16
 
 
-def register_on_vertex(vertex: Vertex, board: Leaderboard, dataset: str, export: Path) -> str:
-    """Upload the winner of a data set as a new version, if it beats the version that is there.
+def register_on_vertex(vertex: Vertex, winner: Winner) -> Registered:
+    """Upload the winner of a data set as a new version, if it is better than the version that is there.
 
-    The version gets the test metrics as an imported evaluation, labels that say what it was made from, and, with
-    `deploy`, a place at the data set's endpoint. Once all of that has worked it gets the aliases `current` and
-    `default`; what hasn't is taken back. A version that was measured on other test data can't be compared: the new
-    one takes its place.
+    The files of that version, where its `artifact_uri` says, answer the test split of this run, and both are compared,
+    see `components.register.challenge`. The new version gets the test metrics as an imported evaluation, labels that
+    say what it was made from, and, with `deploy`, a place at the data set's endpoint. Once all of that has worked it
+    gets the aliases `current` and `default`; what hasn't is taken back.
 
     Args:
         vertex: Where.
-        board: The leaderboard.
-        dataset: A data set whose winner passed.
-        export: The winner's export folder, under /gcs.
+        winner: The winner; its export folder is under /gcs.
 
     Returns:
-        A sentence that says what was done.
+        What was done.
 
     Raises:
         InputError: The service refuses it; nothing half-made is left.
@@ -38,33 +39,59 @@ def register_on_vertex(vertex: Vertex, board: Leaderboard, dataset: str, export:
     from google.api_core import exceptions
     from google.cloud.aiplatform_v1 import ModelServiceClient
 
-    winner = board.winner(dataset)
-    assert winner is not None  # noqa: S101 (the caller looked)
+    board, entry = winner.board, winner.entry
     if not vertex.register_models:
-        return f"{dataset}: {winner.model} is not registered, vertex.register_models is false"
+        sentence = f"{entry.dataset}: {entry.model} is not registered, vertex.register_models is false"
+        return Registered(dataset=entry.dataset, action="none", sentence=sentence)
     models = client(ModelServiceClient, vertex.region)
-    name = f"{board.experiment}-{dataset}"
+    name = f"{board.experiment}-{entry.dataset}"
+    said = winner.figure()
     try:
         there = named(models.list_models, vertex.parent, name)
         parent = there[0].name.partition("@")[0] if there else None
-        if parent and (better := _beaten_by(models, parent, board, winner)):
-            return f"{dataset}: {winner.model} is not registered, {better}"
-        version = _upload(models, vertex, board, winner, parent, name, export)
-        said = f"{dataset}: {winner.model} is registered as {version}"
+        if parent:
+            current = models.get_model(name=f"{parent}@default", timeout=CALL_SECONDS)
+            kept = Registered(
+                dataset=entry.dataset,
+                action="kept",
+                version=current.version_id,
+                path=f"{parent}@{current.version_id}",
+                sentence=f"{entry.dataset}: {entry.model} is version {current.version_id} already",
+            )
+            try:
+                # Without a place in the bucket it wasn't this pipeline that uploaded it.
+                standing = local(current.artifact_uri or "no-artifacts")
+            except InputError as error:
+                outcome = unknown(winner, current.version_id, str(error))
+            else:
+                if digest(standing) == digest(winner.export / SAVED_MODEL):
+                    return kept
+                outcome = challenge(winner, standing.parent, current.version_id)
+            said = outcome.sentence
+            if not outcome.takes_place:
+                sentence = f"{entry.dataset}: kept version {current.version_id}: {said}"
+                return kept.model_copy(update={"sentence": sentence})
+        version = _upload(models, vertex, board, entry, parent, name, winner.export)
         try:
-            models.import_model_evaluation(parent=version, model_evaluation=_evaluation(winner), timeout=CALL_SECONDS)
+            models.import_model_evaluation(parent=version, model_evaluation=_evaluation(entry), timeout=CALL_SECONDS)
             if vertex.deploy:
                 from components.register.deploy import deploy
 
-                said += f", {deploy(vertex, version, name, export)}"
+                said += f"; {deploy(vertex, version, name, winner.export)}"
         except Exception:
             # Left there, it would be beaten by nothing, or never be deployed.
             _take_back(models, version, first=parent is None)
             raise
         models.merge_version_aliases(name=version, version_aliases=["default", CURRENT], timeout=CALL_SECONDS)
     except exceptions.GoogleAPICallError as error:
-        raise InputError(explain(error, f"registering {winner.model} as {name}")) from None
-    return said
+        raise InputError(explain(error, f"registering {entry.model} as {name}")) from None
+    return Registered(
+        dataset=entry.dataset,
+        action="registered",
+        version=version.rpartition("@")[2],
+        path=version,
+        sentence=f"{entry.dataset}: {entry.model} is registered as {version}: {said}",
+    )
 
 
 def _take_back(models: Any, version: str, first: bool) -> None:  # noqa: ANN401 (a client)
@@ -73,19 +100,6 @@ def _take_back(models: Any, version: str, first: bool) -> None:  # noqa: ANN401 
     else:
         gone = models.delete_model_version(name=version, timeout=CALL_SECONDS)
     gone.result(timeout=OPERATION_SECONDS)
-
-
-def _beaten_by(models: Any, parent: str, board: Leaderboard, winner: ModelEntry) -> str | None:  # noqa: ANN401
-    """Why the current version stays; None where the winner is better or they can't be compared."""
-    current = models.get_model(name=f"{parent}@default", timeout=CALL_SECONDS)
-    if current.labels.get("dataset") != board.datasets[winner.dataset].sha256[:_LABEL_DIGITS]:
-        return None
-    metric, sign = RANKED_BY[winner.task or ""]
-    for evaluation in models.list_model_evaluations(parent=f"{parent}@{current.version_id}", timeout=CALL_SECONDS):
-        theirs = dict(evaluation.metadata or {}).get(metric)
-        if theirs is not None and sign * winner.metrics[metric] >= sign * theirs:
-            return f"version {current.version_id} has {metric} {theirs:.4g}, it has {winner.metrics[metric]:.4g}"
-    return None
 
 
 def _upload(

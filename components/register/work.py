@@ -1,74 +1,79 @@
 """Register winners: in runs/registry/<experiment>/<data set>/<version> with a link `current`, or on Vertex AI."""
 
-import shutil
-from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 from components.cloud import Vertex
 from components.exported import why_not_blessed
-from components.files import point_link, sha256, whole_folder, write_json
 from components.leaderboard import FILE, Leaderboard
-from components.registration import FILE as REGISTRATION
-from components.registration import write_registration
+from components.register.challenge import Winner
+from components.register.local import register_here
+from components.registration import Registered, write_registered
 
-CURRENT = "current"
+Folders = dict[str, str | None]
 
 
 def register(
-    leaderboard_folder: str, exports: dict[str, str | None], registry: str, vertex: str, folder: str
-) -> list[str]:
-    """Register the winner of each data set, if it passed its gate and a process without this project could serve it.
+    leaderboard_folder: str,
+    datasets: Folders,
+    evaluations: Folders,
+    exports: Folders,
+    registry: str,
+    vertex: str,
+    run: str,
+    promote: bool,
+    folder: str,
+) -> list[Registered]:
+    """Register the winner of each data set, if it may be, and let it be `current` if it is better than what is.
 
-    A version is a copy of the model's export. It appears whole, and `current` is switched in one step.
+    Its gate has to let it through, and a process without this project has to have served it. Then it is compared with
+    the current version, see `components.register.challenge`. Only one that is better takes its place; with `promote`
+    one that can't be told apart from it, or can't be compared with it, too.
 
     Args:
         leaderboard_folder: What compare wrote.
-        exports: For each model its export folder, or None if it failed.
+        datasets: For each data set its folder, or None if its task failed.
+        evaluations: For each model its evaluation folder, or None if it failed.
+        exports: The same for its export.
         registry: The registry's folder; "" for none.
         vertex: JSON of a `Vertex`: the winner goes to Vertex AI's Model Registry; "" for none.
-        folder: The folder to write `registration.json` into.
+        run: Name of the run that registers. The leaderboard may be an older one's, from the cache.
+        promote: See above.
+        folder: The folder to write `registered.json` into.
 
     Returns:
-        A sentence for each data set.
+        What was done, for each data set.
     """
     board = Leaderboard.model_validate_json((Path(leaderboard_folder) / FILE).read_text(encoding="utf-8"))
+    board = board.model_copy(update={"run": run})
     cloud = Vertex.model_validate_json(vertex) if vertex else None
-    said = []
+    found = []
     for dataset in dict.fromkeys(model.dataset for model in board.models):
-        winner = board.winner(dataset)
-        export = exports.get(winner.model) if winner else None
+        best = board.best(dataset)
+        data = datasets.get(dataset)
+        evaluation, export = (folders.get(best.model if best else "") for folders in (evaluations, exports))
         if not registry and not cloud:
-            said.append(f"{dataset}: nothing registered, no registry was given")
-        elif winner is None or export is None:
-            said.append(f"{dataset}: nothing registered, no best model that passed its gate")
-        elif reason := why_not_blessed(Path(export)):
-            said.append(f"{dataset}: {winner.model} is not registered, {reason}")
-        elif cloud:
-            from components.register.vertex import register_on_vertex
-
-            said.append(register_on_vertex(cloud, board, dataset, Path(export)))
+            found.append(_nothing(dataset, "none", "nothing registered, no registry was given"))
+        elif not (best and data and evaluation and export):
+            found.append(_nothing(dataset, "none", "nothing registered, no model finished"))
+        elif not best.passed:
+            reason = next((r.removeprefix("fails: ") for r in best.reasons if r.startswith("fails")), "it fails")
+            found.append(_nothing(dataset, "refused", f"{best.model} is not registered, its gate refuses it: {reason}"))
+        elif fault := why_not_blessed(Path(export)):
+            found.append(_nothing(dataset, "refused", f"{best.model} is not registered, {fault}"))
         else:
-            said.append(_add(Path(registry) / board.experiment / dataset, dataset, Path(export), board))
-    write_json(Path(folder) / REGISTRATION, said)
-    for line in said:
-        print(line, flush=True)
-    return said
+            winner = Winner(board, best, data, evaluation, Path(export), promote)
+            if cloud:
+                from components.register.vertex import register_on_vertex
+
+                found.append(register_on_vertex(cloud, winner))
+            else:
+                found.append(register_here(Path(registry), winner))
+    write_registered(Path(folder), found)
+    for done in found:
+        print(done.sentence, flush=True)
+    return found
 
 
-def _add(shelf: Path, dataset: str, export: Path, board: Leaderboard) -> str:
-    winner = board.winner(dataset)
-    assert winner is not None  # noqa: S101 (the caller looked)
-    digest = sha256(sorted(p for p in export.rglob("*") if p.is_file()), export)
-    current = shelf / CURRENT / REGISTRATION
-    if current.is_file() and f'"{digest}"' in current.read_text(encoding="utf-8"):
-        return f"{dataset}: {winner.model} is version {(shelf / CURRENT).readlink()} already"
-    versions = [int(p.name) for p in shelf.glob("*") if p.name.isdigit()]
-    version = shelf / str(max(versions, default=0) + 1)
-    with whole_folder(version) as new:
-        shutil.copytree(export, new, dirs_exist_ok=True)
-        about = winner.model_dump(exclude={"rank", "passed"})
-        data = {"pipeline_sha256": board.pipeline_sha256, "dataset_sha256": board.datasets[dataset].sha256}
-        when = {"run": board.run, "seed": board.seed, "time": datetime.now(UTC).isoformat(timespec="seconds")}
-        write_registration(new, {**about, **data, **when, "sha256": digest}, shelf.parent.parent)
-    point_link(shelf / CURRENT, version.name)
-    return f"{dataset}: {winner.model} is registered as version {version.name}"
+def _nothing(dataset: str, action: Literal["refused", "none"], why: str) -> Registered:
+    return Registered(dataset=dataset, action=action, sentence=f"{dataset}: {why}")

@@ -1,11 +1,15 @@
 """The leaderboard as a table in the terminal."""
 
+from pathlib import Path
+
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from components.leaderboard import FEW, METRICS, Leaderboard, ModelEntry, figure
+from components.registration import Registered
 from pipeline.claims import Verification
+from pipeline.local.failure import shown
 
 
 def show(board: Leaderboard, console: Console) -> None:
@@ -51,6 +55,14 @@ def show_refused_formats(board: Leaderboard, console: Console) -> bool:
     for model, name, why in refused:
         console.print(f"[red]{model} was not exported to {name}: {escape(why)}[/]", soft_wrap=True)
     return bool(refused)
+
+
+def show_registered(found: list[Registered], console: Console) -> None:
+    """Print what register did with each data set's winner, and where what it registered is."""
+    for done in found:
+        console.print(done.sentence, style="yellow" if done.action == "refused" else "", soft_wrap=True)
+        if done.action == "registered" and done.path:
+            console.print(f"registry: {shown(Path(done.path))}/", soft_wrap=True)
 
 
 def show_claims(found: Verification, console: Console) -> None:

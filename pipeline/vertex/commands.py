@@ -13,7 +13,7 @@ from pipeline.vertex import terminal
 from pipeline.vertex.machine_commands import machines_command
 from pipeline.vertex.schedule_commands import schedule_app
 from pipeline.vertex.settings import Settings, settings
-from pipeline.vertex.terminal import Bucket, Config, Job, Parameter, Project, Region, Set, Tags
+from pipeline.vertex.terminal import Bucket, Config, Job, Parameter, Project, Promote, Region, Set, Tags
 
 
 def submit(
@@ -30,6 +30,7 @@ def submit(
         str | None, typer.Option(help="The job's id; made of the experiment and the time without.")
     ] = None,
     parameters: Parameter = None,
+    promote: Promote = False,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first failed task.")] = False,
     allow_tags: Tags = False,
     kubeflow: Annotated[
@@ -44,7 +45,7 @@ def submit(
 
     experiment = load_experiment(config, overrides or [])
     job_id = job_id or new_job_id(experiment.name)
-    values = _parameters(parameters)
+    values = _parameters(parameters) | ({"promote": True} if promote else {})
     if kubeflow:
         from pipeline.kubeflow.submit import submit_kubeflow
         from pipeline.vertex.request import check_images

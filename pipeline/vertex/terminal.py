@@ -16,6 +16,9 @@ Set = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Change a value for this run: models.cnn.epochs=3. Repeatable."),
 ]
 Job = Annotated[str, typer.Argument(help="The job's id, as submit printed it.")]
+Promote = Annotated[
+    bool, typer.Option("--promote", help="Register a winner that can't be told apart from the current version, too.")
+]
 Tags = Annotated[bool, typer.Option("--allow-tags", help="Accept an image named by a tag, which can move.")]
 Parameter = Annotated[
     list[str] | None,

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from kfp import dsl
-from small_run import MODELS, artifact, compared
+from small_run import DATASETS, MODELS, artifact, compared
 
 from components.compare.component import compare_component
 from components.exported import Format
 from components.leaderboard import Leaderboard
 from components.register.component import register_component
+from components.registration import load_registered
 
 
 def test_leaderboard_has_what_the_design_promises(results, tmp_path):
@@ -36,24 +37,24 @@ def test_a_model_that_misses_its_gate_is_refused_and_not_registered(results, tmp
     refused = next(m for m in board.models if m.model == "mlp")
     assert not refused.passed
     assert refused.reasons[0].startswith("fails")
-    register = register_component(list(MODELS)).python_func
-    exports = {f"export_{n}": results[f"export_{n}"] for n in MODELS}
-    registry = tmp_path / "registry"
-    for _ in range(2):
-        register(str(registry), "", "x", leaderboard, artifact(dsl.Artifact, tmp_path / "registration"), **exports)
+    found, registry = registered(results, leaderboard, tmp_path)
+    assert [(f.dataset, f.action) for f in found] == [("fashion", "refused"), ("electricity", "registered")]
     assert not (registry / "test" / "fashion").exists()
     shelf = registry / "test" / "electricity"
-    assert sorted(p.name for p in shelf.iterdir()) == ["1", "current"], "the same model is registered once"
     assert (shelf / "current" / "saved_model").is_dir()
     assert (shelf / "current").readlink() == Path("1")
+    found, _ = registered(results, leaderboard, tmp_path)
+    assert found[1].sentence == "electricity: lstm is version 1 already"
+    assert sorted(p.name for p in shelf.iterdir()) == ["1", "current"], "the same model is registered once"
 
-    changed = tmp_path / "changed"
-    shutil.copytree(results["export_lstm"].path, changed)
-    (changed / "note").write_text("another model")
-    exports["export_lstm"] = artifact(dsl.Model, changed)
-    register(str(registry), "", "x", leaderboard, artifact(dsl.Artifact, tmp_path / "registration"), **exports)
-    assert (shelf / "current").readlink() == Path("2")
-    assert (shelf / "1").is_dir()
+
+def registered(results, leaderboard, folder):
+    """What register gives for both data sets, and the registry."""
+    given = {key: value for key, value in results.items() if key.startswith(("dataset_", "evaluation_", "export_"))}
+    said = artifact(dsl.Artifact, folder / "registration")
+    register = register_component(list(DATASETS), list(MODELS)).python_func
+    register(str(folder / "registry"), "", "x", "run", False, leaderboard, said, **given)
+    return load_registered(Path(said.path)), folder / "registry"
 
 
 @pytest.mark.parametrize(
@@ -74,14 +75,11 @@ def test_a_model_without_a_blessing_is_not_registered(change, reason, results, t
     content = json.loads((folder / "export.json").read_text())
     change(content)
     (folder / "export.json").write_text(json.dumps(content))
-    registration = artifact(dsl.Artifact, tmp_path / "registration")
-    exports = {"export_mlp": artifact(dsl.Model, folder), "export_lstm": results["export_lstm"]}
-    register = register_component(list(MODELS)).python_func
-    register(str(tmp_path / "registry"), "", "x", leaderboard, registration, **exports)
-    said = json.loads((Path(registration.path) / "registration.json").read_text())
-    assert said[0].startswith("fashion: mlp is not registered, ")
-    assert reason in said[0]
-    assert [p.name for p in (tmp_path / "registry" / "test").iterdir()] == ["electricity"]
+    found, registry = registered({**results, "export_mlp": artifact(dsl.Model, folder)}, leaderboard, tmp_path)
+    assert found[0].action == "refused"
+    assert found[0].sentence.startswith("fashion: mlp is not registered, ")
+    assert reason in found[0].sentence
+    assert [p.name for p in (registry / "test").iterdir()] == ["electricity"]
 
 
 def test_a_refused_format_is_on_the_leaderboard_with_its_reason(results, tmp_path):

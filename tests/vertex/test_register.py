@@ -1,22 +1,34 @@
 """Vertex AI's Model Registry, endpoints and batch predictions, against a server that speaks the real protocol."""
 
+import functools
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 from google.cloud.aiplatform_v1 import EndpointServiceClient, ModelServiceClient
 from kfp import dsl
+from PIL import Image
 
 from components import cloud as google
-from components import files
+from components import data_files, files, stored
+from components.bootstrap import errors
+from components.dataset import load_info
 from components.errors import InputError
 from components.exported import GOLDEN, Blessing, Exported, Golden, digest
+from components.ingest.work import ingest
 from components.leaderboard import DatasetEntry, Leaderboard, ModelEntry
+from components.register import challenge
+from components.register.challenge import Winner
 from components.register.component import register_component
 from components.register.deploy import split
 from components.register.vertex import register_on_vertex
+from components.registration import load_registered
 
 PARENT = "projects/my-project/locations/us-central1"
 RUN = "gs://bucket/runs/123456789012/families-1"
@@ -24,9 +36,50 @@ RUN = "gs://bucket/runs/123456789012/families-1"
 
 @pytest.fixture
 def bucket(cloud, monkeypatch):
-    monkeypatch.setattr(files, "MOUNT", cloud.folder / "buckets")
+    for module in (files, data_files):
+        monkeypatch.setattr(module, "MOUNT", cloud.folder / "buckets")
+    data_files.local.cache_clear()
     cloud.control(operation_seconds=0)
     return cloud
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory):
+    """A data set of grey pictures of 1 x 2: dark ones and bright ones, by the value where bright begins."""
+
+    @functools.cache
+    def made(bright):
+        root = tmp_path_factory.mktemp("pictures")
+        for value in range(256):
+            folder = root / "classes" / ("bright" if value >= bright else "dark")
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.full((1, 2), value, np.uint8)).save(folder / f"{value}.png")
+        options = {"source": "image_folder", "path": str(root / "classes"), "height": 1, "width": 2, "channels": 1}
+        ingest("fashion", json.dumps({**options, "test": 0.5}), str(root / "dataset"))
+        return root / "dataset"
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def saved_model(tmp_path_factory):
+    """A SavedModel that takes pictures from a value on for bright."""
+
+    @functools.cache
+    def made(bright):
+        import tensorflow as tf
+
+        class Model(tf.Module):
+            @tf.function(input_signature=[tf.TensorSpec([None, 1, 2, 1], tf.uint8, name="image")])
+            def serve(self, image):
+                return {"probabilities": tf.one_hot(tf.cast(image[:, 0, 0, 0] < bright, tf.int32), 2)}
+
+        folder = tmp_path_factory.mktemp("models") / "saved_model"
+        model = Model()
+        tf.saved_model.save(model, str(folder), {"serving_default": model.serve})
+        return folder
+
+    return made
 
 
 def vertex(**options):
@@ -67,22 +120,81 @@ def board(accuracy=0.9, sha="1" * 64, model="mlp", passed=True):
 GOLD = Golden(instances=[{"image": [[[0], [255]]]}, {"image": [[[3], [4]]]}], predictions=[[0.25, 0.75], [0.5, 0.5]])
 
 
-def export(cloud, name="export-mlp_1", faults=()):
-    cloud.put(f"{RUN}/{name}/exported/saved_model/saved_model.pb", b"model")
-    cloud.put(f"{RUN}/{name}/exported/{GOLDEN}", GOLD.model_dump_json())
-    folder = cloud.file(f"{RUN}/{name}/exported")
-    blessing = Blessing(saved_model_sha256=digest(folder / "saved_model"), faults=list(faults))
-    made = Exported(model="mlp", formats={}, blessing=blessing)
-    cloud.put(f"{RUN}/{name}/exported/export.json", made.model_dump_json())
-    return folder
+@pytest.fixture
+def winner(bucket, data, saved_model, tmp_path):
+    """Make a winner: a model that takes pictures from a value on for bright, where the truth is `truth`."""
+    made = iter(range(100))
+
+    def winner(bright=100, truth=100, promote=False, faults=(), leaderboard=None):
+        name, number = f"{RUN}/export-mlp_{bright}/exported", next(made)
+        for path in saved_model(bright).rglob("*"):
+            if path.is_file():
+                place = f"{name}/saved_model/{path.relative_to(saved_model(bright)).as_posix()}"
+                bucket.put(place, path.read_bytes())
+        folder = bucket.file(name)
+        bucket.put(f"{name}/{GOLDEN}", GOLD.model_dump_json())
+        bucket.put(f"{name}/dataset.json", (data(truth) / "dataset.json").read_bytes())
+        blessing = Blessing(saved_model_sha256=digest(folder / "saved_model"), faults=list(faults))
+        bucket.put(f"{name}/export.json", Exported(model="mlp", formats={}, blessing=blessing).model_dump_json())
+        pictures, labels = stored.load_images(data(truth), load_info(data(truth)), "test")
+        evaluation = tmp_path / f"evaluation-{number}"
+        evaluation.mkdir()
+        answers = np.eye(2)[(pictures[:, 0, 0, 0] < bright).astype(int)]
+        np.savez(evaluation / "predictions.npz", target=labels, prediction=answers)
+        accuracy = float((answers.argmax(axis=1) == labels).mean())
+        leaderboard = leaderboard or board(accuracy)
+        return Winner(leaderboard, leaderboard.models[0], str(data(truth)), str(evaluation), folder, promote)
+
+    return winner
+
+
+@pytest.fixture
+def register(winner):
+    """Register a winner; the sentence."""
+
+    def register(bright=100, truth=100, promote=False, **options):
+        return register_on_vertex(vertex(**options), winner(bright, truth, promote)).sentence
+
+    return register
+
+
+@pytest.fixture
+def in_this_process(monkeypatch):
+    """SavedModels are asked by this process, which is faster."""
+
+    def score(saved_model, dataset, info):
+        import tensorflow as tf
+
+        model = tf.saved_model.load(str(saved_model))
+        pictures, labels = stored.load_images(dataset, info, "test")
+        (answers,) = model.signatures["serving_default"](image=tf.constant(pictures)).values()
+        return errors(labels, answers.numpy(), info)
+
+    monkeypatch.setattr(challenge, "score", score)
+
+
+@pytest.fixture
+def component(winner, tmp_path):
+    """Register a winner by the component; what it gave."""
+
+    def component(**given):
+        found = winner(**given)
+        folder = Path(found.evaluation).with_name(f"{Path(found.evaluation).name}-board")
+        files.write_text(folder / "leaderboard.json", found.board.model_dump_json())
+        places = {"leaderboard": folder, "registration": folder / "said", "dataset_fashion": found.data}
+        places |= {"evaluation_mlp": found.evaluation, "export_mlp": found.export}
+        register_component(["fashion"], ["mlp"]).python_func(
+            registry="", vertex=vertex().model_dump_json(), code_version="x", run="job-1", promote=found.promote,
+            **{name: dsl.Artifact(name=name, uri=str(path)) for name, path in places.items()},
+        )  # fmt: skip
+        (done,) = load_registered(folder / "said")
+        return done
+
+    return component
 
 
 def answers(cloud, predictions=None):
     cloud.control(predict={"predictions": GOLD.predictions if predictions is None else predictions})
-
-
-def register(cloud, leaderboard=None, **options):
-    return register_on_vertex(vertex(**options), leaderboard or board(), "fashion", export(cloud))
 
 
 def models(cloud):
@@ -94,13 +206,27 @@ def endpoints(cloud):
     return list(service.list_endpoints(parent=PARENT))
 
 
-def test_a_winner_is_uploaded_with_its_metrics(bucket):
-    said = register(bucket)
-    assert "mlp is registered as projects/123456789012/locations/us-central1/models/" in said
+def uploads(bucket):
+    return len(bucket.requests("UploadModel"))
+
+
+def current(bucket):
+    """The version with both aliases."""
+    (found,) = models(bucket).list_models(parent=PARENT)
+    made = models(bucket).get_model(name=f"{found.name.partition('@')[0]}@current")
+    assert sorted(made.version_aliases) == ["current", "default"]
+    return made.version_id
+
+
+def test_a_winner_is_uploaded_with_its_metrics(bucket, winner):
+    done = register_on_vertex(vertex(), winner(leaderboard=board(0.9)))
+    assert (done.action, done.version) == ("registered", "1")
+    assert done.path.startswith("projects/123456789012/locations/us-central1/models/")
+    assert done.sentence == f"fashion: mlp is registered as {done.path}: accuracy 0.9000"
     (asked,) = bucket.requests("UploadModel")
     model = asked["request"]["model"]
     assert model["display_name"] == "families-fashion"
-    assert model["artifact_uri"] == f"{RUN}/export-mlp_1/exported/saved_model"
+    assert model["artifact_uri"] == f"{RUN}/export-mlp_100/exported/saved_model"
     assert model["labels"] == {
         "experiment": "families",
         "family": "mlp",
@@ -116,71 +242,90 @@ def test_a_winner_is_uploaded_with_its_metrics(bucket):
     assert "classification_metrics" in evaluation.metrics_schema_uri
 
 
-def test_a_better_one_becomes_the_current_version_and_a_worse_one_does_not(bucket):
-    register(bucket, board(0.90))
-    assert "is not registered, version 1 has accuracy 0.9, it has 0.89" in register(bucket, board(0.89))
-    assert "is not registered" in register(bucket, board(0.90)), "no better is not good enough"
-    assert len(bucket.requests("UploadModel")) == 1
-    assert register(bucket, board(0.91)).endswith("@2")
-    (found,) = models(bucket).list_models(parent=PARENT)
-    current = models(bucket).get_model(name=f"{found.name.partition('@')[0]}@current")
-    assert current.version_id == "2"
-    assert "default" in current.version_aliases
+def test_a_better_one_becomes_the_current_version_and_a_worse_one_does_not(bucket, register):
+    register(bright=130)
+    worse = register(bright=180)
+    assert worse.startswith("fashion: kept version 1: accuracy 0.8")
+    assert " against 0.6" in worse
+    assert register(bright=130) == "fashion: mlp is version 1 already"
+    assert uploads(bucket) == 1
+    better = register(bright=100)
+    assert "@2: accuracy 1.0000 against 0.8" in better
+    assert current(bucket) == "2"
+    assert "kept version 2" in register(bright=130)
+    assert uploads(bucket) == 2
 
 
-def test_one_that_was_measured_on_other_data_takes_the_place(bucket):
-    register(bucket, board(0.95))
-    assert register(bucket, board(0.90, sha="3" * 64)).endswith("@2")
+def test_what_cannot_be_told_apart_takes_the_place_only_where_it_was_asked_for(bucket, register, in_this_process):
+    register(bright=101)
+    assert "no clear difference; --promote registers mlp" in register(bright=100)
+    assert current(bucket) == "1"
+    assert "no clear difference" in register(bright=100, promote=True)
+    assert current(bucket) == "2"
+    assert "kept version 2" in register(bright=150, promote=True), "a worse one isn't registered, asked for or not"
 
 
-def test_a_version_whose_metrics_are_refused_is_taken_back(bucket):
+def test_a_version_that_was_measured_on_other_data_answers_these_first(bucket, register):
+    """It was always right where bright began at 100; where it begins at 150, it is wrong of a fifth."""
+    register(bright=100)
+    kept = register(bright=0, truth=150)
+    figures = r"accuracy 0\.[78]\d+ against 0\.[34]\d+ of mlp \(version 1 answered these test examples now\)"
+    assert re.fullmatch(f"fashion: kept version 1: {figures}", kept)
+    assert uploads(bucket) == 1
+    assert "@2: accuracy 1.0000 against 0." in register(bright=150, truth=150)
+    assert current(bucket) == "2"
+
+
+def test_a_version_whose_files_are_gone_is_kept_with_the_reason(bucket, register):
+    register(bright=130)
+    shutil.rmtree(bucket.file(f"{RUN}/export-mlp_130"))
+    kept = register(bright=100)
+    assert kept.startswith("fashion: kept version 1: version 1 can't be compared with mlp, ")
+    assert "export-mlp_130" in kept
+    assert current(bucket) == "1"
+    assert "@2" in register(bright=100, promote=True)
+
+
+def test_a_version_whose_metrics_are_refused_is_taken_back(bucket, register, in_this_process):
     bucket.control(permissions={"deny": ["aiplatform.modelEvaluations.import"]})
     with pytest.raises(InputError, match=r"registering mlp as families-fashion"):
-        register(bucket)
+        register(bright=130)
     assert not list(models(bucket).list_models(parent=PARENT))
     bucket.control(permissions={"deny": []})
-    register(bucket)
+    register(bright=130)
     bucket.control(permissions={"deny": ["aiplatform.modelEvaluations.import"]})
     with pytest.raises(InputError):
-        register(bucket, board(0.95))
+        register(bright=100)
     (found,) = models(bucket).list_models(parent=PARENT)
     assert found.version_id == "1"
     assert "current" in found.version_aliases
 
 
-def test_it_may_be_left_alone(bucket):
-    assert "vertex.register_models is false" in register(bucket, register_models=False)
-    assert not bucket.requests("UploadModel")
+def test_it_may_be_left_alone(bucket, register):
+    assert "vertex.register_models is false" in register(register_models=False)
+    assert not uploads(bucket)
 
 
-def test_the_component_registers_what_passed(bucket, tmp_path):
-    for passed, said in ((True, "is registered as"), (False, "no best model that passed its gate")):
-        leaderboard = dsl.Artifact(name="leaderboard", uri=str(tmp_path / f"board-{passed}"))
-        files.write_text(tmp_path / f"board-{passed}" / "leaderboard.json", board(passed=passed).model_dump_json())
-        registration = dsl.Artifact(name="registration", uri=str(tmp_path / f"registration-{passed}"))
-        exported = dsl.Model(name="exported", uri=str(export(bucket)))
-        component = register_component(["mlp"])
-        component.python_func("", vertex().model_dump_json(), "x", leaderboard, registration, export_mlp=exported)
-        assert said in json.loads((tmp_path / f"registration-{passed}" / "registration.json").read_text())[0]
-    assert len(bucket.requests("UploadModel")) == 1
+def test_the_component_registers_what_passed(bucket, component):
+    assert component(leaderboard=board(passed=False)).action == "refused"
+    assert not uploads(bucket)
+    done = component()
+    assert (done.action, done.version) == ("registered", "1")
+    (asked,) = bucket.requests("UploadModel")
+    assert "of run job-1." in asked["request"]["model"]["description"]
 
 
-def test_a_model_without_a_blessing_is_not_uploaded(bucket, tmp_path):
-    files.write_text(tmp_path / "board" / "leaderboard.json", board().model_dump_json())
-    leaderboard = dsl.Artifact(name="leaderboard", uri=str(tmp_path / "board"))
-    registration = dsl.Artifact(name="registration", uri=str(tmp_path / "registration"))
-    exported = dsl.Model(name="exported", uri=str(export(bucket, faults=["takes no image"])))
-    component = register_component(["mlp"])
-    component.python_func("", vertex().model_dump_json(), "x", leaderboard, registration, export_mlp=exported)
-    said = json.loads((tmp_path / "registration" / "registration.json").read_text())
-    assert said == ["fashion: mlp is not registered, its SavedModel takes no image"]
-    assert not bucket.requests("UploadModel")
+def test_a_model_without_a_blessing_is_not_uploaded(bucket, component):
+    done = component(faults=["takes no image"])
+    assert (done.action, done.path) == ("refused", None)
+    assert done.sentence == "fashion: mlp is not registered, its SavedModel takes no image"
+    assert not uploads(bucket)
 
 
-def test_a_winner_is_deployed_and_asked(bucket):
+def test_a_winner_is_deployed_and_asked(bucket, register):
     answers(bucket)
     account = "runner@my-project.iam.gserviceaccount.com"
-    said = register(bucket, deploy=True, service_account=account)
+    said = register(bright=130, deploy=True, service_account=account)
     assert "deployed to projects/123456789012/locations/us-central1/endpoints/" in said
     assert said.endswith("with 100 % of the requests")
     (endpoint,) = endpoints(bucket)
@@ -193,13 +338,13 @@ def test_a_winner_is_deployed_and_asked(bucket):
     assert asked["request"]["instances"] == GOLD.instances
 
 
-def test_the_next_one_gets_its_share_of_the_requests(bucket):
+def test_the_next_one_gets_its_share_of_the_requests(bucket, register, in_this_process):
     answers(bucket)
-    register(bucket, deploy=True)
-    register(bucket, board(0.95), deploy=True, traffic=20)
+    register(bright=160, deploy=True)
+    register(bright=130, deploy=True, traffic=20)
     (endpoint,) = endpoints(bucket)
     assert sorted(endpoint.traffic_split.values()) == [20, 80]
-    register(bucket, board(0.96), deploy=True, traffic=100)
+    register(bright=100, deploy=True, traffic=100)
     (endpoint,) = endpoints(bucket)
     assert list(endpoint.traffic_split.values()) == [100], "one without requests costs as much as one with them"
     assert len(endpoint.deployed_models) == 1
@@ -215,51 +360,51 @@ def test_the_next_one_gets_its_share_of_the_requests(bucket):
     ],
     ids=["others", "fewer", "no numbers", "refused"],
 )
-def test_a_wrong_answer_is_rolled_back(bucket, wrong):
+def test_a_wrong_answer_is_rolled_back(bucket, register, in_this_process, wrong):
     answers(bucket)
-    register(bucket, deploy=True)
+    register(bright=130, deploy=True)
     (before,) = endpoints(bucket)
     bucket.control(predict=wrong)
     with pytest.raises((RuntimeError, InputError)):
-        register(bucket, board(0.95), deploy=True, traffic=50)
+        register(bright=100, deploy=True, traffic=50)
     (after,) = endpoints(bucket)
     assert dict(after.traffic_split) == dict(before.traffic_split)
     assert [m.id for m in after.deployed_models] == [m.id for m in before.deployed_models]
 
 
-def test_a_first_one_that_answers_wrongly_leaves_no_endpoint(bucket):
+def test_a_first_one_that_answers_wrongly_leaves_no_endpoint(bucket, register):
     answers(bucket, [[1.0, 0.0], [1.0, 0.0]])
     with pytest.raises(RuntimeError, match="answers the golden request wrongly"):
-        register(bucket, deploy=True)
+        register(bright=130, deploy=True)
     assert not endpoints(bucket)
 
 
-def test_a_version_that_is_not_deployed_is_not_current_either(bucket):
+def test_a_version_that_is_not_deployed_is_not_current_either(bucket, register, in_this_process):
     answers(bucket)
-    register(bucket, deploy=True)
+    register(bright=130, deploy=True)
     answers(bucket, [[1.0, 0.0], [1.0, 0.0]])
     with pytest.raises(RuntimeError):
-        register(bucket, board(0.95), deploy=True)
+        register(bright=100, deploy=True)
     (found,) = models(bucket).list_models(parent=PARENT)
     assert found.version_id == "1"
     assert sorted(found.version_aliases) == ["current", "default"]
     versions = models(bucket).list_model_versions(name=found.name.partition("@")[0])
     assert [version.version_id for version in versions] == ["1"], "it was taken back"
     answers(bucket)
-    assert "is registered as" in register(bucket, board(0.95), deploy=True), "the next run tries it again"
+    assert "is registered as" in register(bright=100, deploy=True), "the next run tries it again"
 
 
-def test_a_deployment_that_is_refused_leaves_no_endpoint(bucket):
+def test_a_deployment_that_is_refused_leaves_no_endpoint(bucket, register, in_this_process):
     bucket.control(permissions={"deny": ["aiplatform.endpoints.deploy"]})
     with pytest.raises(InputError, match=r"deploying .*the permission aiplatform\.endpoints\.deploy is missing"):
-        register(bucket, deploy=True)
+        register(bright=130, deploy=True)
     assert not endpoints(bucket)
     bucket.control(
         permissions={"deny": []},
         operation={"method": "DeployModel", "code": "RESOURCE_EXHAUSTED", "message": "no room"},
     )
     with pytest.raises(InputError, match="a quota is used up"):
-        register(bucket, board(0.95), deploy=True)
+        register(bright=100, deploy=True)
     assert not endpoints(bucket)
     assert not list(models(bucket).list_models(parent=PARENT))
 
@@ -309,8 +454,8 @@ def batch(cloud, *arguments):
 
 
 @pytest.mark.slow
-def test_batch_predictions_of_a_prefix(bucket):
-    register(bucket)
+def test_batch_predictions_of_a_prefix(bucket, register):
+    register()
     bucket.control(batch_job={"seconds": 0})
     bucket.put("gs://bucket/in/a.jsonl", '{"image": [[[0], [255]]]}\n')
     done = batch(
