@@ -26,6 +26,10 @@ def submit(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be sent and its cost; send nothing.")] = (
         False
     ),
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Look for project, bucket and images, print who needs which role; send nothing."),
+    ] = False,
     job_id: Annotated[
         str | None, typer.Option(help="The job's id; made of the experiment and the time without.")
     ] = None,
@@ -71,6 +75,9 @@ def submit(
 
     for note in preflight(there, images(job["pipeline_spec"])):
         print(f"note: {note}")
+    if check:
+        _print_roles(experiment, there)
+        return
     made = send(job, job_id, there)
     print(f"submitted {job_id} to {there.project} in {there.region}")
     print(job_url(made.name, there), flush=True)
@@ -194,6 +201,20 @@ def _wait(job: Any, there: Settings) -> None:  # noqa: ANN401 (a PipelineJob)
         print(f"python -m pipeline logs {job_id} [TASK] shows what the tasks printed")
         raise SystemExit(1) from None
     print(f"results: {there.root}/{job.name.split('/')[1]}/{job_id}/")
+
+
+def _print_roles(experiment: Any, there: Settings) -> None:  # noqa: ANN401 (an Experiment)
+    from pipeline.vertex.roles import roles
+
+    needed = roles(experiment.vertex, there)
+    table = terminal.table("role", "who", "why")
+    for role in needed:
+        table.add_row(role.role, role.who, role.why)
+    terminal.console().print(table)
+    print("these commands grant them, infrastructure/ does too:")
+    for role in needed:
+        print(role.command)
+    print(f"{experiment.name}: parameters, labels, images, project and bucket are as they should be; nothing was sent")
 
 
 def _print_dry_run(

@@ -234,6 +234,22 @@ def test_a_bucket_in_more_regions_than_one_is_refused(pipeline, config, cloud, l
     )
 
 
+def test_check_names_roles_and_sends_nothing(pipeline, config, cloud):
+    done = pipeline("submit", config, "--bucket", "gs://bucket/runs", "--check")
+    assert done.returncode == 0, done.stderr
+    runner = "serviceAccount:runner@my-project.iam.gserviceaccount.com"
+    for command in (
+        f"gcloud projects add-iam-policy-binding my-project --member={runner} --role=roles/aiplatform.user",
+        f"gcloud storage buckets add-iam-policy-binding gs://bucket --member={runner} --role=roles/storage.objectUser",
+        f"gcloud iam service-accounts add-iam-policy-binding {runner.partition(':')[2]} --project=my-project "
+        f"--member={runner} --role=roles/iam.serviceAccountUser",
+    ):
+        assert command in done.stdout.splitlines()
+    assert "nothing was sent" in done.stdout
+    assert not cloud.requests("CreatePipelineJob")
+    refused(pipeline("submit", config, "--bucket", "gs://no-such-bucket", "--check"), "bucket gs://no-such-bucket")
+
+
 def test_a_bucket_that_may_not_be_looked_at_is_a_note(pipeline, config, cloud):
     done = pipeline("submit", config, "--bucket", "gs://forbidden-bucket/runs")
     assert "note: bucket gs://forbidden-bucket: its region was not checked" in done.stdout
