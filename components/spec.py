@@ -107,7 +107,7 @@ class ModelSpec(Strict):
     Attributes:
         family: The architecture, a file in components/families.
         dataset: A data set of the same experiment.
-        hyperparameters: The family's own; see its file.
+        hyperparameters: The family's own.
         machine: An entry of configs/machines.yaml, used where the pipeline runs in a cluster.
         epochs: At most so many passes over the training examples.
         batch_size: Examples per optimizer step, over all replicas that train together.

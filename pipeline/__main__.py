@@ -3,6 +3,7 @@
 import gc
 import io
 import os
+import shutil
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -127,6 +128,31 @@ def check_command(
     from pipeline.check import check
 
     print(check(source), end="")
+
+
+@app.command("explain")
+def explain_command(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[CONFIG] [NAME]", help="Such as models.epochs, models.cnn, sources.csv, vertex."),
+    ] = None,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print all of it as docs/reference.md holds it.")
+    ] = False,
+) -> None:
+    """Show the keys that a config can have: type, default and meaning of each."""
+    from pipeline import explain
+
+    width = min(shutil.get_terminal_size().columns, 110)
+    if markdown:
+        print(explain.markdown(), end="")
+    elif names:
+        print("\n\n".join(explain.text(one, width) for one in explain.explain(*names)))
+    else:
+        print(explain.text(explain.section("experiment"), width), end="\n\n")
+        print(explain.overview(width))
+        print("\npython -m pipeline explain models.cnn shows a section, models.cnn.epochs a key;")
+        print("python -m pipeline explain configs/quick.yaml datasets.electricity that of a config")
 
 
 @app.command()

@@ -23,6 +23,8 @@ from components.spec import (
     load_source,
 )
 from components.time_axis import Frequency, calendar_columns
+from components.tuning import Tune
+from pipeline.claims import Claim
 from pipeline.machines import machines
 from pipeline.validated import cut, validated
 
@@ -34,15 +36,29 @@ SERIES_ONLY = ("seasonal", "patch")
 IMAGES_ONLY = ("flip", "label_smoothing")
 
 
-class Gate(Strict):
-    """What a data set asks of its models, beside the options of its source.
+class DatasetKeys(Strict):
+    """A data set, under a name of its own. Beside these keys it has the options of its source.
 
     Attributes:
+        source: Where the data come from, a file in components/sources.
         gate: For each baseline to beat, the share of its error that a model has to take away; "none" for no gate.
             Without it a model has to be better than every naive baseline.
     """
 
+    source: str
     gate: dict[str, Annotated[float, Field(ge=0, lt=1)]] | None = None
+
+
+class ModelKeys(Strict):
+    """What a model has beside a `ModelSpec`.
+
+    Attributes:
+        expect: What the model claims to reach on the test split, by metric, see `make verify`.
+        tune: A search for the best values of other keys.
+    """
+
+    expect: dict[str, Claim] = {}
+    tune: Tune | None = None
 
 
 @dataclass(frozen=True)
@@ -110,16 +126,17 @@ def check_options(where: str, config: dict[str, Any], folder: Path, problems: li
         None where there is no such source, or the options aren't its own.
     """
     options = dict(config)
-    name = options.pop("source", None)
-    wanted, gate = options.pop("gate", None), None
+    keys = {key: options.pop(key) for key in DatasetKeys.model_fields if key in options}
+    if keys.get("gate") == "none":
+        keys["gate"] = {}
+    name, gate = keys.get("source"), None
     with collecting(problems):
-        gate = validated(Gate, {"gate": {} if wanted == "none" else wanted}, where).gate
+        gate = validated(DatasetKeys, keys, where).gate
     if not isinstance(name, str):
-        problems.append(f"{where}: source: {cut(name)}, expected the name of a source")
         return None
     with collecting(problems):
         source = _known(load_source, name, where)
-        checked = validated(source.Options, options, where, ("source", "gate"), folder)
+        checked = validated(source.Options, options, where, tuple(DatasetKeys.model_fields), folder)
         return DatasetOptions(name, source, checked, gate)
     return None
 
@@ -176,9 +193,10 @@ def check_model(
         InputError: It can't be trained.
     """
     problems: list[str] = []
-    trained = {key: value for key, value in config.items() if key not in ("expect", "tune")}
+    beside = tuple(ModelKeys.model_fields)
+    trained = {key: value for key, value in config.items() if key not in beside}
     with collecting(problems):
-        spec = validated(ModelSpec, trained, where, extra=("expect", "tune"))
+        spec = validated(ModelSpec, trained, where, extra=beside)
     family, values, dataset = config.get("family"), config.get("hyperparameters", {}), config.get("dataset")
     task = None
     if isinstance(dataset, str) and tasks:

@@ -117,7 +117,7 @@ BAD = {
     "no models": ("models", None, ["models: missing"]),
     "empty datasets": ("datasets", {}, ["datasets: empty"]),
     "empty models": ("models", {}, ["models: empty"]),
-    "no source": ("datasets.fashion.source", None, ["datasets.fashion: source: None"]),
+    "no source": ("datasets.fashion.source", None, ["datasets.fashion: source: missing"]),
     "no family": ("models.mlp.family", None, ["models.mlp: family: missing"]),
     "no dataset": ("models.mlp.dataset", None, ["models.mlp: dataset: missing"]),
     "no lookback": ("datasets.demand.lookback", None, ["datasets.demand: lookback: missing"]),
