@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from components.errors import InputError
-from pipeline import predictions
+from pipeline import predictions, registry
 from pipeline.vertex.commands import add_commands
 from pipeline.vertex.terminal import Config, Promote, Set
 
@@ -177,6 +177,7 @@ def _console() -> Console:
 
 
 predictions.add_commands(app)
+registry.add_commands(app)
 add_commands(app)
 
 
