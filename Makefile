@@ -6,17 +6,22 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 export TFDS_DATA_DIR ?= $(CURDIR)/data/tfds
 export TF_CPP_MIN_LOG_LEVEL ?= 3
+# In recipes it is "$$CONFIG", whatever its folder is called.
+export CONFIG
 # Given on the command line, they are for the commands' environment.
 export $(foreach name,IMAGE IMAGE_GPU IMAGE_TPU BASE REGISTRY,$(if $($(name)),$(name)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data compile run-local run-containers verify report tensorboard submit images push scan test lint lock bench torture clean
+.PHONY: help setup data compile run-local run-containers verify report tensorboard submit images push scan test lint lock bench torture clean clean-runs
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  CONFIG=$(CONFIG) is the experiment of compile, run-local, verify and submit"
+	@echo "  CONFIG=$$CONFIG is the experiment of compile, run-local, verify and submit"
 
-setup: $(VENV)/.ready  ## Make .venv with the locked packages
+setup: $(VENV)/.ready $(VENV)/bin/keras-pipeline  ## Make .venv with the locked packages, and .venv/bin/keras-pipeline
+
+$(VENV)/bin/keras-pipeline: | $(VENV)/.ready
+	@ln -sf ../../pipeline/keras-pipeline $@
 
 $(VENV)/.ready: requirements-dev.lock requirements-tools.lock
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"error: Python {v[0]}.{v[1]}, expected 3.11 to 3.13; name one: make PYTHON=python3.12 …")'
@@ -30,26 +35,26 @@ data: setup  ## Get the data of the shipped experiments into data/tfds
 
 compile: TARGET = vertex
 compile: setup  ## Compile CONFIG into build/<experiment>.yaml; TARGET=kubeflow for Kubernetes' names
-	@$(RUN) -m pipeline compile $(CONFIG) --target $(TARGET) $(ARGS)
+	@$(RUN) -m pipeline compile "$$CONFIG" --target $(TARGET) $(ARGS)
 
 run-local: setup data  ## Run CONFIG on this machine, from nothing to runs/<experiment>/latest; ARGS="--set …"
-	@$(RUN) -m pipeline run $(CONFIG) $(ARGS)
+	@$(RUN) -m pipeline run "$$CONFIG" $(ARGS)
 
 run-containers: CONFIG = configs/quick.yaml
 run-containers: setup data  ## Run CONFIG (here quick.yaml) with each task in a container of its image
-	@$(RUN) -m pipeline run $(CONFIG) --containers $(ARGS)
+	@$(RUN) -m pipeline run "$$CONFIG" --containers $(ARGS)
 
 verify: setup data  ## Run CONFIG and hold its claims against what comes out; ARGS="--seeds 5", ARGS="--model mlp"
-	@$(RUN) -m pipeline verify $(CONFIG) $(ARGS)
+	@$(RUN) -m pipeline verify "$$CONFIG" $(ARGS)
 
 report: setup  ## Open the report of CONFIG's last run
-	@$(RUN) -m pipeline report $(CONFIG)
+	@$(RUN) -m pipeline report "$$CONFIG"
 
 tensorboard: setup  ## Serve the training logs of CONFIG's last run
-	@$(VENV)/bin/tensorboard --logdir runs/$(basename $(notdir $(CONFIG)))/latest/tensorboard
+	@name=$$(basename "$$CONFIG"); $(RUN) -m tensorboard.main --logdir "runs/$${name%.*}/latest/tensorboard"
 
 submit: setup  ## Submit CONFIG to Vertex AI: IMAGE=…@sha256:… PROJECT=… REGION=… BUCKET=… [ARGS=--dry-run]
-	@$(RUN) -m pipeline submit $(CONFIG) $(if $(PROJECT),--project $(PROJECT)) $(if $(REGION),--region $(REGION)) $(if $(BUCKET),--bucket $(BUCKET)) $(ARGS)
+	@$(RUN) -m pipeline submit "$$CONFIG" $(if $(PROJECT),--project $(PROJECT)) $(if $(REGION),--region $(REGION)) $(if $(BUCKET),--bucket $(BUCKET)) $(ARGS)
 
 images push scan: TARGET = cpu
 images:  ## Build the image TARGET (cpu, gpu, tpu) with docker, podman or buildah; BASE=local where no registry is
@@ -72,7 +77,8 @@ lint: setup  ## Check style and types
 LOCK = $(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11
 lock: setup  ## Lock what pyproject.toml asks for; pinned versions stay: delete a lock file to move them
 	$(LOCK) pyproject.toml --extra cpu --output-file requirements-cpu.lock
-	$(LOCK) pyproject.toml --extra cpu --extra dev --constraint requirements-cpu.lock --output-file requirements-dev.lock
+	$(LOCK) --group serving --constraint requirements-cpu.lock --output-file requirements-serving.lock
+	$(LOCK) pyproject.toml --extra cpu --extra dev --group serving --constraint requirements-cpu.lock --constraint requirements-serving.lock --output-file requirements-dev.lock
 	cp requirements-cpu.lock requirements-gpu.lock  # so that it takes the same versions where it can
 	$(LOCK) pyproject.toml --extra gpu --output-file requirements-gpu.lock
 	cp requirements-cpu.lock requirements-tpu.lock
@@ -85,6 +91,13 @@ bench: setup data  ## Measure where the time goes; ARGS=training, input, around,
 torture: setup data  ## Kill trainings KILLS times and compare what they end with
 	@$(RUN) tests/benchmarks/torture.py --kills $(KILLS) $(ARGS)
 
-clean:  ## Remove what was built and run; keeps .venv and data
-	rm -rf build runs .pytest_cache .mypy_cache .ruff_cache
+clean:  ## Remove what was built; keeps .venv, data, and runs/ with the registry
+	rm -rf build .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+clean-runs:  ## Remove runs/ with the registry in it; asks first, but for FORCE=1
+	@if [ -z "$(FORCE)" ] && [ -e runs ]; then \
+	  [ -t 0 ] || { echo "error: runs/ holds the registry; FORCE=1 removes it without a question" >&2; exit 2; }; \
+	  printf 'Remove runs/ with its registry, %s? [y/N] ' "$$(du -sh runs | cut -f1)"; read -r answer; \
+	  [ "$$answer" = y ] || exit 1; \
+	fi; rm -rf runs

@@ -29,7 +29,12 @@ class VertexOptions(Strict):
 
     Attributes:
         service_account: That tasks, jobs and endpoints run as; None for the project's default.
-        network: Full name of a VPC network, projects/<number>/global/networks/<name>.
+        network: Full name of a VPC network that jobs are peered with, projects/<number>/global/networks/<name>.
+        reserved_ip_ranges: Names of the network's reserved ranges that jobs may use; needs `network`.
+        network_attachment: Name of a network attachment (Private Service Connect) that jobs reach a network by, instead
+            of `network`.
+        kms_key: Key of Cloud KMS, in the same region, that encrypts jobs, models and endpoints:
+            projects/<project>/locations/<region>/keyRings/<ring>/cryptoKeys/<key>.
         tensorboard: Full resource name of a Vertex TensorBoard. Trainings then run in jobs of their own, which stream
             to it; it needs a service account.
         experiment: A Vertex experiment that runs are added to.
@@ -43,6 +48,11 @@ class VertexOptions(Strict):
 
     service_account: str | None = Field(default=None, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")
     network: str | None = Field(default=None, pattern=r"^projects/[^/]+/global/networks/[^/]+$")
+    reserved_ip_ranges: list[str] = []
+    network_attachment: str | None = None
+    kms_key: str | None = Field(
+        default=None, pattern=r"^projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+$"
+    )
     tensorboard: str | None = Field(default=None, pattern=r"^projects/[^/]+/locations/[^/]+/tensorboards/\d+$")
     experiment: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9-]{0,127}$")
     register_models: bool = True
@@ -63,6 +73,19 @@ class Vertex(VertexOptions):
 
     project: str
     region: str
+
+    def job_network(self) -> dict[str, Any]:
+        """Fields of a PipelineJob or of a CustomJobSpec that say which network the job is in."""
+        fields = {
+            "network": self.network,
+            "reserved_ip_ranges": self.reserved_ip_ranges,
+            "psc_interface_config": self.network_attachment and {"network_attachment": self.network_attachment},
+        }
+        return {name: value for name, value in fields.items() if value}
+
+    def encryption(self) -> dict[str, Any]:
+        """The field `encryption_spec` of whatever is created, where there is a key."""
+        return {"encryption_spec": {"kms_key_name": self.kms_key}} if self.kms_key else {}
 
     @property
     def parent(self) -> str:

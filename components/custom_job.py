@@ -166,21 +166,25 @@ def _job(name: str, placement: Placement, vertex: Vertex, arguments: dict[str, A
         )
         for pool in placement.pools
     ]
-    scheduling = types.Scheduling(restart_job_on_worker_restart=placement.spot)
+    # Workers that are restarted one by one would wait for each other.
+    scheduling = types.Scheduling(restart_job_on_worker_restart=placement.spot or len(pools) > 1)
     if placement.spot:
         scheduling.strategy = types.Scheduling.Strategy.SPOT
+    if placement.max_wait_seconds:
+        scheduling.strategy = types.Scheduling.Strategy.FLEX_START
+        scheduling.max_wait_duration = Duration(seconds=placement.max_wait_seconds)
     if placement.timeout_seconds:
         scheduling.timeout = Duration(seconds=placement.timeout_seconds)
     spec = types.CustomJobSpec(
         worker_pool_specs=pools,
         scheduling=scheduling,
         service_account=vertex.service_account or "",
-        network=vertex.network or "",
         tensorboard=vertex.tensorboard or "",
         base_output_directory=types.GcsDestination(output_uri_prefix=gs(output)),
+        **vertex.job_network(),
     )
     labels = {**vertex.labels, RUN_LABEL: run_label(output.parent.parent.name)}
-    return types.CustomJob(display_name=name, job_spec=spec, labels=labels)
+    return types.CustomJob(display_name=name, job_spec=spec, labels=labels, **vertex.encryption())
 
 
 def _follow(jobs: Any, job: Any, name: str, stopped: threading.Event) -> Any:  # noqa: ANN401 (a client; a CustomJob)

@@ -55,6 +55,7 @@ class ImagesInfo(_Info):
         shape: Height, width, channels.
         label_counts: For each split, how many images each label has.
         resized: Whether pictures of any size were resized to `shape`.
+        named: Whether each record has the name of its file, see `components.stored.load_names`.
     """
 
     task: Literal["classification"] = "classification"
@@ -62,6 +63,7 @@ class ImagesInfo(_Info):
     shape: list[int] = Field(min_length=3, max_length=3)
     label_counts: dict[str, list[int]]
     resized: bool = False
+    named: bool = False
 
     def examples(self, split: str) -> int:
         """How many examples a model sees of `split`."""

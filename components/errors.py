@@ -1,7 +1,7 @@
 """Errors that are the user's to fix, and those that a process ended with."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -46,8 +46,19 @@ def collecting(problems: list[str]) -> Iterator[None]:
 
 def last_error(log: Path) -> tuple[str, str]:
     """The name and message of the exception that a process ended with."""
-    found = ("it ended without an error of its own (killed, or out of memory)", "")
-    for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []:
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
+    return error_in(lines) or ("it ended without an error of its own (killed, or out of memory)", "")
+
+
+def error_in(lines: Iterable[str]) -> tuple[str, str] | None:
+    """The name and message of the last exception that a process printed, if it printed one.
+
+    The problems of an `InputError` are the lines of its message.
+    """
+    found = None
+    for line in lines:
         if match := _ERROR.fullmatch(line):
             found = (match[1], match[2] or "")
+        elif found and found[0].endswith(InputError.__name__) and line.strip():
+            found = (found[0], f"{found[1]}\n{line}")
     return found

@@ -9,6 +9,7 @@ from components.spec import Strict
 FILE = "export.json"
 SAVED_MODEL = "saved_model"
 GOLDEN = "golden.json"
+ONNX = "model.onnx"
 
 # What a model is exported to where the experiment asks for it.
 OptionalFormat = Literal["litert", "litert_int8", "onnx"]

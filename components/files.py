@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,6 +55,19 @@ def whole_folder(path: Path) -> Iterator[Path]:
         sync(path.parent)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def not_a_file(path: Path) -> str | None:
+    """Why a path can't be read as a file, known before anything waits for a pipe; None where it can."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return "a link to nothing" if path.is_symlink() else "no such file"
+    except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
+        return getattr(error, "strerror", None) or str(error)
+    if stat.S_ISDIR(mode):
+        return "a folder, expected a file"
+    return None if stat.S_ISREG(mode) else "a pipe or a device, expected a file"
 
 
 def write_text(path: Path, text: str) -> None:

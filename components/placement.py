@@ -25,6 +25,7 @@ class Placement(Strict):
         image: Of the workers of a CustomJob.
         pools: Of the CustomJob that the task launches where it finds itself on Vertex; empty where it trains itself.
         spot: Whether the job's machines may be taken away.
+        max_wait_seconds: The job waits so long for its machines (flex-start); None starts it at once, or refuses it.
         timeout_seconds: The job is stopped after so long.
     """
 
@@ -32,4 +33,5 @@ class Placement(Strict):
     image: str = ""
     pools: list[Pool] = []
     spot: bool = False
+    max_wait_seconds: int | None = None
     timeout_seconds: int | None = None

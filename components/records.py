@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from components.csv_format import CsvFormat
+from components.dataset import Check
 
 Image = tuple[bytes, int]
 Row = tuple[datetime, list[float]]
@@ -19,12 +20,16 @@ class Images:
         shape: Height, width, channels.
         splits: For "train", "validation" and "test": makes an iterator of (PNG or JPEG bytes, label).
         resized: Whether the pictures were of any size before.
+        files: For each split the names of the images' files, in the order that they come; empty where they have none.
+        checks: What the source has checked of them.
     """
 
     classes: list[str]
     shape: tuple[int, int, int]
     splits: dict[str, Callable[[], Iterator[Image]]]
     resized: bool = False
+    files: dict[str, list[str]] = field(default_factory=dict)
+    checks: list[Check] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

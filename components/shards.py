@@ -54,7 +54,7 @@ def _written(folder: Path, split: str) -> tuple[list[int], int]:
     path = folder / FILE
     try:
         (about,) = (about for about in json.loads(path.read_text())["splits"] if about["name"] == split)
-        return [int(length) for length in about["shardLengths"]], int(about["numBytes"])
+        return [int(length) for length in about["shardLengths"]], int(about.get("numBytes", 0))
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; expected a folder that ingest wrote") from None
     except (ValueError, KeyError, TypeError):

@@ -13,8 +13,8 @@ from components.shards import shards
 from components.tracing import as_written
 
 PARALLEL = os.cpu_count() or 1
-# Of a stored image.
-IMAGE_FEATURES = {"image": tf.io.FixedLenFeature([], tf.string), "label": tf.io.FixedLenFeature([], tf.int64)}
+_NAME = {"file": tf.io.FixedLenFeature([], tf.string)}
+_IMAGE_FEATURES = {"image": tf.io.FixedLenFeature([], tf.string), "label": tf.io.FixedLenFeature([], tf.int64)}
 # Images of a batch that is only read; of rows, which are small, eight times as many.
 _READ_BATCH = 512
 # Images that are decoded side by side, each by operations of its own: a loop over the images costs half as much again.
@@ -52,7 +52,7 @@ def decoded(records: tf.data.Dataset, shape: Sequence[int], batch_size: int) -> 
     def parse(few: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         size = tf.size(few)
         filled = tf.concat([few, tf.repeat(few[:1], together - size)], 0)
-        parsed = tf.io.parse_example(tf.ensure_shape(filled, [together]), IMAGE_FEATURES)
+        parsed = tf.io.parse_example(tf.ensure_shape(filled, [together]), _IMAGE_FEATURES)
         images = tf.stack([decode(data) for data in tf.unstack(parsed["image"])])
         return images[:size], parsed["label"][:size]
 
@@ -68,6 +68,20 @@ def read_images(folder: Path | str, split: str, shape: Sequence[int], count: int
     records = tf.data.TFRecordDataset([str(path) for path in shards(folder, split, count)])
     batch_size = _together(_READ_BATCH, shape)
     return fixed(decoded(records.batch(batch_size), shape, batch_size))
+
+
+def image_features(named: bool) -> dict[str, tf.io.FixedLenFeature]:
+    """The features of a stored image, one of which is the name of its file or not."""
+    return _IMAGE_FEATURES | _NAME if named else _IMAGE_FEATURES
+
+
+def load_names(folder: Path | str, info: ImagesInfo, split: str) -> list[str]:
+    """The names of the files that the images of a split were read from, in their order; empty where they have none."""
+    if not info.named:
+        return []
+    records = tf.data.TFRecordDataset([str(path) for path in shards(folder, split, info.records[split])])
+    names = records.batch(_READ_BATCH).map(as_written(lambda batch: tf.io.parse_example(batch, _NAME)["file"]))
+    return [name.decode() for batch in names.as_numpy_iterator() for name in batch]
 
 
 def _together(most: int, shape: Sequence[int]) -> int:

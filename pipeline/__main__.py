@@ -13,12 +13,14 @@ import typer
 from rich.console import Console
 
 from components.errors import InputError
-from pipeline import predictions, registry
+from pipeline import predictions, registry, serving
 from pipeline.vertex.commands import add_commands
 from pipeline.vertex.terminal import Config, Promote, Set
 
 app = typer.Typer(
-    help="Train, evaluate, export and compare Keras models as one KFP pipeline.",
+    help="Train, evaluate, export and compare Keras models as one KFP pipeline.\n\n"
+    "runs/ and build/ are in the folder that a command is started in; paths in a config are relative to it. "
+    "TensorFlow Datasets' data are in TFDS_DATA_DIR, or else in data/tfds of the project.",
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -27,6 +29,10 @@ app = typer.Typer(
 
 # The exit code where a claim fails.
 CLAIM_FAILED = 3
+ROOT = Path(__file__).parent.parent
+Models = Annotated[
+    list[str] | None, typer.Option("--model", help="Run this model alone, with its data set. Repeatable.")
+]
 
 
 class Target(StrEnum):
@@ -56,6 +62,7 @@ def compile_command(
 def run(
     config: Config,
     overrides: Set = None,
+    models: Models = None,
     keep_going: Annotated[
         bool,
         typer.Option(
@@ -66,22 +73,32 @@ def run(
     containers: Annotated[
         bool, typer.Option("--containers", help="Run each task in a container of its image, with docker or podman.")
     ] = False,
+    verify_cache: Annotated[
+        bool, typer.Option("--verify-cache", help="Look at the digests of all that earlier runs left.")
+    ] = False,
     promote: Promote = False,
 ) -> None:
     """Compile an experiment and run it on this machine; results are in runs/<experiment>/latest."""
     from components.registration import load_registered
     from pipeline.compile import BUILD
-    from pipeline.experiment import load_experiment
+    from pipeline.experiment import load_experiment, only
     from pipeline.local.prepare import prepare
     from pipeline.local.run import RUNS, run_local
     from pipeline.local.table import show, show_refused_formats, show_registered
 
     console = _console()
-    experiment = load_experiment(config, overrides or [])
+    experiment = only(load_experiment(config, overrides or []), models or [])
     prepare(experiment, RUNS)
     where = "in containers on this machine" if containers else "on this machine"
     console.print(f"{experiment.name}: {BUILD}/{experiment.name}.yaml {where}, logs in {RUNS}/{experiment.name}/")
-    board = run_local(experiment, console, keep_going=keep_going, in_containers=containers, promote=promote)
+    board = run_local(
+        experiment,
+        console,
+        keep_going=keep_going,
+        in_containers=containers,
+        verify_cache=verify_cache,
+        promote=promote,
+    )
     console.print()
     show(board, console)
     console.print(f"results: {RUNS}/{experiment.name}/latest/leaderboard.json, models/<model>/")
@@ -95,10 +112,8 @@ def run(
 def verify(
     config: Config,
     overrides: Set = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Run it with so many seeds, and judge by the means.")] = 1,
-    models: Annotated[
-        list[str] | None, typer.Option("--model", help="Run this model alone, with its data set. Repeatable.")
-    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, max=100, help="Run it with so many seeds, and judge by the means.")] = 1,
+    models: Models = None,
 ) -> None:
     """Run an experiment and hold the claims of its models (`expect`) against it; exit code 3 where one fails."""
     from pipeline.local.run import RUNS
@@ -178,12 +193,13 @@ def _console() -> Console:
 
 predictions.add_commands(app)
 registry.add_commands(app)
+serving.add_commands(app)
 add_commands(app)
 
 
 def main() -> None:
     """Run the command line. Bad input ends with 2 and a line for each problem, Ctrl-C with 130, SIGTERM with 143."""
-    os.environ.setdefault("TFDS_DATA_DIR", str(Path("data/tfds").absolute()))
+    os.environ.setdefault("TFDS_DATA_DIR", str(ROOT / "data" / "tfds"))
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # A terminal may not have every character; what the processes of a run print is read as UTF-8.
     for stream in (sys.stdout, sys.stderr):

@@ -162,8 +162,8 @@ def define(experiment: Experiment, target: Target = "vertex") -> Callable[..., A
             leaderboard=compared.outputs["leaderboard"],
             **{name: value for name, value in outputs.items() if name.startswith(gathered)},
         )
-        # It reads the registry too, which may have changed since.
-        registered.set_caching_options(False)
+        # It looks at the registry, which may have been changed since.
+        registered.set_caching_options(enable_caching=False)
         reported = report_component(datasets, models, tuned)(
             about=_about(experiment, code["compare"]).model_dump_json(),
             failures=failures,

@@ -1,9 +1,10 @@
 """The typed experiment: one YAML file that names data sets and models."""
 
+import difflib
 import functools
 import re
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from pipeline.checks import DatasetConfig, check_data, check_model, check_name, 
 from pipeline.claims import Claim, check_expect
 from pipeline.config_file import override, read_config
 from pipeline.tuning import check_tune
-from pipeline.validated import validated
+from pipeline.validated import cut, validated
 
 ROOT = Path(__file__).parent.parent
 NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
@@ -122,6 +123,39 @@ def load_experiment(path: Path, overrides: list[str]) -> Experiment:
         raise InputError(*problems, *of_data)
     command = _command(path, overrides)
     return Experiment(path.stem, file.seed, datasets, models, expect, tunes, file.formats, file.vertex, command)
+
+
+def only(experiment: Experiment, models: list[str]) -> Experiment:
+    """An experiment with some of its models, and the data sets that they use.
+
+    Args:
+        experiment: The whole one.
+        models: Their names; all where it is empty.
+
+    Raises:
+        InputError: It has no such model.
+    """
+    if not models:
+        return experiment
+    problems = []
+    for name in dict.fromkeys(models):
+        if name not in experiment.models:
+            near = difflib.get_close_matches(name, experiment.models, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(experiment.models)}"
+            problems.append(f"--model {cut(name, quoted=False)}: {experiment.name} has no such model; {hint}")
+    if problems:
+        raise InputError(*problems)
+    kept = {name: spec for name, spec in experiment.models.items() if name in models}
+    used = {spec.dataset for spec in kept.values()}
+    named = shlex.join(part for name in kept for part in ("--model", name))
+    return replace(
+        experiment,
+        models=kept,
+        datasets={name: config for name, config in experiment.datasets.items() if name in used},
+        expect={name: experiment.expect[name] for name in kept},
+        tunes={name: tune for name, tune in experiment.tunes.items() if name in kept},
+        command=f"{experiment.command} {named}",
+    )
 
 
 def _check_file_name(path: Path) -> None:

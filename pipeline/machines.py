@@ -36,6 +36,7 @@ class Machine(Strict):
         tpu_topology: The chips of a TPU machine, such as 2x2.
         workers: How many machines train together.
         spot: Whether it may be taken away.
+        max_wait_hours: A job waits so long for GPUs that are scarce, and starts when there are some (flex-start).
         disk_gb: Size of the boot disk.
         timeout_hours: A training that takes longer is stopped.
         retries: Times that a failed task is tried again.
@@ -50,6 +51,7 @@ class Machine(Strict):
     tpu_topology: str | None = None
     workers: int = Field(default=1, ge=1, le=64)
     spot: bool = False
+    max_wait_hours: float | None = Field(default=None, gt=0, le=14 * 24)
     disk_gb: int | None = Field(default=None, ge=100, le=64000)
     timeout_hours: float | None = Field(default=None, gt=0, le=7 * 24)
     retries: int = Field(default=0, ge=0, le=10)
@@ -79,7 +81,13 @@ class Machine(Strict):
         offer = offered()[self.machine_type]
         too_large = offer.cpus > TASK_CPUS or offer.memory_gb > TASK_MEMORY_GB
         return bool(
-            too_large or self.tpu_topology or self.workers > 1 or self.spot or self.disk_gb or self.timeout_hours
+            too_large
+            or self.tpu_topology
+            or self.workers > 1
+            or self.spot
+            or self.max_wait_hours
+            or self.disk_gb
+            or self.timeout_hours
         )
 
 
@@ -127,6 +135,8 @@ def check_offered(where: str, machine: Machine) -> None:
     if machine.accelerator in retired():
         day, page = retired()[machine.accelerator]
         raise InputError(f"{where}: accelerator: Google has no {machine.accelerator} since {day} ({page})")
+    if machine.max_wait_hours and (machine.spot or not machine.accelerator):
+        raise InputError(f"{where}: max_wait_hours is for GPUs that aren't spot")
     if bool(machine.accelerator) != bool(machine.count):
         raise InputError(f"{where}: accelerator and count go together, got {machine.accelerator} and {machine.count}")
     if machine.accelerator and machine.count not in offer.accelerators.get(machine.accelerator, []):
@@ -172,14 +182,18 @@ def placement(name: str | None, target: Target, job: bool = False) -> Placement:
         spec |= {"tpu_topology": machine.tpu_topology}
     pool = Pool(machine=spec, replicas=1, disk_gb=machine.disk_gb)
     pools = [pool] + ([pool.model_copy(update={"replicas": machine.workers - 1})] if machine.workers > 1 else [])
-    seconds = None if machine.timeout_hours is None else round(machine.timeout_hours * 3600)
     return Placement(
         precision=machine.precision,
         image=machine.training_image,
         pools=pools,
         spot=machine.spot,
-        timeout_seconds=seconds,
+        max_wait_seconds=_seconds(machine.max_wait_hours),
+        timeout_seconds=_seconds(machine.timeout_hours),
     )
+
+
+def _seconds(hours: float | None) -> int | None:
+    return None if hours is None else round(hours * 3600)
 
 
 def check_target(where: str, name: str | None, target: Target) -> None:

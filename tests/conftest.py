@@ -86,7 +86,7 @@ def exports(tmp_path_factory):
         ingest(name, json.dumps(options), str(dataset))
         spec = {"family": "mlp", "dataset": name, "epochs": 2, "batch_size": 50, "hyperparameters": {"units": [16]}}
         train(name, json.dumps(spec), 1, "x", str(dataset), str(model))
-        export(str(model), str(dataset), str(folder))
+        export(str(model), str(dataset), str(folder), ["onnx"])
         made[name] = SimpleNamespace(model=folder, dataset=dataset, info=load_info(dataset), options=options)
     return made
 

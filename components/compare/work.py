@@ -13,12 +13,11 @@ from components.evaluation import FILE as EVALUATION
 from components.evaluation import Evaluation
 from components.exported import FILE as EXPORTED
 from components.exported import Exported, Format
-from components.files import write_json, write_text
+from components.files import write_text
 from components.leaderboard import FEW, FILE, RANKED_BY, Contest, DatasetEntry, Leaderboard, ModelEntry
 from components.model import load_model_info
 
 BASELINES = "baselines.json"
-FOLDERS = "folders.json"
 
 Folders = dict[str, str | None]
 
@@ -110,17 +109,8 @@ def compare(
         models=_told_apart(ranked, evaluations, infos, contest.seed),
         seed=contest.seed,
     )
-    write_json(Path(folder) / FOLDERS, _usable(models, evaluations, exports, tunings or {}))
     write_text(Path(folder) / FILE, leaderboard.model_dump_json(indent=2) + "\n")
     return leaderboard
-
-
-def _usable(models: Folders, evaluations: Folders, exports: Folders, tunings: Folders) -> dict[str, Folders]:
-    """Where the outputs of each finished model lie, for whoever lays out the run."""
-    names = [name for name in models if models[name] and evaluations[name] and exports[name]]
-    kinds = {"model": models, "evaluation": evaluations, "export": exports}
-    usable = {kind: {name: folders[name] for name in names} for kind, folders in kinds.items()}
-    return {**usable, "tuning": {name: tunings[name] for name in names if name in tunings}}
 
 
 def gate(

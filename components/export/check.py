@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from components.exported import SAVED_MODEL, Format
+from components.forked import python
 
 PROGRAM = Path(__file__).with_name("fresh_process.py")
 # Of test examples that differ from each other.
@@ -42,10 +43,10 @@ def start(runtime: str) -> subprocess.Popen[str]:
     Args:
         runtime: "saved_model", "litert" or "onnx".
     """
-    # In a local run a module is forked from a process that has imported TensorFlow; a file is run by a new Python.
-    how = ["-m", PROGRAM.stem] if runtime == SAVED_MODEL else [PROGRAM.name]
+    command, passed = python() if runtime == SAVED_MODEL else ([sys.executable], [])
     return subprocess.Popen(
-        [sys.executable, *how, runtime],
+        [*command, "-m", PROGRAM.stem, runtime],
+        pass_fds=passed,
         cwd=PROGRAM.parent,
         env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
         stdin=subprocess.PIPE,

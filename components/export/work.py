@@ -17,14 +17,25 @@ from components.export import quantize
 from components.export.check import BATCHES, TOLERANCE, Examples, prove, size_of, start
 from components.export.formats import write_litert, write_onnx, write_saved_model
 from components.export.training_data import reference
-from components.exported import FILE, GOLDEN, SAVED_MODEL, Blessing, Exported, Format, Golden, OptionalFormat, digest
+from components.exported import (
+    FILE,
+    GOLDEN,
+    ONNX,
+    SAVED_MODEL,
+    Blessing,
+    Exported,
+    Format,
+    Golden,
+    OptionalFormat,
+    digest,
+)
 from components.files import whole_folder, write_text
 from components.model import KERAS_FILE, Call, compiled, load
 from components.reference import write_reference
 
 # Those in the golden request: an image is some thousand numbers of JSON.
 GOLDEN_EXAMPLES = 2
-FILES: dict[OptionalFormat, str] = {"litert": "model.tflite", "litert_int8": "model_int8.tflite", "onnx": "model.onnx"}
+FILES: dict[OptionalFormat, str] = {"litert": "model.tflite", "litert_int8": "model_int8.tflite", "onnx": ONNX}
 
 
 def export(model_folder: str, dataset: str, folder: str, formats: Sequence[OptionalFormat] = ()) -> Exported:

@@ -1,5 +1,6 @@
 """Read a written image data set once: statistics of the training split, and checks of all."""
 
+import functools
 import hashlib
 from pathlib import Path
 
@@ -9,10 +10,12 @@ from components.dataset import SPLITS, Check, ImagesInfo
 from components.errors import InputError
 from components.ingest.digest import digest
 from components.records import Images
-from components.stored import IMAGE_FEATURES, read_images
+from components.stored import image_features, read_images
 
 # Exact copies of a test image among the training images make a test score too good; a few are common.
 MAX_OVERLAP = 0.01
+# Of such copies that are named.
+EXAMPLES = 3
 
 
 def describe(data: Images, name: str, source: str, folder: Path) -> ImagesInfo:
@@ -46,12 +49,13 @@ def describe(data: Images, name: str, source: str, folder: Path) -> ImagesInfo:
         records=records,
         mean=mean.tolist(),
         std=np.where(std > 0, std, 1).tolist(),
-        sha256=digest(folder, IMAGE_FEATURES),
+        sha256=digest(folder, image_features(bool(data.files))),
         checks=_checks(data, name, counts, hashes),
         classes=data.classes,
         shape=list(data.shape),
         label_counts={split: counts[split].tolist() for split in SPLITS},
         resized=data.resized,
+        named=bool(data.files),
     )
 
 
@@ -66,12 +70,18 @@ def _checks(data: Images, name: str, counts: dict[str, np.ndarray], hashes: dict
     share = counts["train"] / records["train"]
     repeated = records["train"] - len(np.unique(hashes["train"]))
     found = []
+    shown = functools.partial(_shown, data)
     for first, second in (("train", "validation"), ("train", "test"), ("validation", "test")):
-        overlap = int(np.isin(hashes[second], hashes[first]).sum())
+        common = np.isin(hashes[second], hashes[first])
+        overlap = int(common.sum())
         if overlap > MAX_OVERLAP * records[second]:
+            both = [
+                (i, np.flatnonzero(hashes[first] == hashes[second][i])[0]) for i in np.flatnonzero(common)[:EXAMPLES]
+            ]
+            examples = ", ".join(f"{shown(second, i)} is {shown(first, j)}" for i, j in both)
             raise InputError(
                 f"{name}: {overlap} of {records[second]} {second} images are in the {first} split too, "
-                f"expected at most {MAX_OVERLAP:.0%}"
+                f"expected at most {MAX_OVERLAP:.0%}: {examples}{', …' if overlap > EXAMPLES else ''}"
             )
         found.append(f"{overlap} of {second} in {first}")
     return [
@@ -80,4 +90,9 @@ def _checks(data: Images, name: str, counts: dict[str, np.ndarray], hashes: dict
         Check(name="label balance", found=f"{share.min():.1%} to {share.max():.1%} of the training images"),
         Check(name="duplicates", found=f"{repeated} of {records['train']} training images"),
         Check(name="overlap between splits", found=", ".join(found)),
+        *data.checks,
     ]
+
+
+def _shown(data: Images, split: str, i: int) -> str:
+    return data.files[split][i] if data.files else f"{split} image {i}"

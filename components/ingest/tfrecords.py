@@ -16,12 +16,14 @@ SHARD_BYTES = 8 << 20
 _TEMPLATE = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_INDEX}"
 
 
-def image_record(image: bytes, label: int) -> bytes:
-    """A `tf.train.Example` of a stored image, see `components.stored.IMAGE_FEATURES`."""
+def image_record(image: bytes, label: int, name: str | None = None) -> bytes:
+    """A `tf.train.Example` of a stored image, see `components.stored.image_features`."""
     example = tf.train.Example()
     feature = example.features.feature
     feature["image"].bytes_list.value.append(image)
     feature["label"].int64_list.value.append(label)
+    if name is not None:
+        feature["file"].bytes_list.value.append(name.encode())
     return example.SerializeToString()
 
 

@@ -65,18 +65,20 @@ def ingest(name: str, spec: str, folder: str) -> ImagesInfo | SeriesInfo:
 
 def _write_images(data: Images, name: str, folder: Path) -> None:
     def records(split: str) -> Iterator[bytes]:
+        files = iter(data.files.get(split, ()))
         for i, (image, label) in enumerate(data.splits[split]()):
             if not 0 <= label < len(data.classes):
                 raise InputError(f"{name}: {split} image {i}: label {label}, expected 0 to {len(data.classes) - 1}")
-            yield image_record(image, label)
+            yield image_record(image, label, next(files) if data.files else None)
 
     size = int(np.prod(data.shape))
-    features = tfds.features.FeaturesDict(
-        {
-            "image": tfds.features.Image(shape=data.shape, encoding_format="png"),
-            "label": tfds.features.ClassLabel(names=data.classes),
-        }
-    )
+    about = {
+        "image": tfds.features.Image(shape=data.shape, encoding_format="png"),
+        "label": tfds.features.ClassLabel(names=data.classes),
+    }
+    if data.files:
+        about["file"] = tfds.features.Text()
+    features = tfds.features.FeaturesDict(about)
     stored = [write_split(folder, name, split, records(split), size) for split in SPLITS]
     write_metadata(folder, features, stored, f"Labelled images of {name}.")
 

@@ -5,12 +5,12 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Generator
 from types import FrameType
 
 from components.errors import last_error
+from components.forked import python
 from components.tune.training import Training
 
 POLL_SECONDS = 0.1
@@ -70,9 +70,11 @@ def train_here(trainings: list[Training]) -> Generator[tuple[Training, str], Non
 
 def _start(training: Training) -> "subprocess.Popen[bytes]":
     training.folder.mkdir(parents=True, exist_ok=True)
+    command, passed = python()
     with training.log.open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "components.tune.trial", json.dumps(training.arguments)],
+            [*command, "-m", "components.tune.trial", json.dumps(training.arguments)],
+            pass_fds=passed,
             env={**os.environ, **ENVIRONMENT},
             # What it ends with, see trial.py.
             stdin=subprocess.PIPE,

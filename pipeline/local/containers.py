@@ -1,12 +1,13 @@
 """Tasks of a local run in containers."""
 
 import base64
-import codecs
 import json
 import os
 import resource
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from components.errors import InputError
 from components.files import MOUNT
 from pipeline.code_version import all_files, code_digest
 from pipeline.experiment import Experiment
+from pipeline.local.processes import ROOT, lines
 
 # Of every container of a run: the folder of its experiment, whose lock the run holds.
 LABEL = "keras-pipeline.run"
@@ -161,29 +163,49 @@ def _line(error: Exception) -> str:
     return " ".join(text.strip().splitlines()[-1:])
 
 
-def run_container(client: Any, image: str, command: list[str], volumes: dict[str, Any], **arguments: Any) -> int:  # noqa: ANN401
-    """Run a task; stands for kfp's own function (kfp.local.docker_task_handler.run_docker_container).
-
-    kfp's lets the container remove itself, and takes one that is gone before its exit code was asked for as one that
-    succeeded: a task that failed would be in the cache (kfp 2.17.0).
+class Containers:
+    """Runs tasks, each in a container of its image.
 
     Args:
-        client: A docker.DockerClient.
-        image: The image's name.
-        command: What to run.
-        volumes: As docker-py's `containers.create` takes them.
-        **arguments: Others of it.
-
-    Returns:
-        The exit code.
+        home: The experiment's folder.
+        outputs: The folder that the tasks write to.
+        started: `arguments` of their containers.
     """
-    with _started(client, image, command, volumes=volumes, **arguments) as (container, stream):
-        for line in _lines(stream):
-            print(line, flush=True)
-        code = int(container.wait()["StatusCode"])
-    if code:
-        print(f"the container ended with exit code {code}", flush=True)
-    return code
+
+    def __init__(self, home: Path, outputs: Path, started: dict[str, Any]) -> None:
+        self._home = home
+        self._started = {**started, "volumes": {str(outputs): {"bind": str(outputs), "mode": "rw"}}}
+        # It removes them where this process is killed.
+        watch = [sys.executable, "-m", __name__, str(home)]
+        self._watch = subprocess.Popen(watch, cwd=ROOT, stdin=subprocess.PIPE, start_new_session=True)
+
+    def get_ready(self) -> None:
+        """Nothing: each container imports for itself."""
+
+    def run(self, image: str, name: str, command: list[str], say: Callable[[str], None]) -> int:
+        """Run a task.
+
+        Args:
+            image: The image's name.
+            name: The task's; not used.
+            command: What to run.
+            say: Gets each line that it prints.
+
+        Returns:
+            Its exit code.
+        """
+        import docker
+
+        with _started(docker.from_env(), image, command, **self._started) as (container, stream):
+            for line in lines(stream):
+                say(line)
+            return int(container.wait()["StatusCode"])
+
+    def close(self) -> None:
+        """Remove what goes on."""
+        remove(self._home)
+        self._watch.kill()
+        self._watch.wait()
 
 
 def output(client: Any, image: str, command: list[str], **arguments: Any) -> str:  # noqa: ANN401
@@ -213,18 +235,11 @@ def _started(client: Any, image: str, command: list[str], **arguments: Any) -> I
         stream = container.attach(stream=True, stdout=True, stderr=True)
         container.start()
         yield container, stream
+    except BaseException:
+        container.stop(timeout=STOP_SECONDS)
+        raise
     finally:
         container.remove(force=True)
-
-
-def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
-    """Whole lines of a stream that comes in pieces."""
-    rest = ""
-    for text in codecs.iterdecode(chunks, "utf-8", "replace"):
-        *lines, rest = (rest + text).split("\n")
-        yield from lines
-    if rest:
-        yield rest
 
 
 def remove(home: Path) -> None:
@@ -240,3 +255,9 @@ def remove(home: Path) -> None:
             # Docker answers 404 of one that is gone, podman 4.3 in its midst 500.
             if "no such container" not in str(error).lower():
                 raise
+
+
+if __name__ == "__main__":
+    sys.stdin.read()
+    with suppress(Exception):
+        remove(Path(sys.argv[1]))

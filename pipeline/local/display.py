@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from rich.console import Console
@@ -23,17 +23,22 @@ class Line:
     Attributes:
         state: Where it stands.
         why: Why it runs, or was taken from the cache.
-        note: The same, then how far it is, then how it ended.
+        said: How far it is, then how it ended.
         started: When it started, by the monotonic clock.
+        heard: When it was last heard of without a terminal.
         seconds: How long it took.
     """
 
     state: State = "waiting"
     why: str = ""
-    note: str = ""
+    said: str = ""
     started: float = 0.0
     seconds: float | None = None
-    _said: float = field(default=0.0, repr=False)
+    heard: float = 0.0
+
+    def note(self) -> str:
+        """What stands behind it."""
+        return "; ".join(filter(None, [self.why, self.said]))
 
 
 class Display:
@@ -62,21 +67,26 @@ class Display:
     def start(self, task: str, why: str) -> None:
         """A task starts, for this reason."""
         now = time.monotonic()
-        self.lines[task] = Line("running", why, why, started=now, _said=now)
+        self.lines[task] = Line("running", why, started=now, heard=now)
 
     def progress(self, task: str, text: str) -> None:
         """A running task said how far it is."""
         line = self.lines[task]
-        line.note = text
-        if not self._console.is_terminal and time.monotonic() - line._said >= PLAIN_SECONDS:
-            line._said = time.monotonic()
+        line.said = text
+        if not self._console.is_terminal and time.monotonic() - line.heard >= PLAIN_SECONDS:
+            line.heard = time.monotonic()
             self._plain(task)
 
-    def end(self, task: str, state: State, note: str = "") -> None:
-        """A task ended. An empty note leaves what was said last."""
+    def cached(self, task: str, why: str) -> None:
+        """A task needn't run."""
+        self.lines[task].why = why
+        self.end(task, "cached")
+
+    def end(self, task: str, state: State, said: str = "") -> None:
+        """A task ended. Without words, what was said last stays."""
         line = self.lines[task]
         line.state = state
-        line.note = note or line.note
+        line.said = said or line.said
         if line.started:
             line.seconds = time.monotonic() - line.started
         if not self._console.is_terminal:
@@ -90,13 +100,13 @@ class Display:
 
     def _plain(self, task: str) -> None:
         line = self.lines[task]
-        print(f"{line.state:8} {task:32} {self._time(line):>7}  {line.note}", file=self._console.file, flush=True)
+        print(f"{line.state:8} {task:32} {self._time(line):>7}  {line.note()}", file=self._console.file, flush=True)
 
     def _table(self) -> Table:
         table = Table.grid(padding=(0, 2))
         for task, line in self.lines.items():
             style = STYLES.get(line.state, "dim")
-            note = Text(line.note, overflow="ellipsis", no_wrap=True)
+            note = Text(line.note(), overflow="ellipsis", no_wrap=True)
             table.add_row(Text(line.state, style), Text(task), Text(self._time(line), justify="right"), note)
         return table
 

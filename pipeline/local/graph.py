@@ -1,14 +1,16 @@
-"""The tasks of a compiled pipeline, and why each of them runs."""
+"""The tasks of a compiled pipeline, and what Kubeflow's launcher gives each of them."""
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-# These take what there is of the others' outputs.
-GATHERING = ("compare", "register", "report")
+from pipeline.local.cache import Artifact, Outputs
+
+_PLACEHOLDER = re.compile(r"\{\{(\$.*?)\}\}")
 
 
 @dataclass(frozen=True)
@@ -17,120 +19,150 @@ class Task:
 
     Attributes:
         name: Its name.
-        needs: Names of the tasks whose outputs it takes.
-        arguments: Its constant arguments.
+        needs: Names of the tasks before it.
+        optional: Those of them that it can do without.
+        parameters: Where each parameter comes from, as the file says it, defaults too.
+        artifacts: For each input artifact the task that gives it, and its name there.
+        component: The component's inputs and outputs, as the file says them.
         image: Of its container.
-        command: What it runs: a digest's worth of text.
+        command: What it runs, with placeholders.
+        cached: Whether what it left is used again where nothing it depends on changed.
     """
 
     name: str
     needs: list[str]
-    arguments: dict[str, Any]
+    optional: frozenset[str]
+    parameters: dict[str, Any]
+    artifacts: dict[str, tuple[str, str]]
+    component: dict[str, Any]
     image: str
-    command: str
+    command: list[str]
+    cached: bool
 
 
-def read_tasks(spec: dict[str, Any]) -> dict[str, Task]:
-    """The tasks of a pipeline spec, each after those that it needs."""
-    tasks = {}
-    for name, task in spec["root"]["dag"]["tasks"].items():
-        parameters = task.get("inputs", {}).get("parameters", {})
-        component = spec["components"][task["componentRef"]["name"]]
-        container = spec["deploymentSpec"]["executors"][component["executorLabel"]]["container"]
-        tasks[name] = Task(
-            name=name,
-            needs=sorted(task.get("dependentTasks", [])),
-            arguments={k: v["runtimeValue"].get("constant") for k, v in parameters.items() if "runtimeValue" in v},
-            image=container["image"],
-            command=json.dumps([container["image"], container["command"]]),
-        )
+def read_tasks(path: Path) -> dict[str, Task]:
+    """The tasks of a compiled pipeline, each after those that it needs."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    with path.open(encoding="utf-8") as file:
+        spec = next(yaml.load_all(file, loader))
+    tasks = {name: _task(name, task, spec) for name, task in spec["root"]["dag"]["tasks"].items()}
     ordered: dict[str, Task] = {}
     while len(ordered) < len(tasks):
-        for name, known in tasks.items():
-            if name not in ordered and all(need in ordered for need in known.needs):
-                ordered[name] = known
+        ordered |= {n: t for n, t in tasks.items() if n not in ordered and ordered.keys() >= set(t.needs)}
     return ordered
 
 
-def read_spec(path: Path) -> dict[str, Any]:
-    """Read a compiled pipeline."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return next(yaml.load_all(path.read_text(encoding="utf-8"), loader))
+def _task(name: str, task: dict[str, Any], spec: dict[str, Any]) -> Task:
+    component = spec["components"][task["componentRef"]["name"]]
+    container = spec["deploymentSpec"]["executors"][component["executorLabel"]]["container"]
+    inputs, defined = task.get("inputs", {}), component.get("inputDefinitions", {})
+    sources = {key: source["taskOutputArtifact"] for key, source in inputs.get("artifacts", {}).items()}
+    optional = {key for key in sources if defined["artifacts"][key].get("isOptional")}
+    needs = set(task.get("dependentTasks", []))
+    defaults = {
+        key: {"runtimeValue": {"constant": about["defaultValue"]}}
+        for key, about in defined.get("parameters", {}).items()
+        if "defaultValue" in about
+    }
+    return Task(
+        name=name,
+        needs=sorted(needs),
+        optional=frozenset(
+            {sources[key]["producerTask"] for key in optional}
+            - {source["producerTask"] for key, source in sources.items() if key not in optional}
+        ),
+        parameters={**defaults, **inputs.get("parameters", {})},
+        artifacts={key: (source["producerTask"], source["outputArtifactKey"]) for key, source in sources.items()},
+        component=component,
+        image=container["image"],
+        command=[*container["command"], *container.get("args", [])],
+        cached=task.get("cachingOptions", {}).get("enableCache", False),
+    )
 
 
-def without(spec: dict[str, Any], failed: set[str]) -> dict[str, Any]:
-    """A pipeline without the failed tasks and those that need them; compare, register and report do without.
-
-    Args:
-        spec: The pipeline; it isn't changed.
-        failed: Names of the failed tasks.
-    """
-    spec = json.loads(json.dumps(spec))
-    gone = set(failed)
-    for task in read_tasks(spec).values():
-        if task.name not in GATHERING and gone & set(task.needs):
-            gone.add(task.name)
-    tasks = spec["root"]["dag"]["tasks"]
-    for name in gone:
-        del tasks[name]
-    for name in set(tasks) & set(GATHERING):
-        artifacts = tasks[name]["inputs"].get("artifacts", {})
-        for key, source in list(artifacts.items()):
-            if source["taskOutputArtifact"]["producerTask"] in gone:
-                del artifacts[key]
-        tasks[name]["dependentTasks"] = [need for need in tasks[name]["dependentTasks"] if need not in gone]
-    results = spec["root"]["dag"]["outputs"]["artifacts"]
-    for name, result in list(results.items()):
-        if result["artifactSelectors"][0]["producerSubtask"] in gone:
-            del results[name], spec["root"]["outputDefinitions"]["artifacts"][name]
-    used = {task["componentRef"]["name"] for task in tasks.values()}
-    spec["components"] = {name: c for name, c in spec["components"].items() if name in used}
-    labels = {component["executorLabel"] for component in spec["components"].values()}
-    executors = spec["deploymentSpec"]["executors"]
-    spec["deploymentSpec"]["executors"] = {label: e for label, e in executors.items() if label in labels}
-    return spec
-
-
-def why(task: Task, before: dict[str, Any] | None, ran: set[str]) -> str:
-    """Why a task runs.
+def arguments(task: Task, given: dict[str, Any], outputs: dict[str, Outputs]) -> dict[str, Any]:
+    """The values of a task's parameters.
 
     Args:
         task: The task.
-        before: Its arguments and command when it last finished, as `remember` gave them.
-        ran: Tasks that ran before it in this run.
+        given: The pipeline's parameters.
+        outputs: What the tasks before it gave.
     """
-    if before is None:
-        return "first time"
-    for name, value in task.arguments.items():
-        old = before["arguments"].get(name)
-        if value != old:
-            return _difference(name, old, value)
-    if before["command"] != task.command:
-        return "its component or image changed"
-    if after := [need for need in task.needs if need in ran]:
-        return f"after {after[0]}" + (f" and {len(after) - 1} more" if len(after) > 1 else "")
-    return "its outputs are gone or incomplete"
+    values = {}
+    for name, source in task.parameters.items():
+        if "componentInputParameter" in source:
+            value = given[source["componentInputParameter"]]
+        elif "taskOutputParameter" in source:
+            output = source["taskOutputParameter"]
+            value = outputs[output["producerTask"]].parameters[output["outputParameterKey"]]
+        else:
+            value = source["runtimeValue"]["constant"]
+        # YAML and JSON may write it with a point.
+        whole = task.component["inputDefinitions"]["parameters"][name]["parameterType"] == "NUMBER_INTEGER"
+        values[name] = int(value) if whole else value
+    return values
 
 
-def remember(task: Task) -> dict[str, Any]:
-    """What `why` has to know of a task the next time."""
-    return {"arguments": task.arguments, "command": task.command}
+def executor_input(
+    task: Task, values: dict[str, Any], inputs: dict[str, tuple[Path, Artifact]], folder: Path, run: str
+) -> dict[str, Any]:
+    """The ExecutorInput of a task.
+
+    Args:
+        task: The task.
+        values: Of its parameters.
+        inputs: Its input artifacts, with the folders of the tasks that gave them.
+        folder: Where its outputs go.
+        run: The run's name.
+    """
+    job = {"$.pipeline_job_name": run, "$.pipeline_job_uuid": run, "$.pipeline_task_name": task.name}
+    defined = task.component.get("outputDefinitions", {})
+    return {
+        "inputs": {
+            "parameterValues": {k: replaced(v, job) if isinstance(v, str) else v for k, v in values.items()},
+            "artifacts": {
+                name: _artifact(name, artifact.type, _uri(of, artifact.path), artifact.metadata)
+                for name, (of, artifact) in inputs.items()
+            },
+        },
+        "outputs": {
+            "parameters": {name: {"outputFile": str(folder / name)} for name in defined.get("parameters", {})},
+            "artifacts": {
+                name: _artifact(name, about["artifactType"], str(folder / name), {})
+                for name, about in defined.get("artifacts", {}).items()
+            },
+            "outputFile": str(folder / "executor_output.json"),
+        },
+    }
 
 
-def _difference(name: str, old: Any, new: Any) -> str:  # noqa: ANN401 (JSON values)
-    if name == "code_version":
-        return "its code changed"
-    if name == "fingerprint":
-        return "its data changed"
-    try:
-        before, after = json.loads(old), json.loads(new)
-        changed = [key for key in {**before, **after} if before.get(key) != after.get(key)]
-    except (TypeError, ValueError, AttributeError):
-        return f"{name}: {old} → {new}"
-    shown = [f"{key}: {_short(before.get(key))} → {_short(after.get(key))}" for key in changed[:2]]
-    return ", ".join(shown) + (" …" if len(changed) > 2 else "")
+def command(task: Task, given: dict[str, Any]) -> list[str]:
+    """What a task runs.
+
+    Args:
+        task: The task.
+        given: Its ExecutorInput.
+    """
+    values = {"$": json.dumps(given), "$.outputs.output_file": given["outputs"]["outputFile"]}
+    for name, value in given["inputs"]["parameterValues"].items():
+        values[f"$.inputs.parameters['{name}']"] = value if isinstance(value, str) else json.dumps(value)
+    for name, output in given["outputs"]["parameters"].items():
+        values[f"$.outputs.parameters['{name}'].output_file"] = output["outputFile"]
+    for side in ("inputs", "outputs"):
+        for name, artifacts in given[side]["artifacts"].items():
+            for key in ("uri", "path"):
+                values[f"$.{side}.artifacts['{name}'].{key}"] = artifacts["artifacts"][0]["uri"]
+    return [replaced(part, values) for part in task.command]
 
 
-def _short(value: Any) -> str:  # noqa: ANN401 (JSON values)
-    text = "default" if value is None else json.dumps(value)
-    return text if len(text) <= 40 else text[:37] + "…"
+def replaced(text: str, values: dict[str, str]) -> str:
+    """A text with its placeholders replaced, such as {{$.inputs.parameters['seed']}}; those unknown stay."""
+    return _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), text)
+
+
+def _artifact(name: str, kind: dict[str, str], uri: str, metadata: dict[str, Any]) -> dict[str, Any]:
+    return {"artifacts": [{"name": name, "type": kind, "uri": uri, "metadata": metadata}]}
+
+
+def _uri(folder: Path, place: str) -> str:
+    return place if "://" in place else str(folder / place)

@@ -6,6 +6,7 @@ from pathlib import Path
 from components.errors import InputError
 from components.spec import load_source
 from pipeline.experiment import Experiment
+from pipeline.local.damage import usable
 
 # Beside its records, a data set needs room for models, checkpoints and logs.
 BESIDE_BYTES = 100_000_000
@@ -17,7 +18,7 @@ def prepare(experiment: Experiment, runs: Path) -> None:
     Raises:
         InputError: Data can't be had, or the disk has no room for them.
     """
-    runs.mkdir(parents=True, exist_ok=True)
+    usable(runs)
     needed = sum(config.facts.bytes for config in experiment.datasets.values()) + BESIDE_BYTES
     free = shutil.disk_usage(runs).free
     if free < needed:

@@ -1,8 +1,8 @@
 """Lay out a finished run for its user: the leaderboard and the models, from the outputs of its tasks."""
 
-import json
 import os
 import shutil
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,15 +11,17 @@ from components.leaderboard import FILE, Leaderboard
 from components.registration import REGISTERED
 from components.report.tasks import TaskRun, with_run
 
-FOLDERS = "folders.json"
 LATEST = "latest"
 REPORT = "report.html"
+# The folder of a run in which its files are copied, before they appear.
+PARTIAL = ".partial"
 
 
 def publish(
-    outputs: Path,
-    registration: Path | None,
+    inputs: Mapping[str, Path],
+    board: Path,
     page: Path,
+    registration: Path | None,
     run: Path,
     pipeline: Path,
     tasks: list[TaskRun],
@@ -27,13 +29,14 @@ def publish(
 ) -> Leaderboard:
     """Fill the run's folder and let `latest` point to it.
 
-    Files are hard links to the tasks' outputs where the file system has them, so they take no room of their
-    own and outlive the outputs. `leaderboard.json` comes last: a run without it isn't whole.
+    Files are copies, so that they can be changed without a change of the tasks' outputs. `leaderboard.json` comes
+    last: a run without it isn't whole.
 
     Args:
-        outputs: The folder that compare wrote.
-        registration: The folder that register wrote; None where it didn't run.
+        inputs: What compare read: `<kind>_<name>` for each model and data set.
+        board: The folder that compare wrote.
         page: The page that report wrote.
+        registration: The folder that register wrote; None where it didn't run.
         run: The run's folder.
         pipeline: The compiled pipeline that ran.
         tasks: How each task went.
@@ -42,25 +45,30 @@ def publish(
     Returns:
         The leaderboard, under this run's name.
     """
-    folders = json.loads((outputs / FOLDERS).read_text(encoding="utf-8"))
-    for model, export in folders["export"].items():
-        target = run / "models" / model
-        shutil.copytree(export, target, copy_function=_link)
-        shutil.copytree(folders["evaluation"][model], target / "evaluation", copy_function=_link)
-        if search := folders.get("tuning", {}).get(model):
-            shutil.copytree(search, target / "tuning", copy_function=_link)
-        shutil.copytree(Path(folders["model"][model]) / "tensorboard", run / "tensorboard" / model, copy_function=_link)
-        _link(str(Path(folders["model"][model]) / "model.json"), str(target / "model.json"))
+    leaderboard = Leaderboard.model_validate_json((board / FILE).read_bytes())
+    new = run / PARTIAL
+    for model in (entry.model for entry in leaderboard.models if entry.rank is not None):
+        target = new / "models" / model
+        shutil.copytree(inputs[f"export_{model}"], target, copy_function=_copy)
+        shutil.copytree(inputs[f"evaluation_{model}"], target / "evaluation", copy_function=_copy)
+        if search := inputs.get(f"tuning_{model}"):
+            shutil.copytree(search, target / "tuning", copy_function=_copy)
+        trained = inputs[f"model_{model}"]
+        shutil.copytree(trained / "tensorboard", new / "tensorboard" / model, copy_function=_copy)
+        _copy(trained / "model.json", target / "model.json")
+    if new.exists():
+        for folder in sorted(new.iterdir()):
+            folder.rename(run / folder.name)
+        new.rmdir()
     shutil.copyfile(pipeline, run / "pipeline.yaml")
     if registration:
         shutil.copyfile(registration / REGISTERED, run / REGISTERED)
     publish_report(page, run, tasks)
-    board = Leaderboard.model_validate_json((outputs / FILE).read_text(encoding="utf-8"))
-    board = board.model_copy(update={"run": run.name, "created": _now()})
-    write_text(run / FILE, board.model_dump_json(indent=2) + "\n")
+    leaderboard = leaderboard.model_copy(update={"run": run.name, "created": _now()})
+    write_text(run / FILE, leaderboard.model_dump_json(indent=2) + "\n")
     if not aside:
         point_link(run.parent / LATEST, run.name)
-    return board
+    return leaderboard
 
 
 def publish_report(page: Path, run: Path, tasks: list[TaskRun]) -> None:
@@ -78,9 +86,14 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _link(source: str, target: str) -> str:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
-    return target
+def _copy(source: str | Path, target: str | Path) -> None:
+    """Copy a file. Where the file system can, both share the blocks on the disk until one is changed."""
+    with Path(source).open("rb") as old, Path(target).open("xb") as new:
+        try:
+            while os.copy_file_range(old.fileno(), new.fileno(), 1 << 30):
+                pass
+        except (AttributeError, OSError):  # not on macOS, and not on every file system
+            new.truncate(0)
+            new.seek(0)
+            old.seek(0)
+            shutil.copyfileobj(old, new)

@@ -1,42 +1,47 @@
-"""Run an experiment's pipeline on this machine with kfp.local."""
+"""Run an experiment's compiled pipeline on this machine: its tasks, one after the other."""
 
 import fcntl
 import json
+import os
 import re
-import shutil
-import tempfile
+from collections import deque
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rich.console import Console
 
-from components.errors import InputError, last_error
-from components.files import write_json, write_text
-from components.leaderboard import FILE as LEADERBOARD
+from components.errors import InputError
 from components.leaderboard import Leaderboard
 from components.report.tasks import TaskRun
+from pipeline.code_version import code_files
 from pipeline.compile import BUILD, compile_experiment
 from pipeline.experiment import Experiment
-from pipeline.local import containers
+from pipeline.local import cache, containers
+from pipeline.local.cache import DamagedError, Outputs
+from pipeline.local.containers import Containers
 from pipeline.local.daemon import daemon
+from pipeline.local.damage import remove, set_aside, usable
 from pipeline.local.display import Display
-from pipeline.local.events import Event, events
-from pipeline.local.failure import explain, shown
-from pipeline.local.graph import GATHERING, Task, read_spec, read_tasks, remember, why, without
-from pipeline.local.process import Engine
-from pipeline.local.publish import LATEST, publish, publish_report
+from pipeline.local.failure import Failure, explain, explained, failure, shown
+from pipeline.local.graph import Task, arguments, command, executor_input, read_tasks
+from pipeline.local.processes import Processes
+from pipeline.local.publish import LATEST, PARTIAL, publish, publish_report
+from pipeline.local.reasons import Basis, remember, remembered, why
 from pipeline.local.stopping import stoppable
-from pipeline.local.warm import write_shim
 
 RUNS = Path("runs")
+# Of an experiment: the outputs of its tasks, with checkpoints, and what is temporary.
+WORK = ".work"
 OUTPUTS = "outputs"
-WORK = ".kfp"
+TASKS = "tasks"
+MEMORY = "tasks.json"
 # Tasks that ran in containers have a cache of their own: in containers means in containers.
-WORK_IN_CONTAINERS = ".kfp-containers"
+WORK_IN_CONTAINERS = ".work-containers"
+# They report what there is after a failure.
+REPORTING = ("compare", "report")
 _PROGRESS = re.compile(r"((?:epoch|trial) \d+/\d+ .*|best (?:epoch|trial) .*)")
 
 
@@ -47,6 +52,7 @@ def run_local(
     keep_going: bool = False,
     in_containers: bool = False,
     aside: bool = False,
+    verify_cache: bool = False,
     promote: bool = False,
 ) -> Leaderboard:
     """Compile an experiment and run it.
@@ -58,65 +64,73 @@ def run_local(
         keep_going: Finish the models that don't depend on a failed task.
         in_containers: Run each task in a container of its image, instead of in a process.
         aside: Leave `latest` and the registry as they are.
+        verify_cache: Look at the digests of all that earlier runs left, not only at sizes and times.
         promote: Register a winner that can't be told apart from the current version, too.
 
     Returns:
         The leaderboard of the finished run.
 
     Raises:
-        InputError: A task refused its input, another run of this experiment is under way, or containers can't be
-            started.
+        InputError: A task refused its input, another run of this experiment is under way, a folder can't be used, or
+            containers can't be started.
         TaskFailedError: A task failed; the run's folder has a report of it. With `keep_going` that is raised in the
-            end, after the results are in place.
-        Stopped: Ctrl-C or SIGTERM; all processes have ended.
+            end, after the results are in place. Or the disk is full.
+        Stopped: Ctrl-C, SIGTERM or SIGHUP; all processes have ended.
     """
     home, registry = RUNS.absolute() / experiment.name, RUNS.absolute() / "registry"
     work = home / (WORK_IN_CONTAINERS if in_containers else WORK)
-    running = daemon() if in_containers else nullcontext()
-    with (
-        _only_run(home),
-        running,
-        tempfile.TemporaryDirectory(prefix="keras-pipeline-") as scratch,
-        # It gets ready while the pipeline is compiled; in a first run, for tasks too.
-        closing(Engine(Path(scratch), warm=not in_containers and _last_pipeline(home) is None)) as engine,
-    ):
-        pipeline, digest = compile_experiment(experiment, build)
-        spec = read_spec(pipeline)
-        if aside:
-            spec = without(spec, {"register"})
-        tasks = read_tasks(spec)
-        started = None
+    for folder in (RUNS, build, home):
+        usable(folder)
+    for folder in (work, work / OUTPUTS, work / OUTPUTS / TASKS):
+        usable(folder, ours=True)
+    with ExitStack() as stack:
+        stack.enter_context(_only_run(home))
+        stack.enter_context(explained(console))
+        stack.enter_context(stoppable())
+        scratch = stack.enter_context(_scratch(work))
         if in_containers:
+            stack.enter_context(daemon())
             containers.remove(home)  # what a run that was killed left behind
+        else:
+            # It imports while the pipeline is compiled; in a first run, for the tasks too.
+            launcher: Processes | Containers = stack.enter_context(closing(Processes(scratch)))
+            if not (work / MEMORY).exists():
+                launcher.get_ready()
+        from pipeline.definition import task_modules  # it imports kfp, meanwhile
+
+        pipeline, digest = compile_experiment(experiment, build)
+        tasks = read_tasks(pipeline)
+        code = {task: code_files(*modules) for task, modules in task_modules(experiment).items()}
+        if aside:
+            tasks.pop("register")
+        if in_containers:
             started = containers.arguments(experiment, home, work / OUTPUTS, registry)
             containers.check_images(sorted({task.image for task in tasks.values()}), started)
-        run = home / datetime.now().strftime("%Y%m%d-%H%M%S")
-        while run.exists():
-            run = run.with_name(run.name + "a")
-        state = _Run(run, work, Path(scratch), started, engine)
-        parameters = {"pipeline_sha256": digest, "registry": str(registry), "promote": promote}
+            launcher = stack.enter_context(closing(Containers(home, work / OUTPUTS, started)))
+        name = datetime.now().strftime("%Y%m%d-%H%M%S")
+        while (home / name).exists():
+            name += "a"
+        (home / name / "logs").mkdir(parents=True)
+        parameters = {"pipeline_sha256": digest, "registry": str(registry), "vertex": "", "promote": promote}
         with Display(tasks, console) as display:
-            while True:
-                before = set(state.failures)
-                failures = json.dumps(state.failures, sort_keys=True)
-                changed = state.failures or aside
-                path = state.write(without(spec, set(state.failures))) if changed else pipeline
-                if state.execute(path, {**parameters, "failures": failures}, tasks, display):
-                    break
-                # Without a failed task it was kfp itself that failed.
-                failed = set(state.failures) - before
-                if not keep_going or not failed or failed & set(GATHERING) or state.refused:
-                    display.skip_waiting()
-                    if state.failures:
-                        _report_failure(state, spec, parameters, tasks, display)
-                    explain(state.failures, state.refused, run, console)
+            run = _Run(home / name, work, tasks, code, parameters, launcher, display, verify_cache)
+            whole = run.execute(keep_going)
             display.skip_waiting()
-        outputs = state.outputs()
-        went, registration = _went(tasks, display), outputs.get("registration")
-        board = publish(outputs["leaderboard"], registration, outputs["report"], run, pipeline, went, aside)
-        if state.failures:
-            console.print(f"results without them: {shown(run)}", soft_wrap=True, highlight=False)
-            explain(state.failures, state.refused, run, console)
+        if not whole:
+            if "report" in run.outputs:
+                publish_report(run.place("report", "page"), run.folder, run.went())
+            explain(run.failures, run.folder, console)
+        read = {
+            key: run.place(*source) for key, source in tasks["compare"].artifacts.items() if source[0] in run.outputs
+        }
+        results = run.place("compare", "leaderboard"), run.place("report", "page")
+        if not run.failures:
+            cache.tidy(work / OUTPUTS / TASKS)
+        registration = run.place("register", "registration") if "register" in run.outputs else None
+        board = publish(read, *results, registration, run.folder, pipeline, run.went(), aside)
+        if run.failures:
+            console.print(f"results without them: {shown(run.folder)}", soft_wrap=True, highlight=False)
+            explain(run.failures, run.folder, console)
         return board
 
 
@@ -124,153 +138,160 @@ class _Run:
     """A run under way.
 
     Attributes:
-        run: Its folder.
-        failures: For each failed task, its error.
-        refused: The message of a task that refused its input.
-        finished: Names of the tasks whose outputs are there.
+        folder: Its folder.
+        outputs: What each finished task gave.
+        failures: How each failed task failed.
     """
 
-    def __init__(self, run: Path, work: Path, scratch: Path, containers: dict[str, Any] | None, engine: Engine) -> None:
-        self.run = run
-        self.failures: dict[str, str] = {}
-        self.refused = ""
-        self._work = work
-        self._scratch = scratch
-        self._containers = containers
-        self._ready: Engine | None = engine
-        self._memory = work / "tasks.json"
-        self.finished: set[str] = set()
-        self._ran: set[str] = set()
-        (run / "logs").mkdir(parents=True)
-        work.mkdir(exist_ok=True)
-        write_shim(scratch / "bin")
+    def __init__(
+        self,
+        folder: Path,
+        work: Path,
+        tasks: dict[str, Task],
+        code: dict[str, dict[str, str]],
+        parameters: dict[str, Any],
+        launcher: Processes | Containers,
+        display: Display,
+        verify_cache: bool,
+    ) -> None:
+        self.folder = folder
+        self.outputs: dict[str, Outputs] = {}
+        self.failures: dict[str, Failure] = {}
+        self._work, self._tasks, self._code, self._parameters = work, tasks, code, parameters
+        self._launcher, self._display, self._verify_cache = launcher, display, verify_cache
+        self._places: dict[str, Path] = {}
+        self._memory = remembered(work / MEMORY)
 
-    def execute(self, pipeline: Path, parameters: dict[str, Any], tasks: dict[str, Task], display: Display) -> bool:
-        """Run kfp.local and follow it. False if a task failed."""
-        request = {
-            "pipeline": str(pipeline),
-            "parameters": parameters,
-            "root": str(self._work / OUTPUTS),
-            "cache": str(self._work / "cache"),
-            "shim": str(self._scratch / "bin"),
-            "result": str(self._scratch / "result.json"),
-            "log": str(self.run / "logs" / "kfp.log"),
-            "home": str(self.run.parent),
-            "containers": self._containers,
-            "changed": _last_pipeline(self.run.parent) != parameters["pipeline_sha256"],
+    def execute(self, keep_going: bool) -> bool:
+        """Run what has to run. False where a failure ended the run."""
+        ended = False
+        for task in self._tasks.values():
+            if not self.outputs.keys() >= set(task.needs) - task.optional:
+                continue
+            full = any(failure.full_disk for failure in self.failures.values())
+            # After a failure, only what reports what there is.
+            self._do(task, found_only=ended and (full or task.name not in REPORTING))
+            if failed := self.failures.get(task.name):
+                ended = ended or not keep_going or failed.refused or bool(task.optional)
+        return not ended
+
+    def place(self, task: str, artifact: str) -> Path:
+        """Where an output lies."""
+        return self._places[task] / self.outputs[task].artifacts[artifact].path
+
+    def went(self) -> list[TaskRun]:
+        """How each task went."""
+        lines = self._display.lines
+        return [
+            TaskRun(
+                name=name,
+                needs=[need for need in task.needs if need in self._tasks],
+                state=lines[name].state,
+                seconds=lines[name].seconds,
+                why=lines[name].said if lines[name].state == "failed" else lines[name].why,
+            )
+            for name, task in self._tasks.items()
+        ]
+
+    def _do(self, task: Task, found_only: bool) -> None:
+        """Take a task's outputs from an earlier run, or run it."""
+        failures = {name: str(failure) for name, failure in self.failures.items()}
+        parameters = {**self._parameters, "failures": json.dumps(failures, sort_keys=True)}
+        values = arguments(task, parameters, self.outputs)
+        inputs = {
+            name: (self._places[of], self.outputs[of].artifacts[key])
+            for name, (of, key) in task.artifacts.items()
+            if of in self.outputs
         }
-        engine, self._ready = self._ready or Engine(self._scratch), None
-        try:
-            with stoppable():
-                for event in events(self._kept(engine.run(request))):
-                    self._follow(event, tasks, display)
-                return engine.succeeded() and not self._new_failure(parameters)
-        finally:
-            engine.close()
-            if self._containers:
-                containers.remove(self.run.parent)
-
-    def write(self, spec: dict[str, Any]) -> Path:
-        """Write a pipeline for `execute`."""
-        path = self._scratch / "rest.yaml"
-        write_text(path, yaml.safe_dump(spec))
-        return path
-
-    def outputs(self) -> dict[str, Path]:
-        """Paths of what the pipeline gave, see `pipeline.definition.Results`."""
-        return {
-            name: Path(path)
-            for name, path in json.loads((self._scratch / "result.json").read_text(encoding="utf-8")).items()
-        }
-
-    def log(self, task: str) -> Path:
-        """The log of a task."""
-        return self.run / "logs" / f"{task}.log"
-
-    def _kept(self, lines: Any) -> Iterator[str]:  # noqa: ANN401 (a text stream)
-        with (self.run / "logs" / "kfp.log").open("a", encoding="utf-8") as log:
-            for line in lines:
-                log.write(line)
-                yield line
-
-    def _new_failure(self, parameters: dict[str, Any]) -> bool:
-        return json.dumps(self.failures, sort_keys=True) != parameters["failures"]
-
-    def _follow(self, event: Event, tasks: dict[str, Task], display: Display) -> None:
-        task = event.task
-        if event.kind == "line":
-            with self.log(task).open("a", encoding="utf-8") as log:
-                log.write(event.text + "\n")
-            if match := _PROGRESS.match(event.text):
-                display.progress(task, match[1])
-        elif event.kind == "started":
-            before = self._remembered().get(task)
-            self._ran.add(task)
-            display.start(task, why(tasks[task], before, self._ran))
-        elif event.kind == "cached" and task not in self.finished:
-            self.finished.add(task)
-            display.end(task, "cached", "nothing it depends on changed")
-        elif event.kind == "done":
-            self.finished.add(task)
-            write_json(self._memory, {**self._remembered(), task: remember(tasks[task])})
-            display.end(task, "done")
-        elif event.kind == "failed":
-            name, message = last_error(self.log(task))
-            if name.endswith("InputError"):
-                self.refused = message
-            self.failures[task] = f"{name}: {message}" if message else name
-            display.end(task, "failed", self.failures[task])
-
-    def _remembered(self) -> dict[str, Any]:
-        return json.loads(self._memory.read_text(encoding="utf-8")) if self._memory.exists() else {}
-
-
-def _report_failure(
-    state: _Run, spec: dict[str, Any], parameters: dict[str, Any], tasks: dict[str, Task], display: Display
-) -> None:
-    """Report what failed and what was finished, in the run's own folder: nothing else of it is published.
-
-    Compare and report run on what there is; the outputs of finished tasks come from the cache.
-    """
-    done = {*state.finished, "compare", "report"}
-    gone = set(state.failures) | {name for name in tasks if name not in done or name == "register"}
-    if "report" in gone:
-        return
-    failures = json.dumps(state.failures, sort_keys=True)
-    if state.execute(state.write(without(spec, gone)), {**parameters, "failures": failures}, tasks, display):
-        publish_report(state.outputs()["report"], state.run, _went(tasks, display))
-
-
-def _went(tasks: dict[str, Task], display: Display) -> list[TaskRun]:
-    """How each task went."""
-    lines = display.lines
-    return [
-        TaskRun(
-            name=name,
-            needs=task.needs,
-            state=lines[name].state,
-            seconds=lines[name].seconds,
-            why=lines[name].note if lines[name].state in ("failed", "cached") else lines[name].why,
+        digests = {name: artifact.digest() for name, (_, artifact) in inputs.items()}
+        basis = Basis(
+            image=task.image,
+            command=cache.digest(task.command),
+            parameters=values,
+            inputs=digests,
+            code=self._code.get(task.name, {}),
         )
-        for name, task in tasks.items()
-    ]
+        before = self._memory.get(task.name)
+        folder = self._places[task.name] = self._work / OUTPUTS / TASKS / f"{task.name}-{basis.key()}"
+        reason = "" if task.cached else "it runs every time"
+        if task.cached:
+            try:
+                self.outputs[task.name] = cache.look(folder, self._verify_cache)
+            except FileNotFoundError:
+                pass
+            except DamagedError as problem:
+                reason = str(problem)
+        found = task.name in self.outputs
+        if found_only and not found:
+            return
+        if before != basis:
+            self._memory[task.name] = basis
+            remember(self._work / MEMORY, self._memory)
+        if found:
+            same = before is not None and before.key() == basis.key()
+            self._display.cached(task.name, "nothing it depends on changed" if same else "as in an earlier run")
+            return
+        if task.cached:
+            self._launcher.get_ready()
+        reason = reason or why(before, basis, {name: of for name, (of, _) in task.artifacts.items()})
+        self._display.start(task.name, reason)
+        remove(folder)
+        folder.mkdir(parents=True)
+        given = executor_input(task, values, inputs, folder, self.folder.name)
+        failed = self._launch(task, given)
+        if failed is None:
+            try:
+                self.outputs[task.name] = cache.keep(folder, given, task.component)
+            except ValueError as error:
+                failed = Failure(type(error).__name__, str(error))
+        if failed is not None:
+            self.failures[task.name] = failed
+            self._display.end(task.name, "failed", str(failed))
+        else:
+            self._display.end(task.name, "done")
 
+    def _launch(self, task: Task, given: dict[str, Any]) -> Failure | None:
+        """Run a task's command, and keep its log."""
+        last: deque[str] = deque(maxlen=200)
+        with (self.folder / "logs" / f"{task.name}.log").open("a", encoding="utf-8") as log:
 
-def _last_pipeline(home: Path) -> str | None:
-    """SHA-256 of the pipeline of an experiment's last whole run, if there was one."""
-    board = home / LATEST / LEADERBOARD
-    return json.loads(board.read_text(encoding="utf-8"))["pipeline_sha256"] if board.exists() else None
+            def say(line: str) -> None:
+                last.append(line)
+                with suppress(OSError):  # a full disk: the task says so itself
+                    log.write(line + "\n")
+                    log.flush()
+                if match := _PROGRESS.match(line):
+                    self._display.progress(task.name, match[1])
+
+            code = self._launcher.run(task.image, task.name, command(task, given), say)
+        return failure(code, last) if code else None
 
 
 @contextmanager
 def _only_run(home: Path) -> Iterator[None]:
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / ".lock").open("w", encoding="utf-8") as lock:
+    """Hold the lock of an experiment; remove what a run that was killed left."""
+    path = home / ".lock"
+    if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
+        set_aside(path, "isn't a file")
+    if os.path.lexists(latest := home / LATEST) and not latest.is_symlink():
+        set_aside(latest, "isn't a link to a run")
+    with path.open("a", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise InputError(f"{shown(home)}: another run of this experiment is under way") from None
-        # What a run that was killed left behind.
-        for work in (WORK, WORK_IN_CONTAINERS):
-            shutil.rmtree(home / work / "workspace", ignore_errors=True)
+        for partial in home.glob(f"*/{PARTIAL}"):
+            remove(partial)
         yield
+
+
+@contextmanager
+def _scratch(work: Path) -> Iterator[Path]:
+    """The folder of all that is temporary, which goes with the run; what a run that was killed left goes before."""
+    folder = work / "tmp"
+    remove(folder)
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        remove(folder)

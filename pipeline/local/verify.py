@@ -1,7 +1,5 @@
 """Run an experiment, with one seed or several, and hold its claims against what came out."""
 
-import difflib
-import shlex
 import tempfile
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,7 +10,7 @@ from rich.console import Console
 from components.errors import InputError
 from components.files import write_text
 from pipeline.claims import Verification, judge, spreads
-from pipeline.experiment import Experiment, load_experiment
+from pipeline.experiment import Experiment, load_experiment, only
 from pipeline.local.prepare import prepare
 from pipeline.local.run import RUNS, run_local
 
@@ -33,7 +31,8 @@ def load_seeds(config: Path, overrides: list[str], seeds: int, models: list[str]
     """
     first = load_experiment(config, overrides)
     later = [load_experiment(config, [*overrides, f"seed={first.seed + i}"]) for i in range(1, seeds)]
-    experiments = [_only(experiment, models) for experiment in (first, *later)]
+    experiments = [only(one, models) for one in (first, *later)]
+    experiments = [replace(one, command=one.command.replace(" run ", " verify ", 1)) for one in experiments]
     if seeds == 1 and not any(experiments[0].expect.values()):
         raise InputError(
             f"{config}: nothing is claimed of {', '.join(experiments[0].models)}; expected at a model, for example, "
@@ -76,24 +75,3 @@ def verify(experiments: list[Experiment], console: Console) -> Verification:
     )
     write_text(RUNS / found.experiment / FILE, found.model_dump_json(indent=2) + "\n")
     return found
-
-
-def _only(experiment: Experiment, models: list[str]) -> Experiment:
-    """The experiment with these models alone, and the data sets that they use."""
-    if not models:
-        return experiment
-    for name in models:
-        if name not in experiment.models:
-            near = difflib.get_close_matches(name, experiment.models, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(experiment.models)}"
-            raise InputError(f"--model {name}: {experiment.name} has no such model; {hint}")
-    kept = {name: spec for name, spec in experiment.models.items() if name in models}
-    used = {spec.dataset for spec in kept.values()}
-    named = shlex.join(part for name in kept for part in ("--model", name))
-    return replace(
-        experiment,
-        models=kept,
-        datasets={name: config for name, config in experiment.datasets.items() if name in used},
-        expect={name: experiment.expect[name] for name in kept},
-        command=f"{experiment.command.replace(' run ', ' verify ', 1)} {named}",
-    )

@@ -80,7 +80,7 @@ def cancel_job(job_id: str, settings: Settings) -> list[str]:
             client(PipelineServiceClient, settings.region).cancel_pipeline_job(name=job.name, timeout=CALL_SECONDS)
         except exceptions.FailedPrecondition as error:
             ended = error
-        for launched in _launched(jobs, job_id, settings):
+        for launched in _launched(jobs, job_id, settings, ("QUEUED", "PENDING", "RUNNING")):
             jobs.cancel_custom_job(name=launched.name, timeout=CALL_SECONDS)
             cancelled.append(launched.display_name)
     except exceptions.GoogleAPICallError as error:
@@ -90,31 +90,45 @@ def cancel_job(job_id: str, settings: Settings) -> list[str]:
     return cancelled
 
 
-def _launched(jobs: Any, job_id: str, settings: Settings) -> Iterable[Any]:  # noqa: ANN401 (a client)
-    """The custom jobs of a pipeline job that haven't ended."""
-    states = " OR ".join(f'state="JOB_STATE_{state}"' for state in ("QUEUED", "PENDING", "RUNNING"))
-    request = {"parent": settings.parent, "filter": f'labels.{RUN_LABEL}="{run_label(job_id)}" AND ({states})'}
+def _launched(jobs: Any, job_id: str, settings: Settings, states: tuple[str, ...] = ()) -> Iterable[Any]:  # noqa: ANN401 (a client)
+    """The custom jobs that a pipeline job launched, those in some states or all."""
+    terms = [f'labels.{RUN_LABEL}="{run_label(job_id)}"']
+    if states:
+        any_of_them = " OR ".join(f'state="JOB_STATE_{state}"' for state in states)
+        terms.append(f"({any_of_them})")
+    request = {"parent": settings.parent, "filter": " AND ".join(terms)}
     return jobs.list_custom_jobs(request=request, timeout=CALL_SECONDS)
 
 
 def log_lines(job: Any, settings: Settings, task: str | None) -> Iterator[str]:  # noqa: ANN401 (a PipelineJob)
     """What the tasks of a pipeline job printed, from Cloud Logging.
 
-    Each task of a pipeline runs in a custom job of its own, whose number is the log's `job_id`.
+    Each task of a pipeline runs in a custom job of its own, whose number is the log's `job_id`. A training that is a
+    job beside it has a log of its own, which is printed with the task's.
 
     Raises:
         InputError: No task of this name has run, or the logs can't be read.
     """
+    from google.api_core import exceptions
     from google.auth.transport.requests import AuthorizedSession
+    from google.cloud.aiplatform_v1 import JobServiceClient
 
+    job_id = job.name.rsplit("/", 1)[-1]
     numbers = {}
     for detail in job.job_detail.task_details:
         if task is None or detail.task_name == task:
             main = detail.executor_detail.container_detail.main_job or detail.executor_detail.custom_job_detail.job
             if main:
                 numbers[main.rsplit("/", 1)[-1]] = detail.task_name
+    try:
+        for launched in _launched(client(JobServiceClient, settings.region), job_id, settings):
+            name = launched.display_name.removeprefix(f"{job_id}-")
+            if task is None or name == task or name.startswith(f"{task}-trial-"):
+                numbers[launched.name.rsplit("/", 1)[-1]] = f"{name} (job)"
+    except exceptions.GoogleAPICallError as error:
+        raise InputError(explain(error, f"asking for the jobs of {job_id}")) from None
     if not numbers:
-        raise InputError(f"{job.name.rsplit('/', 1)[-1]}: no task {task or ''} has run yet".replace("  ", " "))
+        raise InputError(f"{job_id}: no task {task or ''} has run yet".replace("  ", " "))
     base = os.environ.get("CLOUDSDK_API_ENDPOINT_OVERRIDES_LOGGING", _LOGGING).rstrip("/")
     ids = " OR ".join(f'"{number}"' for number in numbers)
     body: dict[str, Any] = {

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from components.cloud import Vertex
+from components.cloud import Vertex, VertexOptions
 from components.errors import InputError
 from components.image_names import GPU_IMAGE, IMAGE, TPU_IMAGE
 from pipeline.experiment import Experiment
@@ -61,7 +61,8 @@ def pipeline_job(
         moving_tags: Accept images named by a tag.
 
     Returns:
-        The job: display_name, pipeline_spec, runtime_config, labels, service_account, network.
+        The job: display_name, pipeline_spec, runtime_config, labels, service_account, and what says its network and
+        its key.
 
     Raises:
         InputError: Something in it would be refused, or accepted and go wrong later.
@@ -78,11 +79,7 @@ def pipeline_job(
     check_labels(labels)
     check_images(spec, moving_tags)
     check_artifacts(spec)
-    if options.network and options.deploy:
-        raise InputError(
-            "vertex.network with vertex.deploy: an endpoint in a network has one model and no traffic split; "
-            "leave network out, or set deploy: false and deploy the registered model by hand"
-        )
+    check_options(options, settings)
     vertex = Vertex(
         **options.model_dump(exclude={"labels"}),
         project=settings.project,
@@ -96,7 +93,8 @@ def pipeline_job(
         "pipeline_spec": spec,
         "labels": labels,
         "service_account": options.service_account or "",
-        "network": options.network or "",
+        **vertex.job_network(),
+        **vertex.encryption(),
         "runtime_config": {
             "gcs_output_directory": settings.root,
             "parameter_values": values,
@@ -164,6 +162,28 @@ def check_images(spec: dict[str, Any], moving_tags: bool = False) -> None:
             raise InputError(
                 f"image {image}: a tag can move; compile with {variable}=…@sha256:… (or --allow-tags for a trial)"
             )
+
+
+def check_options(options: VertexOptions, settings: Settings) -> None:
+    """Refuse options that don't go together.
+
+    Raises:
+        InputError: With all such pairs.
+    """
+    problems = []
+    if options.network and options.deploy:
+        problems.append(
+            "vertex.network with vertex.deploy: an endpoint in a network has one model and no traffic split; "
+            "leave network out, or set deploy: false and deploy the registered model by hand"
+        )
+    if options.network and options.network_attachment:
+        problems.append("vertex.network with vertex.network_attachment: a job is in a network by one of them")
+    if options.reserved_ip_ranges and not options.network:
+        problems.append("vertex.reserved_ip_ranges: ranges of a network, expected vertex.network too")
+    if options.kms_key and f"/locations/{settings.region}/" not in options.kms_key:
+        problems.append(f"vertex.kms_key: '{options.kms_key}', expected a key in {settings.region}, where the jobs run")
+    if problems:
+        raise InputError(*problems)
 
 
 def check_artifacts(spec: dict[str, Any]) -> None:

@@ -35,6 +35,8 @@ def schedule_create(
     job = pipeline_job(experiment, path, digest, there, {}, moving_tags=allow_tags)
     for note in preflight(there, images(job["pipeline_spec"])):
         print(f"note: {note}")
+    if experiment.vertex.experiment:
+        print(f"note: runs of a schedule aren't added to the Vertex experiment {experiment.vertex.experiment}")
     made = create_schedule(job, name or experiment.name, cron, there)
     number, following = made.name.rsplit("/", 1)[-1], terminal.time(made.next_run_time)
     print(f"schedule {made.display_name} ({number}): {cron}, next {following}")

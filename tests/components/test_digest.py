@@ -1,10 +1,23 @@
 """The digest of a data set is that of its values."""
 
+import json
+
 import tensorflow as tf
 
 from components.dataset import SPLITS
 from components.ingest.digest import digest
 from components.stored import row_features
+
+
+def write(folder, records):
+    """Write the records of each split, and what TFDS says of them."""
+    about = []
+    for split, own in records.items():
+        with tf.io.TFRecordWriter(str(folder / f"rows-{split}.tfrecord-00000")) as writer:
+            for record in own:
+                writer.write(record)
+        about.append({"name": split, "shardLengths": [len(own)], "numBytes": sum(map(len, own))})
+    (folder / "dataset_info.json").write_text(json.dumps({"splits": about}))
 
 
 def written(folder, parts, value=2.0):
@@ -20,9 +33,7 @@ def written(folder, parts, value=2.0):
         tf.train.Example(features=tf.train.Features(feature={name: features[name]})).SerializeToString()
         for name in parts
     )
-    for split in SPLITS:
-        with tf.io.TFRecordWriter(str(folder / f"rows-{split}.tfrecord-00000")) as writer:
-            writer.write(record)
+    write(folder, {split: [record] for split in SPLITS})
     return digest(folder, row_features(2)), record
 
 
@@ -36,8 +47,5 @@ def test_the_order_that_protobuf_writes_features_in_makes_no_difference(tmp_path
 
 def test_a_row_that_moves_to_another_split_changes_it(tmp_path):
     before, record = written(tmp_path / "one", ["time", "values"])
-    with tf.io.TFRecordWriter(str(tmp_path / "one" / "rows-train.tfrecord-00000")) as writer:
-        writer.write(record)
-        writer.write(record)
-    (tmp_path / "one" / "rows-test.tfrecord-00000").write_bytes(b"")
+    write(tmp_path / "one", {"train": [record, record], "validation": [record], "test": []})
     assert digest(tmp_path / "one", row_features(2)) != before

@@ -135,6 +135,9 @@ def test_an_image_folder_is_ingested(tmp_path, channels):
     written = set()
     for split in SPLITS:
         images, labels = stored.load_images(tmp_path / "dataset", info, split)
+        names = stored.load_names(tmp_path / "dataset", info, split)
+        for name, image in zip(names, images, strict=True):
+            np.testing.assert_array_equal(image.squeeze(), np.array(Image.open(tmp_path / "images" / name)))
         examples = list(tfds.as_numpy(builder.as_dataset(split=split)))
         np.testing.assert_array_equal(images, np.stack([example["image"] for example in examples]))
         assert labels.tolist() == [example["label"] for example in examples]
@@ -151,7 +154,7 @@ def test_an_image_folder_is_ingested(tmp_path, channels):
     }
     assert written == source
     names = {"counts", "label range", "label balance", "duplicates", "overlap between splits"}
-    assert found(info).keys() == names
+    assert found(info).keys() == names | {"the same image under different labels", "unreadable files"}
     assert found(info)["duplicates"] == f"0 of {info.records['train']} training images"
 
 

@@ -42,9 +42,17 @@ def test_a_class_without_training_images_is_refused(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("split", "numbers", "message"),
     [
-        ("validation", [20, 21, 22], "1 of 3 validation images are in the train split"),
-        ("test", [30, 1, 2], "2 of 3 test images are in the train split"),
-        ("test", [21, 30, 31], "1 of 3 test images are in the validation split"),
+        (
+            "validation",
+            [20, 21, 22],
+            "1 of 3 validation images are in the train split too, expected at most 1%: validation image 0 is train",
+        ),
+        ("test", [30, 1, 2], "expected at most 1%: test image 1 is train image 0, test image 2 is train image 1"),
+        (
+            "test",
+            [21, 30, 31],
+            "1 of 3 test images are in the validation split too, expected at most 1%: test image 0 is validation",
+        ),
     ],
 )
 def test_splits_that_overlap_are_refused(tmp_path, monkeypatch, split, numbers, message):

@@ -71,7 +71,7 @@ def test_a_folder_is_read_in_order_and_bad_pictures_go_to_the_error_file(fashion
         "cut.png", "empty.png", "short-idx3-ubyte:2", "text.jpg", "b/large.png",
     ]  # fmt: skip
     assert found["b/large.png"] == "30 x 28 pixels, expected 28 x 28"
-    assert found["text.jpg"] == "unreadable image: not an image"
+    assert found["text.jpg"] == "unreadable image: not a PNG, JPEG, BMP, GIF, WEBP or TIFF"
     assert found["short-idx3-ubyte:2"] == "the file ends in it, expected 3 images"
 
 
@@ -168,7 +168,7 @@ def test_records_that_are_no_images_fail_one_by_one(fashion, tmp_path):
         ("images-idx3-ubyte", idx(np.zeros((0, 28, 28), np.uint8)), "no examples in it"),
         ("labels-idx1-ubyte", idx(np.zeros(9, np.uint8)), "not a file that this model can read, expected pictures"),
         ("series.csv", b"time,load\n", "not a file that this model can read, expected pictures"),
-        ("x.png", b"text", "nothing can be predicted: x.png: unreadable image: not an image"),
+        ("x.png", b"text", "nothing can be predicted: x.png: unreadable image: not a PNG, JPEG"),
         ("x.tfrecord", b"no records in here", "x.tfrecord:0: the file can't be read from here on"),
     ],
 )  # fmt: skip

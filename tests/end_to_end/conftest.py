@@ -67,8 +67,9 @@ class Project:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    # A folder whose name holds what kfp.local rewrites, and a space.
-    folder = tmp_path_factory.mktemp("my python3 project")
+    # A folder whose name a shell would stumble over.
+    folder = tmp_path_factory.mktemp("base") / 'my "python3" $(touch X) project'
+    folder.mkdir()
     for name in ("components", "pipeline", "configs"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copyfile(ROOT / "requirements-cpu.lock", folder / "requirements-cpu.lock")

@@ -11,7 +11,7 @@ import yaml
 from components.errors import InputError
 from pipeline.compile import compile_experiment
 from pipeline.config_file import override, read_config
-from pipeline.experiment import load_experiment
+from pipeline.experiment import load_experiment, only
 
 ROOT = Path(__file__).parent.parent.parent
 SHIPPED = sorted(
@@ -497,6 +497,26 @@ def test_a_model_or_data_set_of_null_is_left_out(tmp_path):
     assert_refused(path, ["models.lstm: dataset: no 'demand'"], ["datasets.demand=null"])
     assert_refused(path, ["--set models.gru=null: no 'models.gru'; there are: mlp, lstm"], ["models.gru=null"])
     assert_refused(path, ["models: empty"], ["models.lstm=null", "models.mlp=null"])
+
+
+def test_a_run_of_some_models_keeps_their_data_sets(tmp_path):
+    whole = load_experiment(write(tmp_path), [])
+    part = only(whole, ["lstm"])
+    assert (list(part.models), list(part.datasets), list(part.expect)) == (["lstm"], ["demand"], ["lstm"])
+    assert part.command == f"{whole.command} --model lstm"
+    assert only(whole, []) == whole
+    with pytest.raises(InputError) as refused:
+        only(whole, ["lst", "x", "mlp"])
+    assert refused.value.problems == (
+        "--model lst: small has no such model; did you mean 'lstm'?",
+        "--model x: small has no such model; there are: mlp, lstm",
+    )
+
+
+def test_run_takes_the_models_to_run(tmp_path):
+    command = [sys.executable, "-m", "pipeline", "run", str(write(tmp_path)), "--model", "mpl"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "error: --model mpl: small has no such model; did you mean 'mlp'?\n")
 
 
 def test_an_override_changes_one_of_the_models_that_share_an_alias(tmp_path):

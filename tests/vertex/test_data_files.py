@@ -46,10 +46,10 @@ def test_a_file_is_copied_once_and_again_when_it_changed(cloud):
 
 
 def test_a_folder_is_copied_and_follows_its_source(cloud):
-    buffer = io.BytesIO()
-    Image.new("L", (4, 4)).save(buffer, "PNG")
     for name in ("cat", "dog"):
         for i in range(4):
+            buffer = io.BytesIO()
+            Image.new("L", (4, 4), 40 * i + 20 * (name == "dog")).save(buffer, "PNG")
             cloud.put(f"gs://bucket/pets/{name}/{i}.png", buffer.getvalue())
     cloud.put("gs://bucket/petsnot/x.png", b"")
     options = image_folder.Options(path="gs://bucket/pets", height=4, width=4, channels=1)

@@ -111,6 +111,23 @@ def test_what_a_job_is_asked_for(cloud, bucket):
     assert prefix == f"gs://bucket/{RUN}/train-mlp_-3456789012345678901/job"
 
 
+def test_a_network_a_key_and_a_wait_for_gpus(cloud, bucket, monkeypatch):
+    key = "projects/my-project/locations/us-central1/keyRings/mine/cryptoKeys/models"
+    network = "projects/123/global/networks/mine"
+    machine = machines.Machine(machine_type="a2-highgpu-1g", accelerator="NVIDIA_TESLA_A100", count=1, max_wait_hours=6)
+    monkeypatch.setitem(machines.machines(), "patient", machine)
+    launch(bucket, "patient", kms_key=key, network=network, reserved_ip_ranges=["training"])
+    launch(bucket, "patient", task="train-other", network_attachment="attached")
+    first, second = created(cloud)
+    assert first["encryption_spec"] == {"kms_key_name": key}
+    assert first["job_spec"]["network"] == network
+    assert first["job_spec"]["reserved_ip_ranges"] == ["training"]
+    assert first["job_spec"]["scheduling"]["strategy"] == "FLEX_START"
+    assert first["job_spec"]["scheduling"]["max_wait_duration"] == "21600s"
+    assert second["job_spec"]["psc_interface_config"] == {"network_attachment": "attached"}
+    assert "encryption_spec" not in second and "network" not in second["job_spec"]
+
+
 def test_a_tpu_is_asked_for_with_its_topology(cloud, bucket):
     launch(bucket, "tpu-v5e")
     (pool,) = created(cloud)[0]["job_spec"]["worker_pool_specs"]

@@ -99,6 +99,24 @@ def test_a_network_with_a_deployment_is_refused(small):
     options = experiment.vertex.model_copy(update={"network": "projects/1/global/networks/mine"})
     with pytest.raises(InputError, match=r"vertex\.network with vertex\.deploy.*deploy: false"):
         pipeline_job(replace(experiment, vertex=options), path, digest, HERE, {})
+    attached = options.model_copy(
+        update={"network_attachment": "x", "kms_key": "projects/p/locations/eu/keyRings/r/cryptoKeys/k"}
+    )
+    with pytest.raises(InputError) as refused:
+        pipeline_job(replace(experiment, vertex=attached), path, digest, HERE, {})
+    assert [line.partition(":")[0] for line in refused.value.problems] == [
+        "vertex.network with vertex.deploy",
+        "vertex.network with vertex.network_attachment",
+        "vertex.kms_key",
+    ]
+    ranges = options.model_copy(update={"network": None, "reserved_ip_ranges": ["training"]})
+    with pytest.raises(InputError, match=r"vertex\.reserved_ip_ranges.*expected vertex\.network too"):
+        pipeline_job(replace(experiment, vertex=ranges), path, digest, HERE, {})
+    key = "projects/p/locations/us-central1/keyRings/r/cryptoKeys/k"
+    keyed = options.model_copy(update={"network": None, "network_attachment": "mine", "kms_key": key})
+    job = pipeline_job(replace(experiment, vertex=keyed), path, digest, HERE, {})
+    assert job["encryption_spec"] == {"kms_key_name": key}
+    assert job["psc_interface_config"] == {"network_attachment": "mine"}
     alone = replace(experiment, vertex=options.model_copy(update={"deploy": False}))
     assert pipeline_job(alone, path, digest, HERE, {})["network"] == "projects/1/global/networks/mine"
 

@@ -302,25 +302,29 @@ def test_status_logs_list_and_cancel(pipeline, config, cloud):
         refused(pipeline(command, "small-9"), "job small-9: there is none in my-project, us-central1")
 
 
+def launch_a_job(cloud, run, task):
+    """A CustomJob such as a task of a run launches; its number."""
+    pool = {
+        "machine_spec": {"machine_type": "n1-standard-4"},
+        "replica_count": 1,
+        "container_spec": {"image_uri": IMAGE},
+    }
+    job = {
+        "display_name": f"{run}-{task}",
+        "job_spec": {"worker_pool_specs": [pool]},
+        "labels": {custom_job.RUN_LABEL: custom_job.run_label(run)},
+    }
+    jobs = JobServiceClient(client_options={"api_endpoint": cloud.grpc})
+    parent = "projects/my-project/locations/us-central1"
+    return jobs.create_custom_job(parent=parent, custom_job=job).name.rsplit("/", 1)[-1]
+
+
 def test_cancel_also_ends_the_jobs_of_tasks_that_were_killed(pipeline, config, cloud):
     """Their tasks could not cancel them. Jobs of other runs go on, also of one whose name begins the same."""
     cloud.control(hold=True)
     submit(pipeline, config, "--job-id", "small-1")
-    jobs = JobServiceClient(client_options={"api_endpoint": cloud.grpc})
-    parent = "projects/my-project/locations/us-central1"
-    spec = {
-        "worker_pool_specs": [
-            {
-                "machine_spec": {"machine_type": "n1-standard-4"},
-                "replica_count": 1,
-                "container_spec": {"image_uri": IMAGE},
-            }
-        ]
-    }
     for run in ("small-1", "small-1-2", "small-1"):
-        labels = {custom_job.RUN_LABEL: custom_job.run_label(run)}
-        name = f"{run}-train-lstm"
-        jobs.create_custom_job(parent=parent, custom_job={"display_name": name, "job_spec": spec, "labels": labels})
+        launch_a_job(cloud, run, "train-lstm")
     done = pipeline("cancel", "small-1")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("small-1-train-lstm: cancelling\n") == 2
@@ -332,7 +336,7 @@ def test_cancel_also_ends_the_jobs_of_tasks_that_were_killed(pipeline, config, c
         assert time.monotonic() < until, said
     refused(pipeline("cancel", "small-1"), "small-1")
     cloud.control(hold=True)
-    jobs.create_custom_job(parent=parent, custom_job={"display_name": name, "job_spec": spec, "labels": labels})
+    launch_a_job(cloud, "small-1", "train-lstm")
     assert "small-1-train-lstm: cancelling" in pipeline("cancel", "small-1").stdout, "the run itself has ended"
 
 
@@ -405,6 +409,11 @@ def test_logs_are_those_of_the_tasks(pipeline, config, cloud):
         ["train-lstm", "epoch 2/10"],
     ]
     assert "compare" not in done.stdout
+    number = launch_a_job(cloud, "small-1", "train-lstm")
+    cloud.control(log={"job_id": number, "lines": ["a step of the job"]})
+    for asked in (["train-lstm"], []):
+        assert "train-lstm (job)  a step of the job" in pipeline("logs", "small-1", *asked).stdout
+    assert "a step" not in pipeline("logs", "small-1", "compare").stdout
     assert "compare  1 model" in pipeline("logs", "small-1").stdout
     refused(pipeline("logs", "small-1", "train-mlp"), "small-1: no task train-mlp has run yet")
     cloud.control(permissions={"deny": ["logging.logEntries.list"]})

@@ -1,0 +1,14 @@
+"""The server of an image: python -m components.serve."""
+
+import sys
+
+from components.errors import InputError
+from components.serve.server import Settings, serve
+
+if __name__ == "__main__":
+    try:
+        serve(Settings.from_environment())
+    except InputError as error:
+        for problem in error.problems:
+            print(f"error: {problem}", file=sys.stderr)
+        raise SystemExit(2) from None
