@@ -97,18 +97,18 @@ class CsvFormat(Strict):
         Raises:
             InputError: It isn't a number, or not one that models can compute with.
         """
-        text = text.strip()
-        if text.lower() in MISSING:
-            return math.nan
         try:
             value = float(self._plain(text))
         except ValueError:
-            raise InputError(f"column '{column}': '{shortened(text)}' is not a number") from None
-        if not math.isfinite(value):
-            raise InputError(f"column '{column}': {shortened(text)} is not a finite number")
-        if abs(value) > LARGEST:
-            raise InputError(f"column '{column}': {shortened(text)} is beyond {LARGEST:g}; use a larger unit")
-        return value
+            if text.strip().lower() in MISSING:
+                return math.nan
+            raise InputError(f"column '{column}': '{shortened(text.strip())}' is not a number") from None
+        if -LARGEST <= value <= LARGEST or math.isnan(value):
+            return value
+        text = shortened(text.strip())
+        if math.isinf(value):
+            raise InputError(f"column '{column}': {text} is not a finite number")
+        raise InputError(f"column '{column}': {text} is beyond {LARGEST:g}; use a larger unit")
 
     def _plain(self, text: str) -> str:
         """The number as Python writes it.
@@ -116,6 +116,8 @@ class CsvFormat(Strict):
         Raises:
             ValueError: It has another decimal sign, or groups of another length.
         """
+        if self.strip or self.thousands:
+            text = text.strip()
         if self.strip:
             sign = "-" if text.startswith("-") else ""
             text = sign + text.removeprefix("-").strip(self.strip + " ")

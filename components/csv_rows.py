@@ -158,22 +158,27 @@ class Table:
 
     def _parsed(self, number: int, fields: list[str]) -> Iterator[Row | Bad]:
         """The row of a line, or each of its fields that can't be read."""
-        bad, time, values = [], None, []
+        form, places = self._form, self._places
+        try:
+            time = form.parse_time(fields[places[form.time]])
+            yield Row(number, time, [form.parse_number(fields[places[name]], name) for name in self._columns])
+        except InputError:
+            yield from self._bad(number, fields)
+
+    def _bad(self, number: int, fields: list[str]) -> Iterator[Bad]:
+        bad, time = [], None
         try:
             time = self._form.parse_time(fields[self._places[self._form.time]])
         except InputError as error:
             bad.append(Bad(number, "time", str(error)))
         for name in self._columns:
             try:
-                values.append(self._form.parse_number(fields[self._places[name]], name))
+                self._form.parse_number(fields[self._places[name]], name)
             except InputError as error:
                 kind = "number" if "is not a number" in str(error) else "value"
                 bad.append(Bad(number, f"{kind} {name}", str(error)))
-        if time is not None and not bad:
-            yield Row(number, time, values)
-        else:
-            # The last one has the time, so that it is looked at once.
-            yield from [*bad[:-1], replace(bad[-1], time=time)]
+        # The last one has the time, so that it is looked at once.
+        yield from [*bad[:-1], replace(bad[-1], time=time)]
 
 
 def missing_column(header: list[str], name: str) -> str:

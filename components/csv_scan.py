@@ -165,13 +165,16 @@ class _Pass:
         scan.first, scan.last = scan.first or row.time, row.time
         if self._leaks:
             self._leaks.add(row.values)
+        # A sum with NaN is NaN.
+        if not self._runs and not math.isnan(sum(row.values)):
+            return
         for column, value in zip(self._columns, row.values, strict=True):
             if math.isnan(value):
                 self._add(row.line, f"missing {column}", f"column '{column}': a missing value")
                 self._lack(column, 1)
                 self._longest[column] = max(self._longest[column], self._runs[column])
             else:
-                self._runs[column] = 0
+                self._runs.pop(column, None)
 
     def _lack(self, column: str, rows: int) -> None:
         self._runs[column] += rows
@@ -242,6 +245,8 @@ class _Pass:
     def fixes(self) -> dict[str, Any]:
         """Options with which more of the file can be read, or more is found in it."""
         wanted, form, kinds = self._wanted, self._form, self._kinds
+        if not kinds:
+            return {}
         if any(kind.startswith("no ") for kind in kinds):
             guess = csv_guess.separator_of(wanted.path, wanted.name, [form.time, *wanted.columns])
             if guess != form.separator and form.time in csv_guess.sample(wanted.path, wanted.name, guess)[0]:

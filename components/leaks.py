@@ -35,6 +35,8 @@ class Leaks:
     def add(self, values: list[float]) -> None:
         """Look at the next row; NaN is equal to everything."""
         self._rows += 1
+        if not any(self._shifts.values()):
+            return
         self._recent.append(values)
         if len(self._targets) < 2:
             self._targets.add(values[0])

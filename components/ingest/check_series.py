@@ -42,7 +42,7 @@ def describe(data: Series, options: SeriesOptions, facts: Facts, name: str, sour
         raise InputError(*(f"{name}: {problem}" for problem in problems))
     mean = total / records["train"]
     std = np.sqrt(np.maximum(squares / records["train"] - mean**2, 0))
-    step = f"every row {frequency.text} after the one before, across splits too"
+    step = f"a row every {frequency.words()}, across splits too"
     return SeriesInfo(
         name=name,
         source=source,

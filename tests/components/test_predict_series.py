@@ -1,13 +1,16 @@
 """Forecasts of a user's series: which windows are seen, and what of a file can't be."""
 
 import json
+import os
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from series_files import START, series_lines, write_series
 
 from components import inputs
+from components.csv_format import Fill
 from components.errors import InputError
 from components.predict import growing
 from components.predict.work import predict
@@ -286,3 +289,86 @@ def test_months_end(exports, tmp_path):
     (tmp_path / "x.csv").write_text(f"time,load,temp\n{times[0].isoformat()},1,2\n")
     (failure,) = read_windows(tmp_path / "x.csv", info.model_copy(update={"lookback": 1}), False)
     assert "no time one step of MS after 2020-03-31" in failure.reason
+
+
+# Files that the training read with options.
+
+
+def as_trained(exports, **options):
+    return SimpleNamespace(model=exports["untold"].model, info=exports["untold"].info.model_copy(update=options))
+
+
+def seen(export, source):
+    """What the window at the end of a file holds, and why others failed."""
+    found = list(read_windows(source, export.info, False))
+    failures = [f"{f.id}: {f.reason}" for f in found if not isinstance(f, Example)]
+    return [e for e in found if isinstance(e, Example)], failures
+
+
+def test_a_file_written_as_the_training_s_is_read_like_it(exports, tmp_path):
+    rows = [line.split(",") for line in series_lines(60)]
+    (plain,), _ = seen(exports["untold"], write_series(tmp_path / "x.csv", series_lines(60)))
+    for row in rows:
+        row[0] = f"{datetime.fromisoformat(row[0]):%d.%m.%Y %H:%M}"
+        row[1:3] = ["€ 1." + f"{float(row[1]):07.3f}".replace(".", ","), row[2].replace(".", ",")]
+    lines = [line for row in rows for line in (f"north;{';'.join(row)}", f"south;{row[0]};0;0;0")]
+    written = write_series(tmp_path / "y.csv", lines, header="where;time;load;temp;holiday")
+    form = {"separator": ";", "decimal": ",", "thousands": ".", "strip": "€ ", "time_format": "%d.%m.%Y %H:%M"}
+    (window,), failures = seen(as_trained(exports, **form, where={"where": "north"}), written)
+    assert failures == []
+    assert (window.id, window.times) == ("y.csv:120", plain.times)
+    expected = plain.load()["window"] + np.array([1000, 0], np.float32)
+    np.testing.assert_allclose(window.load()["window"], expected, atol=6e-4)
+
+
+def test_what_is_missing_is_filled_as_in_the_training(exports, tmp_path):
+    rows = list(series_lines(60))
+    (plain,), _ = seen(exports["untold"], write_series(tmp_path / "x.csv", rows))
+    rows[50] = rows[50].split(",")[0] + ",,,0"
+    del rows[52]
+    source = write_series(tmp_path / "y.csv", rows)
+    assert len(seen(exports["untold"], source)[1]) >= 2
+    export = as_trained(exports, fill=Fill(method="linear", at_most=1))
+    (window,), failures = seen(export, source)
+    assert failures == []
+    assert window.times == plain.times
+    np.testing.assert_allclose(window.load()["window"][:, 0], plain.load()["window"][:, 0], atol=0.06)
+    same = [i for i in range(LOOKBACK) if i + 60 - LOOKBACK not in (50, 52)]
+    np.testing.assert_array_equal(window.load()["window"][same], plain.load()["window"][same])
+
+
+def test_rows_of_the_future_are_not_filled(exports, tmp_path):
+    source = write_series(tmp_path / "x.csv", [*series_lines(60), *future(HORIZON)])
+    (plain,), _ = seen(exports["told"], source)
+    info = exports["told"].info.model_copy(update={"fill": Fill(method="linear", at_most=3)})
+    (window,), failures = seen(SimpleNamespace(info=info), source)
+    assert failures == []
+    assert window.id == plain.id == "x.csv:61"
+    for key, value in plain.load().items():
+        np.testing.assert_array_equal(window.load()[key], value)
+
+
+def test_rows_are_resampled_as_in_the_training(exports, tmp_path):
+    lines = []
+    for line in series_lines(60):
+        time, load, rest = line.split(",", 2)
+        for minutes, more in ((0, -0.5), (15, 0), (30, 0), (45, 0.5)):
+            lines.append(f"{datetime.fromisoformat(time) + timedelta(minutes=minutes)},{float(load) + more},{rest}")
+    (plain,), _ = seen(exports["untold"], write_series(tmp_path / "x.csv", series_lines(60)))
+    (window,), failures = seen(as_trained(exports, resample="mean"), write_series(tmp_path / "y.csv", lines))
+    assert failures == []
+    assert window.times == plain.times
+    np.testing.assert_allclose(window.load()["window"], plain.load()["window"], atol=1e-4)
+    # The last hour lacks half its rows: the forecast begins with it.
+    (window,), _ = seen(as_trained(exports, resample="mean"), write_series(tmp_path / "z.csv", lines[:-2]))
+    assert window.times[0] == plain.times[0] - timedelta(hours=1)
+
+
+@pytest.mark.parametrize("name", ["pipe.csv", "folder.csv"])
+def test_what_is_no_file_fails_at_once(exports, tmp_path, name):
+    (tmp_path / "in" / "folder.csv").mkdir(parents=True)
+    os.mkfifo(tmp_path / "in" / "pipe.csv")
+    source = tmp_path / "in" / name
+    with pytest.raises(InputError) as refused:
+        predict(str(exports["untold"].model), str(source), str(tmp_path / "p.jsonl"))
+    assert any(part in str(refused.value) for part in ("a device or a pipe", "nothing to read"))
