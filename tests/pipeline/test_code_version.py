@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from components.base import component
 from pipeline import code_version as versions
 from pipeline.compile import compile_experiment
 from pipeline.definition import task_modules
@@ -242,3 +243,40 @@ def test_every_task_has_code(experiment, tmp_path):
     for name, modules in task_modules(experiment).items():
         constant = tasks[name]["inputs"]["parameters"]["code_version"]["runtimeValue"]["constant"]
         assert constant == versions.code_version(*modules), name
+
+
+def test_comments_and_docstrings_of_a_component_are_not_in_its_command():
+    def with_comments():
+        @component
+        def step(name: str) -> None:
+            """Greet.
+
+            Args:
+                name: Whom.
+            """
+            # Loudly.
+            print(name.upper())  # indeed
+
+        return step
+
+    def without():
+        @component
+        def step(name: str) -> None:
+            print(name.upper())
+
+        return step
+
+    def changed():
+        @component
+        def step(name: str) -> None:
+            print(name.lower())
+
+        return step
+
+    one, same, other = (
+        make().component_spec.implementation.container.command for make in (with_comments, without, changed)
+    )
+    assert one == same
+    assert one != other
+    assert "upper" in one[-1]
+    assert with_comments().component_spec.inputs["name"].description == "Whom."
