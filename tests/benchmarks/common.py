@@ -1,10 +1,13 @@
 """What the benchmarks share: data sets, shipped models, and trainings in processes of their own."""
 
+import hashlib
+import io
 import json
 import os
 import subprocess
 import sys
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -72,3 +75,26 @@ def trained(spec: dict[str, Any], data: Path, **more: Any) -> dict[str, Any]:
         if done.returncode:
             raise SystemExit(f"{done.stdout}{done.stderr}")
         return json.loads(done.stdout.splitlines()[-1])
+
+
+def trained_result(folder: Path) -> dict[str, Any]:
+    """What a training left that has to be the same, without the seconds."""
+    info = json.loads((folder / "model.json").read_text())
+    history = [{key: value for key, value in epoch.items() if key != "seconds"} for epoch in info["history"]]
+    return {"weights": weights_digest(folder), "history": history, "best_epoch": info["best_epoch"]}
+
+
+def weights_digest(folder: Path) -> str:
+    """The SHA-256 of all weights of a folder's `model.keras`: the file itself holds the time."""
+    import h5py
+
+    digest = hashlib.sha256()
+    with zipfile.ZipFile(folder / "model.keras") as archive:
+        weights = h5py.File(io.BytesIO(archive.read("model.weights.h5")))
+
+    def add(name: str, found: Any) -> None:
+        if isinstance(found, h5py.Dataset):
+            digest.update(name.encode() + found[()].tobytes())
+
+    weights.visititems(add)
+    return digest.hexdigest()

@@ -5,8 +5,6 @@ weights (SHA-256), history and best epoch are compared. Exit code 1 where one di
 """
 
 import argparse
-import hashlib
-import io
 import itertools
 import json
 import os
@@ -16,14 +14,13 @@ import signal
 import sys
 import tempfile
 import time
-import zipfile
 from collections import Counter
 from pathlib import Path
 
 os.environ.setdefault("TFDS_DATA_DIR", str(Path("data/tfds").absolute()))
 sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
-import h5py
+from common import trained_result
 from killing import PHASES, ended, fork, kill, start
 
 from components.ingest.work import ingest
@@ -104,7 +101,7 @@ def main() -> int:
                 if any(ended(processes)):
                     print((folder / "log").read_text()[-5000:])
                     return 1
-                found = result(folder / f"calm-{number}/run/train/model")
+                found = trained_result(folder / f"calm-{number}/run/train/model")
                 undisturbed[model, devices] = found, time.monotonic() - begin
             expected, seconds = undisturbed[model, devices]
             # A save after each step, or a few times a second.
@@ -115,7 +112,7 @@ def main() -> int:
             resumed = log.read_text().count("going on from the checkpoint")
             if "is damaged" in log.read_text() or "is there" in log.read_text():
                 failure = failure or "a kill damaged a checkpoint"
-            if not failure and result(Path(job["folder"])) != expected:
+            if not failure and trained_result(Path(job["folder"])) != expected:
                 failure = "differs from the undisturbed training"
             counted = ", ".join(f"{moment} {count}" for moment, count in sorted(Counter(moments).items()))
             said = failure or "the same weights, history and best epoch"
@@ -148,22 +145,6 @@ def tortured(job: dict, log: Path, rng: random.Random, seconds: float, most: int
             return moments, ""
         # It was over before its moment.
         shutil.rmtree(job["folder"])
-
-
-def result(folder: Path) -> dict:
-    """What a training left that has to be the same, without the seconds."""
-    info = json.loads((folder / "model.json").read_text())
-    digest = hashlib.sha256()
-    with zipfile.ZipFile(folder / "model.keras") as archive:
-        weights = h5py.File(io.BytesIO(archive.read("model.weights.h5")))
-
-    def add(name: str, found: h5py.Dataset | h5py.Group) -> None:
-        if isinstance(found, h5py.Dataset):
-            digest.update(name.encode() + found[()].tobytes())
-
-    weights.visititems(add)
-    history = [{key: value for key, value in epoch.items() if key != "seconds"} for epoch in info["history"]]
-    return {"weights": digest.hexdigest(), "history": history, "best_epoch": info["best_epoch"]}
 
 
 if __name__ == "__main__":
