@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from components.errors import InputError
-from components.files import sha256, write_json, write_text
+from components.files import make_folder, sha256, sync, write_json, write_text
 from components.spec import Strict, Task
 
 FILE = "registration.json"
@@ -214,13 +214,12 @@ def _own_key(registry: Path) -> bytes:
     """The key of a registry, made on first use."""
     path = registry / KEY
     if not path.exists():
-        registry.mkdir(parents=True, exist_ok=True)
+        make_folder(registry)
         new = registry / f"{KEY}.{os.getpid()}.partial"
         new.unlink(missing_ok=True)
         with os.fdopen(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
             file.write(secrets.token_bytes(_KEY_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
+        sync(new)
         try:
             path.hardlink_to(new)
         except FileExistsError:
@@ -228,4 +227,5 @@ def _own_key(registry: Path) -> bytes:
         except OSError:
             new.replace(path)  # a file system without hard links
         new.unlink(missing_ok=True)
+        sync(registry)
     return _read_key(registry)

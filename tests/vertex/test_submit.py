@@ -103,6 +103,21 @@ def test_the_compiled_file_arrives_as_it_is(pipeline, config, cloud):
     assert job["labels"]["team"] == "vision"
 
 
+def test_a_submission_may_ask_for_a_promotion(pipeline, config, cloud):
+    for asked in ((), ("--promote",)):
+        assert submit(pipeline, config, *asked).returncode == 0
+    given = [call["request"]["pipeline_job"]["runtime_config"]["parameter_values"] for call in created(cloud)]
+    assert [values.get("promote") for values in given] == [None, True]
+
+
+def test_registering_is_never_answered_by_the_cache(pipeline, config, cloud):
+    """It would be told to look at the registry, and the cache knows its inputs alone."""
+    submit(pipeline, config)
+    tasks = yaml.safe_load(Path("build/small.yaml").read_text(encoding="utf-8"))["root"]["dag"]["tasks"]
+    cached = {name: task.get("cachingOptions", {}).get("enableCache", False) for name, task in tasks.items()}
+    assert [name for name, is_cached in cached.items() if not is_cached] == ["register"]
+
+
 def test_waiting_shows_the_tasks(pipeline, config, cloud):
     cloud.control(task_seconds=0.05)
     done = submit(pipeline, config, "--job-id", "small-1", "--wait")
