@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -56,13 +56,11 @@ class Outcome:
     """A comparison with the version that stands.
 
     Attributes:
-        verdict: "better" or "worse": the 95 % interval of the difference, by the paired bootstrap, doesn't hold zero;
-            "tie": it does; "unknown": they can't be compared.
-        takes_place: Whether the winner becomes the current version.
-        sentence: Both figures for people; for "unknown" the reason.
+        takes_place: Whether the winner becomes the current version: the 95 % interval of the difference, by the paired
+            bootstrap, is on its side. With `promote` where it holds zero, too, or where they can't be compared.
+        sentence: Both figures for people, or why they can't be compared.
     """
 
-    verdict: Literal["better", "worse", "tie", "unknown"]
     takes_place: bool
     sentence: str
 
@@ -85,7 +83,7 @@ def challenge(winner: Winner, standing: Path, version: str) -> Outcome:
         for name in _FORM:
             old, new = getattr(before, name, None), getattr(info, name, None)
             if old != new:
-                raise InputError(f"its {name} is {_short(old)}, here {_short(new)}")
+                raise InputError(f"its {name}: {_short(old)}, here {_short(new)}")
         if known := before.sha256 == info.sha256 and (standing / ERRORS).is_file():
             theirs = np.load(standing / ERRORS, allow_pickle=False)
         else:
@@ -98,22 +96,23 @@ def challenge(winner: Winner, standing: Path, version: str) -> Outcome:
     low, high = apart["standing", "winner"]
     # A model that gives NaN is worse than any other.
     better = high < 0 or not np.isfinite(theirs).all()
-    verdict: Literal["better", "worse", "tie"] = "better" if better else "worse" if low > 0 else "tie"
-    takes_place = verdict == "better" or (verdict == "tie" and winner.promote)
+    tie = not better and low <= 0
+    takes_place = better or (tie and winner.promote)
     figures = f"{_figure(theirs, info)} against {_figure(ours, info)} of {model}"
     if takes_place:
         figures = f"{_figure(ours, info)} against {_figure(theirs, info)} of version {version}"
     scored = "" if known else f" (version {version} answered these test examples now)"
-    tie = ", no clear difference" if verdict == "tie" else ""
+    unclear = ", no clear difference" if tie else ""
     ask = f"; --promote registers {model}" if tie and not takes_place else ""
-    return Outcome(verdict, takes_place, f"{RANKED_BY[info.task][0]} {figures}{scored}{tie}{ask}")
+    return Outcome(takes_place, f"{RANKED_BY[info.task][0]} {figures}{scored}{unclear}{ask}")
 
 
 def unknown(winner: Winner, version: str, why: str) -> Outcome:
     """The outcome where the version that stands can't be compared, for a reason."""
     model = winner.entry.model
-    ask = "" if winner.promote else f"; --promote registers {model}"
-    return Outcome("unknown", winner.promote, f"version {version} can't be compared with {model}, {why}{ask}")
+    if winner.promote:
+        return Outcome(True, f"version {version} can't be compared with it, {why}")
+    return Outcome(False, f"it can't be compared with {model}, {why}; --promote registers {model}")
 
 
 def score(saved_model: Path, dataset: str, info: DatasetInfo) -> np.ndarray:

@@ -233,7 +233,7 @@ def test_models_of_other_classes_or_windows_are_not_compared(run, tmp_path):
     (other / "dataset.json").write_text(json.dumps(content))
     kept = run("second", range(2), data=other)
     assert kept.action == "kept"
-    assert "version 1 can't be compared with second, its classes is [" in kept.sentence
+    assert "kept version 1: it can't be compared with second, its classes: [" in kept.sentence
     assert kept.sentence.endswith("; --promote registers second")
     assert run("second", range(2), data=other, promote=True).action == "registered"
     assert run.current() == "2"
@@ -251,7 +251,7 @@ def test_a_standing_model_that_cannot_answer_is_kept(run, other_data):
     assert run("broken", range(20)).version == "1"
     kept = run("second", data=other_data, evaluation=predicted(run.folder / "second", other_data, np.arange(10)))
     assert kept.action == "kept"
-    assert "version 1 can't be compared with second, " in kept.sentence
+    assert "it can't be compared with second, " in kept.sentence
     assert "\n" not in kept.sentence
 
 

@@ -280,7 +280,7 @@ def test_a_version_whose_files_are_gone_is_kept_with_the_reason(bucket, register
     register(bright=130)
     shutil.rmtree(bucket.file(f"{RUN}/export-mlp_130"))
     kept = register(bright=100)
-    assert kept.startswith("fashion: kept version 1: version 1 can't be compared with mlp, ")
+    assert kept.startswith("fashion: kept version 1: it can't be compared with mlp, ")
     assert "export-mlp_130" in kept
     assert current(bucket) == "1"
     assert "@2" in register(bright=100, promote=True)
