@@ -4,6 +4,7 @@ import gc
 import io
 import os
 import shutil
+import signal
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -210,6 +211,8 @@ def main() -> None:
     from pipeline.local.stopping import Stopped
 
     try:
+        if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # see __init__.py
         # Click gives the exit code back where the command itself didn't end as it should: 130 after Ctrl-C.
         if isinstance(code := app(standalone_mode=False), int) and code:
             raise SystemExit(code)

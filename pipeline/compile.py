@@ -3,6 +3,7 @@
 import warnings
 from pathlib import Path
 
+from components.errors import InputError
 from components.files import sha256
 from pipeline.experiment import Experiment
 from pipeline.machines import Target, check_target
@@ -20,6 +21,9 @@ def compile_experiment(experiment: Experiment, folder: Path = BUILD, target: Tar
 
     Returns:
         The file, and its SHA-256.
+
+    Raises:
+        InputError: A machine isn't the target's, or there is a folder in the file's place.
     """
     from kfp import compiler
 
@@ -28,6 +32,8 @@ def compile_experiment(experiment: Experiment, folder: Path = BUILD, target: Tar
     for name, spec in experiment.models.items():
         check_target(f"models.{name}", spec.machine, target)
     path = folder / f"{experiment.name}{'-kubeflow' if target == 'kubeflow' else ''}.yaml"
+    if path.is_dir():
+        raise InputError(f"{path}: a folder, expected a file")
     folder.mkdir(parents=True, exist_ok=True)
     aside = folder / f".{path.stem}.partial.yaml"
     with warnings.catch_warnings():

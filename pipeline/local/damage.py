@@ -21,8 +21,8 @@ def set_aside(path: Path, problem: str) -> None:
     try:
         path.rename(new)
     except OSError as error:
-        raise InputError(f"{path}: {problem}, and can't be renamed: {error.strerror}") from None
-    print(f"{os.path.relpath(path)} {problem}; it is {new.name} now", file=sys.stderr, flush=True)
+        raise InputError(f"{shown(path)}: {problem}, and can't be renamed: {error.strerror}") from None
+    print(f"{shown(path)} {problem}; it is {new.name} now", file=sys.stderr, flush=True)
 
 
 def remove(path: Path) -> None:
@@ -46,11 +46,16 @@ def usable(folder: Path, ours: bool = False) -> None:
     if os.path.lexists(folder) and not folder.is_dir():
         problem = "is a link to what isn't there" if folder.is_symlink() else "isn't a folder"
         if not ours:
-            raise InputError(f"{folder}: {problem}; expected a folder")
+            raise InputError(f"{shown(folder)}: {problem}; expected a folder")
         set_aside(folder, problem)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise InputError(f"{folder}: can't be written to: {error.strerror}") from None
+        raise InputError(f"{shown(folder)}: can't be written to: {error.strerror}") from None
+
+
+def shown(path: Path) -> str:
+    """A path as a person types it here."""
+    return os.path.relpath(path)

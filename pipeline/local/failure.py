@@ -13,6 +13,7 @@ from typing import NoReturn
 from rich.console import Console
 
 from components.errors import InputError, error_in
+from pipeline.local.damage import shown
 from pipeline.local.publish import REPORT
 
 # What isn't a mistake of this program.
@@ -70,8 +71,12 @@ def failure(code: int, lines: Iterable[str]) -> Failure:
 
 
 @contextmanager
-def explained(console: Console) -> Iterator[None]:
+def explained(home: Path, console: Console) -> Iterator[None]:
     """Say in a line that the disk is full, or what else keeps this process from writing or reading inside.
+
+    Args:
+        home: The experiment's folder.
+        console: Where to.
 
     Raises:
         TaskFailedError: Something does.
@@ -81,8 +86,8 @@ def explained(console: Console) -> Iterator[None]:
     except OSError as error:
         if error.errno not in _OF_THE_DISK:
             raise
-        place = f"{shown(Path(os.fsdecode(error.filename)))}: " if error.filename else ""
-        line = f"{place}{error.strerror}; earlier results are as they were"
+        place = shown(Path(os.fsdecode(error.filename or home)))
+        line = f"{place}: {error.strerror}; earlier results are as they were"
         console.print(line, style="bold red", markup=False, soft_wrap=True, highlight=False)
         raise TaskFailedError from None
 
@@ -113,8 +118,3 @@ def explain(failures: dict[str, Failure], run: Path, console: Console) -> NoRetu
         console.print("\n".join(lines[-LAST_LINES:]), style="dim", markup=False, soft_wrap=True, highlight=False)
         console.print(f"the whole log: {shown(log)}", markup=False, soft_wrap=True, highlight=False)
     raise TaskFailedError
-
-
-def shown(path: Path) -> str:
-    """A path as a person types it here."""
-    return os.path.relpath(path)

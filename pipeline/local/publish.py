@@ -10,6 +10,7 @@ from components.files import point_link, write_text
 from components.leaderboard import FILE, Leaderboard
 from components.registration import REGISTERED
 from components.report.tasks import TaskRun, with_run
+from pipeline.local.damage import remove
 
 LATEST = "latest"
 REPORT = "report.html"
@@ -47,19 +48,19 @@ def publish(
     """
     leaderboard = Leaderboard.model_validate_json((board / FILE).read_bytes())
     new = run / PARTIAL
-    for model in (entry.model for entry in leaderboard.models if entry.rank is not None):
-        target = new / "models" / model
-        shutil.copytree(inputs[f"export_{model}"], target, copy_function=_copy)
-        shutil.copytree(inputs[f"evaluation_{model}"], target / "evaluation", copy_function=_copy)
-        if search := inputs.get(f"tuning_{model}"):
-            shutil.copytree(search, target / "tuning", copy_function=_copy)
-        trained = inputs[f"model_{model}"]
-        shutil.copytree(trained / "tensorboard", new / "tensorboard" / model, copy_function=_copy)
-        _copy(trained / "model.json", target / "model.json")
-    if new.exists():
-        for folder in sorted(new.iterdir()):
+    try:
+        for model in (entry.model for entry in leaderboard.models if entry.rank is not None):
+            target, trained = new / "models" / model, inputs[f"model_{model}"]
+            _copy(inputs[f"export_{model}"], target)
+            _copy(inputs[f"evaluation_{model}"], target / "evaluation")
+            if search := inputs.get(f"tuning_{model}"):
+                _copy(search, target / "tuning")
+            _copy(trained / "tensorboard", new / "tensorboard" / model)
+            _copy(trained / "model.json", target / "model.json")
+        for folder in new.glob("*"):
             folder.rename(run / folder.name)
-        new.rmdir()
+    finally:
+        remove(new)
     shutil.copyfile(pipeline, run / "pipeline.yaml")
     if registration:
         shutil.copyfile(registration / REGISTERED, run / REGISTERED)
@@ -86,14 +87,18 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _copy(source: str | Path, target: str | Path) -> None:
-    """Copy a file. Where the file system can, both share the blocks on the disk until one is changed."""
-    with Path(source).open("rb") as old, Path(target).open("xb") as new:
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file or a folder. Where the file system can, both share the blocks on the disk until one is changed."""
+    if source.is_dir():
+        target.mkdir(parents=True, exist_ok=True)
+        for one in source.iterdir():
+            _copy(one, target / one.name)
+        return
+    with source.open("rb") as old, target.open("xb") as new:
         try:
             while os.copy_file_range(old.fileno(), new.fileno(), 1 << 30):
                 pass
         except (AttributeError, OSError):  # not on macOS, and not on every file system
-            new.truncate(0)
-            new.seek(0)
             old.seek(0)
+            new.seek(0)
             shutil.copyfileobj(old, new)

@@ -23,9 +23,9 @@ from pipeline.local import cache, containers
 from pipeline.local.cache import DamagedError, Outputs
 from pipeline.local.containers import Containers
 from pipeline.local.daemon import daemon
-from pipeline.local.damage import remove, set_aside, usable
+from pipeline.local.damage import remove, set_aside, shown, usable
 from pipeline.local.display import Display
-from pipeline.local.failure import Failure, explain, explained, failure, shown
+from pipeline.local.failure import Failure, explain, explained, failure
 from pipeline.local.graph import Task, arguments, command, executor_input, read_tasks
 from pipeline.local.processes import Processes
 from pipeline.local.publish import LATEST, PARTIAL, publish, publish_report
@@ -85,7 +85,7 @@ def run_local(
         usable(folder, ours=True)
     with ExitStack() as stack:
         stack.enter_context(_only_run(home))
-        stack.enter_context(explained(console))
+        stack.enter_context(explained(home, console))
         stack.enter_context(stoppable())
         scratch = stack.enter_context(_scratch(work))
         if in_containers:
