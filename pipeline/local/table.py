@@ -9,7 +9,7 @@ from rich.table import Table
 from components.leaderboard import FEW, METRICS, Leaderboard, ModelEntry, figure
 from components.registration import Registered
 from pipeline.claims import Verification
-from pipeline.local.failure import shown
+from pipeline.local.damage import shown
 
 
 def show(board: Leaderboard, console: Console) -> None:
