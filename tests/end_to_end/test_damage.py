@@ -103,15 +103,16 @@ def test_a_flipped_bit_of_the_same_time_is_found_where_digests_are_asked_for(sma
 
 
 def test_what_is_published_is_its_own(small):
-    model = home(small) / "latest" / "models" / "mlp" / "model.keras"
-    earlier = {path: path.read_bytes() for path in home(small).glob("2*/models/mlp/model.keras")}
     small.run("run", small.config)
-    model = model.resolve()
-    model.write_bytes(b"changed")
+    changed = (home(small) / "latest").resolve() / "models" / "mlp" / "model.keras"
+    content = changed.read_bytes()
+    small.run("run", small.config)
+    others = {path: path.read_bytes() for path in home(small).glob("2*/models/mlp/model.keras") if path != changed}
+    changed.write_bytes(b"changed")
     code, output = small.run("run", small.config)
     assert (code, ran(output)) == (0, {})
-    assert (home(small) / "latest/models/mlp/model.keras").read_bytes() == list(earlier.values())[-1]
-    assert all(path.read_bytes() == content for path, content in earlier.items() if path != model)
+    assert (home(small) / "latest/models/mlp/model.keras").read_bytes() == content
+    assert all(path.read_bytes() == before for path, before in others.items())
 
 
 @pytest.mark.parametrize("how", ["moved", "copied"])
