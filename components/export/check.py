@@ -48,7 +48,8 @@ def start(runtime: str) -> subprocess.Popen[str]:
         [*command, "-m", PROGRAM.stem, runtime],
         pass_fds=passed,
         cwd=PROGRAM.parent,
-        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        # PYTHONSAFEPATH, which keras-pipeline sets, would hide the program's folder.
+        env={k: value for k, value in os.environ.items() if k not in ("PYTHONPATH", "PYTHONSAFEPATH")},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from components.export.check import start
+
 ROOT = Path(__file__).parent.parent.parent
 # It says what it is called with, an argument a line.
 PYTHON = '#!/bin/sh\nprintf "%s\\n" "$@"\n'
@@ -101,3 +103,11 @@ def test_the_console_command_runs_from_any_folder(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("build/mine.yaml (SHA-256 ")
     assert (other / "build" / "mine.yaml").is_file()
+
+
+def test_the_console_command_lets_exports_find_their_program(monkeypatch):
+    """It sets PYTHONSAFEPATH, and the program is found by its folder."""
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")
+    _, errors = start("litert").communicate("{}")
+    assert "No module named fresh_process" not in errors
+    assert "KeyError" in errors, "it starts, and looks for what to do"
