@@ -131,3 +131,5 @@ def load_info(folder: Path | str) -> DatasetInfo:
         raise InputError(f"{path}: {error.strerror}; expected a folder that ingest wrote") from None
     except ValidationError as error:
         raise InputError(f"{path}: not a data set's description: {error.errors()[0]['msg']}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not a data set's description: {error}") from None

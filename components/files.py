@@ -57,8 +57,18 @@ def whole_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def not_a_file(path: Path) -> str | None:
-    """Why a path can't be read as a file, known before anything waits for a pipe; None where it can."""
+def printable(path: Path | str) -> str:
+    """A path as it can be printed: bytes of a name that isn't UTF-8 are told by their numbers."""
+    return os.fsencode(path).decode(errors="backslashreplace")
+
+
+def not_a_file(path: Path, or_folder: bool = False) -> str | None:
+    """Why a path can't be read as a file, known before anything waits for a pipe; None where it can.
+
+    Args:
+        path: The path.
+        or_folder: A folder will do, too.
+    """
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
@@ -66,7 +76,7 @@ def not_a_file(path: Path) -> str | None:
     except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
         return getattr(error, "strerror", None) or str(error)
     if stat.S_ISDIR(mode):
-        return "a folder, expected a file"
+        return None if or_folder else "a folder, expected a file"
     return None if stat.S_ISREG(mode) else "a pipe or a device, expected a file"
 
 

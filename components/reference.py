@@ -4,10 +4,12 @@ A feature is kept as its cumulative distribution at some of its quantiles, so a 
 """
 
 from pathlib import Path
+from typing import Self
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic import Field, FiniteFloat, ValidationError, model_validator
 
+from components.dataset import DatasetInfo, ImagesInfo
 from components.errors import InputError
 from components.files import write_text
 from components.spec import Strict
@@ -17,6 +19,7 @@ FILE = "reference.json"
 QUANTILES = 201
 # A class that the model predicts is the only feature that has no order.
 CLASS = "predicted class"
+IMAGE_FEATURES = ("brightness", "contrast", "edges")
 
 
 class Distribution(Strict):
@@ -29,10 +32,16 @@ class Distribution(Strict):
         mean: Of all.
     """
 
-    values: list[float]
-    below: list[float]
-    up_to: list[float]
-    mean: float
+    values: list[FiniteFloat] = Field(min_length=1)
+    below: list[FiniteFloat]
+    up_to: list[FiniteFloat]
+    mean: FiniteFloat
+
+    @model_validator(mode="after")
+    def _shares_of_every_value(self) -> Self:
+        if not len(self.values) == len(self.below) == len(self.up_to):
+            raise ValueError("as many shares as values are expected")
+        return self
 
 
 class Reference(Strict):
@@ -75,12 +84,13 @@ def image_features(images: np.ndarray) -> dict[str, np.ndarray]:
     flat = values.reshape(len(values), -1)
     steps = [np.abs(np.diff(values, axis=axis)).reshape(len(values), -1) for axis in (1, 2)]
     edges = np.concatenate(steps, axis=1)
-    return {
-        "brightness": flat.mean(axis=1, dtype=np.float64),
-        "contrast": flat.std(axis=1, dtype=np.float64),
+    found = (
+        flat.mean(axis=1, dtype=np.float64),
+        flat.std(axis=1, dtype=np.float64),
         # An image of one pixel has no neighbours.
-        "edges": edges.mean(axis=1, dtype=np.float64) if edges.size else np.zeros(len(values)),
-    }
+        edges.mean(axis=1, dtype=np.float64) if edges.size else np.zeros(len(values)),
+    )
+    return dict(zip(IMAGE_FEATURES, found, strict=True))
 
 
 def write_reference(reference: Reference, folder: Path) -> None:
@@ -88,16 +98,26 @@ def write_reference(reference: Reference, folder: Path) -> None:
     write_text(folder / FILE, reference.model_dump_json() + "\n")
 
 
-def load_reference(folder: Path) -> Reference:
+def load_reference(folder: Path, info: DatasetInfo) -> Reference:
     """Read it.
 
+    Args:
+        folder: The model's folder.
+        info: Its data set.
+
     Raises:
-        InputError: The model has none.
+        InputError: The model has none, or one of other data.
     """
     path = folder / FILE
+    features, classes = (list(IMAGE_FEATURES), info.classes) if isinstance(info, ImagesInfo) else (info.columns, [])
     try:
-        return Reference.model_validate_json(path.read_text(encoding="utf-8"))
+        found = Reference.model_validate_json(path.read_text(encoding="utf-8"))
+        if [list(found.numbers), list(found.classes)] != [features, classes]:
+            raise InputError(f"{path}: of {[*found.numbers, *found.classes]}, expected {[*features, *classes]}")
+        return found
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; export the model again") from None
     except ValidationError as error:
         raise InputError(f"{path}: not a description of training data: {error.errors()[0]['msg']}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not a description of training data: {error}") from None

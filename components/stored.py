@@ -70,7 +70,7 @@ def read_images(folder: Path | str, split: str, shape: Sequence[int], count: int
     return fixed(decoded(records.batch(batch_size), shape, batch_size))
 
 
-def image_features(named: bool) -> dict[str, tf.io.FixedLenFeature]:
+def record_features(named: bool) -> dict[str, tf.io.FixedLenFeature]:
     """The features of a stored image, one of which is the name of its file or not."""
     return _IMAGE_FEATURES | _NAME if named else _IMAGE_FEATURES
 

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from components.errors import InputError
 from pipeline.vertex import terminal
 
 # The exit code where data have drifted.
@@ -17,6 +18,13 @@ DRIFTED = 3
 Model = Annotated[str, typer.Option(help="A model's folder: runs/registry/<experiment>/<data set>/current.")]
 Source = Annotated[
     str, typer.Option("--input", help="A file or a folder: pictures, idx files, CSV series or TFRecords; gs:// too.")
+]
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust",
+        help="Load a model that the registry in runs/ didn't write. A SavedModel is a program: it can do all you can.",
+    ),
 ]
 
 
@@ -27,12 +35,13 @@ def predict_command(
     every_window: Annotated[
         bool, typer.Option("--every-window", help="Forecast from every window of a series, not from its end alone.")
     ] = False,
+    trust: Trust = False,
 ) -> None:
     """Predict new data; what can't be predicted goes to <output>.errors.jsonl, and the rest goes on."""
     from components.predict.work import predict
 
     with _counted() as progress:
-        predict(model, source, output, every_window, progress)
+        predict(model, source, output, every_window, progress, _registry(trust))
 
 
 def drift_command(
@@ -40,13 +49,14 @@ def drift_command(
     source: Source,
     threshold: Annotated[float, typer.Option(min=0, help="Of a feature's PSI and KS.")] = 0.2,
     output: Annotated[Path | None, typer.Option(help="Write what was found as JSON, too.")] = None,
+    trust: Trust = False,
 ) -> None:
     """Compare new data with a model's training data; exit code 3 where a feature has moved beyond the threshold."""
     from components.drift.work import drift
     from components.files import write_text
 
     with _counted() as progress:
-        found = drift(model, source, threshold, progress)
+        found = drift(model, source, threshold, progress, _registry(trust))
     table = terminal.table("feature", "PSI", "KS", "training", "new", "")
     for name, moved in found.features.items():
         distance = "" if moved.ks is None else f"{moved.ks:.3f}"
@@ -58,7 +68,10 @@ def drift_command(
     failed = f", {found.failed:,} can't be read" if found.failed else ""
     print(f"{found.examples:,} examples{failed}; drifted: {', '.join(drifted) or 'nothing'} (threshold {threshold:g})")
     if output:
-        write_text(output, found.model_dump_json(indent=2) + "\n")
+        try:
+            write_text(output, found.model_dump_json(indent=2) + "\n")
+        except (OSError, ValueError) as error:
+            raise InputError(f"{output}: {getattr(error, 'strerror', None) or error}") from None
     if drifted:
         raise typer.Exit(DRIFTED)
 
@@ -67,6 +80,13 @@ def add_commands(app: typer.Typer) -> None:
     """Add the commands of this file to the command line."""
     app.command("predict")(predict_command)
     app.command("drift")(drift_command)
+
+
+def _registry(trust: bool) -> Path | None:
+    """The registry that has to have written a model."""
+    from pipeline.local.run import RUNS
+
+    return None if trust else RUNS / "registry"
 
 
 @contextmanager

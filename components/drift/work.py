@@ -66,7 +66,11 @@ class Drift(Strict):
 
 
 def drift(
-    model: str, source: str, threshold: float, progress: Callable[[int], object] = lambda examples: None
+    model: str,
+    source: str,
+    threshold: float,
+    progress: Callable[[int], object] = lambda examples: None,
+    registry: Path | None = None,
 ) -> Drift:
     """Compare new data with the training data, as a stream.
 
@@ -75,12 +79,13 @@ def drift(
         source: A file or a folder, see `components.raw.files.READABLE`.
         threshold: Of PSI and of KS; see `components.drift.measure`.
         progress: Is told how many examples have been compared.
+        registry: The registry that has to have written the model; None trusts whoever did.
 
     Raises:
-        InputError: The model was changed since it was registered, or there are too few examples.
+        InputError: The model isn't the registry's or was changed, or there are too few examples.
     """
-    served = find_model(model)
-    reference = load_reference(served.folder)
+    served = find_model(model, registry)
+    reference = load_reference(served.folder, served.info)
     path = find_files(source, served.info.task)
     numbers = {name: Numbers(training) for name, training in reference.numbers.items()}
     classes = Classes(reference.classes)
@@ -96,7 +101,7 @@ def drift(
     needed = EXAMPLES_PER_BIN * max(BINS, len(reference.classes))
     if examples < needed:
         why = f"; {failures:,} can't be read, {first.id}: {first.reason}" if first else ""
-        raise InputError(f"{source}: {examples} examples, expected {needed} or more to tell drift from chance{why}")
+        raise InputError(f"{source}: {_examples(examples)}, expected {needed} or more to tell drift from chance{why}")
     return Drift(
         model=model,
         input=source,
@@ -125,6 +130,10 @@ def _rows(info: SeriesInfo, path: Path) -> Iterator[tuple[dict[str, np.ndarray],
             table = np.array(values, np.float32).reshape(len(values), len(info.stored))
             columns = {name: table[:, i] for i, name in enumerate(info.columns)} if values else {}
             yield columns, [row for row in some if isinstance(row, Failure)]
+
+
+def _examples(count: int) -> str:
+    return f"{count:,} example{'' if count == 1 else 's'}"
 
 
 def _measured(

@@ -10,7 +10,7 @@ from components.dataset import SPLITS, Check, ImagesInfo
 from components.errors import InputError
 from components.ingest.digest import digest
 from components.records import Images
-from components.stored import image_features, read_images
+from components.stored import read_images, record_features
 
 # Exact copies of a test image among the training images make a test score too good; a few are common.
 MAX_OVERLAP = 0.01
@@ -49,7 +49,7 @@ def describe(data: Images, name: str, source: str, folder: Path) -> ImagesInfo:
         records=records,
         mean=mean.tolist(),
         std=np.where(std > 0, std, 1).tolist(),
-        sha256=digest(folder, image_features(bool(data.files))),
+        sha256=digest(folder, record_features(bool(data.files))),
         checks=_checks(data, name, counts, hashes),
         classes=data.classes,
         shape=list(data.shape),

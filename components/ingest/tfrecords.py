@@ -17,7 +17,7 @@ _TEMPLATE = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_INDEX}"
 
 
 def image_record(image: bytes, label: int, name: str | None = None) -> bytes:
-    """A `tf.train.Example` of a stored image, see `components.stored.image_features`."""
+    """A `tf.train.Example` of a stored image, see `components.stored.record_features`."""
     example = tf.train.Example()
     feature = example.features.feature
     feature["image"].bytes_list.value.append(image)

@@ -5,8 +5,10 @@ Beside `predictions.jsonl` it grows as `.predictions.jsonl.partial`, what can't 
 written after that is cut off when it goes on: half a line, or a batch that is predicted again.
 """
 
+import contextlib
 import fcntl
 import json
+import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,12 +17,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from components.errors import InputError
-from components.files import write_text
+from components.files import sync, write_text
 from components.spec import Strict
 
 SUFFIX = ".jsonl"
 # Saved more often, a progress file in Cloud Storage would take longer than the predictions.
 SAVE_SECONDS = 1.0
+# Of the file; those beside it have longer ones, and 255 bytes is what file systems take.
+LONGEST_NAME = 200
 
 
 class Progress(Strict):
@@ -55,20 +59,24 @@ class Growing:
     """
 
     def __init__(self, output: Path, key: str) -> None:
-        if output.suffix != SUFFIX or output.is_dir():
+        if output.suffix != SUFFIX:
             raise InputError(f"{output}: expected a file whose name ends with {SUFFIX}")
+        if len(os.fsencode(output.name)) > LONGEST_NAME:
+            raise InputError(f"{output}: a name of {len(output.name)} letters, expected at most {LONGEST_NAME}")
         self.output, self.errors = output, errors_path(output)
         self._progress = output.with_name(f".{output.name}.progress")
         try:
+            if output.is_dir():
+                raise InputError(f"{output}: a folder, expected a file")
             output.parent.mkdir(parents=True, exist_ok=True)
             self._files = [path.with_name(f".{path.name}.partial").open("ab") for path in (output, self.errors)]
             fcntl.flock(self._files[0], fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(f"{output}: another process is writing it") from None
-        except FileExistsError:
+        except (FileExistsError, NotADirectoryError):
             raise InputError(f"{output}: {output.parent} is not a folder") from None
-        except OSError as error:
-            raise InputError(f"{output}: {error.strerror}") from None
+        except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
+            raise InputError(f"{output}: {getattr(error, 'strerror', None) or error}") from None
         self.progress = self._found(key)
         self._files[0].truncate(self.progress.bytes)
         self._files[1].truncate(self.progress.error_bytes)
@@ -94,6 +102,7 @@ class Growing:
         )
         if time.monotonic() - self._saved >= SAVE_SECONDS:
             self._flush()
+            sync(*self._paths())
             write_text(self._progress, self.progress.model_dump_json())
             self._saved = time.monotonic()
 
@@ -106,25 +115,29 @@ class Growing:
 
     def finish(self) -> None:
         """Let the files appear: that of errors first and only where there are some, then that of predictions."""
-        self.close()
+        self._flush()
+        predictions, errors = self._paths()
+        sync(predictions, errors)
         if self.progress.failed:
-            Path(self._files[1].name).replace(self.errors)
+            errors.replace(self.errors)
         else:
             self.errors.unlink(missing_ok=True)
-            Path(self._files[1].name).unlink()
-        Path(self._files[0].name).replace(self.output)
+            errors.unlink()
+        predictions.replace(self.output)
+        sync(self.output.parent)
         self._progress.unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Leave nothing."""
         self.close()
-        for path in [*(Path(file.name) for file in self._files), self._progress]:
+        for path in [*self._paths(), self._progress]:
             path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Close the files; what is in them is there for who goes on."""
         for file in self._files:
-            file.close()
+            with contextlib.suppress(OSError):  # what a full disk has no room for was told when it was written
+                file.close()
 
     def _found(self, key: str) -> Progress:
         """The progress of an interrupted process that was to make the same, or none."""
@@ -132,9 +145,12 @@ class Growing:
             found = Progress.model_validate_json(self._progress.read_text(encoding="utf-8"))
         except (OSError, ValidationError):
             return Progress(key=key)
-        sizes = [Path(file.name).stat().st_size for file in self._files]
+        sizes = [path.stat().st_size for path in self._paths()]
         whole = sizes[0] >= found.bytes and sizes[1] >= found.error_bytes
         return found if found.key == key and whole else Progress(key=key)
+
+    def _paths(self) -> list[Path]:
+        return [Path(file.name) for file in self._files]
 
     def _flush(self) -> None:
         for file in self._files:

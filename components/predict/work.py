@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict
 from itertools import islice
@@ -15,11 +15,11 @@ from components.dataset import DatasetInfo, ImagesInfo
 from components.errors import InputError
 from components.predict.growing import Growing, Progress
 from components.raw.batches import EXAMPLES, Batch, batches
-from components.raw.example import Failure
+from components.raw.example import Example, Failure
 from components.raw.files import find_files, fingerprint
 from components.raw.images import read_images
 from components.raw.series import read_windows
-from components.served import Predict, find_model, load_predict
+from components.served import Predict, ServedModel, find_model, load_predict
 
 Rows = list[dict[str, Any]]
 
@@ -30,6 +30,7 @@ def predict(
     output: str,
     every_window: bool = False,
     progress: Callable[[int], object] = lambda read: None,
+    registry: Path | None = None,
 ) -> Progress:
     """Write a JSON line for each example, and into `<output>.errors.jsonl` why others can't be predicted.
 
@@ -45,52 +46,63 @@ def predict(
         output: The file to write, its name ending with .jsonl; it appears when it is whole.
         every_window: Forecast from every window of a series, not from its end alone.
         progress: Is told how many examples have been read.
+        registry: The registry that has to have written the model; None trusts whoever did.
 
     Returns:
         How many were predicted, and how many failed.
 
     Raises:
-        InputError: The model was changed since it was registered, there is no input that it can read, or nothing of
-            the input can be predicted.
+        InputError: The model isn't the registry's or was changed, there is no input that it can read, nothing of the
+            input can be predicted, or the output can't be written.
     """
-    served = find_model(model)
+    served = find_model(model, registry)
     info = served.info
     path = find_files(source, info.task)
     if every_window and isinstance(info, ImagesInfo):
         raise InputError("every window: the model is one of images, expected one of a series")
     made_of = [served.sha256, fingerprint(path, info.task), every_window, EXAMPLES]
     key = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()
-    with closing(Growing(Path(output), key)) as growing:
-        before = growing.progress.read
-        if before:
-            print(f"going on after {before:,} examples", flush=True)
-        examples = read_images(path, info) if isinstance(info, ImagesInfo) else read_windows(path, info, every_window)
-        call: Predict | None = None
-        for batch in batches(islice(examples, before, None), info):
-            predictions: Rows = []
-            failures: Rows = [asdict(failure) for failure in batch.failures]
-            if batch.examples:
-                call = call or load_predict(served)
-                predictions, others = _rows(batch, call(batch.inputs), info)
-                failures += others
-            growing.write(predictions, failures)
-            progress(growing.progress.read)
-        done = growing.progress
-        if not done.predicted:
-            first = growing.first_failure()
-            growing.remove()
-            raise InputError(f"{source}: {_nothing(first, done.failed)}")
-        growing.finish()
+    read = read_images(path, info) if isinstance(info, ImagesInfo) else read_windows(path, info, every_window)
+    try:
+        with closing(Growing(Path(output), key)) as growing:
+            _write_all(served, read, growing, progress)
+            done = growing.progress
+            if not done.predicted:
+                first = growing.first_failure()
+                growing.remove()
+                raise InputError(f"{source}: {_nothing(first, done.failed)}")
+            growing.finish()
+    except OSError as error:
+        raise InputError(f"{output}: {error.strerror or error}; what was predicted stays for another try") from None
+    count = f"{done.predicted:,} prediction{'' if done.predicted == 1 else 's'}"
     failed = f", {done.failed:,} failed, see {growing.errors}" if done.failed else ""
-    print(f"{done.predicted:,} predictions in {output}{failed}", flush=True)
+    print(f"{count} in {output}{failed}", flush=True)
     return done
+
+
+def _write_all(
+    served: ServedModel, read: Iterator[Example | Failure], growing: Growing, progress: Callable[[int], object]
+) -> None:
+    before = growing.progress.read
+    if before:
+        print(f"going on after {before:,} example{'' if before == 1 else 's'}", flush=True)
+    call: Predict | None = None
+    for batch in batches(islice(read, before, None), served.info):
+        predictions: Rows = []
+        failures: Rows = [asdict(failure) for failure in batch.failures]
+        if batch.examples:
+            call = call or load_predict(served)
+            predictions, others = _rows(batch, call(batch.inputs), served.info)
+            failures += others
+        growing.write(predictions, failures)
+        progress(growing.progress.read)
 
 
 def _nothing(first: dict[str, str] | None, failed: int) -> str:
     """Why nothing was predicted."""
     if first is None:
         return "no examples in it"
-    others = f" (and {failed - 1:,} others)" if failed > 1 else ""
+    others = f" (and {failed - 1:,} other{'' if failed == 2 else 's'})" if failed > 1 else ""
     return f"nothing can be predicted: {first['id']}: {first['reason']}{others}"
 
 

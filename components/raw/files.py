@@ -9,6 +9,7 @@ from pathlib import Path
 from components import pictures
 from components.data_files import local
 from components.errors import InputError
+from components.files import not_a_file, printable
 from components.quiet import import_tensorflow
 from components.raw.example import Failure
 from components.spec import Task
@@ -46,8 +47,8 @@ def find_files(source: str, task: Task) -> Path:
         InputError: There is none.
     """
     path = local(source)
-    if not path.exists():
-        raise InputError(f"{source}: no such file or folder")
+    if reason := not_a_file(path, or_folder=True):
+        raise InputError(f"{source}: {'no such file or folder' if reason == 'no such file' else reason}")
     if next(named_files(path, task), None) is None:
         what = "nothing to read" if path.is_dir() else "not a file that this model can read"
         raise InputError(f"{source}: {what}, expected {READABLE[task]}")
@@ -58,30 +59,40 @@ def named_files(path: Path, task: Task) -> Iterator[File]:
     """The files to read, in the order of their folders and names, and their names relative to `path`.
 
     Only one folder's names are held at a time. Hidden files are passed over.
+
+    Raises:
+        InputError: A folder can't be read.
     """
     if not path.is_dir():
         if _readable(path.name, task):
             yield path.name, path
         return
-    for folder, inner, names in os.walk(path):
+
+    def refuse(error: OSError) -> None:
+        raise InputError(f"{error.filename}: {error.strerror}")
+
+    for folder, inner, names in os.walk(path, onerror=refuse):
         inner[:] = sorted(name for name in inner if not name.startswith("."))
         for name in sorted(names):
             if not name.startswith(".") and _readable(name, task):
                 file = Path(folder) / name
-                yield file.relative_to(path).as_posix(), file
+                yield printable(file.relative_to(path)), file
 
 
 def fingerprint(path: Path, task: Task) -> str:
     """Digest of the files' names, sizes and times of change: another one means other data."""
     digest = hashlib.sha256()
     for name, file in named_files(path, task):
-        about = file.stat()
-        digest.update(f"{name}\0{about.st_size}\0{about.st_mtime_ns}\n".encode(errors="surrogateescape"))
+        about = file.lstat() if not_a_file(file) else file.stat()
+        digest.update(f"{name}\0{about.st_size}\0{about.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
 
 def records(name: str, file: Path) -> Iterator[bytes | Failure]:
     """The records of a TFRecord file. What follows a damaged one can't be found, so it ends there."""
+    if reason := not_a_file(file):
+        yield Failure(name, reason)
+        return
     tf = import_tensorflow()
     count = 0
     try:

@@ -12,6 +12,7 @@ import numpy as np
 from components import pictures
 from components.dataset import ImagesInfo
 from components.errors import InputError
+from components.files import not_a_file
 from components.quiet import import_tensorflow
 from components.raw.example import Example, Failure
 from components.raw.files import is_idx, is_tfrecord, named_files, records
@@ -36,10 +37,7 @@ def read_images(path: Path, info: ImagesInfo) -> Iterator[Example | Failure]:
             yield from _idx(name, file, info)
         elif is_tfrecord(name):
             for i, record in enumerate(records(name, file)):
-                if isinstance(record, Failure):
-                    yield record
-                else:
-                    yield Example(f"{name}:{i}", functools.partial(_record, record, info))
+                yield record if isinstance(record, Failure) else _record(f"{name}:{i}", record, info)
         else:
             yield Example(name, functools.partial(_picture, file, info))
 
@@ -52,21 +50,27 @@ def _picture(file: Path | io.BytesIO, info: ImagesInfo) -> dict[str, np.ndarray]
     return {"image": np.asarray(picture, np.uint8).reshape(info.shape)}
 
 
-def _record(record: bytes, info: ImagesInfo) -> dict[str, np.ndarray]:
+def _record(where: str, record: bytes, info: ImagesInfo) -> Example | Failure:
+    """The image of a record, called by the file that it was made of where the record says it."""
     tf = import_tensorflow()
     try:
-        values = tf.train.Example.FromString(record).features.feature["image"].bytes_list.value
+        features = tf.train.Example.FromString(record).features.feature
     except Exception as error:  # protobuf's DecodeError, which has no public home in all its implementations
-        raise InputError(f"not a tf.train.Example: {error}") from None
-    if len(values) != 1:
-        raise InputError(f"{len(values)} values of the feature 'image', expected the bytes of one PNG or JPEG")
-    return _picture(io.BytesIO(values[0]), info)
+        return Failure(where, f"not a tf.train.Example: {error}")
+    images, names = features["image"].bytes_list.value, features["file"].bytes_list.value
+    if len(images) != 1:
+        return Failure(where, f"{len(images)} values of the feature 'image', expected the bytes of one PNG or JPEG")
+    name = names[0].decode(errors="backslashreplace") if len(names) == 1 else where
+    return Example(name, functools.partial(_picture, io.BytesIO(images[0]), info))
 
 
 def _idx(name: str, file: Path, info: ImagesInfo) -> Iterator[Example | Failure]:
     shape = info.shape if info.shape[2] > 1 else info.shape[:2]
     size = int(np.prod(info.shape))
     i = 0  # the image that is being read
+    if reason := not_a_file(file):
+        yield Failure(name, reason)
+        return
     try:
         with gzip.open(file) if name.endswith(".gz") else file.open("rb") as stream:
             start = stream.read(4)

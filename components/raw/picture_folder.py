@@ -12,6 +12,7 @@ from pathlib import Path
 
 from components import pictures
 from components.errors import InputError
+from components.files import printable
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,8 @@ def look_into(root: Path, channels: int, size: tuple[int, int] | None = None) ->
         found = tuple((entry, tuple(_files(entry))) for entry in entries if entry.is_dir())
     except OSError as error:
         raise InputError(f"{error.filename or root}: {error.strerror}") from None
-    problems = [f"{_shown(entry)}: a link to nothing" for entry in entries if entry.is_symlink() and not entry.exists()]
-    return _decoded(found, tuple(problems), channels, size)
+    nowhere = [entry for entry in entries if entry.is_symlink() and not entry.exists()]
+    return _decoded(found, tuple(f"{printable(entry)}: a link to nothing" for entry in nowhere), channels, size)
 
 
 # The path, and what changes when the file does.
@@ -103,7 +104,7 @@ def _decoded(
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for folder, files in found:
             if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in folder.name):
-                unnamed.append(f"{_shown(folder)}: a class whose name isn't text, expected letters of UTF-8")
+                unnamed.append(f"{printable(folder)}: a class whose name isn't text, expected letters of UTF-8")
                 continue
             paths = [path for path, _ in files if path.suffix.lower() in pictures.SUFFIXES]
             others += len(files) - len(paths)
@@ -118,14 +119,9 @@ def _picture(path: Path, channels: int, size: tuple[int, int] | None) -> Picture
         path.name.encode()
         whole = pictures.read(path, channels)
     except UnicodeEncodeError:
-        return f"{_shown(path)}: unreadable image: its name isn't UTF-8"
+        return f"{printable(path)}: unreadable image: its name isn't UTF-8"
     except InputError as error:
         return f"{path}: {error}"
     resized = whole if size is None else pictures.resized(whole, size)
     digest = hashlib.sha256(f"{resized.size}".encode() + resized.tobytes()).hexdigest()
     return Picture(path, f"{path.parent.name}/{path.name}", (whole.height, whole.width), digest)
-
-
-def _shown(path: Path) -> str:
-    """A path that can be printed, whatever bytes it has."""
-    return os.fsencode(path).decode(errors="backslashreplace")

@@ -29,6 +29,13 @@ def run(monkeypatch, capsys):
 
 
 @pytest.fixture
+def registry(registry, monkeypatch):
+    """The registered model, in the registry of this project."""
+    monkeypatch.setattr("pipeline.local.run.RUNS", registry.parents[3])
+    return registry
+
+
+@pytest.fixture
 def images(exports, tmp_path):
     """An idx file of the test split."""
     pixels, _ = stored.load_images(exports["fashion"].dataset, exports["fashion"].info, "test")
@@ -50,7 +57,7 @@ def test_predict_says_in_one_line_what_it_did(run, registry, images, tmp_path):
 
 
 @pytest.mark.parametrize("command", ["predict", "drift"])
-def test_bad_input_is_one_line_and_exit_code_2(run, registry, images, tmp_path, command):
+def test_bad_input_is_one_line_and_exit_code_2(run, registry, exports, images, tmp_path, command):
     def refused(message, model=registry, source=images):
         output = ["--output", tmp_path / "out" / "p.jsonl"]
         code, out, err = run(command, "--model", model, "--input", source, *output)
@@ -61,6 +68,7 @@ def test_bad_input_is_one_line_and_exit_code_2(run, registry, images, tmp_path, 
 
     refused("no such file or folder", source=tmp_path / "none")
     refused("no saved_model/ in it", model=tmp_path)
+    refused("--trust loads it all the same", model=exports["fashion"].model)
     images.write_bytes(images.read_bytes()[:8] + np.array([14, 14], ">u4").tobytes() + bytes(1000))
     refused("14 x 14 values an example, expected 28 x 28")
     path = registry / "saved_model" / "variables" / "variables.data-00000-of-00001"
@@ -90,7 +98,7 @@ def test_drift_ends_with_3_where_a_feature_has_moved(run, registry, images, tmp_
 
 def test_every_window_is_an_option(run, exports, tmp_path):
     (shard,) = exports["told"].dataset.glob("*-test.tfrecord-*")
-    given = ["predict", "--model", exports["told"].model, "--input", shard, "--output", tmp_path / "p.jsonl"]
+    given = ["predict", "--trust", "--model", exports["told"].model, "--input", shard, "--output", tmp_path / "p.jsonl"]
     code, _, err = run(*given)
     assert code == 2
     assert "none are needed with --every-window" in err
