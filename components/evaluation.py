@@ -40,12 +40,14 @@ class Mistake(Strict):
         label: The right class.
         predicted: The class that was predicted.
         probability: Of the predicted one.
+        file: The name of the image's file; empty where there is none.
     """
 
     example: int
     label: int
     predicted: int
     probability: float
+    file: str = ""
 
 
 class Window(Strict):

@@ -36,6 +36,9 @@ def evaluate(model_folder: str, dataset: str, seed: int, folder: str) -> Evaluat
     prediction, target = (np.concatenate(parts) for parts in zip(*answered, strict=True))
     if isinstance(info, ImagesInfo):
         evaluation = _classification(model_info.name, target, prediction, info, seed)
+        if names := stored.load_names(dataset, info, "test"):
+            named = [wrong.model_copy(update={"file": names[wrong.example]}) for wrong in evaluation.mistakes]
+            evaluation = evaluation.model_copy(update={"mistakes": named})
     else:
         times = np.concatenate([t for t, _ in stored.read_rows(dataset, "test", len(info.stored)).as_numpy_iterator()])
         evaluation = _forecasting(model_info.name, target, prediction, times, info, seed)

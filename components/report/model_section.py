@@ -30,6 +30,7 @@ class Wrong:
         label: The right class.
         predicted: The predicted class.
         probability: Of that.
+        file: The name of the image's file; empty where there is none.
     """
 
     image: str
@@ -37,6 +38,7 @@ class Wrong:
     label: str
     predicted: str
     probability: float
+    file: str
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,7 @@ def _mistakes(evaluation: Evaluation, folder: str, info: ImagesInfo) -> list[Wro
             label=info.classes[mistake.label],
             predicted=info.classes[mistake.predicted],
             probability=mistake.probability,
+            file=mistake.file,
         )
         for mistake in evaluation.mistakes
     ]
