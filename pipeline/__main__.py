@@ -138,7 +138,9 @@ def verify(
 
 @app.command("check")
 def check_command(
-    source: Annotated[str, typer.Argument(metavar="FILE_OR_FOLDER", help="A CSV file, or gs://.")],
+    source: Annotated[
+        str, typer.Argument(metavar="FILE_OR_FOLDER", help="A CSV file, a folder of pictures, or gs://.")
+    ],
 ) -> None:
     """Look at data before there is a config; prints what is wrong with them, and a config to save."""
     from pipeline.check import check

@@ -19,6 +19,7 @@ from components.errors import InputError
 from components.ingest.splits import split_ends
 from components.sources import csv
 from components.time_axis import Frequency
+from pipeline import check_pictures
 
 # Names of a time's parts and of rows, which nobody forecasts.
 _PARTS = {"id", "index", "no", "nr", "year", "month", "day", "hour", "minute", "second", "week", "weekday", "dayofweek"}
@@ -45,7 +46,7 @@ def check(source: str) -> str:
     """
     path = local(source)
     if path.is_dir():
-        raise InputError(f"{source}: a folder, expected a CSV file")
+        return check_pictures.look(source)
     guess = _guess(path, source)
     columns, target = guess.numbers, guess.numbers[0]
     wanted = Wanted(path, source, columns, [], Frequency(guess.frequency), lookback=100, horizon=50)

@@ -24,12 +24,14 @@ class Picture:
         name: Its path in the folder, "<class>/<file>".
         size: Height and width in pixels, before it is resized.
         digest: Of its pixels, after it is resized: two pictures of the same digest are the same example.
+        grey: Whether it has no colour, or none was asked for.
     """
 
     path: Path
     name: str
     size: tuple[int, int]
     digest: str
+    grey: bool
 
 
 @dataclass(frozen=True)
@@ -124,4 +126,5 @@ def _picture(path: Path, channels: int, size: tuple[int, int] | None) -> Picture
         return f"{path}: {error}"
     resized = whole if size is None else pictures.resized(whole, size)
     digest = hashlib.sha256(f"{resized.size}".encode() + resized.tobytes()).hexdigest()
-    return Picture(path, f"{path.parent.name}/{path.name}", (whole.height, whole.width), digest)
+    grey = len({band.tobytes() for band in resized.split()}) == 1
+    return Picture(path, f"{path.parent.name}/{path.name}", (whole.height, whole.width), digest, grey)

@@ -151,6 +151,7 @@ def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path):
     assert "a pipe or a device" in refusal(Path("/dev/zero"))
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF"])
 def test_a_file_of_noise_is_one_line(kind):
     """Whatever bytes are changed, a picture is read or refused in a line."""
