@@ -2,6 +2,7 @@
 CONFIG ?= configs/families.yaml
 PYTHON ?= python3
 KILLS ?= 200
+ROUNDS ?= 20
 VENV := .venv
 RUN := $(VENV)/bin/python
 export TFDS_DATA_DIR ?= $(CURDIR)/data/tfds
@@ -88,7 +89,8 @@ lock: setup  ## Lock what pyproject.toml asks for; pinned versions stay: delete 
 bench: setup data  ## Measure where the time goes; ARGS=training, input, around, growth, time_to_accuracy or peers
 	@$(RUN) tests/benchmarks/bench.py $(ARGS)
 
-torture: setup data  ## Kill trainings KILLS times and compare what they end with
+torture: setup data  ## Kill trainings KILLS times, disturb whole runs in ROUNDS rounds, and compare what they end with
+	@$(RUN) tests/benchmarks/torture_runs.py --rounds $(ROUNDS)
 	@$(RUN) tests/benchmarks/torture.py --kills $(KILLS) $(ARGS)
 
 clean:  ## Remove what was built; keeps .venv, data, and runs/ with the registry

@@ -1,4 +1,4 @@
-"""Disturb whole runs, again and again, and compare what they end with: `make torture RUNS=20`.
+"""Disturb whole runs, again and again, and compare what they end with: `make torture ROUNDS=20`.
 
 An experiment is run undisturbed. Then, in each round, its run is killed or asked to end at random moments (the
 command, another of its processes, all of them at once), or what a run left is damaged; it is started again, and has to
@@ -36,15 +36,8 @@ models:
      hyperparameters: {units: 8, patch: 12, dropout: 0.2}}
 """
 MARK = "KERAS_PIPELINE_TORTURE"
-# What a command may end with after each disturbance; 0 where it was over before. Others of its processes end as killed.
-ENDS = {
-    "SIGKILL": {-9},
-    "SIGTERM": {143},
-    "SIGHUP": {129},
-    "SIGINT": {130},
-    "another": {1},
-    "all": {-9},
-}
+# What a command may end with after each disturbance, beside 0. In its first moments a signal ends it by itself.
+ENDS = {"SIGKILL": {-9}, "SIGTERM": {143, -15}, "SIGHUP": {129, -1}, "SIGINT": {130, -2}, "another": {1}, "all": {-9}}
 # Of a run: the figures that time or the run's name decides.
 OWN = {"run", "created", "pipeline_sha256", "train_seconds", "examples_per_second", "formats"}
 
@@ -212,7 +205,8 @@ def finish(project: Project, expected: dict | None) -> tuple[dict, list[str]]:
 def main() -> int:
     """Disturb runs as the command line says; the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=20, help="rounds")
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--damaged", type=float, default=0.4, help="share of what is done to files, from 0 to 1")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
@@ -229,14 +223,14 @@ def main() -> int:
             if wrong:
                 print(project.said()[-5000:], *wrong, sep="\n")
                 return 1
-        for number in range(options.runs):
-            fresh = rng.random() < 0.6
+        for number in range(options.rounds):
+            fresh = rng.random() > options.damaged
             if fresh:
                 shutil.rmtree(project.runs)
                 project.damaged.clear()
             told, wrong = ["from nothing" if fresh else "after a whole run"], []
             for _ in range(rng.randint(1, 3)):
-                if project.home.is_dir() and rng.random() < 0.4:
+                if project.home.is_dir() and rng.random() < options.damaged:
                     told.append(damage(project, rng))
                     counted["damaged"] += 1
                 else:
@@ -254,7 +248,7 @@ def main() -> int:
                 shutil.rmtree(project.runs)
                 project.damaged.clear()
                 finish(project, expected)
-    print(f"{counted.total()} disturbances ({dict(sorted(counted.items()))}), {bad} of {options.runs} rounds wrong")
+    print(f"{counted.total()} disturbances ({dict(sorted(counted.items()))}), {bad} of {options.rounds} rounds wrong")
     return int(bad > 0)
 
 
