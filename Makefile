@@ -10,7 +10,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 # In recipes it is "$$CONFIG", whatever its folder is called.
 export CONFIG
 # Given on the command line, they are for the commands' environment.
-export $(foreach name,IMAGE IMAGE_GPU IMAGE_TPU BASE REGISTRY,$(if $($(name)),$(name)))
+export $(foreach name,IMAGE IMAGE_GPU IMAGE_TPU IMAGE_SERVING BASE REGISTRY,$(if $($(name)),$(name)))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup data compile run-local run-containers verify report tensorboard submit images push scan test lint lock bench torture clean clean-runs
@@ -58,7 +58,7 @@ submit: setup  ## Submit CONFIG to Vertex AI: IMAGE=…@sha256:… PROJECT=… R
 	@$(RUN) -m pipeline submit "$$CONFIG" $(if $(PROJECT),--project $(PROJECT)) $(if $(REGION),--region $(REGION)) $(if $(BUCKET),--bucket $(BUCKET)) $(ARGS)
 
 images push scan: TARGET = cpu
-images:  ## Build the image TARGET (cpu, gpu, tpu) with docker, podman or buildah; BASE=local where no registry is
+images:  ## Build the image TARGET (cpu, gpu, tpu, serving) with docker, podman or buildah; BASE=local where no registry is
 	@containers/build.sh $(TARGET)
 
 push:  ## Push the image TARGET to REGISTRY and print its name with the digest

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import Field
 
 from components.errors import InputError
+from components.image_names import SERVING_IMAGE
 from components.spec import Strict
 
 # gcloud's own variable for `api_endpoint_overrides/aiplatform`, such as https://localhost:8443/.
@@ -18,8 +19,6 @@ ENDPOINT = "CLOUDSDK_API_ENDPOINT_OVERRIDES_AIPLATFORM"
 CALL_SECONDS = 30.0
 # So long a connection may be gone before the following of a job ends.
 LOST_SECONDS = 900.0
-# The newest of Google's prebuilt images for TensorFlow that its documentation lists.
-SERVING_IMAGE = "us-docker.pkg.dev/vertex-ai/prediction/tf2-cpu.2-15:latest"
 _QUOTA = re.compile(r"aiplatform\.googleapis\.com/\w+")
 _PERMISSION = re.compile(r"Permission '([\w.]+)' denied")
 
@@ -41,7 +40,7 @@ class VertexOptions(Strict):
         register_models: Whether winners go to the Model Registry.
         deploy: Whether a registered winner is deployed to the data set's endpoint.
         traffic: Share of the endpoint's requests that it gets, in percent.
-        serving_image: Image that serves models.
+        serving_image: Image that serves models, see `components.serve`.
         serving_machine: Machine type that serves them.
         labels: Of everything that is made.
     """

@@ -100,11 +100,12 @@ class Golden(Strict):
     """A request that a served model has to answer as recorded.
 
     Attributes:
-        instances: Inputs by name, one entry for each example, as TensorFlow Serving's REST API takes them.
+        instances: Inputs by name, one entry for each example, as TensorFlow Serving's REST API takes them; a large
+            image as `{"b64": …}`, a PNG file in Base64.
         predictions: Its answers: a list of numbers for each example.
     """
 
-    instances: list[dict[str, list[object]]]
+    instances: list[dict[str, list[object] | dict[str, str]]]
     predictions: list[list[float]]
 
     def agrees(self, predictions: object, tolerance: float) -> bool:

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Push an image to REGISTRY and print its name with the digest that the registry gave it: push.sh [cpu|gpu|tpu]
+# Push an image to REGISTRY and print its name with the digest that the registry gave it: push.sh [cpu|gpu|tpu|serving]
 set -eu
 : "${REGISTRY:?error: REGISTRY=… is missing, such as us-central1-docker.pkg.dev/my-project/images}"
 . "$(dirname "$0")/tool.sh"

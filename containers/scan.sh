@@ -1,5 +1,5 @@
 #!/bin/sh
-# List what an image holds: scan.sh [cpu|gpu|tpu]. Its bills of materials, which were made with it, go to build/.
+# List what an image holds: scan.sh [cpu|gpu|tpu|serving]. Its bills of materials, which were made with it, go to build/.
 set -eu
 cd "$(dirname "$0")/.."
 . containers/tool.sh

@@ -3,8 +3,8 @@
 target=${1:-cpu}
 case $target in
     cpu) image=keras-pipeline-python:latest ;;
-    gpu | tpu) image=keras-pipeline-python-$target:latest ;;
-    *) echo "error: TARGET=$target, expected cpu, gpu or tpu" >&2 && exit 2 ;;
+    gpu | tpu | serving) image=keras-pipeline-python-$target:latest ;;
+    *) echo "error: TARGET=$target, expected cpu, gpu, tpu or serving" >&2 && exit 2 ;;
 esac
 image=${NAME:-$image}
 

@@ -70,7 +70,7 @@ class ExperimentFile(Strict):
     seed: int = Field(default=0, ge=0, lt=2**32)
     datasets: dict[str, dict[str, Any]]
     models: dict[str, dict[str, Any]]
-    formats: list[OptionalFormat] = []
+    formats: list[OptionalFormat] = ["onnx"]
     vertex: VertexOptions = VertexOptions()
 
 

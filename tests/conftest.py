@@ -21,7 +21,7 @@ def pytest_collection_modifyitems(items):
     """`make test` runs two files at a time: those that need the built images first, one after the other.
 
     They take longest. Then files with slow tests, so that in the end neither process waits for the other."""
-    in_images = {item.path for item in items if {"image", "tpu_image"} & set(item.fixturenames)}
+    in_images = {item.path for item in items if {"image", "tpu_image", "serving_image"} & set(item.fixturenames)}
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: (item.path not in in_images, item.path not in slow))
     for item in items:
@@ -87,7 +87,9 @@ def exports(tmp_path_factory):
         spec = {"family": "mlp", "dataset": name, "epochs": 2, "batch_size": 50, "hyperparameters": {"units": [16]}}
         train(name, json.dumps(spec), 1, "x", str(dataset), str(model))
         export(str(model), str(dataset), str(folder), ["onnx"])
-        made[name] = SimpleNamespace(model=folder, dataset=dataset, info=load_info(dataset), options=options)
+        made[name] = SimpleNamespace(
+            trained=model, model=folder, dataset=dataset, info=load_info(dataset), options=options
+        )
     return made
 
 

@@ -16,6 +16,7 @@ from components.dataset import DatasetInfo, ImagesInfo
 from components.export import quantize
 from components.export.check import BATCHES, TOLERANCE, Examples, prove, size_of, start
 from components.export.formats import write_litert, write_onnx, write_saved_model
+from components.export.golden import golden_request
 from components.export.training_data import reference
 from components.exported import (
     FILE,
@@ -33,8 +34,6 @@ from components.files import whole_folder, write_text
 from components.model import KERAS_FILE, Call, compiled, load
 from components.reference import write_reference
 
-# Those in the golden request: an image is some thousand numbers of JSON.
-GOLDEN_EXAMPLES = 2
 FILES: dict[OptionalFormat, str] = {"litert": "model.tflite", "litert_int8": "model_int8.tflite", "onnx": ONNX}
 
 
@@ -93,13 +92,14 @@ def _examples(call: Call, dataset: str, info: DatasetInfo, scratch: Path) -> tup
     named = {"image": batch} if isinstance(info, ImagesInfo) else batch
     # A short test split is repeated.
     named = {name: np.resize(values, (sum(BATCHES), *values.shape[1:])) for name, values in named.items()}
-    expected = call(named["image"] if isinstance(info, ImagesInfo) else named).numpy()
+
+    def answer(asked: dict[str, np.ndarray]) -> np.ndarray:
+        return call(asked["image"] if isinstance(info, ImagesInfo) else asked).numpy()
+
+    expected = answer(named)
     np.savez(scratch / "inputs.npz", **named)
-    golden = Golden(
-        instances=[{name: values[i].tolist() for name, values in named.items()} for i in range(GOLDEN_EXAMPLES)],
-        predictions=expected[:GOLDEN_EXAMPLES].astype(float).tolist(),
-    )
-    return Examples(scratch / "inputs.npz", expected, info.task == "classification"), golden
+    examples = Examples(scratch / "inputs.npz", expected, info.task == "classification")
+    return examples, golden_request(named, answer)
 
 
 def _optional(

@@ -6,7 +6,7 @@ from typing import Any
 from components.cloud import CALL_SECONDS, Vertex, client, explain, named
 from components.data_files import local
 from components.errors import InputError
-from components.exported import SAVED_MODEL, digest
+from components.exported import ONNX, SAVED_MODEL, digest
 from components.files import gs
 from components.leaderboard import Leaderboard, ModelEntry
 from components.register.challenge import Winner, challenge, unknown
@@ -43,6 +43,9 @@ def register_on_vertex(vertex: Vertex, winner: Winner) -> Registered:
     if not vertex.register_models:
         sentence = f"{entry.dataset}: {entry.model} is not registered, vertex.register_models is false"
         return Registered(dataset=entry.dataset, action="none", sentence=sentence)
+    if not (winner.export / ONNX).is_file():
+        sentence = f"{entry.dataset}: {entry.model} is not registered, it has no {ONNX}, which the serving image needs"
+        return Registered(dataset=entry.dataset, action="refused", sentence=sentence)
     models = client(ModelServiceClient, vertex.region)
     name = f"{board.experiment}-{entry.dataset}"
     said = winner.figure()
@@ -64,9 +67,9 @@ def register_on_vertex(vertex: Vertex, winner: Winner) -> Registered:
             except InputError as error:
                 outcome = unknown(winner, current.version_id, str(error))
             else:
-                if digest(standing) == digest(winner.export / SAVED_MODEL):
+                if digest(standing / SAVED_MODEL) == digest(winner.export / SAVED_MODEL):
                     return kept
-                outcome = challenge(winner, standing.parent, current.version_id)
+                outcome = challenge(winner, standing, current.version_id)
             said = outcome.sentence
             if not outcome.takes_place:
                 sentence = f"{entry.dataset}: kept version {current.version_id}: {said}"
@@ -124,8 +127,14 @@ def _upload(
     model = types.Model(
         display_name=name,
         description=f"{winner.model} ({winner.family}) of run {board.run}. " + " ".join(winner.reasons),
-        artifact_uri=gs(export / SAVED_MODEL),
-        container_spec=types.ModelContainerSpec(image_uri=vertex.serving_image),
+        artifact_uri=gs(export),
+        # Vertex tells the server port and routes in AIP_HTTP_PORT, AIP_PREDICT_ROUTE and AIP_HEALTH_ROUTE.
+        container_spec=types.ModelContainerSpec(
+            image_uri=vertex.serving_image,
+            ports=[types.Port(container_port=8080)],
+            predict_route="/predict",
+            health_route="/healthz",
+        ),
         labels=labels,
     )
     request = {"parent": vertex.parent, "model": model, "parent_model": parent or ""}

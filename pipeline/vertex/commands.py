@@ -45,7 +45,7 @@ def submit(
     """Compile an experiment and submit it to Vertex AI, or to Kubeflow."""
     from pipeline.compile import compile_experiment
     from pipeline.experiment import load_experiment
-    from pipeline.vertex.request import images, new_job_id
+    from pipeline.vertex.request import job_images, new_job_id
 
     experiment = load_experiment(config, overrides or [])
     job_id = job_id or new_job_id(experiment.name)
@@ -73,7 +73,7 @@ def submit(
     from pipeline.vertex.submit import job_url
     from pipeline.vertex.submit import submit as send
 
-    for note in preflight(there, images(job["pipeline_spec"])):
+    for note in preflight(there, job_images(job)):
         print(f"note: {note}")
     if check:
         _print_roles(experiment, there)
@@ -158,7 +158,7 @@ def list_command(
 
 def batch_predict_command(
     model: Annotated[str, typer.Argument(help="A registered model, <experiment>-<data set>; @version may follow.")],
-    source: Annotated[str, typer.Option("--input", help="gs://bucket/folder/*.jsonl, .csv or .tfrecord.")],
+    source: Annotated[str, typer.Option("--input", help="gs://bucket/folder/*.jsonl: an instance a line.")],
     target: Annotated[str, typer.Option("--output", help="gs:// prefix that predictions are written under.")],
     machine: Annotated[str, typer.Option(help="Machine type.")] = "n1-standard-2",
     wait: Annotated[bool, typer.Option("--wait", help="Wait for its end.")] = False,

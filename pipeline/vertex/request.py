@@ -80,6 +80,7 @@ def pipeline_job(
     check_images(spec, moving_tags)
     check_artifacts(spec)
     check_options(options, settings)
+    check_serving(experiment, moving_tags)
     vertex = Vertex(
         **options.model_dump(exclude={"labels"}),
         project=settings.project,
@@ -155,13 +156,31 @@ def check_images(spec: dict[str, Any], moving_tags: bool = False) -> None:
     """
     variables = {GPU_IMAGE: "IMAGE_GPU", TPU_IMAGE: "IMAGE_TPU", IMAGE: "IMAGE"}
     for image in images(spec):
-        variable = variables.get(image, "IMAGE")
-        if "/" not in image:
-            raise InputError(f"image {image}: names no registry; compile with {variable}=REGISTRY/…@sha256:…")
-        if not moving_tags and not _DIGEST.fullmatch(image):
-            raise InputError(
-                f"image {image}: a tag can move; compile with {variable}=…@sha256:… (or --allow-tags for a trial)"
-            )
+        _check_image(image, variables.get(image, "IMAGE"), moving_tags)
+
+
+def check_serving(experiment: Experiment, moving_tags: bool = False) -> None:
+    """Hold against each other what models are exported to and what serves them, where they are registered.
+
+    Raises:
+        InputError: The serving image can't be pulled, or there will be nothing that it could serve.
+    """
+    if not experiment.vertex.register_models:
+        return
+    _check_image(experiment.vertex.serving_image, "IMAGE_SERVING", moving_tags)
+    if "onnx" not in experiment.formats:
+        raise InputError(
+            "formats: onnx is missing, which the serving image needs; add it, or set vertex.register_models: false"
+        )
+
+
+def _check_image(image: str, variable: str, moving_tags: bool) -> None:
+    if "/" not in image:
+        raise InputError(f"image {image}: names no registry; compile with {variable}=REGISTRY/…@sha256:…")
+    if not moving_tags and not _DIGEST.fullmatch(image):
+        raise InputError(
+            f"image {image}: a tag can move; compile with {variable}=…@sha256:… (or --allow-tags for a trial)"
+        )
 
 
 def check_options(options: VertexOptions, settings: Settings) -> None:
@@ -199,6 +218,12 @@ def check_artifacts(spec: dict[str, Any]) -> None:
                 f"task {name}: {count} input artifacts, Vertex AI allows {MAX_ARTIFACTS}; share the models out among "
                 "several experiments"
             )
+
+
+def job_images(job: dict[str, Any]) -> list[str]:
+    """The images that a PipelineJob needs: its tasks' and its jobs', and the one that will serve models."""
+    vertex = Vertex.model_validate_json(job["runtime_config"]["parameter_values"]["vertex"])
+    return [*images(job["pipeline_spec"]), *([vertex.serving_image] if vertex.register_models else [])]
 
 
 def images(spec: dict[str, Any]) -> list[str]:

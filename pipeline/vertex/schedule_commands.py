@@ -26,14 +26,14 @@ def schedule_create(
     from pipeline.compile import compile_experiment
     from pipeline.experiment import load_experiment
     from pipeline.vertex.preflight import preflight
-    from pipeline.vertex.request import images, pipeline_job
+    from pipeline.vertex.request import job_images, pipeline_job
     from pipeline.vertex.schedules import create_schedule
 
     experiment = load_experiment(config, overrides or [])
     there = settings(project, region, bucket)
     path, digest = compile_experiment(experiment)
     job = pipeline_job(experiment, path, digest, there, {}, moving_tags=allow_tags)
-    for note in preflight(there, images(job["pipeline_spec"])):
+    for note in preflight(there, job_images(job)):
         print(f"note: {note}")
     if experiment.vertex.experiment:
         print(f"note: runs of a schedule aren't added to the Vertex experiment {experiment.vertex.experiment}")

@@ -21,9 +21,13 @@ import httpx
 import numpy as np
 import pytest
 import uvicorn
+from google.protobuf.json_format import ParseDict
+from google.protobuf.struct_pb2 import Value
 from PIL import Image
 
 from components.errors import InputError
+from components.export import golden
+from components.export.work import export
 from components.exported import ONNX, Exported, Format, load_golden
 from components.serve.app import Limits, Routes, State, create_app
 from components.serve.model import Model, load_checked
@@ -89,10 +93,10 @@ def test_the_golden_request_is_answered_as_recorded(clients, served, name):
 
 
 def test_an_instance_of_one_input_may_be_its_value(clients, served):
-    golden = load_golden(served["fashion"])
-    bare = {"instances": [one["image"] for one in golden.instances]}
+    expected = load_golden(served["fashion"])
+    bare = {"instances": [one["image"] for one in expected.instances]}
     answer = clients["fashion"].post("/predict", json=bare)
-    assert golden.agrees(answer.json()["predictions"], 1e-5)
+    assert expected.agrees(answer.json()["predictions"], 1e-5)
 
 
 def picture(array, kind="PNG"):
@@ -117,6 +121,24 @@ def test_an_image_may_be_a_file_in_base64(clients, served):
     refused = clients["fashion"].post("/predict", json={"instances": [small]})
     assert refused.status_code == 400
     assert refused.json() == {"error": "Instance 0 has image of 5 x 5, expected 28 x 28."}
+
+
+def test_a_large_image_of_the_golden_request_is_a_file_and_the_request_stays_small(exports, tmp_path, monkeypatch):
+    monkeypatch.setattr(golden, "MOST_NUMBERS", 8 * 6 * 3 - 1)
+    trained, dataset = exports["pictures"].trained, exports["pictures"].dataset
+    made = export(str(trained), str(dataset), str(tmp_path / "export"), ["onnx"])
+    assert not made.blessing.faults, "a process that has TensorFlow alone reads it"
+    assert [list(one["image"]) for one in load_golden(tmp_path / "export").instances] == [["b64"], ["b64"]]
+    load_checked(tmp_path / "export")
+
+
+@pytest.mark.parametrize("shape", [(144, 144, 3), (224, 224, 3), (2000, 1000, 3), (1000, 2000, 1)])
+def test_the_golden_request_is_within_vertex_ais_limit(shape):
+    images = np.random.default_rng(0).integers(0, 256, (2, *shape), np.uint8)
+    request = golden.golden_request({"image": images}, lambda asked: np.zeros((2, 10), np.float32))
+    assert len(json.dumps({"instances": request.instances})) < 1_500_000
+    values = [ParseDict(instance, Value()) for instance in request.instances]
+    assert sum(value.ByteSize() for value in values) < 1_500_000, "as an endpoint gets it by gRPC"
 
 
 IMAGE = [[[0]] * 28] * 28
@@ -342,9 +364,9 @@ def test_vertex_ais_variables_and_a_graceful_end(served, server):
     routes = {"AIP_HEALTH_ROUTE": "/ping", "AIP_PREDICT_ROUTE": "/invoke", "DRAIN_SECONDS": "1"}
     process, url = server(served["told"], **routes)
     until(lambda: healthy(url, "/ping"))
-    golden = load_golden(served["told"])
+    expected = load_golden(served["told"])
     request = (served["told"] / "golden.json").read_bytes()
-    assert golden.agrees(httpx.post(url + "/invoke", content=request).json()["predictions"], 1e-5)
+    assert expected.agrees(httpx.post(url + "/invoke", content=request).json()["predictions"], 1e-5)
     # Half a request is there when the signal comes, and the rest after the server has stopped to listen.
     head = f"POST /invoke HTTP/1.1\r\nHost: x\r\nContent-Length: {len(request)}\r\n\r\n".encode()
     with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as slow:
@@ -359,7 +381,7 @@ def test_vertex_ais_variables_and_a_graceful_end(served, server):
         while part := slow.recv(1 << 16):
             answer += part
     assert answer.startswith(b"HTTP/1.1 200 OK")
-    assert golden.agrees(json.loads(answer.partition(b"\r\n\r\n")[2])["predictions"], 1e-5)
+    assert expected.agrees(json.loads(answer.partition(b"\r\n\r\n")[2])["predictions"], 1e-5)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     assert output.splitlines()[-1] == "stopped"
@@ -376,9 +398,11 @@ def refuses(url):
 
 def test_a_model_that_answers_the_golden_request_otherwise_is_not_served(served, server, tmp_path):
     shutil.copytree(served["fashion"], tmp_path / "model")
-    golden = load_golden(served["fashion"])
-    wrong = [golden.predictions[0], golden.predictions[1][::-1]]
-    (tmp_path / "model" / "golden.json").write_text(golden.model_copy(update={"predictions": wrong}).model_dump_json())
+    expected = load_golden(served["fashion"])
+    wrong = [expected.predictions[0], expected.predictions[1][::-1]]
+    (tmp_path / "model" / "golden.json").write_text(
+        expected.model_copy(update={"predictions": wrong}).model_dump_json()
+    )
     process, _ = server(tmp_path / "model")
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 2

@@ -89,6 +89,11 @@ def tpu_image():
     return _built("tpu")
 
 
+@pytest.fixture(scope="session")
+def serving_image():
+    return _built("serving")
+
+
 def _built(target):
     if not any(map(shutil.which, ("docker", "podman"))):
         pytest.skip("neither docker nor podman is here; on Debian: apt-get install podman buildah runc debootstrap")

@@ -110,4 +110,4 @@ def test_scan_writes_them_and_says_what_fills_the_image(image, tmp_path):
 def test_another_target_is_refused():
     done = subprocess.run([ROOT / "containers/build.sh", "gpuu"], capture_output=True, text=True)
     assert done.returncode == 2
-    assert done.stderr == "error: TARGET=gpuu, expected cpu, gpu or tpu\n"
+    assert done.stderr == "error: TARGET=gpuu, expected cpu, gpu, tpu or serving\n"

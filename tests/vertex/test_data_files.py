@@ -87,7 +87,7 @@ def test_a_file_of_this_machine_is_not_submitted(cloud, tmp_path):
     path, digest = compile_experiment(experiment, tmp_path)
     with pytest.raises(InputError, match=r"datasets\.sales: path: '/.*/sales.csv' is on this machine"):
         pipeline_job(experiment, path, digest, HERE, {}, moving_tags=True)
-    config.write_text(text.replace("PATH", "gs://bucket/sales.csv"))
+    config.write_text(text.replace("PATH", "gs://bucket/sales.csv") + "vertex: {serving_image: a.pkg.dev/p/i:1}\n")
     experiment = load_experiment(config, [])
     path, digest = compile_experiment(experiment, tmp_path)
     path.write_text(path.read_text().replace("keras-pipeline-python:latest", "a.pkg.dev/p/i:1"))

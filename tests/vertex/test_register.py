@@ -20,7 +20,7 @@ from components import data_files, files, stored
 from components.bootstrap import errors
 from components.dataset import load_info
 from components.errors import InputError
-from components.exported import GOLDEN, Blessing, Exported, Golden, digest
+from components.exported import GOLDEN, ONNX, Blessing, Exported, Golden, digest
 from components.ingest.work import ingest
 from components.leaderboard import DatasetEntry, Leaderboard, ModelEntry
 from components.register import challenge
@@ -83,7 +83,8 @@ def saved_model(tmp_path_factory):
 
 
 def vertex(**options):
-    return google.Vertex(project="my-project", region="us-central1", labels={"experiment": "families"}, **options)
+    place = {"project": "my-project", "region": "us-central1"}
+    return google.Vertex(**place, labels={"experiment": "families"}, serving_image="registry/serving", **options)
 
 
 def board(accuracy=0.9, sha="1" * 64, model="mlp", passed=True):
@@ -132,6 +133,7 @@ def winner(bucket, data, saved_model, tmp_path):
                 place = f"{name}/saved_model/{path.relative_to(saved_model(bright)).as_posix()}"
                 bucket.put(place, path.read_bytes())
         folder = bucket.file(name)
+        bucket.put(f"{name}/{ONNX}", b"model")
         bucket.put(f"{name}/{GOLDEN}", GOLD.model_dump_json())
         bucket.put(f"{name}/dataset.json", (data(truth) / "dataset.json").read_bytes())
         blessing = Blessing(saved_model_sha256=digest(folder / "saved_model"), faults=list(faults))
@@ -226,7 +228,13 @@ def test_a_winner_is_uploaded_with_its_metrics(bucket, winner):
     (asked,) = bucket.requests("UploadModel")
     model = asked["request"]["model"]
     assert model["display_name"] == "families-fashion"
-    assert model["artifact_uri"] == f"{RUN}/export-mlp_100/exported/saved_model"
+    assert model["artifact_uri"] == f"{RUN}/export-mlp_100/exported"
+    assert model["container_spec"] == {
+        "image_uri": "registry/serving",
+        "ports": [{"container_port": 8080}],
+        "predict_route": "/predict",
+        "health_route": "/healthz",
+    }
     assert model["labels"] == {
         "experiment": "families",
         "family": "mlp",
@@ -320,6 +328,15 @@ def test_a_model_without_a_blessing_is_not_uploaded(bucket, component):
     assert (done.action, done.path) == ("refused", None)
     assert done.sentence == "fashion: mlp is not registered, its SavedModel takes no image"
     assert not uploads(bucket)
+
+
+def test_a_model_that_the_serving_image_cannot_serve_is_not_uploaded(bucket, winner):
+    best = winner()
+    (best.export / ONNX).unlink()
+    done = register_on_vertex(vertex(), best)
+    said = "fashion: mlp is not registered, it has no model.onnx, which the serving image needs"
+    assert (done.action, done.sentence) == ("refused", said)
+    assert not bucket.requests("UploadModel")
 
 
 def test_a_winner_is_deployed_and_asked(bucket, register):
@@ -467,6 +484,7 @@ def test_batch_predictions_of_a_prefix(bucket, register):
     job = asked["request"]["batch_prediction_job"]
     assert job["model"].endswith("@current")
     assert job["input_config"] == {"instances_format": "jsonl", "gcs_source": {"uris": ["gs://bucket/in/*.jsonl"]}}
+    assert job["manual_batch_tuning_parameters"] == {"batch_size": 16}
 
     bucket.control(batch_job={"outcome": "FAILED", "message": "row 3 is no JSON"})
     done = batch(
@@ -480,9 +498,9 @@ def test_batch_predictions_of_a_prefix(bucket, register):
             "model families-none: there is none",
         ),
         (["families-fashion", "--input", "in.jsonl", "--output", "gs://bucket/out"], "--input: 'in.jsonl'"),
-        (
-            ["families-fashion", "--input", "gs://bucket/in/a.png", "--output", "gs://bucket/out"],
-            "expected files that end",
+        *(
+            (["families-fashion", "--input", f"gs://bucket/in/a.{end}", "--output", "gs://bucket/out"], "with .jsonl")
+            for end in ("png", "csv", "tfrecord")
         ),
     ]:
         done = batch(bucket, *arguments)

@@ -22,6 +22,7 @@ from pipeline.vertex.request import (
     check_labels,
     check_parameters,
     images,
+    job_images,
     new_job_id,
     pipeline_job,
 )
@@ -31,13 +32,17 @@ IMAGE = f"us-central1-docker.pkg.dev/my-project/images/keras-pipeline-python@sha
 HERE = Settings("my-project", "us-central1", "gs://bucket/runs")
 CONFIG = """\
 seed: 1
-vertex: {service_account: runner@my-project.iam.gserviceaccount.com, deploy: true, labels: {team: vision}}
+vertex:
+  service_account: runner@my-project.iam.gserviceaccount.com
+  deploy: true
+  labels: {team: vision}
+  serving_image: us-central1-docker.pkg.dev/my-project/images/serving@sha256:SERVING
 datasets:
   demand: {source: electricity, use: 0.1, lookback: 96, horizon: 12}
 models:
   lstm: {family: lstm, dataset: demand, machine: tpu-v5e, hyperparameters: {units: 8}}
   small: {family: lstm, dataset: demand, machine: gpu-t4}
-"""
+""".replace("SERVING", "b" * 64)
 
 
 @pytest.fixture
@@ -67,6 +72,27 @@ def test_the_request_holds_the_compiled_file_and_where_to_run(small):
     vertex = Vertex.model_validate_json(runtime["parameter_values"]["vertex"])
     assert (vertex.project, vertex.region, vertex.deploy) == ("my-project", "us-central1", True)
     assert vertex.labels == {"team": "vision", "experiment": "small"}
+
+
+def test_what_will_serve_the_models_is_checked_too(small):
+    experiment, path, digest, spec = small
+    job = pipeline_job(experiment, path, digest, HERE, {})
+    assert set(job_images(job)) == {*images(spec), experiment.vertex.serving_image}
+
+    def refused(**changes):
+        with pytest.raises(InputError) as error:
+            pipeline_job(replace(experiment, **changes), path, digest, HERE, {})
+        return str(error.value)
+
+    def image(name):
+        return experiment.vertex.model_copy(update={"serving_image": name})
+
+    assert "keras:latest: names no registry; compile with IMAGE_SERVING=" in refused(vertex=image("keras:latest"))
+    assert "registry/keras:1: a tag can move; compile with IMAGE_SERVING=" in refused(vertex=image("registry/keras:1"))
+    assert refused(formats=["litert"]).startswith("formats: onnx is missing, which the serving image needs")
+    unserved = experiment.vertex.model_copy(update={"register_models": False, "serving_image": "keras:latest"})
+    job = pipeline_job(replace(experiment, vertex=unserved, formats=[]), path, digest, HERE, {})
+    assert job_images(job) == images(spec)
 
 
 def test_two_requests_are_told_apart(small):
@@ -245,7 +271,7 @@ def dry_run(*arguments, **environment):
         [sys.executable, "-m", "pipeline", "submit", "configs/quick.yaml", "--dry-run", *arguments],
         capture_output=True,
         text=True,
-        env={**os.environ, "IMAGE": IMAGE, **environment},
+        env={**os.environ, "IMAGE": IMAGE, "IMAGE_SERVING": IMAGE, **environment},
     )
 
 

@@ -54,7 +54,7 @@ def pipeline(cloud):
             env={
                 **os.environ,
                 **cloud.environment(),
-                **dict.fromkeys(("IMAGE", "IMAGE_GPU", "IMAGE_TPU"), IMAGE),
+                **dict.fromkeys(("IMAGE", "IMAGE_GPU", "IMAGE_TPU", "IMAGE_SERVING"), IMAGE),
                 "GOOGLE_CLOUD_REGION": "us-central1",
                 **environment,
             },
@@ -362,8 +362,7 @@ def test_following_ends_with_ctrl_c_and_the_job_goes_on(pipeline, config, cloud)
         env={
             **os.environ,
             **cloud.environment(),
-            "IMAGE": IMAGE,
-            "IMAGE_GPU": IMAGE,
+            **dict.fromkeys(("IMAGE", "IMAGE_GPU", "IMAGE_SERVING"), IMAGE),
             "GOOGLE_CLOUD_REGION": "us-central1",
         },
         stdout=subprocess.PIPE,
