@@ -86,7 +86,7 @@ lock: setup  ## Lock what pyproject.toml asks for; pinned versions stay: delete 
 	$(LOCK) pyproject.toml --extra tpu --output-file requirements-tpu.lock
 	$(LOCK) --group sbom --output-file requirements-sbom.lock
 
-bench: setup data  ## Measure where the time goes; ARGS=training, input, around, growth, time_to_accuracy or peers
+bench: setup data  ## Measure where the time goes; ARGS=training, input, around, growth, time_to_accuracy, peers or serving
 	@$(RUN) tests/benchmarks/bench.py $(ARGS)
 
 torture: setup data  ## Kill trainings KILLS times, disturb whole runs in ROUNDS rounds, and compare what they end with

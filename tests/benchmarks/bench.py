@@ -11,7 +11,7 @@ from typing import Any
 
 from common import FOLDER
 
-PARTS = ("training", "input", "around", "growth", "time_to_accuracy", "peers")
+PARTS = ("training", "input", "around", "growth", "time_to_accuracy", "peers", "serving")
 
 
 def main() -> None:
@@ -60,6 +60,10 @@ def measure(part: str, seminar: bool) -> dict[str, Any]:
         from accuracy import time_to_accuracy
 
         return {part: time_to_accuracy(seminar)}
+    if part == "serving":
+        from serving import serving
+
+        return {part: serving()}
     from peers import peers
 
     return {part: peers()}
