@@ -41,7 +41,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
             new.mkdir()
             yield new
             shutil.rmtree(path, ignore_errors=True)
-            shutil.copytree(new, path, dirs_exist_ok=True)
+            copy_contents(new, path)
         return
     aside = _beside(path)
     shutil.rmtree(aside, ignore_errors=True)
@@ -55,6 +55,19 @@ def whole_folder(path: Path) -> Iterator[Path]:
         sync(path.parent)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def copy_contents(source: Path, target: Path) -> None:
+    """Copy the files below a folder, without their times and modes.
+
+    Those can be set by a file's owner alone, and the mount of Cloud Storage belongs to somebody else.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    for path in sorted(source.rglob("*")):
+        if path.is_dir():
+            (target / path.relative_to(source)).mkdir(exist_ok=True)
+        else:
+            shutil.copyfile(path, target / path.relative_to(source))
 
 
 def printable(path: Path | str) -> str:
@@ -82,6 +95,11 @@ def not_a_file(path: Path, or_folder: bool = False) -> str | None:
 
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` so that a reader sees the old content or the new one, never a part."""
+    if on_mount(path):
+        # An object of Cloud Storage appears whole, when its file is closed.
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        return
     make_folder(path.parent)
     aside = _beside(path)
     try:
