@@ -11,7 +11,9 @@ from components.csv_rows import Bad, opened, read_fields
 from components.errors import InputError
 from components.time_axis import Frequency
 
-SAMPLE = 10_000
+# Of the first rows so many, and fewer where there are many columns.
+_SAMPLE = 10_000
+_SAMPLE_FIELDS = 200_000
 _SEPARATORS = (",", ";", "\t", "|")
 _DATES = (
     *("%d.%m.%Y", "%d.%m.%y", "%d/%m/%Y", "%m/%d/%Y", "%d/%m/%y", "%m/%d/%y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d"),
@@ -29,7 +31,8 @@ def sample(path: Path, name: str, separator: str) -> tuple[list[str], list[list[
     with opened(path, name) as file:
         rows = (fields for _, fields in read_fields(file, separator) if not isinstance(fields, Bad))
         header = next(rows, [])
-        return header, [fields for fields in itertools.islice(rows, SAMPLE) if len(fields) == len(header)]
+        most = min(_SAMPLE, _SAMPLE_FIELDS // max(1, len(header)) + 1)
+        return header, [fields for fields in itertools.islice(rows, most) if len(fields) == len(header)]
 
 
 def separator_of(path: Path, name: str, wanted: Sequence[str] = ()) -> str:
@@ -79,7 +82,9 @@ def numbers_of(columns: dict[str, list[str]], form: CsvFormat) -> dict[str, str]
         columns: Their values.
         form: The options as they are; those that read as many values as any others stay.
     """
-    present = [(name, text) for name, texts in columns.items() for text in texts if text.strip().lower() not in MISSING]
+    present = {(name, text) for name, texts in columns.items() for text in texts if text.strip().lower() not in MISSING}
+    if all(reads(form, name, text) for name, text in present):
+        return {}
     signs = "".join(sign for sign in _SIGNS if any(sign in text for _, text in present))
     marks = {mark for mark in ".,' \u00a0\u202f" if any(mark in text.strip(_SIGNS + " ") for _, text in present)}
     tried = [form]
@@ -102,6 +107,8 @@ def reads(form: CsvFormat, name: str, text: str) -> bool:
 
 def frequency_of(times: Sequence[datetime]) -> str | None:
     """The step that most of these times, in their order, are apart; None where there is none."""
+    if len({time.tzinfo is None for time in times}) > 1:
+        times = [time.replace(tzinfo=None) for time in times]
     steps = Counter(after - before for before, after in itertools.pairwise(times) if after > before)
     if not steps:
         return None

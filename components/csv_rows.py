@@ -14,7 +14,9 @@ from components.errors import InputError
 from components.time_axis import Frequency
 
 LONGEST_LINE = 1 << 20
+MOST_COLUMNS = 10_000
 _NAMES = 20
+_MOST_STEPS = 100_000
 
 
 @dataclass(slots=True)
@@ -87,6 +89,10 @@ def read_fields(file: TextIO, separator: str) -> Iterator[tuple[int, list[str] |
             return
         if not fields:
             continue
+        if len(fields) > MOST_COLUMNS:
+            raise InputError(
+                f"{file.name}:{reader.line_num}: {len(fields):,} fields, expected at most {MOST_COLUMNS:,}"
+            )
         if all(map(str.isascii, fields)) or _is_text("".join(fields)):
             yield reader.line_num, fields
         else:
@@ -223,13 +229,16 @@ def step_problem(time: datetime, previous: datetime | None, frequency: Frequency
 
 
 def skipped(before: datetime, after: datetime, frequency: Frequency) -> int:
-    """How many rows are missing between two; 0 where the second isn't a whole number of steps after the first."""
+    """How many rows are missing between two; 0 where the second isn't a whole number of steps after the first.
+
+    Steps of differing length are counted one by one, and not further than `_MOST_STEPS`.
+    """
     if frequency.seconds:
         steps, rest = divmod((after - before).total_seconds(), frequency.seconds)
         return 0 if rest else max(0, int(steps) - 1)
     count, time = 0, before
     try:
-        while (time := frequency.next(time)) < after:
+        while (time := frequency.next(time)) < after and count < _MOST_STEPS:
             count += 1
     except (ValueError, OverflowError):
         return 0

@@ -226,6 +226,8 @@ class _Pass:
             more = f"{more}{f', {run:,} at most in a row' if found.count > 1 else ''}{self._fill()}"
         elif kind == "duplicate":
             more += "; resample makes one row of them"
+        elif kind == "order" and found.count > self.scan.rows / 2:
+            more += f"; the newest row comes first: sort the rows by '{self._form.time}'"
         return f"{self._wanted.name}:{found.line}: {found.text}{more}{hint}"
 
     def _fill(self) -> str:

@@ -97,9 +97,9 @@ class _Resampled:
             self._step = row.time - self._time or self._step
         if self._time == self._first and self._step:
             self._partial = self._first - self._step >= self._start
-        while row.time >= self._end:
+        if row.time >= self._end:
             yield from self._finished()
-            self._next_period()
+            self._move(row.time)
         self._time = row.time
         if not self._size:
             self._line = row.line
@@ -116,11 +116,19 @@ class _Resampled:
                 self._kept[i] = value
             self._counts[i] += 1
 
-    def _next_period(self) -> None:
-        last_day = self._label != self._start
-        self._label = self._frequency.next(self._label)
-        self._start = self._end
-        self._end = self._label + timedelta(days=1) if last_day else self._frequency.next(self._label)
+    def _move(self, time: datetime) -> None:
+        """Go on to the period that `time` lies in; those of several units are counted from the first."""
+        frequency = self._frequency
+        if frequency.seconds:
+            step = timedelta(seconds=frequency.seconds)
+            self._label = self._start = self._start + (time - self._start) // step * step
+            self._end = self._start + step
+        elif frequency.count == 1:
+            self._label, self._start, self._end = frequency.period(time)
+        while time >= self._end:
+            last_day = self._label != self._start
+            self._label, self._start = frequency.next(self._label), self._end
+            self._end = self._label + timedelta(days=1) if last_day else frequency.next(self._label)
 
     def _finished(self, last: bool = False) -> Rows:
         """The row of the period under way, if it has any and is whole."""

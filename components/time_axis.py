@@ -32,6 +32,7 @@ class Frequency:
 
     Attributes:
         text: As given.
+        count: How many units a step has.
         seconds: The step in seconds; None where steps differ in length.
 
     Raises:
@@ -41,15 +42,15 @@ class Frequency:
     def __init__(self, text: str) -> None:
         self.text = text
         match = re.fullmatch(r"(\d{0,6})([A-Za-z]{1,4})(-[A-Z0-9]{1,4})?", text)
-        self._count = int(match[1] or 1) if match else 0
+        self.count = int(match[1] or 1) if match else 0
         unit = _SPELLINGS.get(match[2], match[2]) if match else ""
         self._unit, self._anchor = unit, (match[3] or "") if match else ""
-        self._months = self._count if unit == "MS" else 0
+        self._months = self.count if unit == "MS" else 0
         fixed = unit in _UNITS and not self._anchor
-        self.seconds = self._count * _UNITS[unit] if fixed else None
+        self.seconds = self.count * _UNITS[unit] if fixed else None
         self._offset = None
-        if self._count and not fixed and not self._months:
-            self._offset = _offset(f"{self._count}{unit}{self._anchor}")
+        if self.count and not fixed and not self._months:
+            self._offset = _offset(f"{self.count}{unit}{self._anchor}")
         known = self.seconds or self._months or self._offset is not None
         if not known or not self._ends_by(_LAST_YEAR):
             shown = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
@@ -118,7 +119,7 @@ class Frequency:
         names |= {"BMS": names["MS"], "BME": names["MS"], "B": ("same_day_last_week", 5)}
         names |= dict.fromkeys(("QS", "QE", "BQS", "BQE"), ("same_quarter_last_year", 4))
         names |= {"W": ("same_week_last_year", 52)}
-        return dict([names[self._unit]]) if self._count == 1 and self._unit in names else {}
+        return dict([names[self._unit]]) if self.count == 1 and self._unit in names else {}
 
     def season(self) -> int:
         """Steps of the shortest season; 1 where there is none (for the scale of MASE)."""
@@ -127,10 +128,10 @@ class Frequency:
     def words(self) -> str:
         """What follows "every" in a sentence: "hour", "30 minutes", "week, on Fridays"."""
         if self._unit in _WORDS and not self._anchor:
-            return f"{self._count} {_WORDS[self._unit]}s" if self._count > 1 else _WORDS[self._unit]
-        if self._unit == "W" and self._count == 1:
+            return f"{self.count} {_WORDS[self._unit]}s" if self.count > 1 else _WORDS[self._unit]
+        if self._unit == "W" and self.count == 1:
             return f"week, on {_WEEKDAYS[self._anchor.removeprefix('-')]}"
-        return _ON[self._unit] if self._unit in _ON and self._count == 1 else f"step of {self.text}"
+        return _ON[self._unit] if self._unit in _ON and self.count == 1 else f"step of {self.text}"
 
     def _moved(self, time: datetime, move: Callable[[Any], Any]) -> datetime:
         import pandas as pd

@@ -147,13 +147,17 @@ class _Windows:
         past = len([row for row in self._rows if not row.future])
         if past < lookback or self._every:
             needed = lookback + (self._ahead if self._every else 0)
-            return Failure(self._name, f"{past} rows without a gap at its end, expected {needed} or more")
+            return Failure(self._name, f"{_rows(past)} without a gap at its end, expected {needed} or more")
         told = ", ".join(self._told)
         return Failure(
             self._name,
-            f"{future} rows without {target} at its end, expected {self._ahead} that tell {told} of the future "
+            f"{_rows(future)} without {target} at its end, expected {self._ahead} that tell {told} of the future "
             f"(none are needed with --every-window)",
         )
+
+
+def _rows(count: int) -> str:
+    return f"{count} {'row' if count == 1 else 'rows'}"
 
 
 def _check_calendar(row: Row, info: SeriesInfo) -> None:

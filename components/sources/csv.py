@@ -139,8 +139,9 @@ def _found(changes: Changes, options: Options) -> dict[str, str]:
         values = ", ".join(f"{count:,} of {column}" for column, count in changes.filled.items())
         inserted = f"; {_rows_of(changes.inserted)} inserted" if changes.inserted else ""
         left_out = f"; {_rows_of(changes.left_out)} at the ends left out" if changes.left_out else ""
+        whole = "; of the whole file" if options.use < 1 else ""
         found["filled"] = f"{values} ({options.fill.method})" if total else "nothing"
-        found["filled"] += inserted + left_out
+        found["filled"] += inserted + left_out + whole
     return found
 
 

@@ -170,6 +170,7 @@ def test_a_bad_row_goes_to_the_error_file_and_the_rest_is_forecast(exports, tmp_
         ("time,load,load,temp\n", "x.csv:1: column 'load' is there 2 times"),
         ("", "x.csv:1: no column 'time'; there are: none"),
         ("time,load,temp,holiday\n", "x.csv: 0 rows without a gap at its end, expected 24 or more"),
+        ([*series_lines(1)], "x.csv: 1 row without a gap at its end, expected 24 or more"),
         ([*series_lines(LOOKBACK - 1)], "x.csv: 23 rows without a gap at its end, expected 24 or more"),
         ([*series_lines(60, hours=2)], "x.csv:3: gap: 2024-01-01 02:00:00 after 2024-01-01 00:00:00"),
         ([*series_lines(20), "2024-01-01T20:00:00,oops,1,0"], "x.csv:22: column 'load': 'oops' is not a number"),

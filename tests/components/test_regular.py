@@ -210,3 +210,9 @@ def test_repeated_times_are_made_one_and_a_step_back_is_bad():
     rows[2].time -= timedelta(hours=1)
     bad = [row for row in made(rows, resample="mean") if isinstance(row, Bad)]
     assert [(row.line, row.kind) for row in bad] == [(4, "order")]
+
+
+@pytest.mark.parametrize("frequency", ["s", "7s", "h", "B", "M"])
+def test_a_gap_of_thousands_of_years_takes_no_time(frequency):
+    rows = [Row(i + 2, datetime(year, 1, 2), [1.0]) for i, year in enumerate((1001, 1002, 6999, 7000))]
+    assert 2 <= len(made(rows, frequency, resample="sum", fill=Fill(method="linear", at_most=2))) <= 4

@@ -1,10 +1,14 @@
 import os
+import tracemalloc
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
+from components.csv_scan import Wanted, scan
 from components.errors import InputError
 from components.sources import csv
+from components.time_axis import Frequency
 
 GOOD = """\
 time,load,temp,holiday
@@ -360,7 +364,7 @@ def test_a_column_makes_one_line_however_many_rows_are_bad(tmp_path):
 
 def test_rows_that_run_backwards_are_counted(tmp_path):
     found = problems(daily(tmp_path, [f"{day},{i}" for i, day in enumerate(days(40))][::-1]))
-    assert found[0].endswith("(the first of 39)")
+    assert found[0].endswith("(the first of 39); the newest row comes first: sort the rows by 'time'")
     assert "times out of order: 2020-02-08" in found[0]
 
 
@@ -437,6 +441,27 @@ def test_a_device_and_a_pipe_are_refused_without_being_read(tmp_path):
 def test_an_endless_line_is_refused(tmp_path):
     assert_refused(options(tmp_path, "x" * (3 << 20)), [":1: a line of more than 1,048,576 characters"])
     assert_refused(options(tmp_path, "time,load\n" + "1" * (3 << 20)), [":2: a line of more than 1,048,576"])
+
+
+def test_a_line_of_commas_is_refused_soon(tmp_path):
+    assert_refused(options(tmp_path, "," * 900_000), [":1: 900,001 fields, expected at most 10,000"])
+
+
+def test_memory_does_not_grow_with_the_file(tmp_path):
+    def peak(rows):
+        lines = [f"{day},{i % 97},{'' if i % 3 else i % 11}" for i, day in enumerate(days(rows))]
+        fill = {"method": "linear", "at_most": 5}
+        chosen = daily(tmp_path, lines, "time,load,temp", covariates=["temp"], lookback=5, fill=fill)
+        wanted = Wanted(Path(chosen.path), chosen.path, chosen.columns(), [], Frequency("D"), lookback=50, horizon=10)
+        del lines
+        tracemalloc.start()
+        assert scan(wanted, chosen.form()).lines == []
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    peak(100)
+    assert peak(20_000) < peak(4_000) + 50_000
 
 
 @pytest.mark.parametrize("name", ["a\0b", "a\udcff"])

@@ -126,6 +126,13 @@ def test_the_frequency_is_found(tmp_path, frequency, times):
     assert compiled(tmp_path, text).is_file()
 
 
+def test_a_zone_on_some_rows_is_named(tmp_path):
+    lines = [f"{START + timedelta(hours=i)}{'Z' if i == 30 else ''},{i % 5}" for i in range(200)]
+    _, comments, dataset = looked(tmp_path, ["time,load", *lines])
+    assert dataset["frequency"] == "h"
+    assert any("don't both have a time zone (the first of 2)" in line for line in comments)
+
+
 def test_names_and_values_that_yaml_would_take_for_others_are_quoted(tmp_path):
     lines = ["on,1e3,no: 1,#x", *(f"{START + timedelta(days=i)},{i % 5},{i % 3},{i % 7}" for i in range(200))]
     text, _, dataset = looked(tmp_path, lines, name="2020 - Umsätze.csv")
