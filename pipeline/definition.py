@@ -31,10 +31,9 @@ from pipeline.machines import Target, machines, place, placement
 
 
 class Results(NamedTuple):
-    """What a pipeline gives: the folder of the leaderboard, what was registered, and the page about the run."""
+    """What a pipeline gives: the folder of the leaderboard, and the page about the run."""
 
     leaderboard: dsl.Artifact
-    registration: dsl.Artifact
     report: dsl.HTML
 
 
@@ -172,11 +171,7 @@ def define(experiment: Experiment, target: Target = "vertex") -> Callable[..., A
             leaderboard=compared.outputs["leaderboard"],
             **{name: value for name, value in outputs.items() if not name.startswith("baseline_")},
         )
-        return Results(
-            leaderboard=compared.outputs["leaderboard"],
-            registration=registered.outputs["registration"],
-            report=reported.outputs["page"],
-        )
+        return Results(leaderboard=compared.outputs["leaderboard"], report=reported.outputs["page"])
 
     return pipeline
 

@@ -62,7 +62,7 @@ def register_here(registry: Path, winner: Winner) -> Registered:
     if not own:
         _write(shelf / version, winner, digest, registry)
     make_current(shelf, version)
-    how = f"version {version} is current again" if own else f"{model} is registered as version {version}"
+    how = f"version {version} is current now" if own else f"{model} is registered as version {version}"
     return done("registered", version, f"{how}: {said}")
 
 

@@ -134,7 +134,7 @@ def test_a_better_version_that_is_not_current_becomes_so_again_without_a_copy(ru
     (run.shelf / "current").symlink_to("1")
     again = run("good", range(11))
     assert (again.action, again.version) == ("registered", "2")
-    assert again.sentence == "fashion: version 2 is current again: accuracy 0.8900 against 0.6000 of version 1"
+    assert again.sentence == "fashion: version 2 is current now: accuracy 0.8900 against 0.6000 of version 1"
     assert (run.current(), run.versions()) == ("2", ["1", "2"])
 
 
@@ -304,7 +304,7 @@ def test_a_registry_that_was_deleted_is_filled_again(run):
     shutil.rmtree(run.registry)
     assert run("first", range(20)).action == "registered"
     (run.shelf / "current").unlink()
-    assert run("first", range(20)).sentence == "fashion: version 1 is current again: accuracy 0.8000"
+    assert run("first", range(20)).sentence == "fashion: version 1 is current now: accuracy 0.8000"
     shutil.rmtree(run.shelf / "1")
     assert run("second", range(40)).version == "1", "the link leads nowhere"
     assert run.current() == "1"

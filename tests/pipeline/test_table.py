@@ -6,7 +6,8 @@ import pytest
 from rich.console import Console
 
 from components.leaderboard import DatasetEntry, Leaderboard, ModelEntry
-from pipeline.local.table import show
+from components.registration import Registered, load_registered, write_registered
+from pipeline.local.table import show, show_registered
 
 
 def shown(examples=100, color=False, **models):
@@ -66,3 +67,23 @@ def test_a_warning_stands_beside_every_figure_of_few_examples():
             assert all(part in line for part in ("3.1000?", "4.0000?", "0.5000?"))
     assert "?" not in shown(30, lstm=passed)
     assert "1 test example (" in shown(1, lstm=passed)
+
+
+def test_only_what_was_registered_is_said_to_be_with_its_place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = [
+        Registered(
+            dataset="a", action="registered", version="2", path=f"{tmp_path}/runs/registry/x/a/2", sentence="A."
+        ),
+        Registered(dataset="b", action="kept", version="1", path=f"{tmp_path}/runs/registry/x/b/1", sentence="B."),
+        Registered(dataset="c", action="refused", sentence="C."),
+        Registered(dataset="d", action="none", sentence="D."),
+    ]
+    write_registered(tmp_path, found)
+    out = io.StringIO()
+    show_registered(load_registered(tmp_path), Console(file=out, width=200))
+    assert out.getvalue().splitlines() == ["A.", "registry: runs/registry/x/a/2/", "B.", "C.", "D."]
+
+
+def test_nothing_is_said_where_register_did_not_run(tmp_path):
+    assert load_registered(tmp_path) == []
