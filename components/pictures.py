@@ -14,7 +14,9 @@ from components.files import not_a_file
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
 # Pillow reads these by itself. For an EPS, whatever the file is called, it would start Ghostscript.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
+# Of a picture that is read, and of the height and the width that it is resized to.
 MOST_PIXELS = 80_000_000
+LONGEST_SIDE = 4096
 _16_BITS = ("I;16", "I;16B", "I;16L", "I;16N")
 _TIFF_BITS = 258
 

@@ -23,8 +23,6 @@ from components.records import Image, Images
 from components.spec import Facts, ImageOptions
 
 TASK = "classification"
-# Of a picture's height and width.
-MOST_PIXELS = 4096
 
 
 class Options(ImageOptions):
@@ -42,8 +40,8 @@ class Options(ImageOptions):
     """
 
     path: DataPath
-    height: int = Field(ge=1, le=MOST_PIXELS)
-    width: int = Field(ge=1, le=MOST_PIXELS)
+    height: int = Field(ge=1, le=pictures.LONGEST_SIDE)
+    width: int = Field(ge=1, le=pictures.LONGEST_SIDE)
     channels: int = Field(default=3, ge=1, le=3)
     test: float = Field(default=0.15, gt=0, lt=1)
     skip_unreadable: bool = False

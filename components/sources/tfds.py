@@ -33,8 +33,8 @@ class Options(ImageOptions):
     """
 
     name: str
-    height: int | None = Field(default=None, ge=1)
-    width: int | None = Field(default=None, ge=1)
+    height: int | None = Field(default=None, ge=1, le=pictures.LONGEST_SIDE)
+    width: int | None = Field(default=None, ge=1, le=pictures.LONGEST_SIDE)
     test: float = Field(default=0.15, gt=0, lt=1)
 
 

@@ -3,6 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 import tensorflow_datasets
+from pydantic import ValidationError
 from reading import assert_refused, builder, decoded
 
 from components.errors import InputError
@@ -111,3 +112,9 @@ TEXT = tensorflow_datasets.features.Text()
 )
 def test_tfds_data_sets_that_are_not_labelled_images_are_refused(fake, part):
     assert_refused(lambda: tfds.images(fake, ImageOptions()), "fake/1.0.0", part)
+
+
+@pytest.mark.parametrize("name", ["height", "width"])
+def test_a_size_beyond_the_limit_is_refused(name):
+    with pytest.raises(ValidationError, match="less than or equal to 4096"):
+        tfds.Options(**{"name": "cifar10", "height": 8, "width": 8, name: 1_000_000_000})
