@@ -15,6 +15,8 @@ def predict(
 ) -> None:
     """Predict all examples of a file or a folder with an exported model.
 
+    The model is the pipeline's own, and is trusted: no registry is asked whether it wrote it.
+
     Args:
         source: The file or folder; a path, or gs://bucket/….
         code_version: Of the code: another one is another task to the cache.
