@@ -54,7 +54,7 @@ class Window(Strict):
     """A window to look at.
 
     Attributes:
-        name: "good", "median" or "worst".
+        name: "good", "median" or "worst"; of few windows "best" for "good", and of a single one "only".
         example: Its place in the test split, from 0.
         mae: Of its forecast, in the target's unit.
     """
@@ -93,7 +93,7 @@ class Evaluation(Strict):
         mistakes: The most confident ones, first; classification only.
         per_step: Each metric at each step ahead; forecasting only.
         per_hour: The mae of all forecasts for each hour of the day; of a series with several rows a day.
-        windows: A good, a median and the worst forecast; forecasting only.
+        windows: A good, a median and the worst forecast, each once; forecasting only.
         latency: Of the Keras model, for some sizes of a batch.
     """
 

@@ -5,6 +5,7 @@ from typing import Literal
 
 from components.files import sha256
 from components.spec import Strict
+from components.words import counted
 
 FILE = "export.json"
 SAVED_MODEL = "saved_model"
@@ -32,7 +33,7 @@ class Quality(Strict):
 
     def __str__(self) -> str:
         """For people: "accuracy 0.8921, the model's 0.8938, 10,000 test examples"."""
-        of = f"{self.test_examples:,} test examples"
+        of = counted(self.test_examples, "test example")
         return f"{self.metric} {self.quantized:.4f}, the model's {self.model:.4f}, {of}"
 
 
@@ -67,6 +68,12 @@ class Format(Strict):
     left_in_float: list[str] | None = None
     quality: Quality | None = None
     refused: str | None = None
+
+    def notes(self) -> list[str]:
+        """What to know before it is used."""
+        one = ["takes one example at a time"] if self.batch == 1 else []
+        floats = [f"in float: {', '.join(self.left_in_float)}"] if self.left_in_float else []
+        return [*one, *floats, *([str(self.quality)] if self.quality else [])]
 
 
 class Blessing(Strict):

@@ -22,6 +22,18 @@ def figure(value: float) -> str:
     return f"{value:.4f}" if abs(value) >= 0.01 or not value else f"{value:.4g}"
 
 
+def interval(ends: list[float]) -> str:
+    """A 95 % interval for people. All samples of a split that is too short are the same, and say nothing."""
+    low, high = ends
+    return "no interval" if low == high else f"{figure(low)} to {figure(high)}"
+
+
+def is_clear(ends: list[float]) -> bool:
+    """Whether the interval of a difference leaves zero out."""
+    low, high = ends
+    return low != high and not low <= 0 <= high
+
+
 class DatasetEntry(Strict):
     """A data set of the leaderboard.
 
@@ -101,8 +113,7 @@ class ModelEntry(Strict):
         """How far behind the first it is, as the end of a sentence; empty for the first."""
         if not self.behind:
             return ""
-        low, high = self.behind
-        return "no clear difference" if low <= 0 <= high else f"{figure(low)} to {figure(high)} behind"
+        return f"{interval(self.behind)} behind" if is_clear(self.behind) else "no clear difference"
 
     def tied(self) -> str:
         """Its ties as the end of a sentence; empty where it has none."""

@@ -14,7 +14,7 @@ from components.evaluation import Evaluation
 from components.exported import FILE as EXPORTED
 from components.exported import Exported, Format
 from components.files import write_text
-from components.leaderboard import FEW, FILE, RANKED_BY, Contest, DatasetEntry, Leaderboard, ModelEntry
+from components.leaderboard import FEW, FILE, RANKED_BY, Contest, DatasetEntry, Leaderboard, ModelEntry, is_clear
 from components.model import load_model_info
 
 BASELINES = "baselines.json"
@@ -210,7 +210,7 @@ def _told_apart(
         if not names:
             continue
         apart = differences({name: errors_of(evaluations[name] or "", info) for name in names}, seed, block_of(info))
-        ties = [pair for pair, (low, high) in apart.items() if low <= 0 <= high]
+        ties = [pair for pair, ends in apart.items() if not is_clear(ends)]
         for name in names:
             theirs = [a if b == name else b for a, b in ties if name in (a, b)]
             behind = apart.get((names[0], name), [])

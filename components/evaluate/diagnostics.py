@@ -54,15 +54,19 @@ def mistakes(labels: np.ndarray, probabilities: np.ndarray) -> list[Mistake]:
 
 
 def windows(error: np.ndarray) -> list[Window]:
-    """Windows that show how well and how badly it goes.
+    """Windows that show how well and how badly it goes: up to three, each once.
 
     Args:
         error: Forecast less target, float64 [windows, horizon].
     """
     mae = np.abs(error).mean(axis=1)
     order = np.argsort(mae, kind="stable")
-    places = {name: order[round(share * (len(order) - 1))] for name, share in WINDOWS.items()}
-    return [Window(name=name, example=int(i), mae=float(mae[i])) for name, i in places.items()]
+    names: dict[int, str] = {}
+    for name, share in WINDOWS.items():
+        names.setdefault(round(share * (len(order) - 1)), name)
+    if 0 in names:
+        names[0] = "best" if len(order) > 1 else "only"
+    return [Window(name=name, example=int(order[i]), mae=float(mae[order[i]])) for i, name in names.items()]
 
 
 def per_hour(error: np.ndarray, times: np.ndarray, lookback: int) -> dict[str, float]:

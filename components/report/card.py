@@ -4,8 +4,9 @@ import numpy as np
 
 from components.dataset import DatasetInfo, ImagesInfo, SeriesInfo
 from components.evaluation import Evaluation
-from components.leaderboard import ModelEntry
+from components.leaderboard import FEW, ModelEntry
 from components.model import ModelInfo
+from components.words import counted
 
 # An expected calibration error above this is worth a warning.
 MISCALIBRATED = 0.05
@@ -14,15 +15,16 @@ MISCALIBRATED = 0.05
 def use(model: ModelInfo, info: DatasetInfo, example: str) -> str:
     """What the model is for."""
     if isinstance(info, ImagesInfo):
-        does = f"gives a probability for each of {len(info.classes)} classes"
+        does = f"gives a probability for each of {counted(len(info.classes), 'class')}"
     else:
-        does = f"forecasts {info.columns[0]} for the next {info.horizon} steps of {info.frequency}"
+        does = f"forecasts {info.columns[0]}"
     return f"{model.name}, of the family {model.spec.family}, {does}. {example} It takes raw values."
 
 
 def limits(info: DatasetInfo, evaluation: Evaluation | None, entry: ModelEntry | None) -> list[str]:
     """What to know before the model is used, a sentence each."""
-    said = []
+    tested = info.examples("test")
+    said = [f"It was tested on {counted(tested, 'example')}: its figures say little."] if tested < FEW else []
     if entry and entry.rank is not None and not entry.passed:
         said.append("It did not pass its gate and was not registered.")
     if evaluation is None:
@@ -33,9 +35,10 @@ def limits(info: DatasetInfo, evaluation: Evaluation | None, entry: ModelEntry |
 
 
 def _of_classifier(info: ImagesInfo, evaluation: Evaluation) -> list[str]:
-    recall = {name: values["recall"] for name, values in evaluation.per_class.items()}
+    # A class without test examples was never to be found.
+    recall = {name: values["recall"] for name, values in evaluation.per_class.items() if values["support"]}
     worst = min(recall, key=recall.__getitem__)
-    said = [f"It finds {recall[worst]:.0%} of {worst}, its worst class."]
+    said = [f"It finds {recall[worst]:.0%} of {worst}, its worst class."] if len(recall) > 1 else []
     wrong = np.array(evaluation.confusion)
     np.fill_diagonal(wrong, 0)
     if wrong.max():
@@ -66,7 +69,7 @@ def _of_forecaster(info: SeriesInfo, evaluation: Evaluation) -> list[str]:
     worst = next((window for window in evaluation.windows if window.name == "worst"), None)
     if worst:
         said.append(f"At worst, a whole forecast was off by {worst.mae:.3g}{unit} on average.")
-    if evaluation.per_hour:
+    if len(evaluation.per_hour) > 1:
         hour = max(evaluation.per_hour, key=evaluation.per_hour.__getitem__)
         said.append(f"It errs most between {hour}:00 and {hour}:59, by {evaluation.per_hour[hour]:.3g}{unit}.")
     if evaluation.metrics["mase"] >= 1:

@@ -4,7 +4,7 @@ import numpy as np
 
 from components.dataset import ImagesInfo
 from components.evaluation import Evaluation
-from components.report.svg import FIRST, INK, MUTED, SECOND, Picture, figure, picture
+from components.report.svg import FIRST, INK, MUTED, SECOND, Picture, figure, legend, picture
 
 # More classes than this don't leave room for their names or their counts.
 NAMED = 25
@@ -53,13 +53,13 @@ def calibration(evaluation: Evaluation) -> Picture:
     confidence = [b.confidence for b in found.bins]
     with figure(f"calibration-{evaluation.model}") as (made, ax):
         ax.set_title("calibration")
-        ax.plot([0, 1], [0, 1], color=MUTED, lw=0.8, ls=":", label="as sure as right")
+        ax.plot([0, 1], [0, 1], color=MUTED, lw=0.8, ls=":", label="ideal")
         largest = max(b.examples for b in found.bins)
         lowered = [0.2 * b.examples / largest for b in found.bins]
         ax.bar(confidence, lowered, width=0.05, color=SECOND, alpha=0.35, label="examples")
         ax.plot(confidence, [b.accuracy for b in found.bins], "o-", ms=4, color=FIRST, label="accuracy")
         ax.set(xlim=(0, 1.03), ylim=(0, 1.03), xlabel="confidence", ylabel="accuracy")
-        ax.legend(loc="upper left")
+        legend(ax)
         says = f"{evaluation.model}: accuracy by confidence, expected calibration error {found.ece:.3f}: " + ", ".join(
             f"{b.confidence:.2f} sure and {b.accuracy:.2f} right" for b in found.bins
         )

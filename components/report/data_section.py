@@ -8,6 +8,8 @@ from components import stored
 from components.dataset import SPLITS, DatasetInfo, ImagesInfo, SeriesInfo, load_info
 from components.report import forecasting, pictures
 from components.report.svg import Picture
+from components.time_axis import Frequency
+from components.words import counted
 
 
 @dataclass(frozen=True)
@@ -89,12 +91,13 @@ def describe(info: DatasetInfo) -> str:
     """What an example is, in a sentence."""
     if isinstance(info, ImagesInfo):
         height, width, channels = info.shape
-        return f"Images of {height} × {width} × {channels}, each of one of {len(info.classes)} classes."
+        return f"Images of {height} × {width} × {channels}, each of one of {counted(len(info.classes), 'class')}."
     target = f"{info.columns[0]}{f' in {info.unit}' if info.unit else ''}"
-    text = f"A row every {info.frequency}. From {info.lookback} rows of {', '.join(info.columns)}"
+    text = f"A row every {Frequency(info.frequency).words()}. "
+    text += f"From {counted(info.lookback, 'row')} of {', '.join(info.columns)}"
     if info.known:
         text += f" and what is known ahead ({', '.join(info.known)})"
-    return f"{text}, the next {info.horizon} values of {target}."
+    return f"{text}, the next {'value' if info.horizon == 1 else f'{info.horizon} values'} of {target}."
 
 
 def _classes(folder: str, info: ImagesInfo) -> list[ClassRow]:

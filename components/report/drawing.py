@@ -67,8 +67,8 @@ def draw(nodes: list[Node], says: str, across: bool = False) -> Markup:
             f'<g class="node {escape(node.style)}" transform="translate({x:.1f} {y:.1f})">'
             f"<title>{escape(node.note)}</title>"
             f'<rect width="{WIDTH}" height="{HEIGHT}" rx="5"/>'
-            f'<text x="10" y="{14 if node.detail else 21}">{escape(_short(node.title))}</text>'
-            f'<text x="10" y="27" class="detail">{escape(_short(node.detail))}</text></g>'
+            f'<text x="10" y="{14 if node.detail else 21}">{escape(short(node.title))}</text>'
+            f'<text x="10" y="27" class="detail">{escape(short(node.detail))}</text></g>'
         )
     breadth = max(at[name] + sizes[name] / 2 for layer in layers for name in layer)
     length = len(layers) * step - BETWEEN
@@ -167,5 +167,6 @@ def _curve(chain: list[str], point: Callable[[str, int], tuple[float, float]], a
     return path
 
 
-def _short(text: str, length: int = 30) -> str:
+def short(text: str, length: int = 28) -> str:
+    """Text that takes no more room than this many letters."""
     return text if len(text) <= length else text[: length - 1] + "…"

@@ -8,13 +8,15 @@ from matplotlib.ticker import MaxNLocator
 
 from components.dataset import SPLITS, SeriesInfo
 from components.evaluation import Evaluation, Window
-from components.report.svg import FIRST, INK, MUTED, SECOND, THIRD, Picture, figure, picture
+from components.report.svg import FIRST, INK, MUTED, SECOND, THIRD, Picture, figure, legend, picture
+from components.time_axis import Frequency
 
 # Places along the axis at which a long series is drawn.
 PLACES = 500
 RESIDUAL_BINS = 50
 
 _PLACES = {"good": "better than nine of ten forecasts", "median": "half are better", "worst": "none is worse"}
+_PLACES |= {"best": "none is better", "only": "the only forecast"}
 
 Rows = tuple[np.ndarray, np.ndarray]
 
@@ -42,7 +44,7 @@ def series(info: SeriesInfo, rows: dict[str, Rows]) -> Picture:
         ax.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
         ax.set_ylabel(_named(info))
         ax.margins(x=0.01)
-        ax.legend(ncols=3, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0)
+        legend(ax)
         first, last = (str(np.datetime64(int(t), "s"))[:16] for t in (rows["train"][0][0], rows["test"][0][-1]))
         says = f"{info.columns[0]} from {first} to {last}, in time order cut into training, validation and test"
         title = "The series and its splits" + (f"; mean and range of every {every} rows" if every > 1 else "")
@@ -74,9 +76,10 @@ def _window(model: str, window: Window, info: SeriesInfo, rows: Rows, forecast: 
         ax.plot(ahead, forecast, marker=marker, color=FIRST, label="forecast")
         ax.axvline(0.5, color=MUTED, lw=0.8, ls=":")
         ax.set_title(f"{window.name}: mae {window.mae:.3g} {info.unit}".rstrip())
-        ax.set(xlabel=f"steps of {info.frequency}", ylabel=_named(info))
-        ax.legend()
-        says = f"{model}: forecast and truth of a {window.name} test window, mean absolute error {window.mae:.3g}"
+        ax.set(xlabel=f"steps, one every {Frequency(info.frequency).words()}", ylabel=_named(info))
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        legend(ax)
+        says = f"{model}: forecast and truth of a test window ({window.name}), mean absolute error {window.mae:.3g}"
         return picture(made, f"From {at:%Y-%m-%d %H:%M}: {_PLACES[window.name]}", says)
 
 
@@ -88,9 +91,9 @@ def errors(evaluation: Evaluation, info: SeriesInfo) -> Picture:
         ax.axhline(evaluation.metrics["mae"], color=MUTED, lw=0.8, ls=":", label="over the horizon")
         ax.set_title("error by steps ahead")
         ax.set_ylim(0, 1.15 * max(mae))
-        ax.set(xlabel=f"steps of {info.frequency} ahead", ylabel=f"mae{_unit(info)}")
+        ax.set(xlabel=f"steps ahead, one every {Frequency(info.frequency).words()}", ylabel=f"mae{_unit(info)}")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-        ax.legend(loc="lower right")
+        legend(ax)
         says = f"{evaluation.model}: mean absolute error from {mae[0]:.3g} one step ahead to {mae[-1]:.3g} at the last"
         return picture(made, "Mean absolute error at each step of the horizon", says)
 
@@ -121,13 +124,13 @@ def residuals(evaluation: Evaluation, info: SeriesInfo, error: np.ndarray) -> Pi
     """
     with figure(f"residuals-{evaluation.model}") as (made, ax):
         ax.set_title("residuals")
-        counts, edges = np.histogram(error, RESIDUAL_BINS)
+        counts, edges = np.histogram(error, min(RESIDUAL_BINS, error.size))
         ax.stairs(counts / counts.sum(), edges, fill=True, color=FIRST, alpha=0.5)
         bias = float(error.mean())
         ax.axvline(0, color=INK, lw=0.8)
         ax.axvline(bias, color=SECOND, lw=1, ls="--", label=f"mean {bias:+.3g}")
         ax.set(xlabel=f"forecast less truth{_unit(info)}", ylabel="share")
-        ax.legend()
+        legend(ax)
         says = f"{evaluation.model}: errors of all forecasts, mean {bias:+.3g}, standard deviation {error.std():.3g}"
         return picture(made, "All errors of all forecasts", says)
 

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import yaml
@@ -48,6 +47,7 @@ class ModelSection:
     Attributes:
         name: The model's name.
         info: Of its training.
+        unit: The target's; empty for images.
         evaluation: On the test split; None if that failed.
         entry: Of the leaderboard; None if there is none.
         settings: What the experiment sets for it, without defaults, as YAML.
@@ -56,8 +56,7 @@ class ModelSection:
         pictures: Its figures.
         confusion: Of a classifier, the confusion matrix.
         mistakes: The most confident ones.
-        columns: Of `formats`.
-        formats: For each format that it was exported to, its properties.
+        formats: That it was exported to.
         search: What was tried before; None where nothing was.
         use: What it is for.
         limits: What to know before it is used, a sentence each.
@@ -65,6 +64,7 @@ class ModelSection:
 
     name: str
     info: ModelInfo
+    unit: str
     evaluation: Evaluation | None
     entry: ModelEntry | None
     settings: str
@@ -73,8 +73,7 @@ class ModelSection:
     pictures: list[Picture]
     confusion: Picture | None
     mistakes: list[Wrong]
-    columns: list[str]
-    formats: dict[str, dict[str, Any]]
+    formats: dict[str, Format]
     search: tuning.SearchSection | None
     use: str
     limits: list[str]
@@ -109,15 +108,15 @@ def section(
     elif evaluation and folder and isinstance(info, SeriesInfo):
         with np.load(folder / PREDICTIONS, allow_pickle=False) as saved:
             target, forecast = saved["target"], saved["prediction"]
-        drawn.append(forecasting.errors(evaluation, info))
+        drawn += [forecasting.errors(evaluation, info)] if info.horizon > 1 else []
         drawn += forecasting.windows(evaluation, info, data.rows["test"], forecast)
-        drawn += [forecasting.hours(evaluation, info)] if evaluation.per_hour else []
+        drawn += [forecasting.hours(evaluation, info)] if len(evaluation.per_hour) > 1 else []
         drawn.append(forecasting.residuals(evaluation, info, forecast - target))
     settings = model.spec.model_dump(exclude_defaults=True, exclude={"dataset", "machine"})
-    formats = {name: _properties(made) for name, made in exported.formats.items()} if exported else {}
     return ModelSection(
         name=model.name,
         info=model,
+        unit=info.unit if isinstance(info, SeriesInfo) else "",
         evaluation=evaluation,
         entry=entry,
         settings=yaml.safe_dump(settings, default_flow_style=True, sort_keys=False, width=10_000).strip(),
@@ -126,23 +125,11 @@ def section(
         pictures=drawn,
         confusion=confused,
         mistakes=wrong,
-        columns=[
-            column
-            for column in dict.fromkeys(column for made in formats.values() for column in made)
-            if any(made.get(column) is not None for made in formats.values())
-        ],
-        formats=formats,
+        formats=exported.formats if exported else {},
         search=tuning.section(model.name, search) if search else None,
         use=card.use(model, info, describe(info)),
         limits=card.limits(info, evaluation, entry),
     )
-
-
-def _properties(made: Format) -> dict[str, Any]:
-    """A row of the table of formats."""
-    shown = made.model_dump(exclude={"path", "quality", "refused"})
-    shown["test split"] = made.quality and f"{made.quality}"
-    return {**shown, "refused": made.refused}
 
 
 def _mistakes(evaluation: Evaluation, folder: str, info: ImagesInfo) -> list[Wrong]:

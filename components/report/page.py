@@ -1,10 +1,14 @@
 """Turn templates into HTML: every value is escaped, and an unknown one is an error."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
+
+from components.leaderboard import FEW, figure, interval
+from components.words import counted
 
 FOLDER = Path(__file__).with_name("templates")
 
@@ -18,8 +22,15 @@ def render(template: str, **values: Any) -> Markup:  # noqa: ANN401 (whatever th
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"duration": _duration, "size": _size, "number": _number}
+    environment.filters |= {"duration": _duration, "size": _size, "number": _number, "breakable": _breakable}
+    environment.filters |= {"counted": counted, "figure": figure, "interval": interval}
+    environment.globals |= {"FEW": FEW, "in_unit": _in_unit}
     return Markup(environment.get_template(template).render(values))  # noqa: S704 (escaped by the environment)
+
+
+def _in_unit(metric: str, unit: str) -> str:
+    """The name of a metric with the target's unit, if it has that: "mae in GW"."""
+    return f"{metric} in {unit}" if unit and metric in ("mae", "rmse") else metric
 
 
 def _duration(seconds: float) -> str:
@@ -33,6 +44,11 @@ def _size(count: int) -> str:
         if count >= factor:
             return f"{count / factor:.1f} {unit}"
     return f"{count} bytes"
+
+
+def _breakable(name: str) -> Markup:
+    """A name that a narrow column may break after a mark, or after so many letters."""
+    return Markup("<wbr>").join(re.findall(r"[^\W_]{1,16}[\W_]*|[\W_]+", name))
 
 
 def _number(value: Any) -> str:  # noqa: ANN401 (of a leaderboard)

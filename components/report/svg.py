@@ -22,8 +22,8 @@ _VARIABLES = {
     THIRD: "--third",
     BAD: "--bad",
 }
-# Inches for a title and for the labels of the horizontal axis.
-ABOVE, BELOW = 0.25, 0.45
+# Inches for a title with a legend below it, and for the labels of the horizontal axis.
+ABOVE, BELOW = 0.42, 0.45
 _STYLE = {
     "svg.fonttype": "none",
     # A name may hold a $.
@@ -37,6 +37,7 @@ _STYLE = {
     "axes.titlesize": 9,
     "axes.titlecolor": INK,
     "axes.titlelocation": "left",
+    "axes.titlepad": 18,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -51,6 +52,8 @@ _STYLE = {
     "ytick.labelcolor": MUTED,
     "ytick.major.size": 0,
     "legend.frameon": False,
+    "legend.handlelength": 1.5,
+    "legend.columnspacing": 1.2,
     "legend.fontsize": 8.5,
     "legend.labelcolor": MUTED,
     "lines.linewidth": 1.5,
@@ -74,7 +77,7 @@ class Picture:
 
 
 @contextmanager
-def figure(name: str, height: float = 2.4, width: float = 3.7, left: float = 0.55) -> Iterator[tuple[Figure, Axes]]:
+def figure(name: str, height: float = 2.57, width: float = 3.7, left: float = 0.55) -> Iterator[tuple[Figure, Axes]]:
     """A figure in the page's style, for `picture` to take.
 
     Args:
@@ -90,6 +93,11 @@ def figure(name: str, height: float = 2.4, width: float = 3.7, left: float = 0.5
         made = Figure(figsize=(width, height))
         made.subplots_adjust(left / width, BELOW / height, 1 - 0.08 / width, 1 - ABOVE / height)
         yield made, made.add_subplot()
+
+
+def legend(ax: Axes) -> None:
+    """A legend in a line between title and axes, where it can't lie over what is drawn."""
+    ax.legend(ncols=len(ax.get_legend_handles_labels()[0]), loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
 
 
 def picture(made: Figure, title: str, says: str, wide: bool = False) -> Picture:

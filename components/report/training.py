@@ -4,7 +4,9 @@ from matplotlib.ticker import MaxNLocator
 
 from components.leaderboard import RANKED_BY, Leaderboard
 from components.model import ModelInfo
-from components.report.svg import BAD, FIRST, INK, MUTED, SECOND, Picture, figure, picture
+from components.report.drawing import short
+from components.report.svg import BAD, FIRST, INK, MUTED, SECOND, Picture, figure, legend, picture
+from components.words import counted
 
 # Keras' names of what is monitored, and those that a reader knows.
 _CURVES = {"classification": ("loss", "accuracy"), "forecasting": ("loss", "mae")}
@@ -29,14 +31,18 @@ def _curve(model: ModelInfo, name: str) -> Picture:
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         if len(epochs) == 1:
             ax.set_xticks([1])
-        ax.legend()
-        says = (
-            f"{model.name}: {name} over {len(epochs)} epochs, from {training[0]:.3g} to {training[-1]:.3g} of the "
-            f"training split, from {validation[0]:.3g} to {validation[-1]:.3g} of the validation split"
+        legend(ax)
+        says = f"{model.name}: {name} over {counted(len(epochs), 'epoch')}, " + ", ".join(
+            f"{_change(values)} of the {split} split"
+            for split, values in (("training", training), ("validation", validation))
         )
         return picture(
             made, f"{name.capitalize()} by epoch; the ring is epoch {model.best_epoch}, which was kept", says
         )
+
+
+def _change(values: list[float]) -> str:
+    return f"{values[0]:.3g}" if len(values) == 1 else f"from {values[0]:.3g} to {values[-1]:.3g}"
 
 
 def contest(board: Leaderboard, dataset: str) -> Picture:
@@ -45,7 +51,7 @@ def contest(board: Leaderboard, dataset: str) -> Picture:
     metric, _ = RANKED_BY[about.task]
     ranked = [m for m in board.models if m.dataset == dataset and m.rank is not None]
     baselines = {name: values[metric] for name, values in about.baselines.items() if metric in values}
-    names = [m.model for m in ranked] + list(baselines)
+    names = [short(name) for name in [*(m.model for m in ranked), *baselines]]
     left = 0.2 + 0.072 * max(map(len, names))
     with figure(f"contest-{dataset}", 0.75 + 0.2 * len(names), 4.4, left) as (made, ax):
         for i, model in enumerate(ranked):
@@ -60,7 +66,7 @@ def contest(board: Leaderboard, dataset: str) -> Picture:
         ax.grid(True, axis="x")
         ax.grid(False, axis="y")
         ax.spines["left"].set_visible(False)
-        ax.set_xlabel(metric)
+        ax.set_xlabel(f"{metric} in {about.unit}" if about.unit else metric)
         says = f"{metric} on {dataset}: " + ", ".join(
             [f"{m.model} {m.metrics[metric]:.4g}" for m in ranked] + [f"{n} {v:.4g}" for n, v in baselines.items()]
         )

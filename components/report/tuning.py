@@ -7,8 +7,9 @@ from typing import Any
 
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from components.report.svg import FIRST, INK, MUTED, SECOND, Picture, figure, picture
+from components.report.svg import FIRST, INK, MUTED, SECOND, Picture, figure, legend, picture
 from components.tuning import Range, Search, Trial
+from components.words import counted
 
 # A logarithmic axis that is longer has a label for each power of ten alone.
 MANY = 1000
@@ -70,10 +71,10 @@ def _progress(model: str, search: Search) -> Picture:
         ax.set_title(search.metric)
         ax.set_xlabel("trial")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        ax.legend()
+        legend(ax)
         says = (
-            f"{model}: {search.metric} of {len(trials)} trials; the best so far goes from {best[0]:.4g} in trial "
-            f"{numbers[0]} to {best[-1]:.4g} in trial {search.best}"
+            f"{model}: {search.metric} of {counted(len(trials), 'trial')}; the best so far goes from {best[0]:.4g} "
+            f"in trial {numbers[0]} to {best[-1]:.4g} in trial {search.best}"
         )
         return picture(made, f"Validation score by trial; the ring is trial {search.best}, the best", says)
 

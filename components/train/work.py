@@ -24,6 +24,7 @@ from components.train.resume import NotFiniteError, Resumable
 from components.train.steps import steps_per_call
 from components.train.termination import Termination
 from components.train.threads import choose_threads, cores, cpu, threads
+from components.words import counted
 
 EVALUATION_BATCH = 512
 # Where Vertex AI wants the logs of a job that it shows in a Vertex TensorBoard.
@@ -73,8 +74,9 @@ def train(
         compile_model(model, spec, info, per_epoch, devices.replicas, per_call, factor)
         model.optimizer.build(model.trainable_variables)
     print(
-        f"{name}: {spec.family} with {model.count_params():,} parameters on {devices.found}, "
-        f"{info.examples('train'):,} examples, {per_epoch} steps of {batch_size} per epoch, {policy}",
+        f"{name}: {spec.family} with {counted(model.count_params(), 'parameter')} on {devices.found}, "
+        f"{counted(info.examples('train'), 'example')}, {counted(per_epoch, 'step')} of {batch_size} per epoch, "
+        f"{policy}",
         flush=True,
     )
 

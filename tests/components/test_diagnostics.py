@@ -40,7 +40,8 @@ def test_windows_are_a_good_a_median_and_the_worst_one():
     error = np.arange(21)[::-1, None] * np.array([[1.0, -1.0]])
     found = {window.name: (window.example, window.mae) for window in diagnostics.windows(error)}
     assert found == {"good": (18, 2.0), "median": (10, 10.0), "worst": (0, 20.0)}
-    assert {w.example for w in diagnostics.windows(np.ones((1, 3)))} == {0}
+    few = {n: [w.name for w in diagnostics.windows(np.arange(3.0 * n).reshape(n, 3))] for n in (1, 2, 3, 6)}
+    assert few == {1: ["only"], 2: ["best", "worst"], 3: ["best", "median", "worst"], 6: ["best", "median", "worst"]}
 
 
 def test_errors_are_of_the_hours_of_the_rows_that_were_forecast():

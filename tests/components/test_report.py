@@ -19,7 +19,7 @@ from components.report.tasks import TaskRun, with_run
 class Page(HTMLParser):
     """What a reader finds: the text, the ids, the links, the drawings; and whether all tags are closed in order."""
 
-    EMPTY = ("meta", "link", "img", "br")
+    EMPTY = ("meta", "link", "img", "br", "wbr")
 
     def __init__(self, html):
         super().__init__()
@@ -140,8 +140,9 @@ def test_one_model_on_one_data_set(results, tmp_path, name, dataset):
 
 def test_a_refused_model_says_why(results, tmp_path):
     leaderboard, _ = compared(results, tmp_path, gates={"fashion": {"linear": 0.99}})
-    text = Page(page(results, tmp_path / "report.html", leaderboard)).text
-    assert "refused by its gate" in text
+    text = " ".join(Page(page(results, tmp_path / "report.html", leaderboard)).text.split())
+    assert "mlp, the best model: refused" in text
+    assert "no. 1 on fashion, refused" in text
     assert re.search(r"fails: error \S+ is \S+ (above|below) linear", text)
     assert "It did not pass its gate and was not registered." in text
 
@@ -158,19 +159,19 @@ def test_models_that_cannot_be_told_apart_are_named(results, board, html, tmp_pa
     folder = tmp_path / "board"
     made = changed({"board": board}, "board", folder, "leaderboard.json", add)["board"]
     text = " ".join(Page(page(results, tmp_path / "report.html", made)).text.split())
-    assert "mlp, accuracy" in text
-    assert "passed its gate; can't be told apart from second" in text
-    assert "mlp can't be told apart from second" in text
-    assert "second is -0.0100 to 0.0200 behind mlp; it can't be told apart from mlp" in text
-    assert "third is 0.0300 to 0.0500 behind mlp" in text
-    assert text.count("told apart") == 3
-    assert "lost is" not in text
+    assert "mlp, the best model: passed" in text
+    assert "mlp can't be told apart from second." in text
+    assert "mlp: can't be told apart from second" in text
+    assert "second: no clear difference from mlp third: 0.0300 to 0.0500 behind mlp" in text
+    assert "-0.0100" not in text
+    assert text.count("told apart") == 2
+    assert "lost:" not in text
     assert "told apart" not in html, "a model alone is compared with none"
     content = json.loads((folder / "leaderboard.json").read_text())
     next(model for model in content["models"] if model["model"] == "mlp")["ties"] = []
     (folder / "leaderboard.json").write_text(json.dumps(content))
     text = " ".join(Page(page(results, tmp_path / "again.html", made)).text.split())
-    assert "mlp can be told apart from all others" in text
+    assert "mlp: can be told apart from all others" in text
 
 
 def test_a_failed_export_and_a_failed_evaluation_leave_the_rest(results, tmp_path):
@@ -229,32 +230,52 @@ def test_a_local_run_adds_how_its_tasks_went(html):
     assert "A task can't know" not in text
 
 
-def test_a_format_of_any_kind_is_shown(results, board, tmp_path, monkeypatch):
-    from components import exported
-
-    class Wider(exported.Format):
-        median_ms: float | None = None
-
-    class Formats(exported.Exported):
-        formats: dict[str, Wider]
-
-    monkeypatch.setattr("components.report.work.Exported", Formats)
-
+def test_every_format_is_shown_with_what_to_know(results, board, tmp_path):
     def add(content):
-        content["formats"]["onnx"] = {"path": "m.onnx", "bytes": 1234567, "max_abs_difference": 2e-7, "median_ms": 0.42}
+        times = {"batch_1_median_ms": 0.42, "batch_1_p95_ms": 0.5}
+        content["formats"]["onnx"] = {"path": "m.onnx", "bytes": 1234567, "max_abs_difference": 2e-7, **times}
         content["formats"]["litert"] = {"refused": "differs from the model"}
-        quality = {"metric": "accuracy", "quantized": 0.25, "model": 0.26, "test_examples": 100}
-        content["formats"]["litert_int8"] = {"left_in_float": ["CAST", "SPLIT"], "quality": quality}
+        quality = {"metric": "accuracy", "quantized": 0.25, "model": 0.26, "test_examples": 1}
+        more = {"left_in_float": ["CAST", "SPLIT"], "quality": quality, "batch": 1, "agreement": 0.995}
+        content["formats"]["litert_int8"] = {"path": "m.tflite", "bytes": 999, **more}
 
     given = changed(results, "export_mlp", tmp_path / "export", "export.json", add)
     html = page(given, tmp_path / "report.html", board)
-    assert re.search(r"onnx</th>.*1\.2 MB.*2e-07.*0\.42", html)
-    assert "median ms" in html
-    assert re.search(r"litert</th>.*differs from the model", html)
-    assert re.search(
-        r"litert_int8</th>.*CAST, SPLIT.*accuracy 0\.2500, the model&#39;s 0\.2600, 100 test examples", html
-    )
-    assert "left in float" not in page(results, tmp_path / "plain.html", board)
+    text = " ".join(Page(html).text.split())
+    assert "onnx 1.2 MB 2e-07 0.42, 0.5 litert missing: differs from the model litert_int8 999 bytes 99.5 %" in text
+    assert "takes one example at a time; in float: CAST, SPLIT; accuracy 0.2500, the model's 0.2600, 1 test ex" in text
+    assert "in float" not in page(results, tmp_path / "plain.html", board)
+
+
+def beaten(content):
+    """A board on which a baseline beats every model, of one test example of a data set without a gate."""
+    about = content["datasets"]["electricity"]
+    about |= {"unit": "GW", "few": True, "best_baseline": "ridge", "beaten_by": ["ridge"]}
+    about["splits"]["test"] = 1
+    about["baselines"] = {"ridge": {"mae": 0.0123, "rmse": 0.02, "mase": 0.03}}
+    model = next(model for model in content["models"] if model["model"] == "lstm")
+    model |= {"gate": "none", "reasons": [], "intervals": {name: [2.0, 2.0] for name in model["metrics"]}}
+    model["metrics"]["mae"] = 2.0
+
+
+def test_a_baseline_that_beats_every_model_comes_first_and_few_test_examples_are_marked(results, board, tmp_path):
+    made = changed({"board": board}, "board", tmp_path / "board", "leaderboard.json", beaten)["board"]
+    html = page(results, tmp_path / "report.html", made, {"export-x": "RuntimeError: it differs"})
+    main = html[html.index('<main id="main">') :]
+    first = main[: main.index("<section")]
+    assert '<p class="beaten">ridge beats every model of electricity: mae 0.0123 against 2.0000 GW</p>' in first
+    text = " ".join(Page(html).text.split())
+    assert "electricity: mae in GW, 1 test example 2.0000? lstm, the best model: no gate no interval" in text
+    assert "0.0123? ridge, the best baseline Fewer than 30 test examples: these figures say little." in text
+    assert "1 test example, which nothing before the evaluation has read." in text
+    assert "Best first" not in text, "one model has no order"
+    assert "lstm has no gate" in text
+    assert "rankmodel mae in GWrmse in GWmase 95 % interval of mae" in text
+    assert "ridge 0.0123? 0.0200? 0.0300?" in text
+    assert "passed its gate" not in text
+    assert re.search(r"no\. 1 on electricity, no gate mae in GW \d\.\d{4}\?", text)
+    fashion = text[text.index("fashion: accuracy, 100 test examples") :]
+    assert re.match(r"fashion: accuracy, 100 test examples 0\.\d{4} mlp, the best model: passed", fashion)
 
 
 def test_a_search_is_shown_with_its_model(results, board, html, tmp_path):
@@ -288,7 +309,7 @@ def test_a_search_of_one_trial_and_one_for_the_smallest_error(results, board, tm
     one = searched(tmp_path / "one", [trial(1, 0.5)])
     errors = searched(tmp_path / "errors", [trial(1, 3.0), trial(2, 2.0), trial(3, 2.5)], "min")
     found = Page(page(results, tmp_path / "report.html", board, tunings={"mlp": one, "lstm": errors}))
-    assert "1 trials in rounds" not in found.text
+    assert "1 trial in rounds" in found.text
     assert "The best val_mae, 2.0000 of trial 2" in found.text
     assert "lstm: val_mae of 3 trials; the best so far goes from 3 in trial 1 to 2 in trial 2" in found.pictures
 

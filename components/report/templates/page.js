@@ -1,3 +1,9 @@
+// On a phone a row of a wide table becomes a card; each cell needs its column's name for that.
+for (const table of document.querySelectorAll("table.stacked")) {
+  const names = [...table.tHead.rows[0].cells].map((heading) => heading.textContent.trim());
+  for (const row of table.tBodies[0].rows) [...row.cells].forEach((cell, i) => (cell.dataset.label = names[i]));
+  table.classList.add("labelled");
+}
 // Sort a table by a column: a button in each of its headings, and aria-sort for those who can't see the arrow.
 for (const table of document.querySelectorAll("table.sortable")) {
   const body = table.tBodies[0];
@@ -15,7 +21,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
       heading.ariaSort = order;
       const sign = order === "ascending" ? 1 : -1;
       const key = (row) => row.cells[column].textContent.trim();
-      const number = (text) => Number(text.replaceAll(",", ""));
+      const number = (text) => Number(text.replaceAll(/[,?]/g, ""));
       // What is empty stays at the end, either way.
       body.append(...first.toSorted((one, other) => {
         const [a, b] = [key(one), key(other)];

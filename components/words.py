@@ -1,0 +1,7 @@
+"""Words of sentences for people."""
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: "1 epoch", "2,245 test examples", "10 classes"."""
+    ending = "" if number == 1 else "es" if noun.endswith("s") else "s"
+    return f"{number:,} {noun}{ending}"

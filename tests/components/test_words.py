@@ -1,0 +1,27 @@
+import pytest
+
+from components.leaderboard import ModelEntry, interval
+from components.words import counted
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "text"),
+    [(1, "epoch", "1 epoch"), (0, "epoch", "0 epochs"), (2245, "row", "2,245 rows"), (2, "class", "2 classes")],
+)
+def test_one_is_singular(number, noun, text):
+    assert counted(number, noun) == text
+
+
+@pytest.mark.parametrize(
+    ("ends", "text", "distance"),
+    [
+        ([-0.0082, 0.0368], "-0.0082 to 0.0368", "no clear difference"),
+        ([0.01, 0.02], "0.0100 to 0.0200", "0.0100 to 0.0200 behind"),
+        # All samples are the same where a split is too short.
+        ([0.13, 0.13], "no interval", "no clear difference"),
+        ([0.0, 0.0], "no interval", "no clear difference"),
+    ],
+)
+def test_an_interval_says_no_more_than_is_known(ends, text, distance):
+    assert interval(ends) == text
+    assert ModelEntry(model="b", family="mlp", dataset="d", behind=ends).distance() == distance
