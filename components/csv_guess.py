@@ -24,6 +24,8 @@ _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", " %Hh", "T%H:
 _SIGNS = "$€£¥%"
 # A column of more values than these doesn't name series.
 _SERIES = 1000
+# So many columns are tried in pairs.
+_PAIRED = 10
 
 
 def sample(path: Path, name: str, separator: str) -> tuple[list[str], list[list[str]]]:
@@ -105,8 +107,13 @@ def reads(form: CsvFormat, name: str, text: str) -> bool:
     return True
 
 
-def frequency_of(times: Sequence[datetime]) -> str | None:
-    """The step that most of these times, in their order, are apart; None where there is none."""
+def frequency_of(times: Sequence[datetime], on_average: bool = False) -> str | None:
+    """The step that most of these times, in their order, are apart; None where there is none.
+
+    Args:
+        times: The rows'.
+        on_average: Where there is none, take the shortest of minute, hour, day and week that has a row on average.
+    """
     if len({time.tzinfo is None for time in times}) > 1:
         times = [time.replace(tzinfo=None) for time in times]
     steps = Counter(after - before for before, after in itertools.pairwise(times) if after > before)
@@ -119,8 +126,13 @@ def frequency_of(times: Sequence[datetime]) -> str | None:
         right = sum(_next(frequency, before) == after for before, after in rising)
         if right > len(rising) / 2 and all(map(frequency.holds, times)):
             return text
-    step = steps.most_common(1)[0][0]
+    step, count = steps.most_common(1)[0]
     seconds = int(step.total_seconds())
+    if count < len(rising) / 2 and not calendar:
+        if not on_average:
+            return None
+        mean = (max(times) - min(times)).total_seconds() / len(times)
+        return next((text for text, size in (("min", 60), ("h", 3600), ("D", 86400)) if mean <= size), "W")
     if seconds == 86400 and timedelta(days=3) in steps and not any(time.weekday() > 4 for time in times):
         return "B"
     for size, unit in ((7 * 86400, "W"), (86400, "D"), (3600, "h"), (60, "min"), (1, "s")):
@@ -136,8 +148,8 @@ def _next(frequency: Frequency, time: datetime) -> datetime | None:
         return None
 
 
-def series_column(path: Path, name: str, form: CsvFormat, columns: Sequence[str]) -> tuple[str, list[str]] | None:
-    """The column whose value tells interleaved series apart: the times of each of its values rise.
+def series_columns(path: Path, name: str, form: CsvFormat, columns: Sequence[str]) -> list[dict[str, str]]:
+    """What tells interleaved series apart: the values of a column or two, such that the times of each series rise.
 
     Args:
         path: The file.
@@ -146,16 +158,17 @@ def series_column(path: Path, name: str, form: CsvFormat, columns: Sequence[str]
         columns: Those of values.
 
     Returns:
-        The column and its values; None where no column does that.
+        For each series its values by column; empty where no columns do that.
     """
     with opened(path, name) as file:
         lines = (fields for _, fields in read_fields(file, form.separator) if not isinstance(fields, Bad))
         header = next(lines, [])
         used = {form.time, *columns, *form.where}
         places = [i for i, column in enumerate(header) if column not in used and header.count(column) == 1]
+        pairs = itertools.combinations(places[:_PAIRED], 2)
+        found: dict[tuple[int, ...], _Apart] = {key: _Apart() for key in (*((i,) for i in places), *pairs)}
         place = header.index(form.time)
         kept = {column: header.index(column) for column in form.where}
-        found = {i: _Apart() for i in places}
         rows, previous, wrong = 0, None, 0
         for fields in lines:
             if len(fields) != len(header) or not form.keeps({c: fields[i] for c, i in kept.items()}):
@@ -167,31 +180,34 @@ def series_column(path: Path, name: str, form: CsvFormat, columns: Sequence[str]
             rows += 1
             wrong += previous is not None and time <= previous
             previous = time
-            for i, apart in list(found.items()):
-                if not apart.add(fields[i].strip(), time):
-                    del found[i]
+            for key, apart in list(found.items()):
+                if not apart.add(tuple(fields[i].strip() for i in key), time):
+                    del found[key]
     able = [
-        (len(apart.last), i)
-        for i, apart in found.items()
+        (len(key), len(apart.last), key)
+        for key, apart in found.items()
         if 2 <= len(apart.last) <= rows / 2
         and apart.wrong <= rows / 100
         and apart.wrong < wrong
         # Else a few repeated times would make any column one.
         and (wrong > rows / 10 or apart.changes == len(apart.last) - 1)
     ]
-    return (header[min(able)[1]], list(found[min(able)[1]].last)) if able else None
+    if not able:
+        return []
+    key = min(able)[2]
+    return [dict(zip((header[i] for i in key), values, strict=True)) for values in found[key].last]
 
 
 class _Apart:
-    """How well a column tells series apart."""
+    """How well some columns tell series apart."""
 
     def __init__(self) -> None:
-        self.last: dict[str, datetime] = {}
+        self.last: dict[tuple[str, ...], datetime] = {}
         self.wrong = self.changes = 0
-        self._value: str | None = None
+        self._value: tuple[str, ...] | None = None
 
-    def add(self, value: str, time: datetime) -> bool:
-        """Look at a row; False where the column has too many values."""
+    def add(self, value: tuple[str, ...], time: datetime) -> bool:
+        """Look at a row; False where there are too many values."""
         before = self.last.get(value)
         self.wrong += before is not None and time <= before
         self.changes += self._value is not None and value != self._value

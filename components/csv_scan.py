@@ -88,7 +88,8 @@ def scan(wanted: Wanted, form: CsvFormat) -> Scan:
     """
     lines: list[str] = []
     fixes: dict[str, Any] = {}
-    for _ in range(3):
+    # Each round finds one of the separator, times and numbers, the series, the frequency.
+    for _ in range(6):
         once = _Pass(wanted, form)
         once.read()
         new = once.fixes()
@@ -113,7 +114,7 @@ class _Pass:
         self.scan = Scan()
         self._kinds: dict[str, _Kind] = {}
         self._header: list[str] = []
-        self._series: tuple[str, list[str]] = "", []
+        self._series: list[dict[str, str]] = []
         self._columns: list[str] = []
         self._leaks: Leaks | None = None
         self._previous: Row | None = None
@@ -265,10 +266,9 @@ class _Pass:
         if any(kind.startswith("number ") for kind in kinds):
             new |= csv_guess.numbers_of({name: texts[name] for name in self._columns}, form)
         if not new and {"order", "duplicate", "same"} & kinds.keys():
-            found = csv_guess.series_column(wanted.path, wanted.name, form, wanted.columns)
-            if found:
-                self._series = found
-                new["where"] = {**self._asked.where, found[0]: found[1][0]}
+            self._series = csv_guess.series_columns(wanted.path, wanted.name, form, wanted.columns)
+            if self._series:
+                new["where"] = {**self._asked.where, **self._series[0]}
         if not new and self._count("gap", "frequency") > self.scan.rows / 2:
             guessed = csv_guess.frequency_of([time for text in texts[form.time] if (time := self._time(text))])
             if guessed and Frequency(guessed).seconds != wanted.frequency.seconds:
@@ -282,15 +282,20 @@ class _Pass:
             there = f"fields are separated by {new['separator']!r}, expected {self._form.separator!r}"
             return [f"{name}:1: {there}; set separator: {json.dumps(new['separator'])}"]
         if "where" in new:
-            column, values = self._series
+            series = [{shortened(k): shortened(v) for k, v in one.items()} for one in self._series]
             first = min(kind.line for key in ("order", "duplicate", "same") if (kind := self._kinds.get(key)))
-            shown = ", ".join(shortened(value) for value in values[:5]) + (", …" if len(values) > 5 else "")
-            apart = f"{len(values):,} series in one file: column '{column}' tells them apart ({shown})"
-            return [f"{name}:{first}: {apart}; keep one, such as where: {{{column}: {shortened(values[0])}}}"]
+            shown = ", ".join(" ".join(one.values()) for one in series[:5]) + (", …" if len(series) > 5 else "")
+            names = " and ".join(f"'{column}'" for column in series[0])
+            tell = f"column {names} tells" if len(series[0]) == 1 else f"columns {names} tell"
+            keep = ", ".join(f"{column}: {value}" for column, value in series[0].items())
+            apart = f"{len(series):,} series in one file: {tell} them apart ({shown})"
+            return [f"{name}:{first}: {apart}; keep one, such as where: {{{keep}}}"]
         if "frequency" in new:
             kind = self._kinds.get("gap") or self._kinds["frequency"]
             given = self._wanted.frequency.text
-            return [f"{name}:{kind.line}: frequency is {given}, but most rows are {new['frequency']} apart; set that"]
+            words = Frequency(new["frequency"]).words()
+            often = f"frequency is {given}, but most rows come every {words}"
+            return [f"{name}:{kind.line}: {often}; set frequency: {new['frequency']}"]
         lines = []
         if "time_format" in new:
             said = json.dumps(new["time_format"], ensure_ascii=False)

@@ -5,7 +5,7 @@ All that is printed is the config; what was found stands in its comments, so tha
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,11 @@ def check(source: str) -> str:
     found = scan(wanted, guess.form)
     frequency = found.fixes.get("frequency", guess.frequency)
     fixed = guess.form.model_copy(update={key: value for key, value in found.fixes.items() if key != "frequency"})
-    config = _config(source, fixed, found, target, frequency)
+    mended = found
+    if {"same", "duplicate", "frequency"} & found.kinds.keys():
+        fixed = fixed.model_copy(update={"resample": "mean"})
+        mended = scan(replace(wanted, frequency=Frequency(frequency)), fixed)
+    config = _config(source, fixed, mended, target, frequency)
     left = _left(config)
     lines = [f"{source}: {_about(found, frequency)}", f"times: {fixed.time}", f"numbers: {_names(columns)}"]
     if guess.others:
@@ -92,7 +96,9 @@ def _guess(path: Path, source: str) -> _Guess:
     changes = {"time": time, "time_format": times[time] or None}
     form = form.model_copy(update=changes | csv_guess.numbers_of({name: texts[name] for name in numbers}, form))
     read_times = [moment for text in texts[time] if (moment := csv_guess.time_of(text, form.time_format or ""))]
-    frequency = csv_guess.frequency_of(read_times)
+    frequency = csv_guess.frequency_of(read_times, on_average=True)
+    if len(rows) < _FEWEST:
+        raise InputError(f"{source}: {_too_few(len(rows))}")
     if frequency is None:
         raise InputError(f"{source}: column '{time}': no step between rows can be told, expected rising times")
     others = [name for name in header if name != time and name not in numbers]
@@ -105,13 +111,11 @@ def _config(source: str, form: CsvFormat, found: Scan, target: str, frequency: s
     whole = source if source.startswith(GS) else str(Path(source).absolute())
     config: dict[str, Any] = {"source": "csv", "path": whole}
     defaults = CsvFormat()
-    for key in ("separator", "time", "time_format", "decimal", "thousands", "strip", "where"):
+    for key in ("separator", "time", "time_format", "decimal", "thousands", "strip", "where", "resample"):
         if key == "time" or getattr(form, key) != getattr(defaults, key):
             config[key] = getattr(form, key)
     config |= {"target": target, "frequency": frequency}
     step = Frequency(frequency)
-    if {"same", "duplicate", "frequency"} & found.kinds.keys():
-        config["resample"] = "mean"
     if lacking := found.lacking[target]:
         config["fill"] = {"method": "linear", "at_most": lacking}
     if step.seconds and step.seconds < 86400:
@@ -127,7 +131,7 @@ def _config(source: str, form: CsvFormat, found: Scan, target: str, frequency: s
 def _window(rows: int, frequency: Frequency, source: str) -> tuple[int, int]:
     """A lookback and a horizon that suit the seasons, and leave some windows in each split."""
     if rows < _FEWEST:
-        raise InputError(f"{source}: {rows} {'row' if rows == 1 else 'rows'}, expected {_FEWEST} or more to train on")
+        raise InputError(f"{source}: {_too_few(rows)}")
     season = frequency.season()
     defaults = csv.Options(path="", time="", target="", frequency="D", lookback=1, horizon=1)
     ends = split_ends(rows, defaults)
@@ -135,6 +139,10 @@ def _window(rows: int, frequency: Frequency, source: str) -> tuple[int, int]:
     horizon = max(1, min(season if 1 < season <= 48 else 12, shortest // 6))
     windows = max(1, shortest // 5)
     return max(1, min(season * 7 if season <= 48 else 2 * season, shortest - horizon - windows, 336)), horizon
+
+
+def _too_few(rows: int) -> str:
+    return f"{rows} {'row' if rows == 1 else 'rows'}, expected {_FEWEST} or more to train on"
 
 
 def _left(config: dict[str, Any]) -> list[str]:

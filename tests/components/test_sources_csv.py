@@ -297,7 +297,7 @@ def test_months_of_years_without_a_century_are_read(tmp_path):
     chosen = daily(tmp_path, lines, '"time","load"')
     found = problems(chosen)
     assert found[0].endswith('(the first of 123); set time_format: "%y-%m"')
-    assert found[1] == ":3: frequency is D, but most rows are MS apart; set that"
+    assert found[1] == ":3: frequency is D, but most rows come every month; set frequency: MS"
     chosen = options(tmp_path, "\n".join(["time,load", *lines]), frequency="MS", time_format="%y-%m")
     assert csv.check(chosen).rows == 123
     assert rows(chosen)[-1][0] == datetime(2011, 3, 1)
@@ -319,6 +319,30 @@ def test_the_column_that_tells_interleaved_series_apart_is_named(tmp_path, by_st
     chosen = daily(tmp_path, lines, "station,time,load,wind", where={"station": "JFK"})
     assert csv.check(chosen).rows == 40
     assert [values for _, values in rows(chosen)] == [[i] for i in range(40)]
+
+
+@pytest.mark.parametrize("by_shop", [False, True])
+def test_two_columns_that_tell_series_apart_are_named(tmp_path, by_shop):
+    lines = [f"{day},{shop},{item},{i % 9}" for i, day in enumerate(days(40)) for shop in "12" for item in "xyz"]
+    lines = sorted(lines, key=lambda line: line.split(",")[1:3]) if by_shop else lines
+    (line,) = problems(daily(tmp_path, lines, "time,shop,item,load"))
+    assert "6 series in one file: columns 'shop' and 'item' tell them apart (1 x, 1 y, 1 z, 2 x, 2 y, …)" in line
+    assert line.endswith("keep one, such as where: {shop: 1, item: x}")
+    chosen = daily(tmp_path, lines, "time,shop,item,load", where={"shop": 1, "item": "x"})
+    assert csv.check(chosen).rows == 40
+
+
+def test_all_that_hides_behind_each_other_comes_in_one_go(tmp_path):
+    lines = [f"{i + 1:02}.01.2020;{shop};{i},5" for i in range(31) for shop in "ab" if (i, shop) != (20, "a")]
+    found = problems(options(tmp_path, "\n".join(["time;shop;load", *lines]), frequency="h"))
+    assert [line.partition(": ")[2][:22] for line in found] == [
+        "fields are separated b",
+        "column 'time': '01.01.",
+        "column 'load': '0,5' i",
+        "2 series in one file: ",
+        "frequency is h, but mo",
+        "gap: 2020-01-22 00:00:",
+    ]
 
 
 def test_a_repeated_time_alone_makes_no_series_of_a_column(tmp_path):

@@ -126,6 +126,17 @@ def test_the_frequency_is_found(tmp_path, frequency, times):
     assert compiled(tmp_path, text).is_file()
 
 
+def test_events_at_any_time_become_days(tmp_path):
+    lines, time = [], START
+    for i in range(900):
+        time += timedelta(seconds=(i * 7919) % 70_000 + 1)
+        lines.append(f"{time},{i % 13}")
+    text, comments, dataset = looked(tmp_path, ["time,amount", *lines])
+    assert (dataset["frequency"], dataset["resample"]) == ("D", "mean")
+    assert compiled(tmp_path, text).is_file()
+    assert "What this config doesn't mend:" not in comments
+
+
 def test_a_zone_on_some_rows_is_named(tmp_path):
     lines = [f"{START + timedelta(hours=i)}{'Z' if i == 30 else ''},{i % 5}" for i in range(200)]
     _, comments, dataset = looked(tmp_path, ["time,load", *lines])
@@ -153,6 +164,7 @@ def test_a_short_file_gets_windows_that_fit(tmp_path, rows):
         (["day,sold", *(f"2020-01-{i:02},{i}" for i in range(1, 12))], "11 rows, expected 14 or more"),
         (["name,sold", *(f"x{i},{i}" for i in range(40))], "no column of times"),
         (["day,name", *(f"2020-01-{i:02},x" for i in range(1, 30))], "no column of numbers beside the times in 'day'"),
+        (["day,sold", "2020-01-01,5"], "1 row, expected 14 or more"),
         (["day,sold", *["2020-01-01,5"] * 30], "no step between rows can be told"),
         ([""], "no column of times"),
     ],
