@@ -70,7 +70,7 @@ def _wanted(error: Any) -> str:  # noqa: ANN401 (a dict of pydantic's)
         )
         return f"expected at {bound} {few} item{'s' * (few != 1)}, got {context['actual_length']}"
     said = str(error["msg"]).partition(" or instance of ")[0]
-    return said.replace("Input should be", "expected").replace("Keys should be strings", "expected a string as its key")
+    return said.replace("Input should be", "expected").replace("String should match pattern", "expected text like")
 
 
 def _fields_at(cls: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:

@@ -176,6 +176,12 @@ BAD = {
     "no number for a share": ("models.mlp.warmup", float("nan"), ["warmup: nan"]),
     "endless lookback": ("datasets.demand.lookback", 10**9, ["lookback", "less than or equal to 100000"]),
     "endless horizon": ("datasets.demand.horizon", 10**9, ["horizon", "less than or equal to 100000"]),
+    "endless pictures": (
+        "datasets.photos",
+        {"source": "tfds", "name": "mnist", "height": 10**9, "width": 3},
+        ["datasets.photos: height: 1000000000: expected less than or equal to 4096"],
+    ),
+    "text of another form": ("vertex.service_account", "me", ["service_account: 'me': expected text like '^[^@"]),
     # Splits of a series.
     "horizon longer than a split": (
         "datasets.demand.horizon",
