@@ -104,13 +104,17 @@ class DatasetConfig:
 def check_name(where: str, name: str) -> None:
     """Check the name of a data set or model.
 
+    Args:
+        where: File and kind, for messages.
+        name: The name.
+
     Raises:
         InputError: It can't be a part of task names and paths.
     """
     if not NAME.fullmatch(name):
-        raise InputError(f"{cut(where, quoted=False)}: expected small letters, digits and single _")
+        raise InputError(f"{where}.{cut(name, quoted=False)}: expected small letters, digits and single _")
     if len(name) > MAX_NAME:
-        raise InputError(f"{cut(where, quoted=False)}: {len(name)} letters, expected at most {MAX_NAME}")
+        raise InputError(f"{where}.{cut(name, quoted=False)}: {len(name)} letters, expected at most {MAX_NAME}")
 
 
 def check_options(where: str, config: dict[str, Any], folder: Path, problems: list[str]) -> DatasetOptions | None:
@@ -154,7 +158,8 @@ def check_data(where: str, asked: DatasetOptions) -> DatasetConfig:
     except InputError as error:
         raise InputError(*(f"{where}: {problem}" for problem in error.problems)) from None
     except OSError as error:
-        raise InputError(f"{where}: {error.filename}: {error.strerror}") from None
+        what = f"{error.filename}: {error.strerror}" if error.filename else f"{type(error).__name__}: {error}"
+        raise InputError(f"{where}: {what}") from None
     names = baseline_names(task, frequency, options.lookback if isinstance(options, SeriesOptions) else 0)
     unknown = [name for name in asked.gate or {} if name not in names]
     if unknown:

@@ -175,7 +175,7 @@ def _named(path: Path, kind: str, content: Any, problems: list[str]) -> dict[str
     named = {name: config for name, config in given if isinstance(name, str) and isinstance(config, dict)}
     for name in named:
         with collecting(problems):
-            check_name(f"{path}: {kind}.{name}", name)
+            check_name(f"{path}: {kind}", name)
     return named
 
 

@@ -315,7 +315,9 @@ def test_a_good_file_name_is_the_experiments(tmp_path, name):
 def test_a_bad_name_of_a_data_set_or_model_is_refused(tmp_path, kind, name):
     content = copy.deepcopy(GOOD)
     content[kind][name] = dict(next(iter(content[kind].values())))
-    path = write(tmp_path, content)
+    folder = tmp_path / ("a folder " * 20)
+    folder.mkdir()
+    path = write(folder, content)
     assert assert_refused(path, [f"{kind}.{name}: expected small letters"]).startswith(f"{path}: ")
 
 
