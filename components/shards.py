@@ -53,7 +53,7 @@ def _written(folder: Path, split: str) -> tuple[list[int], int]:
     """How many records each shard of a split was given, and the bytes of all of them."""
     path = folder / FILE
     try:
-        (about,) = (about for about in json.loads(path.read_text())["splits"] if about["name"] == split)
+        (about,) = (about for about in json.loads(path.read_text(encoding="utf-8"))["splits"] if about["name"] == split)
         return [int(length) for length in about["shardLengths"]], int(about.get("numBytes", 0))
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; expected a folder that ingest wrote") from None

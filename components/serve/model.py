@@ -65,7 +65,8 @@ class Model:
             given.name: Input(given.name, np.dtype(_TYPES[given.type]), tuple(given.shape[1:]))
             for given in self._session.get_inputs()
         }
-        described = json.loads((folder / "dataset.json").read_text()) if (folder / "dataset.json").is_file() else {}
+        about = folder / "dataset.json"
+        described = json.loads(about.read_text(encoding="utf-8")) if about.is_file() else {}
         self._resizes = described.get("resized", False)
 
     def parse(self, body: bytes) -> Batch:
@@ -177,6 +178,6 @@ def _as_array(values: Any) -> np.ndarray | None:  # noqa: ANN401 (of a request)
 def _why_missing(folder: Path) -> str:
     if not (folder / FILE).is_file():
         return f"{folder}: no {ONNX} in it, expected a model's folder such as runs/registry/…/current"
-    made = Exported.model_validate_json((folder / FILE).read_text()).formats.get("onnx")
+    made = Exported.model_validate_json((folder / FILE).read_text(encoding="utf-8")).formats.get("onnx")
     reason = f"it was refused, {made.refused}" if made else "add onnx to formats of the experiment"
     return f"{folder}: no {ONNX} in it: {reason}"
