@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Generator
 from contextlib import closing
@@ -131,12 +132,12 @@ def _search(
         drawn = [study.ask(space) for _ in range(min(asked.parallel, asked.trials - len(trials)))]
         wanted = [training(n, _values(one.params, asked.ranges)) for n, one in enumerate(drawn, len(trials) + 1)]
         # Values that were drawn before give what they gave.
-        new = [one for one in wanted if firsts.setdefault(one.folder, one) is one and not one.outcome.exists()]
+        new = [one for one in wanted if firsts.setdefault(one.folder, one) is one and _known(one) is None]
         _train_all(new, train, asked, metric)
         for one, made in zip(drawn, wanted, strict=True):
             first = firsts[made.folder]
             same_as = None if made is first else first.number
-            outcome = json.loads(made.outcome.read_text(encoding="utf-8"))
+            outcome = _known(made) or {}
             trials.append(Trial(number=made.number, values=made.values, same_as=same_as, **outcome))
             if made not in new:
                 _report(asked, made, f"as trial {same_as}" if same_as else "trained before the interruption")
@@ -154,10 +155,26 @@ def _train_all(trainings: list[Training], train: Train, asked: Tune, metric: str
     with closing(train(trainings)) as over:
         for done, reason in over:
             outcome = _outcome(done, reason, metric)
-            write_json(done.outcome, outcome)
+            write_json(done.outcome, {**outcome, "sha256": _digest(outcome)})
             shutil.rmtree(done.model, ignore_errors=True)
             said = "failed: {reason}" if reason else metric + " {score:.4f} after epoch {best_epoch}, {seconds:.1f} s"
             _report(asked, done, said.format(**outcome))
+
+
+def _known(done: Training) -> dict[str, Any] | None:
+    """What a training gave, as fields of a `Trial`, if that was written; what was changed since is removed."""
+    if not os.path.lexists(done.outcome):
+        return None
+    try:
+        outcome = json.loads(done.outcome.read_bytes())
+        if outcome.pop("sha256") == _digest(outcome):
+            return dict(outcome)
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        pass
+    print(f"trial {done.number}: {done.outcome.name} is damaged, it is trained again", flush=True)
+    if done.outcome.is_dir():
+        done.outcome.rmdir()
+    return None
 
 
 def _outcome(done: Training, reason: str, metric: str) -> dict[str, Any]:

@@ -323,3 +323,21 @@ def test_values_depend_on_seed_and_rounds_and_not_on_which_ends_first(tmp_path):
     assert simulated({**asked, "parallel": 1}, 1, tmp_path / "4", score) != first
     early, late = ([score(t.values) for t in part] for part in (first[:10], first[20:]))
     assert sum(late) / 10 < sum(early) / 10, "it doesn't learn from what it saw"
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"state": "complete"}', None, "other score"])
+def test_a_damaged_outcome_is_trained_again(tmp_path, content, capsys):
+    asked = {"trials": 3, "ranges": {"x": {"low": -1.0, "high": 1.0}}}
+    first = simulated(asked, 1, tmp_path, lambda values: values["x"] ** 2)
+    assert simulated(asked, 1, tmp_path, None) == first, "what is whole is trained again"
+    assert "damaged" not in capsys.readouterr().out
+    path = next(tmp_path.glob("*/outcome.json"))
+    if content is None:
+        path.unlink()
+        path.mkdir()
+    elif content == "other score":
+        path.write_text(json.dumps({**json.loads(path.read_text()), "score": -1.0}))
+    else:
+        path.write_text(content)
+    assert simulated(asked, 1, tmp_path, lambda values: values["x"] ** 2) == first
+    assert capsys.readouterr().out.count("outcome.json is damaged, it is trained again") == 1
