@@ -129,7 +129,9 @@ def _unrolled(config: Any) -> Any:  # noqa: ANN401 (of Keras)
 def _refuse_loops(model: keras.Model) -> None:
     """The converter's calibration ends the process at one, without an exception."""
     specs = [tf.TensorSpec([1, *tensor.shape[1:]], tensor.dtype, name=tensor.name) for tensor in model.inputs]
-    call = tf.function(lambda *tensors: model(tensors[0] if len(specs) == 1 else list(tensors), training=False))
+    call = tf.function(
+        lambda *tensors: model(tensors[0] if len(specs) == 1 else list(tensors), training=False), autograph=False
+    )
     graph = call.get_concrete_function(*specs).graph.as_graph_def()
     nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
     if found := {node.op for node in nodes} & CONTROL_FLOW:

@@ -1,8 +1,11 @@
 """Fit one model and write its folder."""
 
+import errno
 import hashlib
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import keras
@@ -31,6 +34,20 @@ EVALUATION_BATCH = 512
 VERTEX_LOGS = "AIP_TENSORBOARD_LOG_DIR"
 
 
+@contextmanager
+def _memory() -> Iterator[None]:
+    """Say in a line that memory runs out. A full disk, which TensorFlow gives the same name, says so itself."""
+    try:
+        yield
+    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+        reason = str(getattr(error, "message", error)).strip().splitlines()[:1]
+        if os.strerror(errno.ENOSPC) in str(error):
+            raise
+        said = "memory runs out: a smaller model or batch_size needs less"
+        raise RuntimeError(": ".join([said, *reason])) from None
+
+
+@_memory()
 def train(
     name: str,
     spec_json: str,
@@ -57,8 +74,8 @@ def train(
 
     Raises:
         InputError: The family doesn't fit the data set, or the batch can't be shared by the replicas.
-        RuntimeError: The loss isn't finite, a checkpoint can't be saved, or the saved model doesn't give what the
-            trained one gives.
+        RuntimeError: Memory runs out, the loss isn't finite, a checkpoint can't be saved, or the saved model doesn't
+            give what the trained one gives.
         SystemExit: SIGTERM or SIGHUP came and a checkpoint was saved: 143 or 129.
     """
     spec, info = ModelSpec.model_validate_json(spec_json), load_info(dataset)

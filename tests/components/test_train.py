@@ -7,8 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from kfp import dsl
 from small_run import MODELS, artifact, train_one
+
+from components.train import work
 
 
 def weights_of(model):
@@ -116,3 +119,25 @@ def test_the_layers_of_a_model_have_all_its_weights(trained):
         assert sum(layer["parameters"] for layer in info["layers"]) == info["parameters"]
         names = [layer["name"] for layer in info["layers"]]
         assert all(names.index(before) < i for i, la in enumerate(info["layers"]) for before in la["inputs"])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), MemoryError("Unable to allocate 9 GiB"), tf.errors.ResourceExhaustedError(None, None, "OOM\nmore")],
+)
+def test_memory_that_runs_out_is_one_line(ingested, tmp_path, monkeypatch, error):
+    def build(*arguments):
+        raise error
+
+    monkeypatch.setattr(work, "_build", build)
+    with pytest.raises(RuntimeError, match=r"^memory runs out: a smaller model or batch_size needs less[^\n]*$"):
+        train_one("lstm", tmp_path, ingested, epochs=1)
+
+
+def test_a_full_disk_is_not_taken_for_memory(ingested, tmp_path, monkeypatch):
+    def build(*arguments):
+        raise tf.errors.ResourceExhaustedError(None, None, "/tmp/x; No space left on device")
+
+    monkeypatch.setattr(work, "_build", build)
+    with pytest.raises(tf.errors.ResourceExhaustedError, match="No space left on device"):
+        train_one("lstm", tmp_path, ingested, epochs=1)
