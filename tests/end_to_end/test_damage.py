@@ -276,8 +276,9 @@ __main__.main()
 )
 def test_a_full_disk_where_the_run_itself_writes_is_a_line(small, module, name):
     before = (home(small) / "latest").resolve()
+    changed = f"models.mlp.hyperparameters.units=[{len(module) + len(name)}]"
     process = subprocess.run(
-        [sys.executable, "-c", FULL.format(module=module, name=name), "run", small.config, "--set", "seed=61"],
+        [sys.executable, "-c", FULL.format(module=module, name=name), "run", small.config, "--set", changed],
         cwd=small.folder,
         env=small.environment,
         capture_output=True,
