@@ -236,7 +236,9 @@ class _Run:
         reason = reason or why(before, basis, {name: of for name, (of, _) in task.artifacts.items()})
         self._display.start(task.name, reason)
         remove(folder)
-        folder.mkdir(parents=True)
+        folder.mkdir()
+        owner = folder.parent.stat()  # another user may run in a container
+        os.chown(folder, owner.st_uid, owner.st_gid)
         given = executor_input(task, values, inputs, folder, self.folder.name)
         failed = self._launch(task, given)
         if failed is None:
