@@ -98,7 +98,8 @@ class Processes:
                 for line in lines(_chunks(printed, connection)):
                     say(line)
             except BaseException:
-                self._control.send(forks.TERMINATE)
+                with contextlib.suppress(OSError):
+                    self._control.send(forks.TERMINATE)
                 for line in lines(_chunks(printed, connection, GRACE_SECONDS)):
                     say(line)
                 raise

@@ -248,7 +248,7 @@ class _Run:
                 failed = Failure(type(error).__name__, str(error))
         if failed is not None:
             self.failures[task.name] = failed
-            self._display.end(task.name, "failed", str(failed))
+            self._display.end(task.name, "failed", str(failed).splitlines()[0])
         else:
             self._display.end(task.name, "done")
 
