@@ -11,8 +11,10 @@ import numpy as np
 from components.bootstrap import errors_of
 from components.dataset import load_info
 from components.errors import InputError
-from components.files import sha256, whole_folder
+from components.files import sha256, whole_folder, write_text
 from components.register.challenge import ERRORS, Winner, challenge
+from components.register.kserve import FILE as MANIFEST
+from components.register.kserve import manifest
 from components.registration import Registered, check_registration, read_registration, write_registration
 from components.shelf import current, make_current, versions
 
@@ -98,4 +100,8 @@ def _write(version: Path, winner: Winner, digest: str, registry: Path) -> None:
     with whole_folder(version) as new:
         shutil.copytree(winner.export, new, dirs_exist_ok=True)
         np.save(new / ERRORS, errors_of(winner.evaluation, info))
+        experiment, dataset = board.experiment, winner.entry.dataset
+        # Of a volume that the registry is copied to: this machine's disk isn't the cluster's.
+        storage = f"pvc://registry/{experiment}/{dataset}/{version.name}"
+        write_text(new / MANIFEST, manifest(f"{experiment}-{dataset}", storage))
         write_registration(new, about, registry)

@@ -5,8 +5,11 @@ from typing import Literal
 
 from components.cloud import Vertex
 from components.exported import why_not_blessed
+from components.files import gs, write_text
 from components.leaderboard import FILE, Leaderboard
 from components.register.challenge import Winner
+from components.register.kserve import FILE as MANIFEST
+from components.register.kserve import manifest
 from components.register.local import register_here
 from components.registration import Registered, write_registered
 
@@ -39,7 +42,7 @@ def register(
         vertex: JSON of a `Vertex`: the winner goes to Vertex AI's Model Registry; "" for none.
         run: Name of the run that registers. The leaderboard may be an older one's, from the cache.
         promote: See above.
-        folder: The folder to write `registered.json` into.
+        folder: The folder to write `registered.json` into, and of Vertex AI's winners KServe's manifests.
 
     Returns:
         What was done, for each data set.
@@ -67,6 +70,8 @@ def register(
                 from components.register.vertex import register_on_vertex
 
                 found.append(register_on_vertex(cloud, winner))
+                service = manifest(f"{board.experiment}-{dataset}", gs(export), cloud.serving_image)
+                write_text(Path(folder) / f"{dataset}_{MANIFEST}", service)
             else:
                 found.append(register_here(Path(registry), winner))
     write_registered(Path(folder), found)

@@ -13,6 +13,7 @@ import uvicorn
 
 from components.data_files import local
 from components.errors import InputError
+from components.registration import check_files, file_digests
 from components.serve.app import Limits, Routes, State, create_app
 from components.serve.model import load_checked
 
@@ -116,7 +117,18 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
 
-def serve(settings: Settings, find: Callable[[str], Path] = local) -> None:
+def find_folder(name: str) -> Path:
+    """The folder of a model on this machine. A registered one, copied here from a bucket or a volume, has to be whole.
+
+    Raises:
+        InputError: It isn't there, or its files aren't those that were registered.
+    """
+    folder = local(name)
+    check_files(folder, file_digests(folder))
+    return folder
+
+
+def serve(settings: Settings, find: Callable[[str], Path] = find_folder) -> None:
     """Serve until SIGTERM or SIGINT. Requests under way are answered first.
 
     Args:

@@ -21,6 +21,7 @@ import httpx
 import numpy as np
 import pytest
 import uvicorn
+import yaml
 from google.protobuf.json_format import ParseDict
 from google.protobuf.struct_pb2 import Value
 from PIL import Image
@@ -29,6 +30,7 @@ from components.errors import InputError
 from components.export import golden
 from components.export.work import export
 from components.exported import ONNX, Exported, Format, load_golden
+from components.register.kserve import manifest
 from components.serve.app import Limits, Routes, State, create_app
 from components.serve.model import Model, load_checked
 from components.serve.server import Server, Settings
@@ -427,3 +429,35 @@ def test_the_command_serves_a_registered_model_and_refuses_a_changed_one(registr
     assert process.returncode == 2
     assert f"{ONNX}: changed after the model was registered" in errors
     assert len(errors.splitlines()) == 1
+
+
+def test_kserves_manifest_tells_the_server_what_it_reads(monkeypatch):
+    service = yaml.safe_load(manifest("My_experiment-fashion", "gs://bucket/x", "registry/serving@sha256:1"))
+    assert (service["apiVersion"], service["kind"]) == ("serving.kserve.io/v1beta1", "InferenceService")
+    assert service["metadata"] == {"name": "my-experiment-fashion"}
+    (container,) = service["spec"]["predictor"]["containers"]
+    assert (container["name"], container["image"]) == ("kserve-container", "registry/serving@sha256:1")
+    for variable in container["env"]:
+        monkeypatch.setenv(variable["name"], variable["value"])
+    settings = Settings.from_environment()
+    assert (settings.model, settings.routes.name) == ("/mnt/models", "my-experiment-fashion")
+    assert [port["containerPort"] for port in container["ports"]] == [settings.port]
+    assert container["readinessProbe"]["httpGet"] == {"path": settings.routes.health, "port": settings.port}
+
+
+def test_a_registered_version_has_kserves_manifest(registry):
+    service = yaml.safe_load((registry / "inference_service.yaml").read_text())
+    assert service["metadata"] == {"name": "test-fashion"}
+    (container,) = service["spec"]["predictor"]["containers"]
+    assert container["env"][0] == {"name": "STORAGE_URI", "value": "pvc://registry/test/fashion/1"}
+
+
+def test_a_version_that_was_cut_on_its_way_is_not_served(registry, server, tmp_path):
+    shutil.copytree(registry, tmp_path / "copy")
+    (tmp_path / "copy" / "golden.json").unlink()
+    process, _ = server(tmp_path / "copy")
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert errors == f"error: {tmp_path / 'copy' / 'golden.json'}: removed after the model was registered; " + (
+        "register it again, or restore it\n"
+    )
