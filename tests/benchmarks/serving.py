@@ -94,7 +94,7 @@ def _request(content: dict[str, Any]) -> bytes:
 
 
 def _start(folder: Path, port: int) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "MODEL": str(folder), "PORT": str(port), "DRAIN_SECONDS": "2"}
+    environment = {**os.environ, "MODEL": str(folder), "PORT": str(port)}
     server = subprocess.Popen([sys.executable, "-m", "components.serve"], env=environment)
     while not _healthy(port):
         if server.poll() is not None:
@@ -162,10 +162,14 @@ async def _restarts(folder: Path, request: bytes) -> dict[str, Any]:
     healthy, done = list(PORTS), asyncio.Event()
 
     async def balance() -> None:
-        while not done.is_set():
-            answers = [await asyncio.to_thread(_healthy, port) for port in PORTS]
-            healthy[:] = [port for port, fine in zip(PORTS, answers, strict=True) if fine] or healthy
-            await asyncio.sleep(0.2)
+        async with httpx.AsyncClient(timeout=2) as client:
+            while not done.is_set():
+                answers = await asyncio.gather(
+                    *(client.get(f"http://127.0.0.1:{port}/healthz") for port in PORTS), return_exceptions=True
+                )
+                fine = [isinstance(a, httpx.Response) and a.status_code == 200 for a in answers]
+                healthy[:] = [port for port, is_fine in zip(PORTS, fine, strict=True) if is_fine] or healthy
+                await asyncio.sleep(0.2)
 
     async def replace() -> None:
         for port in PORTS * 2:
