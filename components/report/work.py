@@ -87,6 +87,7 @@ def report(
         data=[data_section.section(given) for given in data.values()],
         models=_best_first(shown, board),
         pipeline_sha256=pipeline_sha256,
+        trained_on=sorted({(m.info.machine.cpu, m.info.machine.cores) for m in shown if m.info.machine}),
         versions=versions(),
     )
     write_text(Path(path), html + "\n")

@@ -1,15 +1,22 @@
 """The leaderboard as a table in the terminal."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 
-from components.leaderboard import FEW, METRICS, Leaderboard, ModelEntry, figure
+from components.leaderboard import FEW, METRICS, Leaderboard, ModelEntry, figure, interval
 from components.registration import Registered
+from components.words import counted
 from pipeline.claims import Verification
 from pipeline.local.damage import shown
+
+# Columns that a narrow terminal has no room for: the first goes first.
+_OPTIONAL = ("parameters", "epoch", "time")
+_WIDEST = 1000
 
 
 def show(board: Leaderboard, console: Console) -> None:
@@ -24,29 +31,41 @@ def show(board: Leaderboard, console: Console) -> None:
     if beaten:
         console.print()
     for dataset in datasets:
-        about = board.datasets.get(dataset)
-        columns = METRICS[about.task] if about else ()
-        few = about is not None and about.few
-        size = f", {counted(about.splits['test'])}" if about else ""
-        warning = f" [yellow](fewer than {FEW}: a figure with ? says little)[/]" if few else ""
-        title = f"{dataset}{size}{warning}"
-        table = Table(title=title, title_justify="left", box=None, header_style="dim", padding=(0, 1))
-        for heading in ("#", "model"):
-            table.add_column(heading, no_wrap=True)
-        for heading in (*columns, "95 % interval", "parameters", "epoch", "time"):
-            table.add_column(heading, justify="right", no_wrap=True)
-        table.add_column("gate")
-        for model in board.models:
-            if model.dataset == dataset:
-                table.add_row(*_row(model, columns, few))
-        for name, metrics in about.baselines.items() if about else ():
-            values = [_figure(metrics[c], few) if c in metrics else "" for c in columns]
-            table.add_row("", name, *values, "", "", "", "", "baseline", style="dim")
+        # Of a narrow terminal, what the report has too is left out.
+        for left_out in range(len(_OPTIONAL) + 1):
+            table = _table(board, dataset, _OPTIONAL[left_out:])
+            if Measurement.get(console, console.options.update(max_width=_WIDEST), table).maximum <= console.width:
+                break
         console.print(table)
+        for model in board.models:
+            if model.dataset == dataset and (model.gate == "refused" or model.rank is None):
+                console.print(f" [red]{model.model}: {escape('; '.join(_against(model)))}[/]", soft_wrap=True)
         best = board.best(dataset)
         if best and best.ties:
             console.print(f" {best.model} {best.tied()} (paired bootstrap, 95 %)", style="dim", soft_wrap=True)
         console.print()
+
+
+def _table(board: Leaderboard, dataset: str, optional: Sequence[str]) -> Table:
+    """The table of a data set, with some of the optional columns."""
+    about = board.datasets.get(dataset)
+    metrics = METRICS[about.task] if about else ()
+    few = about is not None and about.few
+    size = f", {counted(about.splits['test'], 'test example')}" if about else ""
+    warning = f" [yellow](fewer than {FEW}: a figure with ? says little)[/]" if few else ""
+    table = Table(title=f"{dataset}{size}{warning}", title_justify="left", box=None, header_style="dim", padding=(0, 1))
+    table.add_column("#")
+    table.add_column("model", overflow="fold")
+    for heading in (*metrics, "95 % interval", *optional):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("gate", no_wrap=True)
+    for model in board.models:
+        if model.dataset == dataset:
+            table.add_row(*_row(model, metrics, few, optional))
+    for name, values in about.baselines.items() if about else ():
+        figures = [_figure(values[c], few) if c in values else "" for c in metrics]
+        table.add_row("", name, *figures, "", *[""] * len(optional), "baseline", style="dim")
+    return table
 
 
 def show_refused_formats(board: Leaderboard, console: Console) -> bool:
@@ -87,23 +106,20 @@ def show_claims(found: Verification, console: Console) -> None:
     console.print(table)
 
 
-def counted(examples: int) -> str:
-    """A number of test examples, for people."""
-    return f"{examples:,} test example{'' if examples == 1 else 's'}"
-
-
-def _row(model: ModelEntry, columns: tuple[str, ...], few: bool) -> list[str]:
+def _row(model: ModelEntry, metrics: tuple[str, ...], few: bool, optional: Sequence[str]) -> list[str]:
     if model.rank is None:
-        return ["-", model.model, *[""] * (len(columns) + 4), f"[red]{'; '.join(model.reasons)[:60]}[/]"]
-    low, high = model.intervals[columns[0]]
+        return ["-", model.model, *[""] * (len(metrics) + 1 + len(optional)), "[red]failed[/]"]
+    more = {
+        "parameters": f"{model.parameters:,}",
+        "epoch": f"{model.best_epoch} of {model.epochs}",
+        "time": f"{model.train_seconds:.0f} s",
+    }
     return [
         str(model.rank),
         model.model,
-        *(_figure(model.metrics[column], few) for column in columns),
-        f"{figure(low)} to {_figure(high, few)}",
-        f"{model.parameters:,}",
-        f"{model.best_epoch} of {model.epochs}",
-        f"{model.train_seconds:.0f} s",
+        *(_figure(model.metrics[metric], few) for metric in metrics),
+        interval(model.intervals[metrics[0]]) + ("[yellow]?[/]" if few else ""),
+        *(more[name] for name in optional),
         _gate(model),
     ]
 
@@ -116,9 +132,9 @@ def _figure(value: float, few: bool) -> str:
 def _gate(model: ModelEntry) -> str:
     if model.gate == "none":
         return "[yellow]no gate[/]"
-    return "[green]passed[/]" if model.passed else f"[red]{_refusals(model)}[/]"
+    return "[green]passed[/]" if model.passed else "[red]refused[/]"
 
 
-def _refusals(model: ModelEntry) -> str:
-    failing = [r for r in model.reasons if r.startswith("fails")]
-    return failing[0] if failing else "refused"
+def _against(model: ModelEntry) -> list[str]:
+    """Why a model was refused, or failed."""
+    return [reason for reason in model.reasons if reason.startswith("fails")] or model.reasons

@@ -103,6 +103,26 @@ def test_every_figure_says_what_it_shows(html):
     assert len([alt for alt in found.pictures if alt.startswith("Training images of class")]) == 10
 
 
+def test_no_legend_lies_over_what_is_drawn(results, board, tmp_path, monkeypatch):
+    from matplotlib.figure import Figure
+
+    legends, save = [], Figure.savefig
+
+    def look(figure, *args, **options):
+        save(figure, *args, **options)
+        for ax in figure.axes:
+            if ax.get_legend():
+                legends.append((ax.get_legend().get_window_extent(), ax.get_window_extent(), figure.bbox))
+
+    monkeypatch.setattr(Figure, "savefig", look)
+    search = searched(tmp_path / "search", [trial(1, 0.5), trial(2, 0.75)])
+    page(results, tmp_path / "report.html", board, tunings={"mlp": search})
+    assert len(legends) == 1 + 3 + 1 + 7
+    for legend, axes, figure in legends:
+        assert legend.y0 >= axes.y1, "over the axes"
+        assert figure.x0 <= legend.x0 < legend.x1 <= figure.x1 + 1, "beyond the figure"
+
+
 def test_the_page_is_whole_by_itself(html):
     found = Page(html)
     assert all(link.startswith(("#", "data:")) for link in found.links)

@@ -1,6 +1,9 @@
 """The page as a reader meets it, in headless Chromium."""
 
+import json
 import shutil
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from reported import page as make_page
@@ -9,8 +12,50 @@ from small_run import compared
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH: Debian's package chromium has it")
-WIDTHS = (360, 1440)
+WIDTHS = (360, 400, 1280, 1440)
+LONG = "a_model_whose_name_is_rather_long_for_a_column_of_a_table"
 SCHEMES = ("light", "dark")
+
+
+def changed(source, folder, file, change):
+    """A copy of an artifact's folder with a JSON file changed."""
+    shutil.copytree(source, folder)
+    content = json.loads((folder / file).read_text())
+    change(content)
+    (folder / file).write_text(json.dumps(content))
+    return SimpleNamespace(path=str(folder))
+
+
+def lengthened(results, folder, leaderboard):
+    """The results with long names of models, classes and files, and every format, where tables are widest."""
+
+    def add_models(content):
+        first = content["models"][0]
+        content["models"] += [{**first, "model": f"{LONG}_{i}", "rank": 2 + i, "behind": [0.1, 0.2]} for i in range(2)]
+
+    def add_formats(content):
+        times = {f"batch_{n}_{what}_ms": 1234.5678 for n in (1, 32) for what in ("median", "p95")}
+        made = {"bytes": 123456789, "max_abs_difference": 1.23456e-7, "agreement": 1.0, "batch": 1, **times}
+        quality = {"metric": "accuracy", "quantized": 0.25, "model": 0.26, "test_examples": 10000}
+        content["formats"]["litert_int8"] = {**made, "left_in_float": ["CAST", "SPLIT"], "quality": quality}
+        content["formats"]["onnx"] = {"refused": f"fails at /{LONG * 3}"}
+
+    def rename(content):
+        content["classes"][1] = "Donaudampfschifffahrtsgesellschaftskapitän"
+
+    def name_files(content):
+        for mistake in content["mistakes"]:
+            mistake["file"] = f"{LONG}/{LONG}.png"
+
+    board = Path(leaderboard.path)
+    changed(board, folder / "copy", "leaderboard.json", add_models)
+    shutil.copyfile(folder / "copy" / "leaderboard.json", board / "leaderboard.json")
+    return {
+        **results,
+        "export_mlp": changed(results["export_mlp"].path, folder / "export", "export.json", add_formats),
+        "dataset_fashion": changed(results["dataset_fashion"].path, folder / "data", "dataset.json", rename),
+        "evaluation_mlp": changed(results["evaluation_mlp"].path, folder / "evaluated", "evaluation.json", name_files),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -19,6 +64,7 @@ def address(results, tmp_path_factory):
     leaderboard, _ = compared(results, folder, gates={"fashion": {"linear": 0.99}})
     search = searched(folder / "search", [trial(1, 0.5), trial(2, reason="RuntimeError: NaN"), trial(3, 0.7, 0.002)])
     failures = {"export-other": "RuntimeError: it differs"}
+    results = lengthened(results, folder, leaderboard)
     make_page(results, folder / "report.html", leaderboard, failures, {"mlp": search})
     return (folder / "report.html").as_uri()
 
@@ -69,6 +115,35 @@ def test_every_figure_is_there_and_the_page_fits(opened, width, scheme):
     assert len(sizes) > 30
     assert all(min(size) > 8 for size in sizes)
     assert page.eval_on_selector_all("img", "all => all.every(e => e.naturalWidth > 0)")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_no_cell_of_a_table_is_cut_or_lies_over_another(opened, width):
+    page = opened(width)
+    page.evaluate("for (const part of document.querySelectorAll('details')) part.open = true")
+    wrong = page.evaluate(
+        """() => {
+            const text = (element) => element.textContent.trim().slice(0, 40);
+            const found = [];
+            for (const table of document.querySelectorAll('table')) {
+                const place = table.parentElement;
+                if (place.scrollWidth > place.clientWidth) found.push(['wider than its place', text(table)]);
+                for (const row of table.rows) {
+                    const boxes = [...row.cells].map((cell) => [cell, cell.getBoundingClientRect()]);
+                    for (const [cell, box] of boxes) {
+                        if (cell.scrollWidth > Math.ceil(box.width)) found.push(['cut', text(cell)]);
+                        for (const [other, its] of boxes) {
+                            const across = Math.min(box.right, its.right) - Math.max(box.left, its.left);
+                            const down = Math.min(box.bottom, its.bottom) - Math.max(box.top, its.top);
+                            if (cell !== other && across > 1 && down > 1) found.push(['overlaps', text(cell)]);
+                        }
+                    }
+                }
+            }
+            return found;
+        }"""
+    )
+    assert wrong == []
 
 
 def test_light_and_dark_are_told_apart(opened):

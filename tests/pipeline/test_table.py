@@ -10,7 +10,7 @@ from components.registration import Registered, load_registered, write_registere
 from pipeline.local.table import show, show_registered
 
 
-def shown(examples=100, color=False, **models):
+def shown(examples=100, color=False, width=130, **models):
     """What is printed for models with these entries' fields."""
     about = DatasetEntry(
         task="forecasting", source="csv", splits={"test": examples}, sha256="", unit="USD",
@@ -32,7 +32,9 @@ def shown(examples=100, color=False, **models):
     out = io.StringIO()
     show(
         board,
-        Console(file=out, width=130, highlight=False, force_terminal=color, color_system="standard" if color else None),
+        Console(
+            file=out, width=width, highlight=False, force_terminal=color, color_system="standard" if color else None
+        ),
     )
     return out.getvalue()
 
@@ -42,13 +44,27 @@ def shown(examples=100, color=False, **models):
     [
         ({"passed": True, "gate": "none"}, "no gate"),
         ({"passed": True, "gate": "passed"}, "passed"),
-        ({"gate": "refused", "reasons": ["passes: x", "fails: mae 3.4 is above ridge"]}, "fails: mae 3.4"),
+        ({"gate": "refused", "reasons": ["passes: x", "fails: mae 3.4 is above ridge"]}, "refused"),
     ],
 )
 def test_no_gate_is_not_passed(fields, said):
     row = next(line for line in shown(lstm=fields).splitlines() if " lstm " in line)
     assert said in row
     assert ("passed" in row) == (said == "passed")
+
+
+def test_in_80_columns_nothing_that_matters_is_cut():
+    reasons = ["passes: x", "fails: mae 3.4000 USD is 10% above same_time_last_week (3.1)"]
+    name = "a_model_whose_name_alone_is_wider_than_half_of_the_terminal"
+    text = shown(width=80, encoder_decoder_lstm={"gate": "refused", "reasons": reasons})
+    row = next(line for line in text.splitlines() if " encoder_decoder_lstm " in line)
+    assert " ".join(row.split()) == "1 encoder_decoder_lstm 3.4000 4.1000 0.6000 3.0000 to 3.8000 refused"
+    assert f"encoder_decoder_lstm: {reasons[1]}\n" in text
+    long = shown(29, width=80, **{name: {"gate": "none"}})
+    rows = [line for line in long.splitlines() if not line.startswith(f" {name}: ")]
+    assert name in "".join(line[3:].split(" ")[1] for line in rows if line.startswith("  ") or line.startswith(" 1"))
+    assert "…" not in text + long
+    assert "parameters" in shown(encoder_decoder_lstm={"gate": "none"})
 
 
 def test_a_baseline_that_beats_every_model_comes_first_and_in_red():
