@@ -13,6 +13,8 @@ import tensorflow as tf
 from components.files import make_folder, sync
 
 KEPT = 2
+# What TensorFlow puts around an error's reason.
+_OPERATION = re.compile(r"\{\{.*?\}\}|\[Op:.*")
 _NUMBER = re.compile(r"checkpoint-(\d+)")
 
 
@@ -111,7 +113,7 @@ class Checkpoints:
                 sync(Path(self._folder))
         except (tf.errors.OpError, OSError) as error:
             self._remove(number)
-            reason = str(getattr(error, "message", error)).splitlines()[0]
+            reason = _OPERATION.sub("", str(getattr(error, "message", error)).splitlines()[0]).strip()
             raise RuntimeError(
                 f"checkpoint {number} can't be saved, the one before is whole: {self._folder}: {reason}"
             ) from None
