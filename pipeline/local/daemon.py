@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import IO
 
 from components.errors import InputError
 
@@ -33,28 +34,28 @@ def daemon() -> Iterator[None]:
         raise InputError(f"DOCKER_HOST: nothing answers at {os.environ['DOCKER_HOST']}")
     if not shutil.which("podman"):
         raise InputError("no Docker daemon answers, and there is no podman; on Debian: apt-get install podman")
-    with tempfile.TemporaryDirectory(prefix="keras-pipeline-") as folder:
+    with tempfile.TemporaryDirectory(prefix="keras-pipeline-") as folder, tempfile.TemporaryFile() as said:
         address = f"unix://{folder}/podman.sock"
         # It ends by itself where this process has no time to end it.
         service = subprocess.Popen(
             ["podman", "system", "service", "--time", "60", address],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            encoding="utf-8",
+            # No pipe: what it says after this process was killed would end it, before the containers are removed.
+            stderr=said,
             start_new_session=True,
         )
         os.environ["DOCKER_HOST"] = address
         try:
-            _await(service)
+            _await(service, said)
             yield
         finally:
             del os.environ["DOCKER_HOST"]
             service.terminate()
-            service.communicate()
+            service.wait()
 
 
-def _await(service: subprocess.Popen[str]) -> None:
+def _await(service: subprocess.Popen[bytes], said: IO[bytes]) -> None:
     import docker
 
     deadline = time.monotonic() + _START_SECONDS
@@ -66,5 +67,7 @@ def _await(service: subprocess.Popen[str]) -> None:
         else:
             return
     service.kill()
-    said = service.communicate()[1].strip().splitlines()
-    raise InputError(f"podman system service doesn't start: {said[-1] if said else 'no answer'}")
+    service.wait()
+    said.seek(0)
+    lines = said.read().decode(errors="replace").strip().splitlines()
+    raise InputError(f"podman system service doesn't start: {lines[-1] if lines else 'no answer'}")
