@@ -150,7 +150,7 @@ def test_light_and_dark_are_told_apart(opened):
     colors = {}
     for scheme in SCHEMES:
         page = opened(scheme=scheme)
-        line = "getComputedStyle(document.querySelector('figure svg [style*=\"--first\"]')).stroke"
+        line = "getComputedStyle(document.querySelector('figure svg [style*=\"stroke: var(--first)\"]')).stroke"
         colors[scheme] = (page.evaluate("getComputedStyle(document.body).backgroundColor"), page.evaluate(line))
     assert colors["light"][0] != colors["dark"][0]
     assert colors["light"][1] != colors["dark"][1]
