@@ -49,7 +49,9 @@ def start(runtime: str) -> subprocess.Popen[str]:
         pass_fds=passed,
         cwd=PROGRAM.parent,
         # PYTHONSAFEPATH, which keras-pipeline sets, would hide the program's folder.
-        env={k: value for k, value in os.environ.items() if k not in ("PYTHONPATH", "PYTHONSAFEPATH")},
+        # ONNX Runtime would tell Microsoft of its use.
+        env={k: value for k, value in os.environ.items() if k not in ("PYTHONPATH", "PYTHONSAFEPATH")}
+        | {"ORT_DISABLE_TELEMETRY": "1"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

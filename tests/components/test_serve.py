@@ -331,6 +331,13 @@ def test_the_server_imports_nothing_that_its_image_lacks():
     assert not {"tensorflow", "keras", "pandas", "kfp", "typer", "rich", "yaml", "scipy", "sklearn"} & set(found)
 
 
+def test_onnx_runtime_tells_nobody_of_its_use(served, tmp_path):
+    code = f"from components.serve.model import Model; from pathlib import Path; Model(Path({str(served['told'])!r}))"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "ORT_"))}
+    subprocess.run([sys.executable, "-c", code], env={**environment, "HOME": str(tmp_path)}, check=True)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()], "it would keep an identifier of this machine"
+
+
 @pytest.fixture
 def server():
     """Start a server's process; it is killed if it is still there in the end."""
