@@ -276,7 +276,7 @@ __main__.main()
 )
 def test_a_full_disk_where_the_run_itself_writes_is_a_line(small, module, name):
     before = (home(small) / "latest").resolve()
-    changed = f"models.mlp.hyperparameters.units=[{len(module) + len(name)}]"
+    changed = f"models.mlp.hyperparameters.units=[{8 + sum(map(ord, module + name)) % 97}]"  # so that each has something to run
     process = subprocess.run(
         [sys.executable, "-c", FULL.format(module=module, name=name), "run", small.config, "--set", changed],
         cwd=small.folder,
