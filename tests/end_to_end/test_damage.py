@@ -276,7 +276,8 @@ __main__.main()
 )
 def test_a_full_disk_where_the_run_itself_writes_is_a_line(small, module, name):
     before = (home(small) / "latest").resolve()
-    changed = f"models.mlp.hyperparameters.units=[{8 + sum(map(ord, module + name)) % 97}]"  # so that each has something to run
+    # So that each has something to run.
+    changed = f"models.mlp.hyperparameters.units=[{8 + sum(map(ord, module + name)) % 97}]"
     process = subprocess.run(
         [sys.executable, "-c", FULL.format(module=module, name=name), "run", small.config, "--set", changed],
         cwd=small.folder,
