@@ -10,7 +10,8 @@ import components
 def main() -> None:
     """Import every module, and print versions and devices."""
     for module in pkgutil.walk_packages(components.__path__, "components."):
-        if not module.name.endswith("__main__"):
+        # The server has an image of its own.
+        if not module.name.endswith("__main__") and not module.name.startswith("components.serve."):
             importlib.import_module(module.name)
     import keras
     import tensorflow as tf

@@ -24,7 +24,7 @@ def image_record(image: bytes, label: int, name: str | None = None) -> bytes:
     feature["label"].int64_list.value.append(label)
     if name is not None:
         feature["file"].bytes_list.value.append(name.encode())
-    return example.SerializeToString()
+    return example.SerializeToString(deterministic=True)
 
 
 def row_record(time: int, values: Iterable[float]) -> bytes:
@@ -33,7 +33,7 @@ def row_record(time: int, values: Iterable[float]) -> bytes:
     feature = example.features.feature
     feature["time"].int64_list.value.append(time)
     feature["values"].float_list.value.extend(values)
-    return example.SerializeToString()
+    return example.SerializeToString(deterministic=True)
 
 
 def write_split(folder: Path, name: str, split: str, records: Iterable[bytes], size: int) -> tfds.core.SplitInfo:

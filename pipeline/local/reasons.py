@@ -13,6 +13,8 @@ from pipeline.local.damage import set_aside
 
 # Differences that a reason names.
 SHOWN = 3
+# Letters of a value that a reason shows.
+LONGEST = 40
 
 
 class Basis(Strict):
@@ -92,16 +94,20 @@ def _differences(name: str, before: Basis, now: Basis) -> list[str]:
         left, right = json.loads(old), json.loads(new)
         changed = [key for key in {**left, **right} if left.get(key) != right.get(key) and key != "code_version"]
     except (TypeError, ValueError, AttributeError):
-        return [f"{name}: {old} → {new}"]
-    return [f"{key}: {_short(left.get(key))} → {_short(right.get(key))}" for key in changed]
+        return [_difference(name, old, new)]
+    return [_difference(key, left.get(key), right.get(key)) for key in changed]
+
+
+def _difference(key: str, old: Any, new: Any) -> str:  # noqa: ANN401 (JSON values)
+    before, now = _text(old), _text(new)
+    return f"{key}: {before} → {now}" if max(len(before), len(now)) <= LONGEST else f"{key} changed"
+
+
+def _text(value: Any) -> str:  # noqa: ANN401 (JSON values)
+    return "default" if value is None else value if isinstance(value, str) else json.dumps(value)
 
 
 def _code(before: dict[str, str], now: dict[str, str]) -> str:
     changed = sorted({name for name, _ in before.items() ^ now.items()}) if before else []
     more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
     return f"its code changed: {changed[0]}{more}" if changed else "its code changed"
-
-
-def _short(value: Any) -> str:  # noqa: ANN401 (JSON values)
-    text = "default" if value is None else json.dumps(value)
-    return text if len(text) <= 40 else text[:37] + "…"

@@ -14,7 +14,7 @@ from pipeline.experiment import load_experiment
 from pipeline.vertex.request import pipeline_job
 
 ROWS = "day,units\n" + "".join(f"2024-{1 + i // 28:02}-{1 + i % 28:02},{i}\n" for i in range(28))
-OPTIONS = {"time": "day", "target": "units", "frequency": "D", "lookback": 7, "horizon": 1}
+OPTIONS = {"time": "day", "target": "units", "frequency": "D", "lookback": 2, "horizon": 1}
 
 
 @pytest.fixture(autouse=True)
