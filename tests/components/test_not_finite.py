@@ -31,7 +31,7 @@ def test_a_loss_that_is_nan_stops_the_training_at_its_step(datasets, tmp_path, c
 def test_on_nan_it_goes_back_three_times_and_remembers_it(datasets, tmp_path, capsys):
     for _ in range(2):
         with pytest.raises(RuntimeError, match="after 3 rollbacks; the checkpoints from before are kept"):
-            train("lstm", tmp_path, datasets, **DIVERGING, learning_rate=1e6, on_nan="rollback")
+            train("lstm", tmp_path, datasets, **DIVERGING, learning_rate=1000.0, on_nan="rollback")
         said = capsys.readouterr().out
     # The second start found all three used.
     assert "rollback 1 of 3" not in said

@@ -372,4 +372,4 @@ def test_what_is_no_file_fails_at_once(exports, tmp_path, name):
     source = tmp_path / "in" / name
     with pytest.raises(InputError) as refused:
         predict(str(exports["untold"].model), str(source), str(tmp_path / "p.jsonl"))
-    assert any(part in str(refused.value) for part in ("a device or a pipe", "nothing to read"))
+    assert any(part in str(refused.value) for part in ("a pipe or a device", "nothing to read"))

@@ -12,6 +12,7 @@ from kfp import dsl
 from small_run import MODELS, artifact, train_one
 
 from components.train import work
+from components.train.threads import threads
 
 
 def weights_of(model):
@@ -42,7 +43,11 @@ def killed_after(epochs, name, folder, ingested):
     """Train in a process that is killed once so many epochs are checkpointed; where its model would be."""
     code = (
         "import json, os, signal, sys\n"
+        "import tensorflow as tf\n"
         "from components.train import resume, work\n"
+        # As this process has it: a checkpoint is of one number of threads.
+        "tf.config.threading.set_intra_op_parallelism_threads(int(sys.argv[3]))\n"
+        "work.choose_threads = lambda spec, info: None\n"
         "save = resume.Resumable.on_epoch_end\n"
         "def stop(self, epoch, logs=None):\n"
         "    save(self, epoch, logs)\n"
@@ -52,7 +57,7 @@ def killed_after(epochs, name, folder, ingested):
     )
     model = artifact(dsl.Model, folder / "run" / f"train-{name}" / "model")
     arguments = [name, json.dumps(MODELS[name]), 1, "x", ingested[MODELS[name]["dataset"]].path, model.path]
-    command = [sys.executable, "-c", code, json.dumps(arguments), str(epochs)]
+    command = [sys.executable, "-c", code, json.dumps(arguments), str(epochs), str(threads())]
     killed = subprocess.run(command, capture_output=True, check=False)
     assert killed.returncode == -9, killed.stderr
     return model
