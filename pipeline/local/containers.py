@@ -48,8 +48,17 @@ def arguments(experiment: Experiment, home: Path, outputs: Path, registry: Path)
         home: The experiment's folder.
         outputs: The folder that the tasks write to, which kfp mounts.
         registry: The folder that models are registered in.
+
+    Raises:
+        InputError: A folder's name has a quotation mark.
     """
     import docker
+
+    data = _data(experiment)
+    for path in (outputs, registry, *(source for source, _ in data)):
+        if '"' in str(path):
+            # podman writes mounts as lines of CSV, and reads them with Go's parser.
+            raise InputError(f"{path}: a folder with a \" in its name can't be mounted in a container")
 
     for folder in (outputs, registry):
         folder.mkdir(parents=True, exist_ok=True)
@@ -73,7 +82,7 @@ def arguments(experiment: Experiment, home: Path, outputs: Path, registry: Path)
         },
         "mounts": [
             docker.types.Mount(str(registry), str(registry), type="bind"),
-            *(docker.types.Mount(str(t), str(s), type="bind", read_only=True) for s, t in _data(experiment)),
+            *(docker.types.Mount(str(t), str(s), type="bind", read_only=True) for s, t in data),
         ],
         "read_only": True,
         "tmpfs": {"/tmp": ""},  # noqa: S108

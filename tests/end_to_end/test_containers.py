@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import docker
 import pytest
 
+from components.errors import InputError
 from pipeline.local import containers
 
 pytestmark = pytest.mark.slow
@@ -91,11 +92,19 @@ def test_a_series_of_ones_own_is_read_where_it_lies(project):
     (folder / "load.csv").write_text("\n".join(["time,load", *rows, ""]))
     config = project.folder / "configs/mine.yaml"
     config.write_text(
-        "datasets:\n  mine: {source: csv, path: '../my series/load.csv', time: time, target: load, frequency: h, "
+        "datasets:\n  mine: {source: csv, path: '../../my series/load.csv', time: time, target: load, frequency: h, "
         "lookback: 24, horizon: 2}\nmodels:\n  mlp: {family: mlp, dataset: mine, epochs: 1}\n"
     )
     code, output = project.run("run", config, "--containers")
     assert code == 0, output
+
+
+def test_a_folder_that_cannot_be_mounted_is_one_line(project, docker_client):
+    from pipeline.experiment import load_experiment
+
+    home = project.folder / 'a "b"'
+    with pytest.raises(InputError, match=r"in its name can.t be mounted in a container"):
+        containers.arguments(load_experiment(project.config, []), home, home / "outputs", home / "registry")
 
 
 def test_a_task_can_write_to_the_folders_of_its_run_alone(project, image, docker_client):
