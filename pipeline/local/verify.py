@@ -1,7 +1,6 @@
 """Run an experiment, with one seed or several, and hold its claims against what came out."""
 
 import tempfile
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -32,7 +31,6 @@ def load_seeds(config: Path, overrides: list[str], seeds: int, models: list[str]
     first = load_experiment(config, overrides)
     later = [load_experiment(config, [*overrides, f"seed={first.seed + i}"]) for i in range(1, seeds)]
     experiments = [only(one, models) for one in (first, *later)]
-    experiments = [replace(one, command=one.command.replace(" run ", " verify ", 1)) for one in experiments]
     if seeds == 1 and not any(experiments[0].expect.values()):
         raise InputError(
             f"{config}: nothing is claimed of {', '.join(experiments[0].models)}; expected at a model, for example, "

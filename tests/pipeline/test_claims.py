@@ -199,7 +199,7 @@ def test_models_are_kept_with_the_data_sets_that_they_use(tmp_path):
     (experiment,) = load_seeds(with_claims(tmp_path), [], 1, ["other", "mlp"])
     assert list(experiment.models) == list(experiment.expect) == ["mlp", "other"]
     assert list(experiment.datasets) == ["fashion"]
-    assert experiment.command.endswith(f"-m pipeline verify {tmp_path / 'small.yaml'} --model mlp --model other")
+    assert experiment.command.endswith(f"-m pipeline run {tmp_path / 'small.yaml'} --model mlp --model other")
     compile_experiment(experiment, tmp_path / "build")
 
 
