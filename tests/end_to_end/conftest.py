@@ -69,7 +69,7 @@ class Project:
 def project(tmp_path_factory, request):
     # A folder whose name a shell would stumble over. podman can't mount one with a quotation mark.
     name = 'my "python3" $(touch X) project'
-    in_containers = request.module.__name__ == "test_containers"
+    in_containers = request.module.__name__ in ("test_containers", "test_quick")
     folder = tmp_path_factory.mktemp("base") / (name.replace('"', "") if in_containers else name)
     folder.mkdir()
     for name in ("components", "pipeline", "configs"):

@@ -37,7 +37,7 @@ def test_quick_trains_all_seven_families(project):
 def test_the_claims_of_quick_hold(project):
     code, output = project.run("verify", "configs/quick.yaml")
     assert code == 0, output
-    assert {task for task, state in project.states(output).items() if state == "done"} == {"register"}
+    assert "done" not in project.states(output).values()
     assert output.count(" holds") == 7
 
 
