@@ -167,19 +167,19 @@ def test_a_search_that_is_ended_again_and_again_finds_the_same(calm, datasets, t
 
 @pytest.mark.slow
 def test_a_trial_that_fails_is_told_with_its_reason_and_the_search_goes_on(datasets, tmp_path, capsys):
-    ranges = {"learning_rate": {"values": [0.01, 1e30]}}
+    ranges = {"learning_rate": {"values": [0.01, 1000.0]}}
     asked = {"trials": 6, "parallel": 2, "epochs": 2, "ranges": ranges}
     spec = {**SPEC, "optimizer": "sgd", "hyperparameters": {"units": [8]}}
     found, tuned = search(tmp_path, datasets, asked=asked, spec=spec)
     states = {trial.values["learning_rate"]: trial for trial in found.trials if trial.same_as is None}
-    assert states[1e30].state == "failed"
-    assert states[1e30].reason.startswith("RuntimeError: the loss is NaN or infinite at step")
-    assert (states[1e30].score, states[1e30].scores) == (None, [])
+    assert states[1000.0].state == "failed"
+    assert states[1000.0].reason.startswith("RuntimeError: the loss is NaN or infinite at step")
+    assert (states[1000.0].score, states[1000.0].scores) == (None, [])
     assert states[0.01].state == "complete"
     assert tuned["learning_rate"] == 0.01
     assert found.best == states[0.01].number, "of equal ones the first"
     said = capsys.readouterr().out
-    assert f"trial {states[1e30].number}/6  failed: RuntimeError: the loss is NaN" in said
+    assert f"trial {states[1000.0].number}/6  failed: RuntimeError: the loss is NaN" in said
     # The same values give the same again: nobody trains them twice.
     assert len(states) == 2
     assert len(list((tmp_path / "run" / "tune" / "trials").glob("*.log"))) == 2
@@ -193,7 +193,7 @@ def test_a_trial_that_fails_is_told_with_its_reason_and_the_search_goes_on(datas
 
 @pytest.mark.slow
 def test_where_all_trials_fail_the_task_does(datasets, tmp_path):
-    asked = {"trials": 2, "parallel": 2, "ranges": {"learning_rate": {"values": [1e30, 1e31]}}}
+    asked = {"trials": 2, "parallel": 2, "ranges": {"learning_rate": {"values": [1000.0, 999.0]}}}
     spec = {**SPEC, "optimizer": "sgd", "hyperparameters": {"units": [8]}}
     with pytest.raises(
         RuntimeError, match="all 2 trials failed; trial 1: RuntimeError: the loss is NaN or infinite at"

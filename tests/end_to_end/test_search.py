@@ -89,7 +89,7 @@ def test_a_search_that_is_killed_leaves_no_process_and_goes_on(project, tuned):
 
 
 def test_a_search_whose_trials_all_fail_is_told(project, tuned):
-    ranges = "{learning_rate: {values: [1.0e+30]}, optimizer: {values: [sgd]}}"
+    ranges = "{learning_rate: {values: [1000.0]}, optimizer: {values: [sgd]}}"
     given = ["--set", f"models.mlp.tune.ranges={ranges}", "--set", "models.mlp.tune.trials=1"]
     code, output = project.run("run", tuned[0], *given)
     assert code == 1, output
