@@ -15,7 +15,7 @@ from typing import Any
 from components.cloud import CALL_SECONDS, Vertex, client, explain, named, polls, until
 from components.errors import InputError
 from components.files import gs
-from components.placement import Placement
+from components.placement import TPU_ENVIRONMENT, Placement, Pool
 
 POLL_SECONDS = 10.0
 # Of a display name on Vertex AI.
@@ -161,7 +161,10 @@ def _job(name: str, placement: Placement, vertex: Vertex, arguments: dict[str, A
         types.WorkerPoolSpec(
             machine_spec=types.MachineSpec(pool.machine),
             replica_count=pool.replicas,
-            container_spec=types.ContainerSpec(container),
+            container_spec=types.ContainerSpec(
+                container,
+                env=[types.EnvVar(name=n, value=v) for n, v in TPU_ENVIRONMENT.items()] if _is_tpu(pool) else [],
+            ),
             disk_spec=types.DiskSpec(boot_disk_size_gb=pool.disk_gb or 100),
         )
         for pool in placement.pools
@@ -185,6 +188,10 @@ def _job(name: str, placement: Placement, vertex: Vertex, arguments: dict[str, A
     )
     labels = {**vertex.labels, RUN_LABEL: run_label(output.parent.parent.name)}
     return types.CustomJob(display_name=name, job_spec=spec, labels=labels, **vertex.encryption())
+
+
+def _is_tpu(pool: Pool) -> bool:
+    return "tpu_topology" in pool.machine
 
 
 def _follow(jobs: Any, job: Any, name: str, stopped: threading.Event) -> Any:  # noqa: ANN401 (a client; a CustomJob)

@@ -2,6 +2,15 @@
 
 from components.spec import Strict
 
+# TensorFlow finds a TPU v5e through PJRT, which these switch on when it is imported; the library is the image's:
+# cloud.google.com/vertex-ai/docs/training/training-with-tpu-vm. They are of the process that trains alone: one library
+# serves one process, and a second one that loads it can crash.
+TPU_ENVIRONMENT = {
+    "PJRT_DEVICE": "TPU",
+    "NEXT_PLUGGABLE_DEVICE_USE_C_API": "true",
+    "TF_PLUGGABLE_DEVICE_LIBRARY_PATH": "/lib/libtpu.so",
+}
+
 
 class Pool(Strict):
     """Workers of one kind of a CustomJob.

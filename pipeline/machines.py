@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError
 
 from components.errors import InputError
 from components.image_names import GPU_IMAGE, IMAGE, TPU_IMAGE
-from components.placement import Placement, Pool
+from components.placement import TPU_ENVIRONMENT, Placement, Pool
 from components.spec import Strict
 from pipeline.offers import Offer, offered, retired
 
@@ -244,6 +244,8 @@ def _place_on_kubernetes(task: Any, machine: Machine) -> None:  # noqa: ANN401 (
         selector = selector or {"cloud.google.com/gke-accelerator": name}
     elif machine.tpu_topology:
         task.set_accelerator_type("google.com/tpu").set_accelerator_limit(machine.replicas)
+        for name, value in TPU_ENVIRONMENT.items():
+            task.set_env_variable(name, value)
         selector = selector or {
             "cloud.google.com/gke-tpu-accelerator": "tpu-v5-lite-podslice",
             "cloud.google.com/gke-tpu-topology": machine.tpu_topology,

@@ -222,6 +222,8 @@ def test_kubeflow_asks_for_tpu_chips_and_a_timeout(tmp_path):
     resources = train_of(documents[0])[1]["resources"]
     assert resources["accelerator"]["resourceType"] == "google.com/tpu"
     assert resources["accelerator"]["resourceCount"] == "4"
+    environment = {one["name"]: one["value"] for one in train_of(documents[0])[1]["env"]}
+    assert environment["NEXT_PLUGGABLE_DEVICE_USE_C_API"] == "true"
     asked = kubernetes_of(documents)
     assert asked["nodeSelector"]["labels"]["cloud.google.com/gke-tpu-topology"] == "2x2"
     assert asked["activeDeadlineSeconds"] == str(24 * 3600)

@@ -132,6 +132,9 @@ def test_a_tpu_is_asked_for_with_its_topology(cloud, bucket):
     launch(bucket, "tpu-v5e")
     (pool,) = created(cloud)[0]["job_spec"]["worker_pool_specs"]
     assert pool["machine_spec"] == {"machine_type": "ct5lp-hightpu-4t", "tpu_topology": "2x2"}
+    environment = {variable["name"]: variable["value"] for variable in pool["container_spec"]["env"]}
+    assert environment["PJRT_DEVICE"] == "TPU"
+    assert environment["TF_PLUGGABLE_DEVICE_LIBRARY_PATH"] == "/lib/libtpu.so"
 
 
 def test_a_second_try_follows_the_job_that_is_there(cloud, bucket, capsys):
