@@ -229,7 +229,7 @@ def test_workers_give_up_or_go_back_together(datasets, tmp_path):
     options = {"family": "lstm", "optimizer": "sgd", "hyperparameters": {"units": 8, "patch": 12}}
     job = {"folder": str(tmp_path), "datasets": datasets, "seed": 1}
     for change, said in (({"learning_rate": 8.0}, "checkpoints from before"), ({"on_nan": "rollback"}, "3 rollbacks")):
-        models = {"lstm": {**SERIES, **options, "learning_rate": 1e6, **change}}
+        models = {"lstm": {**SERIES, **options, "learning_rate": 1000.0, **change}}
         outputs, codes = run({**job, "models": models}, workers=2)
         assert codes == [1, 1]
         last = [output.strip().splitlines()[-1] for output in outputs]
