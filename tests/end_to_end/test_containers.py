@@ -239,7 +239,8 @@ def test_models_of_one_tensorflow_load_under_the_other(project, image, tpu_image
     said = {}
     for trains, loads in ((image, tpu_image), (tpu_image, image)):
         project.environment["IMAGE"] = trains
-        code, output = project.run("run", project.config, "--containers")
+        # The TPU's image only trains: what makes ONNX isn't in it.
+        code, output = project.run("run", project.config, "--containers", "--set", "formats=[]")
         assert code == 0, output
         folder = str((project.folder / "runs/small/latest/models/mlp").resolve())
         said[trains] = in_image(
