@@ -60,19 +60,20 @@ class CsvFormat(Strict):
         """These alone."""
         return CsvFormat.model_validate({name: getattr(self, name) for name in CsvFormat.model_fields})
 
-    def problems(self, columns: list[str]) -> list[str]:
-        """What doesn't go together.
+    def problems(self, columns: list[str]) -> dict[str, str]:
+        """What doesn't go together, by the option without which the rest can be used.
 
         Args:
             columns: Those of values.
         """
-        found = []
+        found = {}
         if self.decimal == self.thousands:
-            found.append(f"decimal and thousands are both '{self.decimal}'")
+            found["thousands"] = f"decimal and thousands are both '{self.decimal}'"
         if isinstance(self.resample, dict) and self.resample.keys() != set(columns):
-            found.append(f"resample: names {', '.join(self.resample)}, expected each of {', '.join(columns)}")
+            found["resample"] = f"resample: names {', '.join(self.resample)}, expected each of {', '.join(columns)}"
         if self.time_format is not None and not _is_format(self.time_format):
-            found.append(f"time_format '{shortened(self.time_format)}' is not one of strptime, such as %d.%m.%Y %H:%M")
+            said = shortened(self.time_format)
+            found["time_format"] = f"time_format '{said}' is not one of strptime, such as %d.%m.%Y %H:%M"
         return found
 
     def parse_time(self, text: str) -> datetime:

@@ -292,9 +292,8 @@ class _Pass:
             return [f"{name}:{first}: {apart}; keep one, such as where: {{{keep}}}"]
         if "frequency" in new:
             kind = self._kinds.get("gap") or self._kinds["frequency"]
-            given = self._wanted.frequency.text
-            words = Frequency(new["frequency"]).words()
-            often = f"frequency is {given}, but most rows come every {words}"
+            given, words = self._wanted.frequency.words(), Frequency(new["frequency"]).words()
+            often = f"most rows come every {words}, not every {given}"
             return [f"{name}:{kind.line}: {often}; set frequency: {new['frequency']}"]
         lines = []
         if "time_format" in new:

@@ -1,6 +1,8 @@
 """Check the data sets and models of an experiment, all of it before anything runs."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,13 +28,15 @@ from components.time_axis import Frequency, calendar_columns
 from components.tuning import Tune
 from pipeline.claims import Claim
 from pipeline.machines import machines
-from pipeline.validated import cut, validated
+from pipeline.validated import cut, usable, validated
 
 # A name becomes part of task names, of Python identifiers and of paths.
 NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 # A task's name, such as evaluate-<model>, is a label of Kubernetes, which has at most 63 letters.
 MAX_NAME = 50
 SERIES_ONLY = ("seasonal", "patch")
+# Take the place of wrong options, so that the data can be looked at all the same.
+TO_LOOK = {"lookback": 1, "horizon": 1, "frequency": "D", "height": 256, "width": 256}
 IMAGES_ONLY = ("flip", "label_smoothing")
 
 
@@ -71,12 +75,14 @@ class DatasetOptions:
         options: The source's options.
         gate: For each baseline to beat, the share of its error that a model has to take away; empty for `gate: none`,
             None where the config has none: then a model has to be better than every naive baseline.
+        whole: Whether the options are those of the config; else wrong ones are left out, see `TO_LOOK`.
     """
 
     name: str
     source: Source
     options: ImageOptions | SeriesOptions
     gate: dict[str, float] | None
+    whole: bool
 
 
 @dataclass(frozen=True)
@@ -127,7 +133,7 @@ def check_options(where: str, config: dict[str, Any], folder: Path, problems: li
         problems: What is wrong is added to it.
 
     Returns:
-        None where there is no such source, or the options aren't its own.
+        Where options are wrong, those that are left, to look at the data with; None where these don't tell which data.
     """
     options = dict(config)
     keys = {key: options.pop(key) for key in DatasetKeys.model_fields if key in options}
@@ -140,8 +146,12 @@ def check_options(where: str, config: dict[str, Any], folder: Path, problems: li
         return None
     with collecting(problems):
         source = _known(load_source, name, where)
-        checked = validated(source.Options, options, where, tuple(DatasetKeys.model_fields), folder)
-        return DatasetOptions(name, source, checked, gate)
+        wrong: list[str] = []
+        with collecting(wrong):
+            validated(source.Options, options, where, tuple(DatasetKeys.model_fields), folder)
+        problems += wrong
+        left = usable(source.Options, options, folder, TO_LOOK)
+        return DatasetOptions(name, source, left, gate, not wrong) if left else None
     return None
 
 
@@ -149,32 +159,43 @@ def check_data(where: str, asked: DatasetOptions) -> DatasetConfig:
     """Look at the data of a data set.
 
     Raises:
-        InputError: They aren't as the options say, or have no such baseline as the gate names.
+        InputError: They aren't as the options say, or have no such baseline as the gate names; without a problem where
+            the options themselves aren't whole.
     """
     source, options, task = asked.source, asked.options, asked.source.TASK
-    try:
-        facts: Facts = source.check(options)  # type: ignore[attr-defined]
+    problems: list[str] = []
+    facts = frequency = None
+    with _of_data(problems):
+        facts = source.check(options)  # type: ignore[attr-defined]
+    with _of_data(problems):
         frequency = _check_series(source, options, facts) if isinstance(options, SeriesOptions) else None
-    except InputError as error:
-        raise InputError(*(f"{where}: {problem}" for problem in error.problems)) from None
-    except OSError as error:
-        what = f"{error.filename}: {error.strerror}" if error.filename else f"{type(error).__name__}: {error}"
-        raise InputError(f"{where}: {what}") from None
-    names = baseline_names(task, frequency, options.lookback if isinstance(options, SeriesOptions) else 0)
-    unknown = [name for name in asked.gate or {} if name not in names]
-    if unknown:
-        raise InputError(*(f"{where}: gate: no baseline '{n}'; there are: {', '.join(names)}" for n in unknown))
+    if task == "classification" or (frequency and asked.whole):
+        names = baseline_names(task, frequency, options.lookback if isinstance(options, SeriesOptions) else 0)
+        unknown = [name for name in asked.gate or {} if name not in names]
+        problems += [f"gate: no baseline '{name}'; there are: {', '.join(names)}" for name in unknown]
+    if problems or not (facts and asked.whole):
+        raise InputError(*(f"{where}: {problem}" for problem in dict.fromkeys(problems)))
     return DatasetConfig(asked.name, options, task, facts, asked.gate, names[1:-1])
 
 
-def _check_series(source: Any, options: SeriesOptions, facts: Facts) -> str:  # noqa: ANN401 (a module)
-    problems = split_problems(facts.rows or 0, options)
+@contextmanager
+def _of_data(problems: list[str]) -> Iterator[None]:
+    with collecting(problems):
+        try:
+            yield
+        except OSError as error:
+            what = f"{error.filename}: {error.strerror}" if error.filename else f"{type(error).__name__}: {error}"
+            raise InputError(what) from None
+
+
+def _check_series(source: Any, options: SeriesOptions, facts: Facts | None) -> str:  # noqa: ANN401 (a module)
+    problems = split_problems(facts.rows or 0, options) if facts else []
     series = source.read(options)
     names = [*series.columns, *calendar_columns(options.calendar)]
     problems += [
         f"column '{name}' is there twice, as a column or as a part of calendar"
         for name in dict.fromkeys(names)
-        if names.count(name) > 1
+        if names.count(name) > 1 and (facts or name not in series.columns)
     ]
     with collecting(problems):
         Frequency(series.frequency)

@@ -88,8 +88,9 @@ def load_experiment(path: Path, overrides: list[str]) -> Experiment:
         InputError: The file, or the data that it names, isn't as it should be; all that is wrong, first in the file.
     """
     content = read_config(path)
-    override(content, overrides)
     problems: list[str] = []
+    with collecting(problems):
+        override(content, overrides)
     of_data: list[str] = []
     with collecting(problems):
         _check_file_name(path)
@@ -114,6 +115,7 @@ def load_experiment(path: Path, overrides: list[str]) -> Experiment:
         where = f"{path}: models.{name}"
         with collecting(problems):
             models[name] = check(where, config)
+        with collecting(problems):
             if tune := check_tune(where, config, check):
                 tunes[name] = tune
         if task := tasks.get(str(config.get("dataset"))):

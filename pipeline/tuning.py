@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from components.errors import InputError, collecting
-from components.spec import ModelSpec, load_family
+from components.spec import ModelSpec, family_names, load_family
 from components.tuning import Range, Tune, with_values
 from pipeline.validated import validated
 
@@ -27,7 +27,7 @@ def check_tune(
 
     Args:
         where: File and model, for messages.
-        config: The model's configuration, checked but for its `tune`.
+        config: The model's configuration. What is wrong with it but for its `tune` isn't said again.
         check_model: Given `where` and a model's configuration, refuses one that can't be trained.
 
     Returns:
@@ -41,6 +41,10 @@ def check_tune(
         return None
     at = f"{where}: tune"
     problems: list[str] = []
+    own: list[str] = []
+    rest = {key: value for key, value in config.items() if key != "tune"}
+    with collecting(own):
+        check_model(where, rest)
     if isinstance(content, dict) and isinstance(content.get("ranges"), dict):
         for key, value in content["ranges"].items():
             with collecting(problems):
@@ -52,19 +56,22 @@ def check_tune(
         tune = validated(Tune, content, at)
     if problems:
         raise InputError(*problems)
-    fields = load_family(config["family"]).Hyperparameters.model_fields
     known = [name for name in ModelSpec.model_fields if name not in (*FIXED, "hyperparameters")]
-    known += [f"hyperparameters.{name}" for name in fields]
+    family = str(config.get("family"))
+    if family in family_names():
+        known += [f"hyperparameters.{name}" for name in load_family(family).Hyperparameters.model_fields]
     for key, tried in tune.ranges.items():
-        if key not in known:
+        if key not in known and (family in family_names() or not key.startswith("hyperparameters.")):
             problems.append(f"{at}: ranges.{key}: {_unknown(key, known)}")
         with collecting(problems):
             _check_range(f"{at}: ranges.{key}", tried)
     if tune.epochs and "epochs" in tune.ranges:
         problems.append(f"{at}: epochs: {tune.epochs}, but ranges.epochs varies them; expected one of the two")
+    if not problems and isinstance(config.get("hyperparameters", {}), dict):
+        rest |= {"epochs": tune.epochs} if tune.epochs else {}
+        problems = _combinations(at, tune, rest, functools.partial(check_model, where), own)
     if problems:
         raise InputError(*problems)
-    _check_combinations(at, tune, config, functools.partial(check_model, where))
     return tune
 
 
@@ -92,25 +99,28 @@ def _check_range(at: str, tried: Range) -> None:
         raise InputError(f"{at}: low {tried.low}: expected more than 0 where log is true")
 
 
-def _check_combinations(
-    at: str, tune: Tune, config: dict[str, Any], check_model: Callable[[dict[str, Any]], ModelSpec]
-) -> None:
-    """Check a model with each combination of ends and values: what holds at both ends holds between them."""
+def _combinations(
+    at: str, tune: Tune, rest: dict[str, Any], check_model: Callable[[dict[str, Any]], ModelSpec], own: list[str]
+) -> list[str]:
+    """What is wrong with the combinations of ends and values: what holds at both ends holds between them.
+
+    Each problem is told once, with the first trial that has it; the model's own are left out.
+    """
     tried = [_ends(one) for one in tune.ranges.values()]
     if (count := math.prod(map(len, tried))) > MAX_COMBINATIONS:
-        raise InputError(
+        return [
             f"{at}: ranges: {count:,} combinations of values and ends, expected at most {MAX_COMBINATIONS:,}; "
             f"give low and high in place of long lists of values"
-        )
-    rest = {key: value for key, value in config.items() if key != "tune"}
-    rest |= {"epochs": tune.epochs} if tune.epochs else {}
+        ]
+    found: dict[str, str] = {}
     for combination in itertools.product(*tried):
         values = dict(zip(tune.ranges, combination, strict=True))
-        try:
+        problems: list[str] = []
+        with collecting(problems):
             check_model(with_values(rest, values))
-        except InputError as error:
-            said = ", ".join(f"{key} {value!r}" for key, value in values.items())
-            raise InputError(*(f"{problem} (a trial of tune: {said})" for problem in error.problems)) from None
+        for problem in problems:
+            found.setdefault(problem, ", ".join(f"{key} {value!r}" for key, value in values.items()))
+    return [f"{problem} (a trial of tune: {said})" for problem, said in found.items() if problem not in own]
 
 
 def _ends(tried: Range) -> list[Any]:

@@ -40,6 +40,28 @@ def validated(
         raise InputError(*problems) from None
 
 
+def usable(cls: type[Model], value: dict[str, Any], folder: Path, otherwise: dict[str, Any]) -> Model | None:
+    """What is left of a value without the keys that are wrong.
+
+    Args:
+        cls: What it has to be.
+        value: What YAML holds.
+        folder: That paths are relative to.
+        otherwise: What takes the place of keys that can't be left out.
+
+    Returns:
+        None where it can't do without some of them.
+    """
+    for _ in range(2):
+        try:
+            return cls.model_validate(value, context={"folder": folder})
+        except ValidationError as error:
+            wrong = {str(one["loc"][0]) for one in error.errors() if one["loc"]}
+            value = {key: one for key, one in value.items() if key not in wrong}
+            value |= {key: one for key, one in otherwise.items() if key in wrong}
+    return None
+
+
 def cut(value: Any, quoted: bool = True) -> str:  # noqa: ANN401 (what YAML holds)
     """A value as Python writes it, or a text as it is, but no longer than a line has room for."""
     text = repr(value) if quoted else str(value)

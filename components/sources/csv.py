@@ -54,20 +54,22 @@ def check(options: Options) -> Facts:
         InputError: It isn't: a line for each kind of problem in the options, in the file, and with its length.
     """
     columns = options.columns()
-    problems = [f"{options.path}: {problem}" for problem in options.problems(columns)]
-    problems += [
-        f"{options.path}: column '{name}' is named twice in the options"
-        for name in dict.fromkeys(columns)
-        if columns.count(name) > 1
-    ]
-    found: Scan | None = None
+    wrong = options.problems(columns)
+    twice = [name for name in dict.fromkeys(columns) if columns.count(name) > 1]
+    problems = [*wrong.values(), *(f"column '{name}' is named twice in the options" for name in twice)]
+    problems = [f"{options.path}: {problem}" for problem in problems]
+    frequency = Frequency("D")
     with collecting(problems):
         frequency = Frequency(options.frequency)
         if options.fill and options.fill.method == "seasonal" and not frequency.seasons():
             problems.append(f"{options.path}: fill: seasonal: frequency {frequency.text} has no season; take linear")
-        if not problems:
-            found = scan(_wanted(options, frequency), options.form())
-            problems += found.lines
+            wrong["fill"] = ""
+    found: Scan | None = None
+    with collecting(problems):
+        # Without the options that are wrong, so that what is wrong with the rows comes with them.
+        defaults = {name: CsvFormat.model_fields[name].default for name in wrong}
+        found = scan(_wanted(options, frequency), options.form().model_copy(update=defaults))
+        problems += found.lines
     if found and found.rows:
         problems += [f"{options.path}: {problem}" for problem in split_problems(found.rows, options)]
     if problems or not found:
@@ -99,7 +101,7 @@ def _wanted(options: Options, frequency: Frequency) -> Wanted:
     return Wanted(
         path=local(options.path),
         name=options.path,
-        columns=options.columns(),
+        columns=list(dict.fromkeys(options.columns())),
         known=options.known,
         frequency=frequency,
         lookback=options.lookback,

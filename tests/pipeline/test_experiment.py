@@ -468,6 +468,46 @@ def test_all_problems_come_at_once_those_of_the_data_last(tmp_path):
     assert refused.value.lines() == [*problems[:20], "and 2 more"]
 
 
+WRONG_OPTIONS = {
+    "missing": ({"lookback": None}, "lookback: missing"),
+    "misspelt": ({"lookback": None, "lokback": 3}, "lokback: unknown key; did you mean 'lookback'?"),
+    "of another type": ({"horizon": "12"}, "horizon: '12': expected a valid integer"),
+    "out of range": ({"validation": 2}, "validation: 2: expected less than 1"),
+    "no frequency": ({"frequency": None}, "frequency: missing"),
+    "no such frequency": ({"frequency": "fortnight"}, "frequency 'fortnight' is not a count and a unit"),
+    "no such method": ({"fill": {"method": "cubic", "at_most": 3}}, "fill.method: 'cubic': expected 'linear', "),
+    "both signs alike": ({"thousands": "."}, "decimal and thousands are both '.'"),
+    "no such format": ({"time_format": "yyyy"}, "time_format 'yyyy' is not one of strptime"),
+    "named twice": ({"covariates": ["load"]}, "column 'load' is named twice in the options"),
+    "no such baseline": ({"gate": {"best": 0.1}}, "gate: no baseline 'best'"),
+}
+
+
+@pytest.mark.parametrize(("changes", "message"), WRONG_OPTIONS.values(), ids=WRONG_OPTIONS)
+def test_data_are_looked_at_though_an_option_is_wrong(tmp_path, changes, message):
+    rows = [f"2020-01-{day:02},{'x' if day == 9 else day}" for day in range(1, 29)]
+    (tmp_path / "series.csv").write_text("\n".join(["time,load", *rows]))
+    options = {"source": "csv", "path": "series.csv", "time": "time", "target": "load"}
+    options |= {"frequency": "D", "lookback": 2, "horizon": 1} | changes
+    content = changed("datasets.mine", {key: value for key, value in options.items() if value is not None})
+    path = write(tmp_path, content)
+    with pytest.raises(InputError) as refused:
+        load_experiment(path, ["models.mpl.epochs=1"])
+    problems = [problem.removeprefix(f"{path}: datasets.mine: ") for problem in refused.value.problems]
+    assert problems[0].startswith("--set models.mpl.epochs=1: no 'models.mpl'")
+    assert any(message in problem for problem in problems)
+    assert f"{tmp_path / 'series.csv'}:10: column 'load': 'x' is not a number" in problems
+    assert len(problems) == (4 if "lokback" in changes else 3), "and nothing that isn't so"
+
+
+def test_pictures_are_looked_at_though_an_option_is_wrong(tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.png").write_text("x")
+    path = write(tmp_path, changed("datasets.mine", {"source": "image_folder", "path": ".", "height": 0, "width": 8}))
+    assert_refused(path, ["height: 0: expected greater", "cat/1.png: unreadable image", "dog/1.png: unreadable image"])
+
+
 def test_many_unknown_keys_are_refused_soon_and_in_few_letters(tmp_path):
     path = write(tmp_path, yaml.safe_dump(GOOD) + "".join(f"seedling{i}: 1\n" for i in range(5000)))
     with pytest.raises(InputError) as refused:

@@ -164,8 +164,8 @@ BAD = {
     "text among numbers": ("ranges/batch_size/values", [64, "x"], "batch_size: 'x': expected a valid integer"),
     "fractions for whole numbers": (
         "ranges/patience",
-        {"low": 1.0, "high": 5.0},
-        "patience: 1.0: expected a valid int",
+        {"values": [1, 5.0]},
+        "patience: 5.0: expected a valid int",
     ),
     "units of nothing": ("ranges/hyperparameters.units/values", [[8], [0]], "hyperparameters: units.0: 0: expected"),
     "another task's": ("ranges/hyperparameters.seasonal", {"values": [False, True]}, "hyperparameters.seasonal is for"),
@@ -205,6 +205,32 @@ def test_a_refusal_names_the_trial(tmp_path):
     # The model's own optimizer, adam, is in no trial.
     content["models"]["mlp"]["tune"]["ranges"]["optimizer"]["values"] = ["adamw"]
     assert load(tmp_path, content).tunes
+
+
+def test_all_that_is_wrong_with_the_searches_comes_at_once(tmp_path):
+    """Of both models, beside what is wrong with a model itself; each problem once, with the first trial that has it."""
+    content = changed("ranges", {"batch_size": {"values": [64, 0, -1]}, "patience": {"low": 0, "high": 5}})
+    content["models"]["mlp"]["learning_rate"] = 0
+    ranges = {"hyperparameters.units": {"values": [8, 0]}, "loss": {"values": ["mae", "crossentropy"]}}
+    content["models"]["lstm"] |= {"family": "lstm", "tune": {"trials": 2, "ranges": ranges}}
+    content["models"]["other"] = {"family": "lstn", "dataset": "demand", "tune": {"trials": 2, "ranges": {"epoch": {}}}}
+    with pytest.raises(InputError) as error:
+        load(tmp_path, content)
+    at = f"{tmp_path / 'small.yaml'}: models."
+    assert [problem.removeprefix(at).partition(": expected")[0] for problem in error.value.problems] == [
+        "mlp: learning_rate: 0",
+        "mlp: patience: 0",
+        "mlp: batch_size: 0",
+        "mlp: batch_size: -1",
+        "lstm: loss: crossentropy is not for forecasting; there are: mse, mae (a trial of tune: "
+        "hyperparameters.units 8, loss 'crossentropy')",
+        "lstm: hyperparameters: units: 0",
+        "other: family: unknown family 'lstn'; there are: bidirectional_lstm, cnn, cnn_lstm, encoder_decoder_lstm, "
+        "lstm, mlp, stacked_lstm",
+        "other: tune: ranges.epoch: unknown key; did you mean 'epochs'?",
+        "other: tune: ranges.epoch",
+    ]
+    assert error.value.problems[2].endswith("(a trial of tune: batch_size 0, patience 0)")
 
 
 def test_whole_numbers_between_the_ends_are_checked_too(tmp_path):
