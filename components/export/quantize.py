@@ -10,9 +10,9 @@ import tensorflow as tf
 
 from components import inputs
 from components.dataset import DatasetInfo, ImagesInfo
-from components.export.check import ask, start
 from components.export.formats import write_litert
 from components.exported import Quality
+from components.fresh.process import ask, start
 
 # Training examples that the range of every activation is taken from.
 REPRESENTATIVE = 200

@@ -14,7 +14,7 @@ from components import inputs
 from components.dataset import FILE as DATASET
 from components.dataset import DatasetInfo, ImagesInfo
 from components.export import quantize
-from components.export.check import BATCHES, TOLERANCE, Examples, prove, size_of, start
+from components.export.check import BATCHES, TOLERANCE, Examples, prove, size_of
 from components.export.formats import write_litert, write_onnx, write_saved_model
 from components.export.golden import golden_request
 from components.export.training_data import reference
@@ -31,6 +31,7 @@ from components.exported import (
     digest,
 )
 from components.files import whole_folder, write_text
+from components.fresh.process import start
 from components.model import KERAS_FILE, Call, compiled, load
 from components.reference import write_reference
 

@@ -13,6 +13,7 @@ from components.bootstrap import block_of, differences, errors, errors_of
 from components.dataset import DatasetInfo, SeriesInfo, load_info
 from components.errors import InputError
 from components.exported import SAVED_MODEL
+from components.fresh.process import ask, start
 from components.leaderboard import RANKED_BY, Leaderboard, ModelEntry, figure
 
 # Beside a version's files: the error of each test example that it was registered with, float64 [examples].
@@ -130,8 +131,6 @@ def score(saved_model: Path, dataset: str, info: DatasetInfo) -> np.ndarray:
         RuntimeError: It can't be loaded, or refuses the examples.
         InputError: The test split isn't whole.
     """
-    from components.export.check import ask, start
-
     if not saved_model.is_dir():
         raise RuntimeError(f"{saved_model}: no such folder")
     found = []

@@ -12,9 +12,10 @@ import pytest
 from kfp import dsl
 
 from components.dataset import load_info
-from components.export import check, quantize, work
+from components.export import quantize, work
 from components.export.component import export
 from components.exported import Exported, Format
+from components.fresh import process as fresh
 from components.train.component import train
 
 FAMILIES = {
@@ -326,7 +327,7 @@ def test_a_runtime_beside_tensorflow_proves_nothing(datasets, models, tmp_path):
     def run(before, **environment):
         code = f"import runpy, sys; {before}; runpy.run_path(sys.argv[2], run_name='__main__')"
         process = subprocess.Popen(
-            [sys.executable, "-P", "-c", code, "onnx", str(check.PROGRAM)],
+            [sys.executable, "-P", "-c", code, "onnx", str(fresh.PROGRAM)],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -334,7 +335,7 @@ def test_a_runtime_beside_tensorflow_proves_nothing(datasets, models, tmp_path):
             text=True,
         )
         paths = {"model": folder / "model.onnx", "inputs": tmp_path / "inputs.npz", "outputs": tmp_path / "o.npy"}
-        return check.ask(process, batches=[1, 2], timed=[1], **{name: str(path) for name, path in paths.items()})
+        return fresh.ask(process, batches=[1, 2], timed=[1], **{name: str(path) for name, path in paths.items()})
 
     assert run("pass")["milliseconds"]["1"][0] > 0
     with pytest.raises(RuntimeError, match="onnx was run in a process that imports tensorflow"):
@@ -353,8 +354,8 @@ def test_a_server_that_takes_malformed_requests_is_found_out(datasets, models, t
     np.savez(tmp_path / "inputs.npz", image=np.zeros((2, 28, 28, 1), np.uint8))
     task = {"inputs": tmp_path / "inputs.npz", "outputs": tmp_path / "o.npy", "golden": folder / "golden.json"}
     for model, accepted in ((plain, ["image of another shape", "image without a batch"]), (folder / "saved_model", [])):
-        with check.start("saved_model") as process:
-            said = check.ask(process, model=str(model), batches=[2], timed=[], **{k: str(v) for k, v in task.items()})
+        with fresh.start("saved_model") as process:
+            said = fresh.ask(process, model=str(model), batches=[2], timed=[], **{k: str(v) for k, v in task.items()})
         assert said["accepted"] == accepted
 
 

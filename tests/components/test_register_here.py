@@ -13,7 +13,6 @@ from components import stored
 from components.bootstrap import errors_of
 from components.dataset import load_info
 from components.errors import InputError
-from components.export import check
 from components.exported import SAVED_MODEL, digest
 from components.ingest.work import ingest
 from components.leaderboard import DatasetEntry, Leaderboard, ModelEntry
@@ -182,8 +181,8 @@ def test_a_large_test_split_is_scored_in_parts(results, monkeypatch):
     started = []
     monkeypatch.setattr("components.register.challenge.PART_BYTES", 1)
     monkeypatch.setattr("components.register.challenge.BATCH", 60)
-    start = check.start
-    monkeypatch.setattr(check, "start", lambda runtime: started.append(runtime) or start(runtime))
+    start = challenge.start
+    monkeypatch.setattr(challenge, "start", lambda runtime: started.append(runtime) or start(runtime))
     scored = score(Path(results["export_mlp"].path) / SAVED_MODEL, data, info)
     assert len(started) == 2
     np.testing.assert_array_equal(scored, errors_of(results["evaluation_mlp"].path, info))

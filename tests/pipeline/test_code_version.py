@@ -49,7 +49,7 @@ def edit(path):
         (TRAIN, "train/__init__.py"),
         (EVALUATE, "metrics.py"),
         (("components.report.component",), "report/templates/page.css"),
-        (("components.export.component",), "export/fresh_process.py"),
+        (("components.export.component",), "fresh/fresh_process.py"),
         (("components.tune.component",), "tune/trial.py"),
         (("components.tune.component",), "train/__main__.py"),
         (("components.compare.component",), "compare/work.py"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from components.export.check import start
+from components.fresh.process import start
 
 ROOT = Path(__file__).parent.parent.parent
 # It says what it is called with, an argument a line.
