@@ -63,11 +63,13 @@ def register_on_vertex(vertex: Vertex, winner: Winner) -> Registered:
             )
             try:
                 # Without a place in the bucket it wasn't this pipeline that uploaded it.
-                standing = local(current.artifact_uri or "no-artifacts")
+                place = local(current.artifact_uri or "no-artifacts")
             except InputError as error:
                 outcome = unknown(winner, current.version_id, str(error))
             else:
-                if digest(standing / SAVED_MODEL) == digest(winner.export / SAVED_MODEL):
+                # Of a version from before the server of our own, it is the SavedModel in the export folder.
+                standing = place.parent if place.name == SAVED_MODEL else place
+                if standing == place and digest(standing / SAVED_MODEL) == digest(winner.export / SAVED_MODEL):
                     return kept
                 outcome = challenge(winner, standing, current.version_id)
             said = outcome.sentence

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from google.cloud.aiplatform_v1 import EndpointServiceClient, ModelServiceClient
+from google.cloud.aiplatform_v1 import EndpointServiceClient, ModelServiceClient, types
 from kfp import dsl
 from PIL import Image
 
@@ -281,6 +281,24 @@ def test_a_version_that_was_measured_on_other_data_answers_these_first(bucket, r
     assert re.fullmatch(f"fashion: kept version 1: {figures}", kept)
     assert uploads(bucket) == 1
     assert "@2: accuracy 1.0000 against 0." in register(bright=150, truth=150)
+    assert current(bucket) == "2"
+
+
+def test_a_version_from_before_the_serving_image_answers_too(bucket, winner, register):
+    """It was uploaded as a SavedModel for Google's TensorFlow image; the same model again is worth an upload."""
+    winner(bright=130)
+    models(bucket).upload_model(
+        parent=PARENT,
+        model=types.Model(
+            display_name="families-fashion",
+            artifact_uri=f"{RUN}/export-mlp_130/exported/saved_model",
+            container_spec={"image_uri": "us-docker.pkg.dev/vertex-ai/prediction/tf2-cpu.2-15:latest"},
+            version_aliases=["current", "default"],
+        ),
+    ).result()
+    assert "kept version 1: accuracy 0." in register(bright=180)
+    assert "no clear difference; --promote registers mlp" in register(bright=130)
+    assert re.search(r"@2: accuracy 1\.0000 against 0\.\d+ of version 1 \(version 1 answered", register(bright=100))
     assert current(bucket) == "2"
 
 
