@@ -1,49 +1,70 @@
 """Components that take the outputs of any number of tasks.
 
-KFP reads a component's inputs from its function's signature and ships the function's source, and a list of
-artifacts can come from a ParallelFor alone. So the function is written for the experiment at hand: one
-optional input for each task's output, handed on as dictionaries.
+KFP reads a component's inputs from its function's signature, and a list of artifacts can come from a ParallelFor alone.
+So the component of a step such as compare has dictionaries, name to folder, and here it gets an optional artifact input
+for each of their entries instead.
 """
 
-import linecache
+import ast
+import tempfile
+from pathlib import Path
 from typing import Any
 
-from kfp import dsl
+import yaml
+from kfp import compiler, components
 
-from components.base import component
-
-TYPES = {
-    "dataset": "Dataset",
-    "baseline": "Artifact",
-    "tuning": "Artifact",
-    "model": "Model",
-    "evaluation": "Artifact",
-    "export": "Model",
+# A dictionary of the function: the prefix of the inputs that take its place, and their type.
+KINDS = {
+    "datasets": ("dataset", "Dataset"),
+    "baselines": ("baseline", "Artifact"),
+    "searches": ("search", "Artifact"),
+    "models": ("model", "Model"),
+    "evaluations": ("evaluation", "Artifact"),
+    "exports": ("export", "Model"),
 }
 
 
-def gathering_component(source: str, gathered: dict[str, list[str]]) -> Any:  # noqa: ANN401 (a KFP component)
-    """Make a component from the source of a function with two placeholders.
+def inputs_of(gathered: dict[str, list[str]]) -> dict[str, dict[str, str]]:
+    """For each dictionary of a component, its keys, and the names of the inputs that take its place."""
+    return {kind: {name: f"{KINDS[kind][0]}_{name}" for name in names} for kind, names in gathered.items()}
+
+
+def gathering(component: Any, gathered: dict[str, dict[str, str]]) -> Any:  # noqa: ANN401 (KFP components)
+    """A component with artifact inputs in place of its dictionaries.
 
     Args:
-        source: A function's source. `INPUTS` in its signature becomes one optional artifact input for each
-            output gathered; `FOLDERS` in its body becomes keyword arguments with their paths.
-        gathered: For each kind of output ("model"), the names that it is gathered for.
-
-    Returns:
-        The component; its inputs are named `<kind>_<name>`.
+        component: A KFP component whose function has parameters of type `dict`, name to folder. None stands for the
+            folder of a task that failed.
+        gathered: What `inputs_of` gives for these parameters.
     """
-    inputs = [
-        f"{kind}_{name}: dsl.Input[dsl.{TYPES[kind]}] = None" for kind, names in gathered.items() for name in names
-    ]
-    folders = [
-        f"{kind}s={{" + ", ".join(f"{n!r}: {kind}_{n} and {kind}_{n}.path" for n in names) + "}"
-        for kind, names in gathered.items()
-    ]
-    text = source.replace("INPUTS", ",\n    ".join(inputs)).replace("FOLDERS", ",\n        ".join(folders))
-    # KFP asks `inspect` for the source, and that looks here for code which isn't in a file.
-    file = f"<gathering {hash(text)}>"
-    linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
-    namespace: dict[str, Any] = {"dsl": dsl}
-    exec(compile(text, file, "exec"), namespace)  # noqa: S102 (our own text and validated names)
-    return component(namespace[text.split("def ", 1)[1].split("(", 1)[0]])
+    name = component.name
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "component.yaml"
+        compiler.Compiler().compile(component, str(path))
+        spec = yaml.safe_load(path.read_text(encoding="utf-8"))
+    defined = spec["components"][f"comp-{name}"]["inputDefinitions"]
+    for kind, inputs in gathered.items():
+        del defined["parameters"][kind]
+        artifact = {"artifactType": {"schemaTitle": f"system.{KINDS[kind][1]}", "schemaVersion": "0.0.1"}}
+        defined.setdefault("artifacts", {}).update({i: {**artifact, "isOptional": True} for i in inputs.values()})
+    container = spec["deploymentSpec"]["executors"][f"exec-{name}"]["container"]
+    container["command"][-1] = _source(container["command"][-1], gathered)
+    return components.load_component_from_text(yaml.safe_dump(spec))
+
+
+def _source(source: str, gathered: dict[str, dict[str, str]]) -> str:
+    """The function's source with other parameters, of which it makes its dictionaries."""
+    tree = ast.parse(source)
+    function = next(node for node in tree.body if isinstance(node, ast.FunctionDef))
+    parameters, dictionaries = [], []
+    for kind, inputs in gathered.items():
+        parameters += [f"{name}: dsl.Input[dsl.{KINDS[kind][1]}] = None" for name in inputs.values()]
+        folders = ", ".join(f"{key!r}: {name} and {name}.path" for key, name in inputs.items())
+        dictionaries.append(f"{kind} = {{{folders}}}")
+    added = ast.parse(f"def added({', '.join(parameters)}):\n    " + "\n    ".join(dictionaries)).body[0]
+    assert isinstance(added, ast.FunctionDef)  # noqa: S101 (for the type checker)
+    given = function.args
+    given.args = [argument for argument in given.args if argument.arg not in gathered] + added.args.args
+    given.defaults += added.args.defaults
+    function.body[:0] = added.body
+    return ast.unparse(tree)

@@ -166,6 +166,20 @@ class Leaderboard(Strict):
         return f"{names} {verb} every model of {dataset}: {metric} {figure(theirs)} against {figure(ours)}{unit}"
 
 
+class Contestant(Strict):
+    """A model that compare expects results of.
+
+    Attributes:
+        family: Its family.
+        dataset: Its data set.
+        tasks: Names of the tasks that its results need.
+    """
+
+    family: str
+    dataset: str
+    tasks: list[str]
+
+
 class Contest(Strict):
     """What compare is told of the experiment.
 
@@ -174,10 +188,10 @@ class Contest(Strict):
         seed: Of the resampling that tells models apart.
         gates: For each data set, the baselines to beat and the share of their error to take away: none where that is
             empty. Of a data set that isn't here, or is None, a model has to be better than every naive baseline.
-        models: For each model its family and data set.
+        models: By name.
     """
 
     experiment: str
     seed: int
     gates: dict[str, dict[str, float] | None]
-    models: dict[str, dict[str, str]] = Field(min_length=1)
+    models: dict[str, Contestant] = Field(min_length=1)

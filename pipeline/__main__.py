@@ -52,8 +52,8 @@ def compile_command(
     ),
 ) -> None:
     """Compile an experiment into build/<experiment>.yaml, the file that every runner runs."""
-    from pipeline.compile import compile_experiment
     from pipeline.experiment import load_experiment
+    from pipeline.graph.compile import compile_experiment
 
     path, digest = compile_experiment(load_experiment(config, overrides or []), target=target.value)
     print(f"{path} (SHA-256 {digest})")
@@ -81,8 +81,8 @@ def run(
 ) -> None:
     """Compile an experiment and run it on this machine; results are in runs/<experiment>/latest."""
     from components.registration import load_registered
-    from pipeline.compile import BUILD
     from pipeline.experiment import load_experiment, only
+    from pipeline.graph.compile import BUILD
     from pipeline.local.prepare import prepare
     from pipeline.local.run import RUNS, run_local
     from pipeline.local.table import show, show_refused_formats, show_registered

@@ -1,11 +1,11 @@
 """The KFP signature of compare."""
 
-from collections.abc import Sequence
-from typing import Any
+from kfp import dsl
 
-from components.gather import gathering_component
+from components.base import component
 
-_SOURCE = '''
+
+@component
 def compare(
     contest: str,
     failures: str,
@@ -13,9 +13,29 @@ def compare(
     code_version: str,
     run: str,
     leaderboard: dsl.Output[dsl.Artifact],
-    INPUTS,
+    datasets: dict,
+    baselines: dict,
+    searches: dict,
+    models: dict,
+    evaluations: dict,
+    exports: dict,
 ) -> None:
-    """Rank the models of each data set."""
+    """Rank the models of each data set.
+
+    Args:
+        contest: JSON of a `Contest`.
+        failures: JSON of the tasks that failed, with the reasons.
+        pipeline_sha256: Digest of the compiled pipeline.
+        code_version: Of the code of all tasks.
+        run: The run's name.
+        leaderboard: The folder of leaderboard.json.
+        datasets: For each data set its folder; None if its task failed. So are the others.
+        baselines: For each data set.
+        searches: For each model that has a search.
+        models: For each model.
+        evaluations: For each model.
+        exports: For each model.
+    """
     from components.compare.work import compare
 
     compare(
@@ -24,14 +44,11 @@ def compare(
         pipeline_sha256,
         code_version,
         run,
-        FOLDERS,
+        datasets=datasets,
+        baselines=baselines,
+        searches=searches,
+        models=models,
+        evaluations=evaluations,
+        exports=exports,
         folder=leaderboard.path,
     )
-'''
-
-
-def compare_component(datasets: list[str], models: list[str], tuned: Sequence[str] = ()) -> Any:  # noqa: ANN401 (a KFP component)
-    """The compare component for these data sets and models, and for those of them that were tuned."""
-    per_model = {kind: models for kind in ("model", "evaluation", "export")}
-    searches = {"tuning": list(tuned)} if tuned else {}
-    return gathering_component(_SOURCE, {"dataset": datasets, "baseline": datasets, **searches, **per_model})

@@ -33,8 +33,8 @@ def compare(
     models: Folders,
     evaluations: Folders,
     exports: Folders,
+    searches: Folders,
     folder: str,
-    tunings: Folders | None = None,
 ) -> Leaderboard:
     """Rank the models and write `leaderboard.json`.
 
@@ -49,8 +49,8 @@ def compare(
         models: For each model its folder, or None if a task it needs failed.
         evaluations: The same for its evaluation.
         exports: The same for its export.
+        searches: For each model that has one the folder of its search, or None if that failed.
         folder: The folder to write into.
-        tunings: For each model that was tuned the folder of its search, or None if that failed.
 
     Returns:
         The leaderboard.
@@ -65,11 +65,12 @@ def compare(
     }
     entries = []
     for name, about in contest.models.items():
-        dataset = about["dataset"]
-        entry = ModelEntry(model=name, family=about["family"], dataset=dataset)
+        dataset = about.dataset
+        entry = ModelEntry(model=name, family=about.family, dataset=dataset)
         trained, evaluated, exported = models[name], evaluations[name], exports[name]
         if not (trained and evaluated and exported and dataset in infos and dataset in measured):
-            reasons = _failures(name, dataset, failures)
+            reasons = [f"{task} failed: {failures[task]}" for task in about.tasks if task in failures]
+            reasons = reasons or ["did not run"]
             entries.append(entry.model_copy(update={"reasons": reasons}))
             continue
         info = infos[dataset]
@@ -180,13 +181,6 @@ def _formats(model: str, folder: str) -> dict[str, Format]:
 
 def _error(metrics: dict[str, float], info: DatasetInfo) -> float:
     return metrics["mae"] if info.task == "forecasting" else 1 - metrics["accuracy"]
-
-
-def _failures(model: str, dataset: str, failures: dict[str, str]) -> list[str]:
-    tasks = [f"{step}-{model}" for step in ("tune", "train", "evaluate", "export")]
-    tasks += [f"{step}-{dataset}" for step in ("ingest", "baseline")]
-    names = [task.replace("_", "-") for task in tasks]
-    return [f"{task} failed: {failures[task]}" for task in names if task in failures] or ["did not run"]
 
 
 def _ranked(entries: list[ModelEntry]) -> list[ModelEntry]:

@@ -30,8 +30,8 @@ def report(
     evaluations: Folders,
     exports: Folders,
     leaderboard: str | None,
+    searches: Folders,
     path: str,
-    tunings: Folders | None = None,
 ) -> None:
     """Write the page. The same outputs of the same tasks give the same page, to the byte.
 
@@ -44,8 +44,8 @@ def report(
         evaluations: The same for its evaluation.
         exports: The same for its export.
         leaderboard: The folder that compare wrote, or None if that failed.
+        searches: For each model that has one the folder of its search, or None if that failed.
         path: The file to write.
-        tunings: For each model that was tuned the folder of its search, or None if that failed.
     """
     about = About.model_validate_json(about_json)
     failures: dict[str, str] = json.loads(failures_json)
@@ -73,7 +73,7 @@ def report(
                 if exported
                 else None,
                 next((entry for entry in board.models if entry.model == name), None) if board else None,
-                load_search(searched) if (searched := (tunings or {}).get(name)) else None,
+                load_search(searched) if (searched := searches.get(name)) else None,
             )
         )
     html = render(

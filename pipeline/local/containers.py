@@ -14,8 +14,8 @@ from typing import Any
 from components.data_files import COPIES, GS
 from components.errors import InputError
 from components.files import MOUNT
-from pipeline.code_version import all_files, code_digest
 from pipeline.experiment import Experiment
+from pipeline.graph.code_version import all_files, code_digest
 from pipeline.local.processes import ROOT, lines
 
 # Of every container of a run: the folder of its experiment, whose lock the run holds.

@@ -53,7 +53,7 @@ def publish(
             target, trained = new / "models" / model, inputs[f"model_{model}"]
             _copy(inputs[f"export_{model}"], target)
             _copy(inputs[f"evaluation_{model}"], target / "evaluation")
-            if search := inputs.get(f"tuning_{model}"):
+            if search := inputs.get(f"search_{model}"):
                 _copy(search, target / "tuning")
             _copy(trained / "tensorboard", new / "tensorboard" / model)
             _copy(trained / "model.json", target / "model.json")

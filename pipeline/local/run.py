@@ -16,9 +16,9 @@ from rich.console import Console
 from components.errors import InputError
 from components.leaderboard import Leaderboard
 from components.report.tasks import TaskRun
-from pipeline.code_version import code_files
-from pipeline.compile import BUILD, compile_experiment
 from pipeline.experiment import Experiment
+from pipeline.graph.code_version import code_files
+from pipeline.graph.compile import BUILD, compile_experiment
 from pipeline.local import cache, containers
 from pipeline.local.cache import DamagedError, Outputs
 from pipeline.local.containers import Containers
@@ -96,11 +96,11 @@ def run_local(
             launcher: Processes | Containers = stack.enter_context(closing(Processes(scratch)))
             if not (work / MEMORY).exists():
                 launcher.get_ready()
-        from pipeline.definition import task_modules  # it imports kfp, meanwhile
+        from pipeline.graph.tasks import tasks as specified  # it imports kfp, meanwhile
 
         pipeline, digest = compile_experiment(experiment, build)
         tasks = read_tasks(pipeline)
-        code = {task: code_files(*modules) for task, modules in task_modules(experiment).items()}
+        code = {task.name: code_files(*task.modules) for task in specified(experiment)}
         if aside:
             tasks.pop("register")
         if in_containers:

@@ -43,8 +43,8 @@ def submit(
     namespace: Annotated[str | None, typer.Option(help="Of a Kubeflow with several users.")] = None,
 ) -> None:
     """Compile an experiment and submit it to Vertex AI, or to Kubeflow."""
-    from pipeline.compile import compile_experiment
     from pipeline.experiment import load_experiment
+    from pipeline.graph.compile import compile_experiment
     from pipeline.vertex.request import job_images, new_job_id
 
     experiment = load_experiment(config, overrides or [])

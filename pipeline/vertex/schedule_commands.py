@@ -23,8 +23,8 @@ def schedule_create(
     allow_tags: Tags = False,
 ) -> None:
     """Submit an experiment at the times of a cron expression."""
-    from pipeline.compile import compile_experiment
     from pipeline.experiment import load_experiment
+    from pipeline.graph.compile import compile_experiment
     from pipeline.vertex.preflight import preflight
     from pipeline.vertex.request import job_images, pipeline_job
     from pipeline.vertex.schedules import create_schedule

@@ -34,7 +34,7 @@ def page(given, path, leaderboard=None, failures=None, tunings=None):
         folders("export", MODELS),
         leaderboard=leaderboard and leaderboard.path,
         path=str(path),
-        tunings=tunings,
+        searches=tunings or {},
     )
     return path.read_text()
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from kfp import dsl
 
-from components.compare.component import compare_component
+from components.compare.component import compare
+from components.gather import inputs_of
 from components.leaderboard import Leaderboard
 from components.train.component import train
 
@@ -39,17 +40,35 @@ def train_one(name, folder, datasets, seed=1, code_version="x", **changes):
     return model
 
 
+def tasks_of(model):
+    dataset = MODELS[model]["dataset"]
+    return [
+        f"ingest-{dataset}",
+        f"baseline-{dataset}",
+        *(f"{step}-{model}" for step in ("train", "evaluate", "export")),
+    ]
+
+
+def gathered(results, *kinds, datasets=DATASETS, models=MODELS):
+    """What a component that gathers is called with: for each kind the folders by name, None for what isn't there."""
+    names = {kind: list(datasets if kind in ("datasets", "baselines") else models) for kind in kinds}
+    return {
+        kind: {name: found.path if (found := results.get(key)) else None for name, key in inputs.items()}
+        for kind, inputs in inputs_of(names).items()
+    }
+
+
 def compared(results, folder, gates=None, failures=None):
     contest = {
         "experiment": "test",
         "seed": 1,
         "gates": gates or {},
-        "models": {n: {"family": m["family"], "dataset": m["dataset"]} for n, m in MODELS.items()},
+        "models": {
+            n: {"family": m["family"], "dataset": m["dataset"], "tasks": tasks_of(n)} for n, m in MODELS.items()
+        },
     }
     board = artifact(dsl.Artifact, folder / "leaderboard")
-    compare = compare_component(list(DATASETS), list(MODELS))
-    given = {k: None for kind in ("model", "evaluation", "export") for n in MODELS for k in [f"{kind}_{n}"]}
-    compare.python_func(
-        json.dumps(contest), json.dumps(failures or {}), "sha", "code", "run", board, **{**given, **results}
-    )
+    kinds = ("datasets", "baselines", "models", "evaluations", "exports")
+    given = json.dumps(contest), json.dumps(failures or {}), "sha", "code", "run", board
+    compare.python_func(*given, **gathered(results, *kinds), searches={})
     return board, Leaderboard.model_validate_json((Path(board.path) / "leaderboard.json").read_text())

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from kfp import dsl
-from small_run import DATASETS, MODELS, artifact, compared
+from small_run import MODELS, artifact, compared, gathered
 
-from components.compare.component import compare_component
+from components.compare.component import compare
 from components.exported import Format
 from components.leaderboard import Leaderboard
-from components.register.component import register_component
+from components.register.component import register
 from components.registration import load_registered
 
 
@@ -50,10 +50,9 @@ def test_a_model_that_misses_its_gate_is_refused_and_not_registered(results, tmp
 
 def registered(results, leaderboard, folder):
     """What register gives for both data sets, and the registry."""
-    given = {key: value for key, value in results.items() if key.startswith(("dataset_", "evaluation_", "export_"))}
     said = artifact(dsl.Artifact, folder / "registration")
-    register = register_component(list(DATASETS), list(MODELS)).python_func
-    register(str(folder / "registry"), "", "x", "run", False, leaderboard, said, **given)
+    given = gathered(results, "datasets", "evaluations", "exports")
+    register.python_func(str(folder / "registry"), "", "x", "run", False, leaderboard, said, **given)
     return load_registered(Path(said.path)), folder / "registry"
 
 
@@ -133,10 +132,12 @@ def rivals(results, folder, change, **models):
         made |= {kind: results[f"{kind}_{original}"] for kind in ("model", "export")}
         given |= {f"{kind}_{name}": made[kind] if value is not None else None for kind in made}
     contest = {"experiment": "test", "seed": 1, "gates": {}}
-    contest["models"] = {name: {"family": "mlp", "dataset": dataset} for name in models}
+    contest["models"] = {name: {"family": "mlp", "dataset": dataset, "tasks": [f"train-{name}"]} for name in models}
     board = artifact(dsl.Artifact, folder / "leaderboard")
-    compare = compare_component([dataset], list(models)).python_func
-    compare(json.dumps(contest), json.dumps({"train-lost": "ValueError: boom"}), "sha", "code", "run", board, **given)
+    kinds = ("datasets", "baselines", "models", "evaluations", "exports")
+    folders = gathered(given, *kinds, datasets=[dataset], models=models)
+    failed = json.dumps({"train-lost": "ValueError: boom"})
+    compare.python_func(json.dumps(contest), failed, "sha", "code", "run", board, **folders, searches={})
     return Leaderboard.model_validate_json((Path(board.path) / "leaderboard.json").read_text()).models
 
 

@@ -18,7 +18,7 @@ from components.ingest.work import ingest
 from components.leaderboard import DatasetEntry, Leaderboard, ModelEntry
 from components.register import challenge
 from components.register.challenge import ERRORS, score
-from components.register.component import register_component
+from components.register.component import register
 from components.registration import KEY, check_registration, load_registered
 
 
@@ -86,11 +86,10 @@ class Run:
         folder = self.folder / f"run-{self.count}"
         folder.mkdir()
         (folder / "leaderboard.json").write_text(board.model_dump_json())
-        given = {f"dataset_{self.dataset}": data, f"evaluation_{name}": evaluation, f"export_{name}": self.export(name)}
-        register_component([self.dataset], [name]).python_func(
+        register.python_func(
             str(self.registry), "", "x", f"run-{self.count}", promote, artifact(dsl.Artifact, folder),
-            artifact(dsl.Artifact, folder / "said"),
-            **{key: artifact(dsl.Artifact, path) for key, path in given.items()},
+            artifact(dsl.Artifact, folder / "said"), datasets={self.dataset: str(data)},
+            evaluations={name: str(evaluation)}, exports={name: str(self.export(name))},
         )  # fmt: skip
         (found,) = load_registered(folder / "said")
         return found

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from kfp import dsl
 from reported import COMMAND, TASKS, page, searched, trial
-from small_run import DATASETS, MODELS, artifact, compared
+from small_run import MODELS, artifact, compared, gathered
 
 from components.report.tasks import TaskRun, with_run
 
@@ -335,12 +335,11 @@ def test_a_search_of_one_trial_and_one_for_the_smallest_error(results, board, tm
 
 
 def test_the_component_writes_an_html_artifact(results, tmp_path):
-    from components.report.component import report_component
+    from components.report.component import report
 
-    given = {kind: made for kind, made in results.items() if not kind.startswith("baseline_")}
     about = {"experiment": "small", "command": COMMAND, "seed": 1, "code_version": "c0de", "tasks": TASKS}
     made = artifact(dsl.HTML, tmp_path / "page")
     leaderboard, _ = compared(results, tmp_path)
-    report = report_component(list(DATASETS), list(MODELS)).python_func
-    report(json.dumps(about), "{}", "5ha256", "x", made, leaderboard, **given)
+    given = gathered(results, "datasets", "models", "evaluations", "exports")
+    report.python_func(json.dumps(about), "{}", "5ha256", "x", made, **given, searches={}, leaderboard=leaderboard)
     assert Path(made.path).read_text(encoding="utf-8").startswith("<!doctype html>")

@@ -5,8 +5,8 @@ import warnings
 import pytest
 
 from components.errors import InputError
-from pipeline.compile import compile_experiment
 from pipeline.experiment import load_experiment
+from pipeline.graph.compile import compile_experiment
 
 CONFIG = """\
 datasets:

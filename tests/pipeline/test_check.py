@@ -10,8 +10,8 @@ import yaml
 from components.errors import InputError
 from components.sources import csv
 from pipeline.check import check
-from pipeline.compile import compile_experiment
 from pipeline.experiment import load_experiment
+from pipeline.graph.compile import compile_experiment
 
 START = datetime(2020, 1, 1)
 

@@ -12,8 +12,8 @@ from PIL import Image
 
 from components.errors import InputError
 from pipeline.check import check
-from pipeline.compile import compile_experiment
 from pipeline.experiment import load_experiment
+from pipeline.graph.compile import compile_experiment
 
 ROOT = Path(__file__).parent.parent.parent
 

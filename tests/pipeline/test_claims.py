@@ -9,8 +9,8 @@ from test_experiment import GOOD, SHIPPED, assert_refused, changed, write
 from components.errors import InputError
 from components.leaderboard import METRICS, DatasetEntry, Leaderboard, ModelEntry
 from pipeline.claims import Claim, Verification, judge, spreads
-from pipeline.compile import compile_experiment
 from pipeline.experiment import load_experiment
+from pipeline.graph.compile import compile_experiment
 from pipeline.local.table import show, show_claims
 from pipeline.local.verify import load_seeds
 

@@ -5,10 +5,10 @@ import pytest
 import yaml
 
 from components.base import component
-from pipeline import code_version as versions
-from pipeline.compile import compile_experiment
-from pipeline.definition import task_modules
 from pipeline.experiment import load_experiment
+from pipeline.graph import code_version as versions
+from pipeline.graph.compile import compile_experiment
+from pipeline.graph.tasks import tasks as specified
 
 INGEST = ("components.ingest.component", "components.sources.fashion_mnist")
 TRAIN = ("components.train.component", "components.families.lstm")
@@ -195,7 +195,7 @@ def experiment():
 
 def tasks_with(experiment, file):
     """The tasks whose code a file is part of."""
-    return {task for task, modules in task_modules(experiment).items() if file in versions.code_files(*modules)}
+    return {task.name for task in specified(experiment) if file in versions.code_files(*task.modules)}
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ def test_a_file_is_code_of_the_tasks_that_import_it(experiment, file, tasks):
 
 def test_a_changed_line_reruns_the_tasks_whose_code_it_is_and_a_comment_none(code, experiment):
     """In each module of components/."""
-    tasks = {tuple(modules): task for task, modules in task_modules(experiment).items()}
+    tasks = {tuple(task.modules): task.name for task in specified(experiment)}
     before = {task: versions.code_version(*modules) for modules, task in tasks.items()}
     files = {modules: versions.code_files(*modules) for modules in tasks}
     paths = sorted(code.rglob("*.py"))
@@ -239,10 +239,10 @@ def test_every_task_has_code(experiment, tmp_path):
     path, _ = compile_experiment(experiment, tmp_path)
     spec = next(yaml.load_all(path.read_text(), yaml.SafeLoader))
     tasks = spec["root"]["dag"]["tasks"]
-    assert tasks.keys() == task_modules(experiment).keys()
-    for name, modules in task_modules(experiment).items():
-        constant = tasks[name]["inputs"]["parameters"]["code_version"]["runtimeValue"]["constant"]
-        assert constant == versions.code_version(*modules), name
+    assert tasks.keys() == {task.name for task in specified(experiment)}
+    for task in specified(experiment):
+        constant = tasks[task.name]["inputs"]["parameters"]["code_version"]["runtimeValue"]["constant"]
+        assert constant == versions.code_version(*task.modules), task.name
 
 
 def test_comments_and_docstrings_of_a_component_are_not_in_its_command():

@@ -15,8 +15,8 @@ from pipeline.local.reasons import Basis, remember, remembered, why
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory):
-    from pipeline.compile import compile_experiment
     from pipeline.experiment import load_experiment
+    from pipeline.graph.compile import compile_experiment
 
     experiment = load_experiment(Path("configs/quick.yaml"), [])
     return compile_experiment(experiment, tmp_path_factory.mktemp("build"))[0]
@@ -296,7 +296,7 @@ def test_the_pipeline_carries_no_path_of_this_machine(compiled):
 def test_compiling_twice_gives_the_same_file(tmp_path):
     code = (
         "import sys; from pathlib import Path\n"
-        "from pipeline.compile import compile_experiment\n"
+        "from pipeline.graph.compile import compile_experiment\n"
         "from pipeline.experiment import load_experiment\n"
         "print(compile_experiment(load_experiment(Path('configs/quick.yaml'), []), Path(sys.argv[1]))[1])\n"
     )

@@ -10,8 +10,8 @@ from test_experiment import changed, write
 
 from components.errors import InputError
 from pipeline import machines as table
-from pipeline.compile import compile_experiment
 from pipeline.experiment import load_experiment
+from pipeline.graph.compile import compile_experiment
 
 
 @pytest.fixture

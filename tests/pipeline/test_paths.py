@@ -10,8 +10,8 @@ from series_files import series_lines, write_series
 
 from components.errors import InputError
 from components.ingest.work import ingest
-from pipeline.compile import compile_experiment
 from pipeline.experiment import load_experiment
+from pipeline.graph.compile import compile_experiment
 
 CONFIG = """\
 datasets:

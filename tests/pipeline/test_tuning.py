@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from components.errors import InputError
-from pipeline.compile import compile_experiment
 from pipeline.experiment import load_experiment
+from pipeline.graph.compile import compile_experiment
 from pipeline.vertex.prices import costs
 
 RANGES = {
@@ -261,7 +261,7 @@ def test_the_training_takes_what_the_search_gives(tmp_path):
     assert json.loads(given(search, "spec")) == {"family": "mlp", "dataset": "fashion", "epochs": 9}
     for task in ("compare", "report"):
         assert "tune-mlp" in made[task]["dependentTasks"]
-        assert "tuning_mlp" in made[task]["inputs"]["artifacts"]
+        assert "search_mlp" in made[task]["inputs"]["artifacts"]
     about = json.loads(given(made["report"], "about"))["tasks"]
     assert {name: sorted(needs) for name, needs in about.items()} == {
         name: sorted(task.get("dependentTasks", [])) for name, task in made.items()

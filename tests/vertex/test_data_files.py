@@ -9,8 +9,8 @@ from test_request import HERE
 from components import data_files
 from components.errors import InputError
 from components.sources import csv, image_folder
-from pipeline.compile import compile_experiment
 from pipeline.experiment import load_experiment
+from pipeline.graph.compile import compile_experiment
 from pipeline.vertex.request import pipeline_job
 
 ROWS = "day,units\n" + "".join(f"2024-{1 + i // 28:02}-{1 + i % 28:02},{i}\n" for i in range(28))

@@ -24,8 +24,8 @@ from components.exported import GOLDEN, ONNX, Blessing, Exported, Golden, digest
 from components.ingest.work import ingest
 from components.leaderboard import DatasetEntry, Leaderboard, ModelEntry
 from components.register import challenge
+from components.register import component as registering
 from components.register.challenge import Winner
-from components.register.component import register_component
 from components.register.deploy import split
 from components.register.vertex import register_on_vertex
 from components.registration import load_registered
@@ -183,10 +183,11 @@ def component(winner, tmp_path):
         found = winner(**given)
         folder = Path(found.evaluation).with_name(f"{Path(found.evaluation).name}-board")
         files.write_text(folder / "leaderboard.json", found.board.model_dump_json())
-        places = {"leaderboard": folder, "registration": folder / "said", "dataset_fashion": found.data}
-        places |= {"evaluation_mlp": found.evaluation, "export_mlp": found.export}
-        register_component(["fashion"], ["mlp"]).python_func(
+        places = {"leaderboard": folder, "registration": folder / "said"}
+        registering.register.python_func(
             registry="", vertex=vertex().model_dump_json(), code_version="x", run="job-1", promote=found.promote,
+            datasets={"fashion": str(found.data)}, evaluations={"mlp": str(found.evaluation)},
+            exports={"mlp": str(found.export)},
             **{name: dsl.Artifact(name=name, uri=str(path)) for name, path in places.items()},
         )  # fmt: skip
         (done,) = load_registered(folder / "said")

@@ -12,8 +12,8 @@ import yaml
 
 from components.cloud import Vertex
 from components.errors import InputError
-from pipeline.compile import compile_experiment
 from pipeline.experiment import load_experiment
+from pipeline.graph.compile import compile_experiment
 from pipeline.vertex import prices
 from pipeline.vertex.request import (
     JOB_ID,

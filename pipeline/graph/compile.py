@@ -27,7 +27,7 @@ def compile_experiment(experiment: Experiment, folder: Path = BUILD, target: Tar
     """
     from kfp import compiler
 
-    from pipeline.definition import define
+    from pipeline.graph.definition import define
 
     for name, spec in experiment.models.items():
         check_target(f"models.{name}", spec.machine, target)

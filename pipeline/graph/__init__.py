@@ -1,0 +1,1 @@
+"""The graph of tasks, and the file that it compiles into."""
