@@ -90,6 +90,7 @@ class Facts(Strict):
         fingerprint: Changes whenever the data do; part of the cache key of the ingest task.
         bytes: About how much disk the ingested data set will take.
         rows: Rows of a series; None for images.
+        shape: Height, width and channels of an image; None where that isn't known before it is read, and for a series.
         filled: Of a series, the values that were filled, by column.
         found: What else a report should tell, in a few words, by name.
     """
@@ -97,6 +98,7 @@ class Facts(Strict):
     fingerprint: str
     bytes: int
     rows: int | None = None
+    shape: list[int] | None = None
     filled: dict[str, int] = {}
     found: dict[str, str] = {}
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from components import sizes
 from components.baseline.names import baseline_names
 from components.errors import InputError, collecting
 from components.ingest.splits import split_problems
@@ -97,6 +98,7 @@ class DatasetConfig:
         gate: For each baseline to beat, the share of its error that a model has to take away; empty for `gate: none`,
             None where the config has none: then a model has to be better than every naive baseline.
         seasons: Seasons that fit into a window of a series, see `components.time_axis.Frequency`.
+        shape: Of an example, as far as it is known, see `components.sizes`.
     """
 
     source: str
@@ -105,6 +107,7 @@ class DatasetConfig:
     facts: Facts
     gate: dict[str, float] | None
     seasons: list[str]
+    shape: list[int]
 
 
 def check_name(where: str, name: str) -> None:
@@ -175,7 +178,10 @@ def check_data(where: str, asked: DatasetOptions) -> DatasetConfig:
         problems += [f"gate: no baseline '{name}'; there are: {', '.join(names)}" for name in unknown]
     if problems or not (facts and asked.whole):
         raise InputError(*(f"{where}: {problem}" for problem in dict.fromkeys(problems)))
-    return DatasetConfig(asked.name, options, task, facts, asked.gate, names[1:-1])
+    shape = facts.shape or [1, 1, 1]
+    if isinstance(options, SeriesOptions):
+        shape = [options.lookback, len(source.read(options).columns)]  # type: ignore[attr-defined]
+    return DatasetConfig(asked.name, options, task, facts, asked.gate, names[1:-1], shape)
 
 
 @contextmanager
@@ -205,7 +211,7 @@ def _check_series(source: Any, options: SeriesOptions, facts: Facts | None) -> s
 
 
 def check_model(
-    where: str, config: dict[str, Any], tasks: dict[str, Task | None], seasons: dict[str, list[str]]
+    where: str, config: dict[str, Any], tasks: dict[str, Task | None], datasets: dict[str, DatasetConfig]
 ) -> ModelSpec:
     """Check what an experiment says of a model, but for its `expect` and `tune`.
 
@@ -213,7 +219,7 @@ def check_model(
         where: File and model, for messages.
         config: Its keys.
         tasks: For each data set what it is for, as far as that is known.
-        seasons: For each data set whose data could be looked at, the seasons that fit into its windows.
+        datasets: Those whose data could be looked at.
 
     Raises:
         InputError: It can't be trained.
@@ -237,7 +243,9 @@ def check_model(
                 raise InputError(f"{where}: family {family} doesn't solve {task}; these do: {able}")
             hyperparameters = validated(found.Hyperparameters, values, f"{where}: hyperparameters")
     if not problems:
-        fits = _against_the_data(spec, hyperparameters, task, seasons) if task else []
+        fits = _against_the_data(spec, hyperparameters, task) if task else []
+        if data := datasets.get(spec.dataset):
+            fits += _with_the_data(spec, found, hyperparameters, data)
         problems = [f"{where}: {problem}" for problem in (*fits, *_together(spec))]
     if problems:
         raise InputError(*problems)
@@ -251,8 +259,21 @@ def _known(load: Any, name: str, where: str) -> Any:  # noqa: ANN401 (load_sourc
         raise InputError(*(f"{where}: {problem}" for problem in error.problems)) from None
 
 
-def _against_the_data(spec: ModelSpec, hyperparameters: Strict, task: Task, seasons: dict[str, list[str]]) -> list[str]:
-    """What of a model doesn't go with its data set."""
+def _with_the_data(spec: ModelSpec, family: Any, hyperparameters: Any, data: DatasetConfig) -> list[str]:  # noqa: ANN401
+    """What of a model is too large, or too long, for its data."""
+    found = []
+    if data.task == "forecasting" and getattr(hyperparameters, "seasonal", False) and not data.seasons:
+        found.append(f"hyperparameters.seasonal: no season of {spec.dataset} fits into its lookback")
+    if hasattr(family, "sizes"):
+        outputs = data.options.horizon if isinstance(data.options, SeriesOptions) else 1
+        machine = machines().get(spec.machine or "")
+        batch = spec.batch_size if spec.per_replica or not machine else -(-spec.batch_size // machine.replicas)
+        found += sizes.problems(family.sizes(data.shape, outputs, hyperparameters), data.shape, batch)
+    return found
+
+
+def _against_the_data(spec: ModelSpec, hyperparameters: Strict, task: Task) -> list[str]:
+    """What of a model isn't for the task of its data set."""
     problems = []
     fields = type(hyperparameters).model_fields
     for name in SERIES_ONLY if task == "classification" else ():
@@ -261,8 +282,6 @@ def _against_the_data(spec: ModelSpec, hyperparameters: Strict, task: Task, seas
     for name in IMAGES_ONLY if task == "forecasting" else ():
         if getattr(spec, name):
             problems.append(f"{name} is for images, {spec.dataset} is a series")
-    if task == "forecasting" and getattr(hyperparameters, "seasonal", False) and seasons.get(spec.dataset) == []:
-        problems.append(f"hyperparameters.seasonal: no season of {spec.dataset} fits into its lookback")
     losses = ("crossentropy",) if task == "classification" else ("mse", "mae")
     if spec.loss not in (None, *losses):
         problems.append(f"loss: {spec.loss} is not for {task}; there are: {', '.join(losses)}")

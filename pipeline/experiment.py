@@ -106,8 +106,7 @@ def load_experiment(path: Path, overrides: list[str]) -> Experiment:
             with collecting(of_data):
                 datasets[name] = check_data(where, asked)
     tasks = {name: _task(config) for name, config in named["datasets"].items()}
-    seasons = {name: dataset.seasons for name, dataset in datasets.items()}
-    check = functools.partial(check_model, tasks=tasks, seasons=seasons)
+    check = functools.partial(check_model, tasks=tasks, datasets=datasets)
     models: dict[str, ModelSpec] = {}
     expect: dict[str, dict[str, Claim]] = {}
     tunes: dict[str, Tune] = {}

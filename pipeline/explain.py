@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from components.cloud import VertexOptions
 from components.errors import InputError
+from components.sizes import MOST_NUMBERS, MOST_WEIGHTS
 from components.spec import ModelSpec, family_names, load_family, load_source, source_names
 from pipeline.checks import DatasetKeys, ModelKeys
 from pipeline.config_file import MAX_BYTES, MAX_NODES, SUFFIXES, read_config
@@ -22,7 +23,8 @@ from pipeline.machines import Machine
 INTRODUCTION = (
     f"A config is a YAML file of at most {MAX_BYTES:,} bytes and {MAX_NODES:,} values, where an alias counts as much "
     "as what it stands for. Values are YAML 1.2's: 1e-3 is a number; yes, no, on, off and 2020-01-31 are strings. The "
-    "file's name, without .yaml, is the experiment's: small letters, digits, single - or _, 63 at most."
+    "file's name, without .yaml, is the experiment's: small letters, digits, single - or _, 63 at most. A model "
+    f"has at most {MOST_WEIGHTS:,} weights, and its layers together {MOST_NUMBERS:,} numbers for a batch on a replica."
 )
 
 

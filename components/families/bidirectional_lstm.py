@@ -1,9 +1,11 @@
 """LSTM layers that read the sequence forwards and backwards (Schuster and Paliwal 1997, doi:10.1109/78.650093)."""
 
+import itertools
 from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from components import sizes as sized
 from components.spec import MOST_LAYERS, Recurrent, Share, Width
 
 if TYPE_CHECKING:
@@ -24,6 +26,15 @@ class Hyperparameters(Recurrent):
 
     units: list[Width] = Field(default=[64], min_length=1, max_length=MOST_LAYERS)
     dropout: Share = 0.0
+
+
+def sizes(shape: list[int], outputs: int, hyperparameters: Hyperparameters) -> sized.Sizes:
+    """See `components.sizes`."""
+    hp = hyperparameters
+    steps, features = sized.sequence(shape, hp.patch)
+    widths = [features, *(2 * units for units in hp.units)]
+    directions = [2 * sized.lstm(steps, before, after // 2) for before, after in itertools.pairwise(widths)]
+    return [*itertools.chain(*directions), *sized.dense(widths[-1], hp.hidden, outputs)]
 
 
 def build(info: "DatasetInfo", hyperparameters: Hyperparameters) -> "keras.Model":

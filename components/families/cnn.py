@@ -1,10 +1,12 @@
 """Convolutional network, in Keras' Functional API: two-dimensional on images, along the time on windows."""
 
+import math
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
+from components import sizes as sized
 from components.spec import MOST_LAYERS, Kernel, Share, Strict, Width
 
 if TYPE_CHECKING:
@@ -89,6 +91,22 @@ class Hyperparameters(Strict):
     units: list[Width] = Field(default=[], max_length=MOST_LAYERS)
     dropout: Share = 0.0
     seasonal: bool = False
+
+
+def sizes(shape: list[int], outputs: int, hyperparameters: Hyperparameters) -> sized.Sizes:
+    """See `components.sizes`."""
+    *sides, channels = shape
+    found = []
+    for layer in hyperparameters.layers:
+        if isinstance(layer, Conv):
+            weights = layer.kernel ** len(sides) * channels * layer.conv
+            channels = layer.conv
+            found.append((weights, math.prod(sides) * channels))
+        elif layer == "pool":
+            sides = [-(-side // 2) for side in sides]
+        elif layer == "average":
+            sides = []
+    return [*found, *sized.dense(math.prod(sides) * channels, *hyperparameters.units, outputs)]
 
 
 def build(info: "DatasetInfo", hyperparameters: Hyperparameters) -> "keras.Model":

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from components import sizes as sized
 from components.spec import MOST_LAYERS, Kernel, Recurrent, Share, Width
 
 if TYPE_CHECKING:
@@ -28,6 +29,17 @@ class Hyperparameters(Recurrent):
     kernel: Kernel = 3
     units: Width = 64
     dropout: Share = 0.0
+
+
+def sizes(shape: list[int], outputs: int, hyperparameters: Hyperparameters) -> sized.Sizes:
+    """See `components.sizes`."""
+    hp = hyperparameters
+    steps, features = sized.sequence(shape, hp.patch)
+    found = []
+    for filters in hp.filters:
+        found.append((hp.kernel * features * filters, steps * filters))
+        steps, features = -(-steps // 2), filters
+    return [*found, *sized.lstm(steps, features, hp.units), *sized.dense(hp.units, hp.hidden, outputs)]
 
 
 def build(info: "DatasetInfo", hyperparameters: Hyperparameters) -> "keras.Model":

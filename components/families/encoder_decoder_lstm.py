@@ -7,6 +7,7 @@ arXiv:1406.1078).
 
 from typing import TYPE_CHECKING
 
+from components import sizes as sized
 from components.spec import Patch, Share, Strict, Width, WidthOrZero
 
 if TYPE_CHECKING:
@@ -33,6 +34,14 @@ class Hyperparameters(Strict):
     patch: Patch = 1
     hidden: WidthOrZero = 0
     seasonal: bool = False
+
+
+def sizes(shape: list[int], outputs: int, hyperparameters: Hyperparameters) -> sized.Sizes:
+    """See `components.sizes`."""
+    hp = hyperparameters
+    encoder = sized.lstm(*sized.sequence(shape, hp.patch), hp.units)
+    ahead = [(weights, outputs * numbers) for weights, numbers in sized.dense(hp.units, hp.hidden, 1)]
+    return [*encoder, *sized.lstm(outputs, 0, hp.units), *ahead]
 
 
 def build(info: "SeriesInfo", hyperparameters: Hyperparameters) -> "keras.Model":

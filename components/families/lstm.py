@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from components import sizes as sized
 from components.spec import Recurrent, Share, Width
 
 if TYPE_CHECKING:
@@ -24,6 +25,13 @@ class Hyperparameters(Recurrent):
     units: Width = 128
     dropout: Share = 0.0
     recurrent_dropout: Share = 0.0
+
+
+def sizes(shape: list[int], outputs: int, hyperparameters: Hyperparameters) -> sized.Sizes:
+    """See `components.sizes`."""
+    hp = hyperparameters
+    recurrent = sized.lstm(*sized.sequence(shape, hp.patch), hp.units)
+    return [*recurrent, *sized.dense(hp.units, hp.hidden, outputs)]
 
 
 def build(info: "DatasetInfo", hyperparameters: Hyperparameters) -> "keras.Model":

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from components import sizes as sized
 from components.spec import MOST_LAYERS, Share, Strict, Width
 
 if TYPE_CHECKING:
@@ -37,6 +38,11 @@ def largest_matrix(info: "DatasetInfo", hyperparameters: Hyperparameters) -> int
     values = math.prod(info.shape) if info.task == "classification" else info.lookback * len(info.columns)
     widths = [values, *hyperparameters.units]
     return max((before * after for before, after in itertools.pairwise(widths)), default=0)
+
+
+def sizes(shape: list[int], outputs: int, hyperparameters: Hyperparameters) -> sized.Sizes:
+    """See `components.sizes`."""
+    return sized.dense(math.prod(shape), *hyperparameters.units, outputs)
 
 
 def build(info: "DatasetInfo", hyperparameters: Hyperparameters) -> "keras.Model":

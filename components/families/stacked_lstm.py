@@ -1,9 +1,11 @@
 """Several LSTM layers, each over the whole output sequence of the one before."""
 
+import itertools
 from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from components import sizes as sized
 from components.spec import MOST_LAYERS, Recurrent, Share, Width
 
 if TYPE_CHECKING:
@@ -26,6 +28,14 @@ class Hyperparameters(Recurrent):
     units: list[Width] = Field(default=[128, 100, 64], min_length=2, max_length=MOST_LAYERS)
     dropout: Share = 0.0
     recurrent_dropout: Share = 0.0
+
+
+def sizes(shape: list[int], outputs: int, hyperparameters: Hyperparameters) -> sized.Sizes:
+    """See `components.sizes`."""
+    hp = hyperparameters
+    steps, features = sized.sequence(shape, hp.patch)
+    recurrent = [sized.lstm(steps, *pair)[0] for pair in itertools.pairwise([features, *hp.units])]
+    return [*recurrent, *sized.dense(hp.units[-1], hp.hidden, outputs)]
 
 
 def build(info: "DatasetInfo", hyperparameters: Hyperparameters) -> "keras.Model":

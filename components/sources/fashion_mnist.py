@@ -38,7 +38,8 @@ def check(options: Options) -> Facts:
     # By its name TFDS finds it as well, once it has imported all data sets there are.
     from tensorflow_datasets.image_classification import FashionMNIST
 
-    return Facts(fingerprint=f"{NAME} {FashionMNIST.VERSION}", bytes=round(BYTES * options.use))
+    fingerprint = f"{NAME} {FashionMNIST.VERSION}"
+    return Facts(fingerprint=fingerprint, bytes=round(BYTES * options.use), shape=[28, 28, 1])
 
 
 def read(options: Options) -> Images:

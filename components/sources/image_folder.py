@@ -7,6 +7,7 @@ mostly stays in its split when others are added: only those beside the border be
 import hashlib
 import io
 import itertools
+import math
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Literal
@@ -56,8 +57,9 @@ def check(options: Options) -> Facts:
     """
     found = _look(options)
     paths = [picture.path for own in found.classes.values() for picture in own]
-    size = options.height * options.width * options.channels + 200
-    return Facts(fingerprint=sha256(paths, local(options.path)), bytes=size * len(paths))
+    shape = [options.height, options.width, options.channels]
+    size = math.prod(shape) + 200
+    return Facts(fingerprint=sha256(paths, local(options.path)), bytes=size * len(paths), shape=shape)
 
 
 def read(options: Options) -> Images:

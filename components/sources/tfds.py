@@ -61,7 +61,8 @@ def check(options: Options) -> Facts:
         raise InputError(
             f"name: TFDS has no data set {options.name}; configs of {name}: {', '.join(configs) or 'none'}"
         )
-    return Facts(fingerprint=f"{options.name} {builder.VERSION}", bytes=0)
+    shape = [options.height, options.width, 1] if options.height and options.width else None
+    return Facts(fingerprint=f"{options.name} {builder.VERSION}", bytes=0, shape=shape)
 
 
 def fetch(options: Options) -> None:

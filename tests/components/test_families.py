@@ -7,7 +7,7 @@ import yaml
 
 from components.dataset import Check, ImagesInfo, SeriesInfo
 from components.model import build
-from components.spec import ModelSpec, families_for, family_names
+from components.spec import ModelSpec, families_for, family_names, load_family
 from components.train.optimization import compile_model
 
 CHECKS = [Check(name="counts", found="enough")]
@@ -115,6 +115,29 @@ def test_an_untrained_seasonal_model_forecasts_about_the_mean_of_the_seasons(fam
     expected = np.tile(season, 2)[:, :horizon]
     error = np.abs(model.predict(inputs, verbose=0) - expected).mean()
     assert error < 0.5 * np.abs(expected - target.mean(axis=1, keepdims=True)).mean() + 0.5
+
+
+WIDE = {
+    "mlp": {"units": [300, 200]},
+    "cnn": {"layers": [{"conv": 200}, "norm", "pool", {"conv": 100, "kernel": 5}, "average"], "units": [300, 200]},
+    "lstm": {"units": 300, "hidden": 200},
+    "stacked_lstm": {"units": [300, 200, 100]},
+    "cnn_lstm": {"filters": [300, 200], "units": 200, "kernel": 5, "patch": 4},
+    "bidirectional_lstm": {"units": [200, 100], "hidden": 200},
+    "encoder_decoder_lstm": {"units": 300, "hidden": 200, "patch": 4},
+}
+
+
+@pytest.mark.parametrize(("family", "info"), CASES, ids=lambda v: v if isinstance(v, str) else v.task)
+def test_a_size_told_from_the_config_is_nearly_what_keras_counts(family, info):
+    found = load_family(family)
+    hyperparameters = found.Hyperparameters.model_validate(WIDE[family])
+    shape = info.shape if info.task == "classification" else [info.lookback, len(info.columns)]
+    outputs = len(info.classes) if info.task == "classification" else info.horizon
+    told = sum(weights for weights, _ in found.sizes(shape, outputs, hyperparameters))
+    counted = found.build(info, hyperparameters).count_params()
+    # What a decoder sees of the future isn't told.
+    assert (0.65 if family.startswith("encoder") else 0.85) * counted < told <= counted
 
 
 def test_scaling_is_inside_the_model():

@@ -174,6 +174,17 @@ BAD = {
     "no number for learning": ("models.mlp.learning_rate", float("nan"), ["learning_rate: nan"]),
     "no number for decay": ("models.mlp.weight_decay", float("nan"), ["weight_decay: nan"]),
     "no number for a share": ("models.mlp.warmup", float("nan"), ["warmup: nan"]),
+    "wide layers": (
+        "models.mlp.hyperparameters.units",
+        [16384] * 6,
+        ["models.mlp: hyperparameters: at least 1,355,038,720 weights, expected at most 1,000,000,000"],
+    ),
+    "a wide state": ("models.lstm.hyperparameters.units", 16384, ["at least 1,074,724,864 weights"]),
+    "a large batch of long windows": (
+        "models.lstm.batch_size",
+        1_000_000,
+        ["models.lstm: batch_size: 1,000,000 examples of 96 x 3 are at least 12,624,000,000 numbers", "10,000,000,000"],
+    ),
     "endless lookback": ("datasets.demand.lookback", 10**9, ["lookback", "less than or equal to 100000"]),
     "endless horizon": ("datasets.demand.horizon", 10**9, ["horizon", "less than or equal to 100000"]),
     "endless pictures": (
