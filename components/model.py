@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from components.dataset import DatasetInfo, load_info
 from components.errors import InputError
-from components.spec import ModelSpec, Strict, load_family
+from components.spec import ModelSpec, Strict
 
 if TYPE_CHECKING:
     import keras
@@ -84,21 +84,6 @@ class ModelInfo(Strict):
     train_seconds: float
     examples_per_second: float
     machine: Machine | None = None
-
-
-def build(spec: ModelSpec, info: DatasetInfo) -> "keras.Model":
-    """Build the untrained model that `spec` asks for.
-
-    Raises:
-        InputError: The family doesn't solve the data set's task, or its hyperparameters are wrong.
-    """
-    family = load_family(spec.family)
-    if info.task not in family.TASKS:
-        raise InputError(f"family {spec.family} doesn't solve {info.task}")
-    hyperparameters = family.Hyperparameters.model_validate(spec.hyperparameters)
-    model = family.build(info, hyperparameters)  # type: ignore[attr-defined]
-    model.jit_compile = False
-    return model
 
 
 def load_keras(path: Path | str) -> "keras.Model":

@@ -3,15 +3,9 @@
 No TensorFlow here: the command line and the compiler read these too.
 """
 
-import importlib
-import pkgutil
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
-
-import components.families
-import components.sources
-from components.errors import InputError
 
 Task = Literal["classification", "forecasting"]
 
@@ -152,58 +146,3 @@ class ModelSpec(Strict):
     on_nan: Literal["fail", "rollback"] = "fail"
     checkpoint_seconds: float = Field(default=60.0, ge=0, le=86_400)
     histograms: bool = False
-
-
-class Family(Protocol):
-    """A file in components/families. `build` imports Keras itself, so that naming a family stays cheap."""
-
-    TASKS: tuple[Task, ...]
-    Hyperparameters: type[Strict]
-
-
-class Source(Protocol):
-    """A file in components/sources. `read` imports what it needs itself."""
-
-    TASK: Task
-    Options: type[ImageOptions] | type[SeriesOptions]
-
-
-def _names(package: object) -> list[str]:
-    return sorted(m.name for m in pkgutil.iter_modules(package.__path__))  # type: ignore[attr-defined]
-
-
-def family_names() -> list[str]:
-    """Names of the files in components/families."""
-    return _names(components.families)
-
-
-def source_names() -> list[str]:
-    """Names of the files in components/sources."""
-    return _names(components.sources)
-
-
-def load_family(name: str) -> Family:
-    """Import a family by name.
-
-    Raises:
-        InputError: There is no such file in components/families.
-    """
-    if name not in family_names():
-        raise InputError(f"unknown family '{name}'; there are: {', '.join(family_names())}")
-    return importlib.import_module(f"components.families.{name}")
-
-
-def load_source(name: str) -> Source:
-    """Import a source by name.
-
-    Raises:
-        InputError: There is no such file in components/sources.
-    """
-    if name not in source_names():
-        raise InputError(f"unknown source '{name}'; there are: {', '.join(source_names())}")
-    return importlib.import_module(f"components.sources.{name}")
-
-
-def families_for(task: Task) -> list[str]:
-    """Names of the families that solve `task`."""
-    return [name for name in family_names() if task in load_family(name).TASKS]

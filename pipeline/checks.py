@@ -12,19 +12,11 @@ from pydantic import Field
 from components import sizes
 from components.baseline.names import baseline_names
 from components.errors import InputError, collecting
+from components.families import Family, families_for, load_family
 from components.ingest.splits import split_problems
-from components.spec import (
-    Facts,
-    ImageOptions,
-    ModelSpec,
-    SeriesOptions,
-    Source,
-    Strict,
-    Task,
-    families_for,
-    load_family,
-    load_source,
-)
+from components.records import Series
+from components.sources import Source, load_source
+from components.spec import Facts, ImageOptions, ModelSpec, SeriesOptions, Strict, Task
 from components.time_axis import Frequency, calendar_columns
 from components.tuning import Tune
 from pipeline.claims import Claim
@@ -72,7 +64,7 @@ class DatasetOptions:
 
     Attributes:
         name: Name of the source.
-        source: Its module.
+        source: The source.
         options: The source's options.
         gate: For each baseline to beat, the share of its error that a model has to take away; empty for `gate: none`,
             None where the config has none: then a model has to be better than every naive baseline.
@@ -169,7 +161,7 @@ def check_data(where: str, asked: DatasetOptions) -> DatasetConfig:
     problems: list[str] = []
     facts = frequency = None
     with _of_data(problems):
-        facts = source.check(options)  # type: ignore[attr-defined]
+        facts = source.check(options)
     with _of_data(problems):
         frequency = _check_series(source, options, facts) if isinstance(options, SeriesOptions) else None
     if task == "classification" or (frequency and asked.whole):
@@ -180,7 +172,7 @@ def check_data(where: str, asked: DatasetOptions) -> DatasetConfig:
         raise InputError(*(f"{where}: {problem}" for problem in dict.fromkeys(problems)))
     shape = facts.shape or [1, 1, 1]
     if isinstance(options, SeriesOptions):
-        shape = [options.lookback, len(source.read(options).columns)]  # type: ignore[attr-defined]
+        shape = [options.lookback, len(_series(source, options).columns)]
     return DatasetConfig(asked.name, options, task, facts, asked.gate, names[1:-1], shape)
 
 
@@ -194,9 +186,15 @@ def _of_data(problems: list[str]) -> Iterator[None]:
             raise InputError(what) from None
 
 
-def _check_series(source: Any, options: SeriesOptions, facts: Facts | None) -> str:  # noqa: ANN401 (a module)
-    problems = split_problems(facts.rows or 0, options) if facts else []
+def _series(source: Source, options: SeriesOptions) -> Series:
     series = source.read(options)
+    assert isinstance(series, Series)  # noqa: S101 (a series source reads a series)
+    return series
+
+
+def _check_series(source: Source, options: SeriesOptions, facts: Facts | None) -> str:
+    problems = split_problems(facts.rows or 0, options) if facts else []
+    series = _series(source, options)
     names = [*series.columns, *calendar_columns(options.calendar)]
     problems += [
         f"column '{name}' is there twice, as a column or as a part of calendar"
@@ -259,12 +257,12 @@ def _known(load: Any, name: str, where: str) -> Any:  # noqa: ANN401 (load_sourc
         raise InputError(*(f"{where}: {problem}" for problem in error.problems)) from None
 
 
-def _with_the_data(spec: ModelSpec, family: Any, hyperparameters: Any, data: DatasetConfig) -> list[str]:  # noqa: ANN401
+def _with_the_data(spec: ModelSpec, family: Family, hyperparameters: Any, data: DatasetConfig) -> list[str]:  # noqa: ANN401
     """What of a model is too large, or too long, for its data."""
     found = []
     if data.task == "forecasting" and getattr(hyperparameters, "seasonal", False) and not data.seasons:
         found.append(f"hyperparameters.seasonal: no season of {spec.dataset} fits into its lookback")
-    if hasattr(family, "sizes"):
+    if family.sizes:
         outputs = data.options.horizon if isinstance(data.options, SeriesOptions) else 1
         machine = machines().get(spec.machine or "")
         batch = spec.batch_size if spec.per_replica or not machine else -(-spec.batch_size // machine.replicas)

@@ -13,7 +13,8 @@ from pydantic import Field
 from components.cloud import VertexOptions
 from components.errors import InputError, collecting
 from components.exported import OptionalFormat
-from components.spec import ModelSpec, Strict, Task, load_source
+from components.sources import load_source
+from components.spec import ModelSpec, Strict, Task
 from components.tuning import Tune
 from pipeline.checks import DatasetConfig, check_data, check_model, check_name, check_options
 from pipeline.claims import Claim, check_expect

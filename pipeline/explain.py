@@ -13,8 +13,10 @@ from pydantic import BaseModel
 
 from components.cloud import VertexOptions
 from components.errors import InputError
+from components.families import family_names, load_family
 from components.sizes import MOST_NUMBERS, MOST_WEIGHTS
-from components.spec import ModelSpec, family_names, load_family, load_source, source_names
+from components.sources import load_source, source_names
+from components.spec import ModelSpec
 from pipeline.checks import DatasetKeys, ModelKeys
 from pipeline.config_file import MAX_BYTES, MAX_NODES, SUFFIXES, read_config
 from pipeline.experiment import ExperimentFile
@@ -76,10 +78,10 @@ def section(name: str) -> Section:
         return Section(name, _first_line(ModelSpec), [*_keys(ModelSpec), *_keys(ModelKeys)])
     if name.startswith("sources."):
         source = load_source(name.partition(".")[2])
-        return Section(name, _first_line(source), list(_keys(source.Options)))
+        return Section(name, source.doc.split("\n")[0], list(_keys(source.Options)))
     if name.startswith("families."):
         family = load_family(name.partition(".")[2])
-        return Section(name, _first_line(family), list(_keys(family.Hyperparameters)))
+        return Section(name, family.doc.split("\n")[0], list(_keys(family.Hyperparameters)))
     cls: Any = {"datasets": DatasetKeys, "vertex": VertexOptions, "machines": Machine}[name]
     return Section(name, _first_line(cls), list(_keys(cls)))
 

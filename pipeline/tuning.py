@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from components.errors import InputError, collecting
-from components.spec import ModelSpec, family_names, load_family
+from components.families import family_names, load_family
+from components.spec import ModelSpec
 from components.tuning import Range, Tune, with_values
 from pipeline.validated import validated
 

@@ -18,7 +18,8 @@ from components.ingest import check_images, check_series
 from components.ingest.splits import split_ends
 from components.ingest.tfrecords import image_record, row_record, write_metadata, write_split
 from components.records import Images, Series
-from components.spec import SeriesOptions, load_source
+from components.sources import load_source
+from components.spec import SeriesOptions
 from components.time_axis import calendar_columns, calendar_values
 
 
@@ -44,12 +45,12 @@ def ingest(name: str, spec: str, folder: str) -> ImagesInfo | SeriesInfo:
     except ValidationError as error:
         first = error.errors()[0]
         raise InputError(f"{name}: {first['loc']}: {first['input']!r}: {first['msg']}") from None
-    facts = source.check(checked)  # type: ignore[attr-defined]
+    facts = source.check(checked)
     path = Path(folder)
     path.parent.mkdir(parents=True, exist_ok=True)
     if (free := shutil.disk_usage(path.parent).free) < facts.bytes:
         raise InputError(f"{path.parent}: no room for {name}: {facts.bytes >> 20} MB needed, {free >> 20} MB free")
-    data = source.read(checked)  # type: ignore[attr-defined]
+    data = source.read(checked)
     with whole_folder(path) as aside:
         info: ImagesInfo | SeriesInfo
         if isinstance(data, Images):

@@ -13,7 +13,8 @@ from pathlib import Path
 import tensorflow as tf
 
 from components.dataset import DatasetInfo
-from components.spec import ModelSpec, load_family
+from components.families import load_family
+from components.spec import ModelSpec
 
 # Products of matrices that take fewer operations than this gained nothing by a second thread on 2 cores, and lost a
 # fifth of their time to handing parts of them over (docs/performance.md). More cores were not measured.
@@ -32,7 +33,7 @@ def choose_threads(spec: ModelSpec, info: DatasetInfo) -> None:
         info: The data set.
     """
     family = load_family(spec.family)
-    if not hasattr(family, "largest_matrix") or cores() > MEASURED_CORES:
+    if not family.largest_matrix or cores() > MEASURED_CORES:
         return
     hyperparameters = family.Hyperparameters.model_validate(spec.hyperparameters)
     if 2 * spec.batch_size * family.largest_matrix(info, hyperparameters) <= SMALL_PRODUCT:

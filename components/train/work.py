@@ -15,8 +15,9 @@ import tensorflow as tf
 from components import inputs
 from components.dataset import DatasetInfo, load_info
 from components.errors import InputError
+from components.families import build_model
 from components.files import gs, on_mount, whole_folder, write_text
-from components.model import FILE, KERAS_FILE, MONITORED, Machine, ModelInfo, build, layers_of, load_keras
+from components.model import FILE, KERAS_FILE, MONITORED, Machine, ModelInfo, layers_of, load_keras
 from components.share import evaluation_batch, steps_per_epoch
 from components.spec import ModelSpec
 from components.train.average import UseAverage
@@ -180,7 +181,7 @@ def _build(spec: ModelSpec, info: DatasetInfo, seed: int, policy: str) -> keras.
     keras.utils.set_random_seed(seed)
     keras.config.set_dtype_policy(policy)
     try:
-        return build(spec, info)
+        return build_model(spec, info)
     finally:
         keras.config.set_dtype_policy("float32")
 

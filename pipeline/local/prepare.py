@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from components.errors import InputError
-from components.spec import load_source
+from components.sources import load_source
 from pipeline.experiment import Experiment
 from pipeline.local.damage import usable
 
@@ -24,5 +24,5 @@ def prepare(experiment: Experiment, runs: Path) -> None:
     if free < needed:
         raise InputError(f"{runs}: no room for the data: {needed >> 20} MB needed, {free >> 20} MB free")
     for config in experiment.datasets.values():
-        if fetch := getattr(load_source(config.source), "fetch", None):
+        if fetch := load_source(config.source).fetch:
             fetch(config.options)

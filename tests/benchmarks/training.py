@@ -43,7 +43,7 @@ def seminar_way(spec: dict[str, Any], data: Path) -> tuple[float, dict[str, floa
 
     from components import inputs
     from components.dataset import load_info
-    from components.model import build
+    from components.families import build_model
     from components.spec import ModelSpec
 
     info = load_info(data)
@@ -56,7 +56,7 @@ def seminar_way(spec: dict[str, Any], data: Path) -> tuple[float, dict[str, floa
     x, y = arrays("train")
     validation = arrays("validation")
     keras.utils.set_random_seed(SEED)
-    model = build(ModelSpec.model_validate(spec), info)
+    model = build_model(ModelSpec.model_validate(spec), info)
     optimizer = keras.optimizers.get(
         {"class_name": spec["optimizer"], "config": {"learning_rate": spec["learning_rate"]}}
     )

@@ -292,14 +292,14 @@ def test_a_batch_that_cannot_be_shared_is_refused(datasets, tmp_path):
 
 def test_a_rate_per_replica_grows_with_them(datasets):
     from components.dataset import load_info
-    from components.model import build
+    from components.families import build_model
     from components.spec import ModelSpec
     from components.train.optimization import compile_model
 
     info = load_info(datasets["fashion"])
     for per_replica, expected in ((False, 0.01), (True, 0.04)):
         spec = ModelSpec(**{**MODELS["mlp"], "learning_rate": 0.01, "per_replica": per_replica})
-        model = build(spec, info)
+        model = build_model(spec, info)
         compile_model(model, spec, info, 10, replicas=4)
         assert float(model.optimizer.learning_rate) == pytest.approx(expected)
 
@@ -323,10 +323,10 @@ def test_recurrent_layers_suit_cudnn(datasets, family):
     import keras
 
     from components.dataset import load_info
-    from components.model import build
+    from components.families import build_model
     from components.spec import ModelSpec
 
-    model = build(ModelSpec(family=family, dataset="d"), load_info(datasets["demand"]))
+    model = build_model(ModelSpec(family=family, dataset="d"), load_info(datasets["demand"]))
     found = 0
     for layer in model.layers:
         inner = (

@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from components.dataset import Check, ImagesInfo, SeriesInfo
-from components.model import build
-from components.spec import ModelSpec, families_for, family_names, load_family
+from components.families import build_model, families_for, family_names, load_family
+from components.spec import ModelSpec
 from components.train.optimization import compile_model
 
 CHECKS = [Check(name="counts", found="enough")]
@@ -41,7 +41,7 @@ def series(lookback=96, horizon=48, columns=("load", "heat"), known=("day", "hou
 
 def model_of(family, info, hyperparameters=None):
     spec = ModelSpec(family=family, dataset="d", hyperparameters=hyperparameters or {})
-    return build(spec, info)
+    return build_model(spec, info)
 
 
 def batch_for(info, size=16):
