@@ -24,8 +24,15 @@ def predict(
         predictions: The folder of `predictions.jsonl`, and of `predictions.errors.jsonl` where examples failed.
         every_window: Forecast from every window of a series, not from its end alone.
     """
+    from contextlib import nullcontext
+    from pathlib import Path
+
+    from components.files import on_mount, whole_folder
     from components.predict.work import predict
 
-    done = predict(model.path, source, f"{predictions.path}/predictions.jsonl", every_window)
+    # On a disk an interrupted task goes on; a mount of Cloud Storage can neither append nor rename.
+    there = Path(predictions.path)
+    with whole_folder(there) if on_mount(there) else nullcontext(there) as folder:
+        done = predict(model.path, source, f"{folder}/predictions.jsonl", every_window)
     predictions.metadata["predicted"] = done.predicted
     predictions.metadata["failed"] = done.failed

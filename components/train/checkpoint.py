@@ -3,7 +3,8 @@
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,12 @@ class Checkpoints:
     Args:
         folder: A path or a gs:// address.
         model: Built and compiled, with a built optimizer.
+        check: Raises an error where this process may not write any more.
     """
 
-    def __init__(self, folder: str, model: keras.Model) -> None:
+    def __init__(self, folder: str, model: keras.Model, check: Callable[[], None] = lambda: None) -> None:
         self._folder = folder
+        self._check = check
         # gs:// keeps what was written.
         self._synced = "://" not in folder
         self._variables = [v.value for v in model.variables + model.optimizer.variables]
@@ -51,7 +54,10 @@ class Checkpoints:
         """The number of the newest whole checkpoint, 0 where there is none; what is wrong with newer ones is said."""
         found = sorted(self._files(), reverse=True)
         self._last = max(found, default=0)
-        if self._last > 1 and len(found) < KEPT:
+        if not self._synced:
+            # A process that stood still in mid-write goes on with its numbers, which so are no other process'.
+            self._last = max(self._last, time.time_ns() // 1_000_000)
+        elif self._last > 1 and len(found) < KEPT:
             print(f"checkpoint: of the last {KEPT}, only {self._last} is there", flush=True)
         for number in found:
             if not (problem := self._problem(number)):
@@ -60,7 +66,9 @@ class Checkpoints:
             print(f"checkpoint {number} is {problem}, trying the one before", flush=True)
         if found:
             print("no whole checkpoint is left: training starts anew", flush=True)
-        self._last, self._kept = 0, []
+        if self._synced:
+            self._last = 0
+        self._kept = []
         return 0
 
     def restore(self, number: int) -> dict[str, Any]:
@@ -93,12 +101,13 @@ class Checkpoints:
             best_weights: Of the best epoch; None before there is one.
 
         Raises:
-            RuntimeError: It can't be written, as on a full disk; the ones before are whole.
+            RuntimeError: It can't be written, as on a full disk, or may not; the ones before are whole.
         """
         for variable, weight in zip(self._best, best_weights or [], strict=bool(best_weights)):
             variable.assign(weight)
         self._state.assign(json.dumps(state))
         number = self._last + 1
+        self._check()
         try:
             if self._synced:
                 make_folder(Path(self._folder))
@@ -108,6 +117,7 @@ class Checkpoints:
                 file.write(self._digest(number))
             if self._synced:
                 sync(*(Path(self._folder, name) for name in self._files()[number]))
+            self._check()
             tf.io.gfile.rename(aside, f"{self._prefix(number)}.sha256", overwrite=True)
             if self._synced:
                 sync(Path(self._folder))
@@ -119,7 +129,9 @@ class Checkpoints:
             ) from None
         self._last = number
         self._kept = [*self._kept, number][-KEPT:]
-        for old in self._files().keys() - set(self._kept):
+        others = self._files().keys() - set(self._kept)
+        self._check()
+        for old in others:
             self._remove(old)
 
     def _prefix(self, number: int) -> str:

@@ -3,7 +3,7 @@
 import math
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -47,6 +47,7 @@ class Resumable(keras.callbacks.Callback):
         progress: Whose history is kept.
         termination: Entered.
         factor: Of the learning rate; None where nothing is rolled back.
+        check: See `Checkpoints`.
 
     Attributes:
         done: Steps done, counted over all epochs.
@@ -64,6 +65,7 @@ class Resumable(keras.callbacks.Callback):
         progress: Progress,
         termination: Termination,
         factor: tf.Variable | None,
+        check: Callable[[], None],
     ) -> None:
         super().__init__()
         self._spec = spec
@@ -73,7 +75,7 @@ class Resumable(keras.callbacks.Callback):
         self._progress = progress
         self._termination = termination
         self._factor = factor
-        self._checkpoints = Checkpoints(folder, model)
+        self._checkpoints = Checkpoints(folder, model, check)
         self._metrics = RunningMetrics(model, devices)
         self._advance = make_advance(model, devices)
         self._execution = model.steps_per_execution

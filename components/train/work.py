@@ -17,6 +17,7 @@ from components.dataset import DatasetInfo, load_info
 from components.errors import InputError
 from components.families import build_model
 from components.files import gs, on_mount, whole_folder, write_text
+from components.lease import held
 from components.model import FILE, KERAS_FILE, MONITORED, Machine, ModelInfo, layers_of, load_keras
 from components.share import evaluation_batch, steps_per_epoch
 from components.spec import ModelSpec
@@ -109,8 +110,8 @@ def train(
     home = Path(folder).absolute().parents[2] / "checkpoints" / f"{name}-{digest}"
     aside = gs(home) if on_mount(home) else str(home)
     progress = Progress(spec.epochs)
-    with Termination() as termination:
-        training = Resumable(model, spec, per_epoch, devices, aside, stopping, progress, termination, factor)
+    with Termination() as termination, held(aside if devices.chief else "", folder) as check:
+        training = Resumable(model, spec, per_epoch, devices, aside, stopping, progress, termination, factor, check)
         training.restore()
         average = [UseAverage(devices.strategy)] if spec.ema is not None else []
         validation_batch = evaluation_batch(info, "validation", EVALUATION_BATCH, devices.share)
@@ -130,31 +131,32 @@ def train(
             except NotFiniteError as error:
                 training.roll_back(error)
 
-    # A model of its own, of plain float32 variables, whatever it was trained on. Its layers' names start anew.
-    keras.utils.clear_session(free_memory=False)
-    final = _build(spec, info, seed, "float32")
-    final.set_weights(stopping.best_weights)
-    seconds = sum(epoch["seconds"] for epoch in progress.history)
-    model_info = ModelInfo(
-        name=name,
-        spec=spec,
-        dataset=info.name,
-        dataset_sha256=info.sha256,
-        parameters=final.count_params(),
-        layers=layers_of(final),
-        machine=Machine(cpu=cpu(), cores=cores(), devices=devices.found),
-        best_epoch=stopping.best_epoch + 1,
-        history=progress.history,
-        train_seconds=seconds,
-        examples_per_second=info.examples("train") * len(progress.history) / seconds,
-    )
-    if devices.chief:
-        with whole_folder(Path(folder)) as new:
-            final.save(new / KERAS_FILE)
-            _compare_saved(new / KERAS_FILE, final, dataset, info)
-            write_text(new / FILE, model_info.model_dump_json(indent=2) + "\n")
-            _copy(f"{aside}/tensorboard", new / "tensorboard")
-        tf.io.gfile.rmtree(aside)
+        # A model of its own, of plain float32 variables, whatever it was trained on. Its layers' names start anew.
+        keras.utils.clear_session(free_memory=False)
+        final = _build(spec, info, seed, "float32")
+        final.set_weights(stopping.best_weights)
+        seconds = sum(epoch["seconds"] for epoch in progress.history)
+        model_info = ModelInfo(
+            name=name,
+            spec=spec,
+            dataset=info.name,
+            dataset_sha256=info.sha256,
+            parameters=final.count_params(),
+            layers=layers_of(final),
+            machine=Machine(cpu=cpu(), cores=cores(), devices=devices.found),
+            best_epoch=stopping.best_epoch + 1,
+            history=progress.history,
+            train_seconds=seconds,
+            examples_per_second=info.examples("train") * len(progress.history) / seconds,
+        )
+        if devices.chief:
+            with whole_folder(Path(folder)) as new:
+                final.save(new / KERAS_FILE)
+                _compare_saved(new / KERAS_FILE, final, dataset, info)
+                write_text(new / FILE, model_info.model_dump_json(indent=2) + "\n")
+                _copy(f"{aside}/tensorboard", new / "tensorboard")
+            check()
+            tf.io.gfile.rmtree(aside)
     best = progress.history[stopping.best_epoch][monitor]
     print(f"best epoch {model_info.best_epoch}: {monitor} {best:.4f}; {seconds:.1f} s of training", flush=True)
     return model_info

@@ -16,7 +16,8 @@ from optuna.trial import TrialState
 
 from components.cloud import Vertex
 from components.dataset import load_info
-from components.files import whole_folder, write_json, write_text
+from components.files import gs, on_mount, whole_folder, write_json, write_text
+from components.lease import held
 from components.model import MONITORED, load_model_info
 from components.placement import Placement
 from components.spec import ModelSpec
@@ -93,23 +94,26 @@ def tune(
         return train_here(trainings)
 
     metric, mode = MONITORED[info.task]
-    trials, trainings = _search(asked, seed, metric, mode, training, train)
-    finished = [trial for trial in trials if trial.score is not None]
-    if not finished:
-        # Nothing is kept: another start tries them again.
+    with held(gs(home) if on_mount(home) else "", folder) as check:
+        trials, trainings = _search(asked, seed, metric, mode, training, train, check)
+        finished = [trial for trial in trials if trial.score is not None]
+        if not finished:
+            # Nothing is kept: another start tries them again.
+            check()
+            shutil.rmtree(home)
+            raise RuntimeError(f"all {len(trials)} trials failed; trial 1: {trials[0].reason}")
+        # Of equal ones the first.
+        best = (max if mode == "max" else min)(finished, key=lambda trial: trial.score or 0.0)
+        search = Search(metric=metric, mode=mode, best=best.number, tune=asked, trials=trials)
+        print(f"best trial {best.number}: {metric} {best.score:.4f}; {_said(best.values)}", flush=True)
+        with whole_folder(Path(folder)) as new:
+            write_text(new / FILE, search.model_dump_json(indent=2) + "\n")
+            for done in trainings:
+                if done.log.exists():
+                    shutil.copyfile(done.log, new / f"trial-{done.number}.log")
+        write_text(Path(tuned), _spec(with_values(json.loads(spec_json), best.values)))
+        check()
         shutil.rmtree(home)
-        raise RuntimeError(f"all {len(trials)} trials failed; trial 1: {trials[0].reason}")
-    # Of equal ones the first.
-    best = (max if mode == "max" else min)(finished, key=lambda trial: trial.score or 0.0)
-    search = Search(metric=metric, mode=mode, best=best.number, tune=asked, trials=trials)
-    print(f"best trial {best.number}: {metric} {best.score:.4f}; {_said(best.values)}", flush=True)
-    with whole_folder(Path(folder)) as new:
-        write_text(new / FILE, search.model_dump_json(indent=2) + "\n")
-        for done in trainings:
-            if done.log.exists():
-                shutil.copyfile(done.log, new / f"trial-{done.number}.log")
-    write_text(Path(tuned), _spec(with_values(json.loads(spec_json), best.values)))
-    shutil.rmtree(home)
     return search
 
 
@@ -120,6 +124,7 @@ def _search(
     mode: str,
     training: Callable[[int, dict[str, Any]], Training],
     train: Train,
+    check: Callable[[], None],
 ) -> tuple[list[Trial], list[Training]]:
     """Draw, train and learn, a round after the other; all trials, and those of them that were trained."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -133,7 +138,7 @@ def _search(
         wanted = [training(n, _values(one.params, asked.ranges)) for n, one in enumerate(drawn, len(trials) + 1)]
         # Values that were drawn before give what they gave.
         new = [one for one in wanted if firsts.setdefault(one.folder, one) is one and _known(one) is None]
-        _train_all(new, train, asked, metric)
+        _train_all(new, train, asked, metric, check)
         for one, made in zip(drawn, wanted, strict=True):
             first = firsts[made.folder]
             same_as = None if made is first else first.number
@@ -148,13 +153,14 @@ def _search(
     return trials, list(firsts.values())
 
 
-def _train_all(trainings: list[Training], train: Train, asked: Tune, metric: str) -> None:
+def _train_all(trainings: list[Training], train: Train, asked: Tune, metric: str, check: Callable[[], None]) -> None:
     """Train, and write how each training ended as soon as it has."""
     if not trainings:
         return
     with closing(train(trainings)) as over:
         for done, reason in over:
             outcome = _outcome(done, reason, metric)
+            check()
             write_json(done.outcome, {**outcome, "sha256": _digest(outcome)})
             shutil.rmtree(done.model, ignore_errors=True)
             said = "failed: {reason}" if reason else metric + " {score:.4f} after epoch {best_epoch}, {seconds:.1f} s"

@@ -13,6 +13,8 @@ _NETWORK = re.compile(r"projects/[^/]+/global/networks/[a-z]([-a-z0-9]{0,61}[a-z
 _TENSORBOARD = re.compile(r"projects/[^/]+/locations/[^/]+/tensorboards/[^/]+")
 _GS = re.compile(r"gs://([a-z0-9][a-z0-9._-]{1,220}[a-z0-9])(?:/(.*))?")
 LABELS = 64
+# The file of an object whose name ends with a slash.
+FOLDER = ".folder"
 
 
 def display_name(found: Found, value: str, field: str = "display_name") -> None:
@@ -66,7 +68,7 @@ def gs(found: Found, state: State, value: str, field: str) -> tuple[str, str] | 
 def objects(state: State, bucket: str, prefix: str) -> list[str]:
     """Names of a bucket's objects that start with a prefix."""
     root = state.bucket(bucket)
-    names = (str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+    names = (str(path.relative_to(root)).removesuffix(FOLDER) for path in root.rglob("*") if path.is_file())
     return sorted(name for name in names if name.startswith(prefix))
 
 

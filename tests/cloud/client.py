@@ -64,6 +64,8 @@ class Cloud:
             "GOOGLE_APPLICATION_CREDENTIALS": str(self.folder / "service-account.json"),
             "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": certificate,
             "REQUESTS_CA_BUNDLE": certificate,
+            # TensorFlow's.
+            "CURL_CA_BUNDLE": certificate,
             "STORAGE_EMULATOR_HOST": self.http,
             "CLOUDSDK_API_ENDPOINT_OVERRIDES_AIPLATFORM": f"https://{self.grpc}/",
             "CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDRESOURCEMANAGER": f"{self.http}/",

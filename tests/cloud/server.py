@@ -58,6 +58,7 @@ class Cloud:
         routes = [*control_routes(control), *rest.routes(self.state), *storage.routes(self.state)]
         self.http = WebServer(self.state, routes)
         self.https = WebServer(self.state, routes, (certificate, key))
+        self.http.tunnels = {f"{host}:443": self.https.server_port for host in tls.GOOGLE}
         key.unlink()
         for server in (self.http, self.https):
             threading.Thread(target=server.serve_forever, daemon=True).start()

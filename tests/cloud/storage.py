@@ -41,7 +41,8 @@ def _file(root: Path, name: str) -> Path:
     parts = name.rstrip("/").split("/")
     if not name or name.startswith("/") or any(part in ("", ".", "..") for part in parts):
         raise ApiError("INVALID_ARGUMENT", f"Invalid object name: '{name}' can't be a file's")
-    return root.joinpath(*parts)
+    # An object whose name ends with a slash stands for a folder.
+    return root.joinpath(*parts, *[checks.FOLDER] * name.endswith("/"))
 
 
 def _existing(root: Path, bucket: str, name: str) -> Path:
@@ -142,7 +143,7 @@ def _list_objects(request: Request) -> Answer:
     names = [name for name in names if name > start or (not after and name == start)]
     size = min(int(request.query.get("maxResults") or _PAGE), _PAGE)
     answer: dict[str, Any] = {"kind": "storage#objects"}
-    answer["items"] = [_resource(request, bucket, name, root / name) for name in names[:size]]
+    answer["items"] = [_resource(request, bucket, name, _file(root, name)) for name in names[:size]]
     if folders and not after:
         answer["prefixes"] = sorted(folders)
     if len(names) > size:
@@ -174,6 +175,12 @@ def _get_object(request: Request) -> Answer:
         raise ApiError("OUT_OF_RANGE", "The requested range cannot be satisfied.", http=416)
     headers["Content-Range"] = f"bytes {first}-{last}/{len(data)}"
     return Answer(data[first : last + 1], 206, headers)
+
+
+def _get_media(request: Request) -> Answer:
+    """The XML API, which TensorFlow reads by."""
+    request.query["alt"] = "media"
+    return _get_object(request)
 
 
 def _put(request: Request, bucket: str, name: str, data: bytes, extra: dict[str, Any]) -> Answer:
@@ -293,4 +300,5 @@ def routes(state: State) -> list[Route]:
         route("PATCH", _OBJECT, _change_object),
         route("POST", rf"/upload{_BUCKET}/o", _upload),
         route("PUT", rf"/upload{_BUCKET}/o", _upload_chunk),
+        route("GET", r"/([a-z0-9][a-z0-9._-]+[a-z0-9])/(.+)", _get_media),
     ]

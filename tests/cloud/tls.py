@@ -1,4 +1,4 @@
-"""A self-signed certificate for localhost."""
+"""A self-signed certificate for localhost, and for the two names that TensorFlow finds Cloud Storage by."""
 
 import ipaddress
 import os
@@ -10,12 +10,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+GOOGLE = ("storage.googleapis.com", "www.googleapis.com")
+
 
 def make_certificate() -> tuple[bytes, bytes]:
     """Make a certificate that is its own root, and its key, both in PEM."""
     private = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    names = [x509.DNSName(host) for host in ("localhost", *GOOGLE)]
+    names += [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
     now = datetime.now(UTC)
     signed = (
         x509.CertificateBuilder()

@@ -1,8 +1,11 @@
 """The HTTP side: finds who answers a request, and says errors as Google's JSON APIs do."""
 
+import contextlib
 import json
 import re
+import socket
 import ssl
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -63,6 +66,14 @@ def route(method: str, path: str, answer: Callable[[Request], Answer], **more: b
     return Route(method, re.compile(path), answer, **more)
 
 
+def _pump(source: socket.socket, target: socket.socket) -> None:
+    """Pass on what comes until the end."""
+    with contextlib.suppress(OSError):
+        while data := source.recv(1 << 16):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: "WebServer"
@@ -85,13 +96,25 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing: requests.jsonl says it."""
 
     def do_CONNECT(self) -> None:
-        """Refuse to be a proxy: clients are told to use this one so that nothing leaves the machine."""
+        """Be a proxy to this server alone: clients are told to use this one so that nothing leaves the machine.
+
+        TensorFlow's client of Cloud Storage knows no other address than Google's."""
+        if self.path in self.server.tunnels:
+            self.send_response(200)
+            self.end_headers()
+            with socket.create_connection(("127.0.0.1", self.server.tunnels[self.path])) as there:
+                back = threading.Thread(target=_pump, args=(there, self.connection))
+                back.start()
+                _pump(self.connection, there)
+                back.join()
+            self.close_connection = True
+            return
         with self.server.state.lock, (self.server.state.folder / "outside.txt").open("a") as file:
             file.write(f"{self.path}\n")
         self.send_error(403, "tests don't reach outside")
 
     def _serve(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = self._body()
         url = urlsplit(self.path)
         headers = {key.lower(): value for key, value in self.headers.items()}
         scheme = "https" if self.server.tls else "http"
@@ -109,6 +132,16 @@ class _Handler(BaseHTTPRequestHandler):
             message = f"the test server failed: {traceback.format_exc(limit=-3)}"
             answer = Answer(ApiError("INTERNAL", message).json(), 500)
         self._send(answer)
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = b""
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
 
     def _send(self, answer: Answer) -> None:
         data, headers = answer.body, dict(answer.headers)
@@ -189,6 +222,8 @@ class WebServer(ThreadingHTTPServer):
     def __init__(self, state: State, routes: list[Route], certificate: tuple[Path, Path] | None = None) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.state, self.routes, self.tls = state, routes, certificate is not None
+        # The port that stands for an address, by CONNECT.
+        self.tunnels: dict[str, int] = {}
         if certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(*certificate)

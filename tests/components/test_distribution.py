@@ -375,7 +375,7 @@ def test_a_broken_tf_config_is_one_line(monkeypatch, text, said):
 
 
 def test_checkpoints_and_logs_go_to_an_address(datasets, tmp_path, monkeypatch):
-    """gs:// can't be reached here; TensorFlow's ram:// is as little a path as it is."""
+    """TensorFlow's ram:// is as little a path as gs://, which test_lease.py trains on."""
     import tensorflow as tf
 
     from components.train import work
@@ -392,6 +392,6 @@ def test_checkpoints_and_logs_go_to_an_address(datasets, tmp_path, monkeypatch):
     monkeypatch.setattr(work.Resumable, "on_epoch_end", spy)
     model = tmp_path / "run" / "train-mlp" / "model"
     work.train("mlp", json.dumps(MODELS["mlp"]), 1, "x", datasets["fashion"], str(model))
-    assert [name for name in saved[1] if name.endswith(".sha256")] == ["checkpoint-1.sha256", "checkpoint-2.sha256"]
+    assert len([name for name in saved[1] if name.endswith(".sha256")]) == 2
     assert list((model / "tensorboard" / "train").glob("events*"))
     assert not (tmp_path / "checkpoints").exists()

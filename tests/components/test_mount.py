@@ -49,6 +49,12 @@ baselines = artifact(dsl.Artifact, root / "baseline" / "baselines")
 baseline.python_func("x", dataset, baselines)
 results = {"dataset_fashion": dataset, "dataset_electricity": None, "baseline_fashion": baselines,
     "baseline_electricity": None, "model_mlp": model, "evaluation_mlp": evaluation, "export_mlp": exported}
+from PIL import Image
+from components.predict.component import predict
+Image.new("L", (28, 28)).save(root / "photo.png")
+(root / "text.png").write_text("no picture")
+predictions = artifact(dsl.Artifact, root / "predict" / "predictions")
+predict.python_func(str(root), "x", exported, predictions)
 board, _ = compared(results, root, failures={"train-lstm": "x"})
 print("the steps are done")
 """
@@ -89,4 +95,6 @@ def test_every_step_writes_there(mount):
     assert "the steps are done" in done.stdout, done.stdout[-2000:] + done.stderr[-3000:]
     root = mount / "bucket" / "runs" / "123" / "small-1"
     assert json.loads((root / "leaderboard" / "leaderboard.json").read_text(encoding="utf-8"))["models"]
+    predicted = {path.name for path in (root / "predict" / "predictions").iterdir()}
+    assert predicted == {"predictions.jsonl", "predictions.errors.jsonl"}
     assert not list(mount.rglob("*.partial"))

@@ -36,22 +36,22 @@ MODELS = {
 STEPS = {"mlp": 11, "lstm": 9}
 
 
-def train(name, folder, datasets, code_version="x", **changes):
+def train(name, folder, datasets, code_version="x", run="run", **changes):
     spec = {**MODELS[name], **changes}
-    work.train(name, json.dumps(spec), 1, code_version, str(datasets / spec["dataset"]), model_folder(folder))
-    return result(folder)
+    work.train(name, json.dumps(spec), 1, code_version, str(datasets / spec["dataset"]), model_folder(folder, run))
+    return result(folder, run)
 
 
-def model_folder(folder):
-    return str(folder / "run" / "train" / "model")
+def model_folder(folder, run="run"):
+    return str(folder / run / "train" / "model")
 
 
-def result(folder):
+def result(folder, run="run"):
     import keras
 
-    info = json.loads(Path(model_folder(folder), "model.json").read_text(encoding="utf-8"))
+    info = json.loads(Path(model_folder(folder, run), "model.json").read_text(encoding="utf-8"))
     history = [{key: value for key, value in epoch.items() if key != "seconds"} for epoch in info["history"]]
-    weights = keras.saving.load_model(Path(model_folder(folder), "model.keras"), compile=False).get_weights()
+    weights = keras.saving.load_model(Path(model_folder(folder, run), "model.keras"), compile=False).get_weights()
     return history, info["best_epoch"], weights
 
 
