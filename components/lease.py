@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from components.cloud import CALL_SECONDS, credentials, explain
-from components.errors import InputError
+from components.common.errors import InputError
+from components.vertex.client import CALL_SECONDS, credentials, explain
 
 # An owner that doesn't renew its lease for so long has ended without a word, or stands still.
 SECONDS = 60.0

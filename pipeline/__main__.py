@@ -13,10 +13,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from components.errors import InputError
-from pipeline import predictions, registry, serving
-from pipeline.vertex.commands import add_commands
-from pipeline.vertex.terminal import Config, Promote, Set
+from components.common.errors import InputError
+from pipeline.commands import predictions, registry, serving
+from pipeline.commands.options import Config, Promote, Set
+from pipeline.commands.vertex import add_commands
 
 app = typer.Typer(
     help="Train, evaluate, export and compare Keras models as one KFP pipeline.\n\n"
@@ -52,7 +52,7 @@ def compile_command(
     ),
 ) -> None:
     """Compile an experiment into build/<experiment>.yaml, the file that every runner runs."""
-    from pipeline.experiment import load_experiment
+    from pipeline.experiment.experiment import load_experiment
     from pipeline.graph.compile import compile_experiment
 
     path, digest = compile_experiment(load_experiment(config, overrides or []), target=target.value)
@@ -80,8 +80,8 @@ def run(
     promote: Promote = False,
 ) -> None:
     """Compile an experiment and run it on this machine; results are in runs/<experiment>/latest."""
-    from components.registration import load_registered
-    from pipeline.experiment import load_experiment, only
+    from components.artifacts.registration import load_registered
+    from pipeline.experiment.experiment import load_experiment, only
     from pipeline.graph.compile import BUILD
     from pipeline.local.prepare import prepare
     from pipeline.local.run import RUNS, run_local
@@ -143,7 +143,7 @@ def check_command(
     ],
 ) -> None:
     """Look at data before there is a config; prints what is wrong with them, and a config to save."""
-    from pipeline.check import check
+    from pipeline.check.data import check
 
     print(check(source), end="")
 
@@ -159,7 +159,7 @@ def explain_command(
     ] = False,
 ) -> None:
     """Show the keys that a config can have: type, default and meaning of each."""
-    from pipeline import explain
+    from pipeline.experiment import explain
 
     width = min(shutil.get_terminal_size().columns, 110)
     if markdown:

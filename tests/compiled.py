@@ -5,7 +5,7 @@ import json
 import yaml
 from kfp import compiler
 
-from components.base import component
+from components.common.component import component
 from components.train.component import train
 
 

@@ -59,10 +59,10 @@ def exports(tmp_path_factory):
     """Small models, trained and exported as the pipeline does it.
 
     By name: the export folder `model`, the data set folder `dataset`, and its description `info`."""
-    from components.dataset import load_info
-    from components.export.work import export
-    from components.ingest.work import ingest
-    from components.train.work import train
+    from components.artifacts.dataset import load_info
+    from components.export.export import export
+    from components.ingest.ingest import ingest
+    from components.train.train import train
 
     root = tmp_path_factory.mktemp("exports")
     csv = write_series(root / "mine.csv", series_lines(400))
@@ -96,9 +96,9 @@ def exports(tmp_path_factory):
 @pytest.fixture
 def registry(exports, tmp_path):
     """The fashion model, registered: runs/registry/<experiment>/<data set>/current."""
-    from components import stored
-    from components.leaderboard import DatasetEntry, Leaderboard, ModelEntry
-    from components.register.work import register
+    from components.artifacts.leaderboard import DatasetEntry, Leaderboard, ModelEntry
+    from components.data import storage
+    from components.register.register import register
 
     fashion = exports["fashion"]
     about = DatasetEntry(
@@ -114,7 +114,7 @@ def registry(exports, tmp_path):
     )  # fmt: skip
     (tmp_path / "board").mkdir()
     (tmp_path / "board" / "leaderboard.json").write_text(board.model_dump_json())
-    _, labels = stored.load_images(fashion.dataset, fashion.info, "test")
+    _, labels = storage.load_images(fashion.dataset, fashion.info, "test")
     (tmp_path / "evaluation").mkdir()
     np.savez(tmp_path / "evaluation" / "predictions.npz", target=labels, prediction=np.eye(10)[labels])
     register(

@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components.base import component
+from components.common.component import component
 
 
 @component
@@ -14,6 +14,6 @@ def baseline(code_version: str, dataset: dsl.Input[dsl.Dataset], baselines: dsl.
         dataset: The data set.
         baselines: The folder of their metrics.
     """
-    from components.baseline.work import measure
+    from components.baseline.baseline import measure
 
     measure(dataset.path, baselines.path)

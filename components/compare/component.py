@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components.base import component
+from components.common.component import component
 
 
 @component
@@ -36,7 +36,7 @@ def compare(
         evaluations: For each model.
         exports: For each model.
     """
-    from components.compare.work import compare
+    from components.compare.compare import compare
 
     compare(
         contest,

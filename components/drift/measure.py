@@ -15,7 +15,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from components.reference import Distribution
+from components.artifacts.training_profile import Distribution
 
 BINS = 10
 # What PSI comes to when nothing moved is about (bins - 1) / n (Yurdakul 2018, Statistical Properties of Population

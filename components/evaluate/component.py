@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components.base import component
+from components.common.component import component
 
 
 @component
@@ -28,8 +28,8 @@ def evaluate_classification(
     """
     from pathlib import Path
 
-    from components.dataset import ImagesInfo, load_info
-    from components.evaluate.work import evaluate
+    from components.artifacts.dataset import ImagesInfo, load_info
+    from components.evaluate.evaluate import evaluate
 
     result = evaluate(model.path, dataset.path, seed, evaluation.path)
     for name, value in result.metrics.items():
@@ -63,7 +63,7 @@ def evaluate_forecasting(
     """
     from pathlib import Path
 
-    from components.evaluate.work import evaluate
+    from components.evaluate.evaluate import evaluate
 
     result = evaluate(model.path, dataset.path, seed, evaluation.path)
     for name, value in result.metrics.items():

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from components.evaluation import Bin, Calibration, Mistake, Window
+from components.artifacts.evaluation import Bin, Calibration, Mistake, Window
 
 BINS = 10
 MISTAKES = 12

@@ -5,8 +5,8 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from components.evaluation import Latency
-from components.model import Call
+from components.artifacts.evaluation import Latency
+from components.artifacts.model import Call
 
 BATCHES = (1, 32, 512)
 WARM_UP = 2

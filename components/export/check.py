@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from components.exported import Format
-from components.fresh.process import ask
+from components.artifacts.export import Format
+from components.models.fresh.process import ask
 
 # Of test examples that differ from each other.
 BATCHES = (1, 2, 32)

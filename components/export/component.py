@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components.base import component
+from components.common.component import component
 
 
 @component
@@ -20,10 +20,10 @@ def export(
         dataset: The data set, for examples to compare on.
         model: The model folder.
         exported: The folder of formats.
-        formats: JSON list of formats beside `.keras` and SavedModel, see `components.exported.OptionalFormat`.
+        formats: JSON list of formats beside `.keras` and SavedModel, see `components.artifacts.export.OptionalFormat`.
     """
     import json
 
-    from components.export.work import export
+    from components.export.export import export
 
     export(model.path, dataset.path, exported.path, json.loads(formats))

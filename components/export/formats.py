@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from components.dataset import DatasetInfo
+from components.artifacts.dataset import DatasetInfo
 
 
 def write_saved_model(model: keras.Model, info: DatasetInfo, path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image as Pillow
 
-from components.exported import Golden
+from components.artifacts.export import Golden
 
 EXAMPLES = 2
 # Of an image that is written as numbers; two of them are within Vertex AI's limit of 1.5 MB for a request, also in

@@ -8,11 +8,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from components import inputs
-from components.dataset import DatasetInfo, ImagesInfo
+from components.artifacts.dataset import DatasetInfo, ImagesInfo
+from components.artifacts.export import Quality
+from components.data import batching
 from components.export.formats import write_litert
-from components.exported import Quality
-from components.fresh.process import ask, start
+from components.models.fresh.process import ask, start
 
 # Training examples that the range of every activation is taken from.
 REPRESENTATIVE = 200
@@ -40,10 +40,10 @@ def representative(dataset: str, info: DatasetInfo) -> Arrays:
         random order; windows that lie evenly over a series.
     """
     if isinstance(info, ImagesInfo):
-        images, _ = next(inputs.in_order(dataset, info, "train", REPRESENTATIVE).as_numpy_iterator())
+        images, _ = next(batching.sequential_batches(dataset, info, "train", REPRESENTATIVE).as_numpy_iterator())
         return {"image": images}
     apart = max(1, info.examples("train") // REPRESENTATIVE)
-    batches = inputs.in_order(dataset, info, "train", apart).take(REPRESENTATIVE)
+    batches = batching.sequential_batches(dataset, info, "train", apart).take(REPRESENTATIVE)
     found = [windows for windows, _ in batches.as_numpy_iterator()]
     return {name: np.stack([windows[name][0] for windows in found]) for name in found[0]}
 
@@ -166,7 +166,7 @@ def _test(
 ) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
     """Raw inputs by name, targets and the model's outputs, of the first test examples."""
     raw, targets, outputs = [], [], []
-    batches = inputs.in_order(dataset, info, "test", BATCH).take(-(-count // BATCH))
+    batches = batching.sequential_batches(dataset, info, "test", BATCH).take(-(-count // BATCH))
     for batch, target in batches.as_numpy_iterator():
         raw.append(batch if isinstance(batch, dict) else {"image": batch})
         targets.append(target)

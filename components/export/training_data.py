@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from components import inputs, stored
-from components.dataset import DatasetInfo, ImagesInfo
-from components.model import Call
-from components.reference import Reference, distribution, image_features
+from components.artifacts.dataset import DatasetInfo, ImagesInfo
+from components.artifacts.model import Call
+from components.artifacts.training_profile import Reference, distribution, image_features
+from components.data import batching, storage
 
 # Predicting all images would take longer than the rest of the export. They are stored in random order.
 IMAGES = 5120
@@ -21,11 +21,13 @@ def reference(call: Call, dataset: str, info: DatasetInfo) -> Reference:
         info: Its description.
     """
     if not isinstance(info, ImagesInfo):
-        rows = stored.load_rows(dataset, info, "train")
+        rows = storage.load_rows(dataset, info, "train")
         columns = {name: distribution(rows[:, i]) for i, name in enumerate(info.columns)}
         return Reference(examples=len(rows), numbers=columns)
     counts, found = np.zeros(len(info.classes)), []
-    for images, _ in inputs.in_order(dataset, info, "train", BATCH).take(IMAGES // BATCH).as_numpy_iterator():
+    for images, _ in (
+        batching.sequential_batches(dataset, info, "train", BATCH).take(IMAGES // BATCH).as_numpy_iterator()
+    ):
         found.append(image_features(images))
         predicted = call(images).numpy().argmax(axis=1)
         counts += np.bincount(predicted, minlength=len(counts))

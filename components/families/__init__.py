@@ -5,15 +5,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from components.contract import load_file
-from components.errors import InputError
-from components.sizes import Sizes
-from components.spec import ModelSpec, Strict, Task
+from components.common.contract import load_file
+from components.common.errors import InputError
+from components.common.spec import ModelSpec, Strict, Task
+from components.models.sizes import Sizes
 
 if TYPE_CHECKING:
     import keras
 
-    from components.dataset import DatasetInfo
+    from components.artifacts.dataset import DatasetInfo
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Family:
         largest_matrix: Optional. Gives the elements of the largest weight matrix of the same two arguments, see
             `components.train.threads`.
         sizes: Optional. Gives what each layer with weights takes, of the shape of an example, of how many numbers the
-            model gives, and of `Hyperparameters`, see `components.sizes`.
+            model gives, and of `Hyperparameters`, see `components.models.sizes`.
     """
 
     doc: str

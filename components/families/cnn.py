@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
-from components import sizes as sized
-from components.spec import MOST_LAYERS, Kernel, Share, Strict, Width
+from components.common.spec import MOST_LAYERS, Kernel, Share, Strict, Width
+from components.models import sizes as sized
 
 if TYPE_CHECKING:
     import keras
 
-    from components.dataset import DatasetInfo
+    from components.artifacts.dataset import DatasetInfo
 
 TASKS = ("classification", "forecasting")
 
@@ -74,7 +74,7 @@ class Hyperparameters(Strict):
             (halves each side by maximum), {dropout: share}, average (over all places; without it the end is flattened).
         units: Width of each dense layer after them.
         dropout: Share dropped before the output layer.
-        seasonal: Forecast from the seasons of the window, see `components.layers.forecast`; series only.
+        seasonal: Forecast from the seasons of the window, see `components.models.layers.forecast`; series only.
     """
 
     layers: Annotated[list[Layer], Field(max_length=MOST_LAYERS), AfterValidator(_average_last)] = [
@@ -94,7 +94,7 @@ class Hyperparameters(Strict):
 
 
 def sizes(shape: list[int], outputs: int, hyperparameters: Hyperparameters) -> sized.Sizes:
-    """See `components.sizes`."""
+    """See `components.models.sizes`."""
     *sides, channels = shape
     found = []
     for layer in hyperparameters.layers:
@@ -113,7 +113,7 @@ def build(info: "DatasetInfo", hyperparameters: Hyperparameters) -> "keras.Model
     """Build the CNN."""
     import keras
 
-    from components import layers
+    from components.models import layers
 
     inputs = layers.scaled_inputs(info, hyperparameters.seasonal)
     x = inputs.x

@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from components import sizes as sized
-from components.spec import MOST_LAYERS, Kernel, Recurrent, Share, Width
+from components.common.spec import MOST_LAYERS, Kernel, Recurrent, Share, Width
+from components.models import sizes as sized
 
 if TYPE_CHECKING:
     import keras
 
-    from components.dataset import DatasetInfo
+    from components.artifacts.dataset import DatasetInfo
 
 TASKS = ("classification", "forecasting")
 
@@ -32,7 +32,7 @@ class Hyperparameters(Recurrent):
 
 
 def sizes(shape: list[int], outputs: int, hyperparameters: Hyperparameters) -> sized.Sizes:
-    """See `components.sizes`."""
+    """See `components.models.sizes`."""
     hp = hyperparameters
     steps, features = sized.sequence(shape, hp.patch)
     found = []
@@ -46,7 +46,7 @@ def build(info: "DatasetInfo", hyperparameters: Hyperparameters) -> "keras.Model
     """Build the CNN-LSTM."""
     import keras
 
-    from components import layers
+    from components.models import layers
 
     hp = hyperparameters
     inputs = layers.sequence(info, hp.patch, hp.seasonal)

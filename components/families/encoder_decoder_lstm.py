@@ -7,13 +7,13 @@ arXiv:1406.1078).
 
 from typing import TYPE_CHECKING
 
-from components import sizes as sized
-from components.spec import Patch, Share, Strict, Width, WidthOrZero
+from components.common.spec import Patch, Share, Strict, Width, WidthOrZero
+from components.models import sizes as sized
 
 if TYPE_CHECKING:
     import keras
 
-    from components.dataset import SeriesInfo
+    from components.artifacts.dataset import SeriesInfo
 
 TASKS = ("forecasting",)
 
@@ -26,7 +26,7 @@ class Hyperparameters(Strict):
         dropout: Share of the encoder's summary and of the decoder's outputs dropped.
         patch: Rows of a window side by side in one step of the encoder.
         hidden: Width of a dense layer at each step ahead, before the output; 0 for none.
-        seasonal: Forecast from the seasons of the window, see `components.layers.forecast`.
+        seasonal: Forecast from the seasons of the window, see `components.models.layers.forecast`.
     """
 
     units: Width = 64
@@ -37,7 +37,7 @@ class Hyperparameters(Strict):
 
 
 def sizes(shape: list[int], outputs: int, hyperparameters: Hyperparameters) -> sized.Sizes:
-    """See `components.sizes`."""
+    """See `components.models.sizes`."""
     hp = hyperparameters
     encoder = sized.lstm(*sized.sequence(shape, hp.patch), hp.units)
     ahead = [(weights, outputs * numbers) for weights, numbers in sized.dense(hp.units, hp.hidden, 1)]
@@ -48,7 +48,7 @@ def build(info: "SeriesInfo", hyperparameters: Hyperparameters) -> "keras.Model"
     """Build the encoder-decoder LSTM."""
     import keras
 
-    from components import layers
+    from components.models import layers
 
     hp = hyperparameters
     inputs = layers.sequence(info, hp.patch, hp.seasonal)

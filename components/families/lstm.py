@@ -2,13 +2,13 @@
 
 from typing import TYPE_CHECKING
 
-from components import sizes as sized
-from components.spec import Recurrent, Share, Width
+from components.common.spec import Recurrent, Share, Width
+from components.models import sizes as sized
 
 if TYPE_CHECKING:
     import keras
 
-    from components.dataset import DatasetInfo
+    from components.artifacts.dataset import DatasetInfo
 
 TASKS = ("classification", "forecasting")
 
@@ -28,7 +28,7 @@ class Hyperparameters(Recurrent):
 
 
 def sizes(shape: list[int], outputs: int, hyperparameters: Hyperparameters) -> sized.Sizes:
-    """See `components.sizes`."""
+    """See `components.models.sizes`."""
     hp = hyperparameters
     recurrent = sized.lstm(*sized.sequence(shape, hp.patch), hp.units)
     return [*recurrent, *sized.dense(hp.units, hp.hidden, outputs)]
@@ -38,7 +38,7 @@ def build(info: "DatasetInfo", hyperparameters: Hyperparameters) -> "keras.Model
     """Build the LSTM."""
     import keras
 
-    from components import layers
+    from components.models import layers
 
     hp = hyperparameters
     inputs = layers.sequence(info, hp.patch, hp.seasonal)

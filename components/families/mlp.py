@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from components import sizes as sized
-from components.spec import MOST_LAYERS, Share, Strict, Width
+from components.common.spec import MOST_LAYERS, Share, Strict, Width
+from components.models import sizes as sized
 
 if TYPE_CHECKING:
     import keras
 
-    from components.dataset import DatasetInfo
+    from components.artifacts.dataset import DatasetInfo
 
 TASKS = ("classification", "forecasting")
 
@@ -24,7 +24,7 @@ class Hyperparameters(Strict):
         units: Width of each hidden layer.
         norm: Batch normalization after each hidden layer.
         dropout: Share of units dropped after each hidden layer; the last number serves the layers after it.
-        seasonal: Forecast from the seasons of the window, see `components.layers.forecast`; series only.
+        seasonal: Forecast from the seasons of the window, see `components.models.layers.forecast`; series only.
     """
 
     units: list[Width] = Field(default=[256, 64], max_length=MOST_LAYERS)
@@ -41,7 +41,7 @@ def largest_matrix(info: "DatasetInfo", hyperparameters: Hyperparameters) -> int
 
 
 def sizes(shape: list[int], outputs: int, hyperparameters: Hyperparameters) -> sized.Sizes:
-    """See `components.sizes`."""
+    """See `components.models.sizes`."""
     return sized.dense(math.prod(shape), *hyperparameters.units, outputs)
 
 
@@ -49,7 +49,7 @@ def build(info: "DatasetInfo", hyperparameters: Hyperparameters) -> "keras.Model
     """Build the MLP on the flattened image or window."""
     import keras
 
-    from components import layers
+    from components.models import layers
 
     body = keras.Sequential([keras.layers.Flatten()], name="mlp")
     for i, units in enumerate(hyperparameters.units):

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from components.dataset import SPLITS, Check, ImagesInfo
-from components.errors import InputError
+from components.artifacts.dataset import SPLITS, Check, ImagesInfo
+from components.common.errors import InputError
+from components.data.records import Images
+from components.data.storage import read_images, record_features
 from components.ingest.digest import digest
-from components.records import Images
-from components.stored import read_images, record_features
 
 # Exact copies of a test image among the training images make a test score too good; a few are common.
 MAX_OVERLAP = 0.01

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import numpy as np
 
-from components.dataset import SPLITS, Check, SeriesInfo
-from components.errors import InputError
+from components.artifacts.dataset import SPLITS, Check, SeriesInfo
+from components.common.errors import InputError
+from components.common.spec import Facts, SeriesOptions
+from components.data.records import Series
+from components.data.splits import split_problems
+from components.data.storage import read_rows, row_features
 from components.ingest.digest import digest
-from components.ingest.splits import split_problems
-from components.records import Series
-from components.spec import Facts, SeriesOptions
-from components.stored import read_rows, row_features
-from components.time_axis import Frequency, calendar_columns
+from components.readers.time_axis import Frequency, calendar_columns
 
 
 def describe(data: Series, options: SeriesOptions, facts: Facts, name: str, source: str, folder: Path) -> SeriesInfo:

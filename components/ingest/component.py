@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components.base import component
+from components.common.component import component
 
 
 @component
@@ -16,7 +16,7 @@ def ingest(name: str, spec: str, fingerprint: str, code_version: str, dataset: d
         code_version: Of the code: the same.
         dataset: The folder.
     """
-    from components.ingest.work import ingest
+    from components.ingest.ingest import ingest
 
     info = ingest(name, spec, dataset.path)
     dataset.metadata["sha256"] = info.sha256

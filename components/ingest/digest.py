@@ -5,9 +5,9 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from components.dataset import SPLITS
-from components.shards import shards
-from components.tracing import as_written
+from components.artifacts.dataset import SPLITS
+from components.common.no_autograph import no_autograph
+from components.data.shards import shards
 
 _BATCH = 512
 
@@ -23,7 +23,7 @@ def digest(folder: Path, features: dict[str, tf.io.FixedLenFeature]) -> str:
         features: Of a record.
     """
 
-    @as_written
+    @no_autograph
     def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
         return tf.io.parse_example(serialized, features)
 

@@ -17,7 +17,7 @@ _TEMPLATE = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_INDEX}"
 
 
 def image_record(image: bytes, label: int, name: str | None = None) -> bytes:
-    """A `tf.train.Example` of a stored image, see `components.stored.record_features`."""
+    """A `tf.train.Example` of a stored image, see `components.data.storage.record_features`."""
     example = tf.train.Example()
     feature = example.features.feature
     feature["image"].bytes_list.value.append(image)
@@ -28,7 +28,7 @@ def image_record(image: bytes, label: int, name: str | None = None) -> bytes:
 
 
 def row_record(time: int, values: Iterable[float]) -> bytes:
-    """A `tf.train.Example` of a stored row, see `components.stored.row_features`."""
+    """A `tf.train.Example` of a stored row, see `components.data.storage.row_features`."""
     example = tf.train.Example()
     feature = example.features.feature
     feature["time"].int64_list.value.append(time)

@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components.base import component
+from components.common.component import component
 
 
 @component
@@ -27,12 +27,12 @@ def predict(
     from contextlib import nullcontext
     from pathlib import Path
 
-    from components.files import on_mount, whole_folder
-    from components.predict.work import predict
+    from components.common.files import atomic_directory, on_mount
+    from components.predict.predict import predict
 
     # On a disk an interrupted task goes on; a mount of Cloud Storage can neither append nor rename.
     there = Path(predictions.path)
-    with whole_folder(there) if on_mount(there) else nullcontext(there) as folder:
+    with atomic_directory(there) if on_mount(there) else nullcontext(there) as folder:
         done = predict(model.path, source, f"{folder}/predictions.jsonl", every_window)
     predictions.metadata["predicted"] = done.predicted
     predictions.metadata["failed"] = done.failed

@@ -16,9 +16,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from components.errors import InputError
-from components.files import sync, write_text
-from components.spec import Strict
+from components.common.errors import InputError
+from components.common.files import sync, write_text
+from components.common.spec import Strict
 
 SUFFIX = ".jsonl"
 # Saved more often, a progress file in Cloud Storage would take longer than the predictions.

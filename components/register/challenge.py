@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from components.bootstrap import block_of, differences, errors, errors_of
-from components.dataset import DatasetInfo, SeriesInfo, load_info
-from components.errors import InputError
-from components.exported import SAVED_MODEL
-from components.fresh.process import ask, start
-from components.leaderboard import RANKED_BY, Leaderboard, ModelEntry, figure
+from components.artifacts.dataset import DatasetInfo, SeriesInfo, load_info
+from components.artifacts.export import SAVED_MODEL
+from components.artifacts.leaderboard import RANKED_BY, Leaderboard, ModelEntry, figure
+from components.common.errors import InputError
+from components.metrics.bootstrap import block_of, differences, errors, errors_of
+from components.models.fresh.process import ask, start
 
 # Beside a version's files: the error of each test example that it was registered with, float64 [examples].
 ERRORS = "test_errors.npy"
@@ -125,7 +125,7 @@ def score(saved_model: Path, dataset: str, info: DatasetInfo) -> np.ndarray:
         info: The description of it.
 
     Returns:
-        float64 [examples], see `components.bootstrap.errors`.
+        float64 [examples], see `components.metrics.bootstrap.errors`.
 
     Raises:
         RuntimeError: It can't be loaded, or refuses the examples.
@@ -153,10 +153,10 @@ def score(saved_model: Path, dataset: str, info: DatasetInfo) -> np.ndarray:
 
 def _parts(dataset: str, info: DatasetInfo) -> Iterator[tuple[list[int], dict[str, np.ndarray], np.ndarray]]:
     """The test split in parts of about `PART_BYTES`: sizes of the batches, inputs by name, targets."""
-    from components import inputs  # TensorFlow
+    from components.data import batching  # TensorFlow
 
     batches: list[tuple[dict[str, np.ndarray], np.ndarray]] = []
-    for examples, target in inputs.in_order(dataset, info, "test", BATCH).as_numpy_iterator():
+    for examples, target in batching.sequential_batches(dataset, info, "test", BATCH).as_numpy_iterator():
         batches.append((examples if isinstance(examples, dict) else {"image": examples}, target))
         if sum(value.nbytes for batch, _ in batches for value in batch.values()) >= PART_BYTES:
             yield _joined(batches)

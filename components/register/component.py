@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components.base import component
+from components.common.component import component
 
 
 @component
@@ -32,7 +32,7 @@ def register(
         evaluations: For each model.
         exports: For each model.
     """
-    from components.register.work import register
+    from components.register.register import register
 
     register(
         leaderboard.path,

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from components.cloud import CALL_SECONDS, Vertex, client, explain, named
-from components.errors import InputError
-from components.exported import Golden, load_golden
+from components.artifacts.export import Golden, load_golden
+from components.common.errors import InputError
+from components.vertex.client import CALL_SECONDS, Vertex, client, explain, named
 
 DEPLOY_SECONDS = 3600.0
 PREDICT_SECONDS = 60.0

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from components.image_names import SERVING_IMAGE
+from components.common.image_names import SERVING_IMAGE
 
 FILE = "inference_service.yaml"
 _MOST_LETTERS = 63  # of a name in Kubernetes

@@ -8,15 +8,15 @@ from typing import Literal
 
 import numpy as np
 
-from components.bootstrap import errors_of
-from components.dataset import load_info
-from components.errors import InputError
-from components.files import sha256, whole_folder, write_text
+from components.artifacts.dataset import load_info
+from components.artifacts.registration import Registered, check_registration, read_registration, write_registration
+from components.artifacts.shelf import current, make_current, versions
+from components.common.errors import InputError
+from components.common.files import atomic_directory, sha256, write_text
+from components.metrics.bootstrap import errors_of
 from components.register.challenge import ERRORS, Winner, challenge
 from components.register.kserve import FILE as MANIFEST
 from components.register.kserve import manifest
-from components.registration import Registered, check_registration, read_registration, write_registration
-from components.shelf import current, make_current, versions
 
 
 def register_here(registry: Path, winner: Winner) -> Registered:
@@ -97,7 +97,7 @@ def _write(version: Path, winner: Winner, digest: str, registry: Path) -> None:
         "dataset_sha256": board.datasets[winner.entry.dataset].sha256,
         "sha256": digest,
     }
-    with whole_folder(version) as new:
+    with atomic_directory(version) as new:
         shutil.copytree(winner.export, new, dirs_exist_ok=True)
         np.save(new / ERRORS, errors_of(winner.evaluation, info))
         experiment, dataset = board.experiment, winner.entry.dataset

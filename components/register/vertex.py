@@ -3,15 +3,15 @@
 from pathlib import Path
 from typing import Any
 
-from components.cloud import CALL_SECONDS, Vertex, client, explain, named
-from components.data_files import local
-from components.errors import InputError
-from components.exported import ONNX, SAVED_MODEL, digest
-from components.files import gs
-from components.leaderboard import Leaderboard, ModelEntry
+from components.artifacts.export import ONNX, SAVED_MODEL, digest
+from components.artifacts.leaderboard import Leaderboard, ModelEntry
+from components.artifacts.registration import Registered
+from components.artifacts.shelf import CURRENT
+from components.common.errors import InputError
+from components.common.files import gs
 from components.register.challenge import Winner, challenge, unknown
-from components.registration import Registered
-from components.shelf import CURRENT
+from components.vertex.client import CALL_SECONDS, Vertex, client, explain, named
+from components.vertex.cloud_storage import local
 
 OPERATION_SECONDS = 1800.0
 _SCHEMAS = "gs://google-cloud-aiplatform/schema/modelevaluation"

@@ -1,6 +1,6 @@
 """What the report is told of the experiment when it is compiled."""
 
-from components.spec import Strict
+from components.common.spec import Strict
 
 
 class About(Strict):

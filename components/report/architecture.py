@@ -2,7 +2,7 @@
 
 from markupsafe import Markup
 
-from components.model import Layer, ModelInfo
+from components.artifacts.model import Layer, ModelInfo
 from components.report.drawing import Node, draw
 
 # Operations that take a part of a tensor: an edge says as much.

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from components.dataset import DatasetInfo, ImagesInfo, SeriesInfo
-from components.evaluation import Evaluation
-from components.leaderboard import FEW, ModelEntry
-from components.model import ModelInfo
-from components.words import counted
+from components.artifacts.dataset import DatasetInfo, ImagesInfo, SeriesInfo
+from components.artifacts.evaluation import Evaluation
+from components.artifacts.leaderboard import FEW, ModelEntry
+from components.artifacts.model import ModelInfo
+from components.common.words import counted
 
 # An expected calibration error above this is worth a warning.
 MISCALIBRATED = 0.05

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from components.dataset import ImagesInfo
-from components.evaluation import Evaluation
+from components.artifacts.dataset import ImagesInfo
+from components.artifacts.evaluation import Evaluation
 from components.report.svg import FIRST, INK, MUTED, SECOND, Picture, figure, legend, picture
 
 # More classes than this don't leave room for their names or their counts.

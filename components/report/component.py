@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components.base import component
+from components.common.component import component
 
 
 @component
@@ -34,7 +34,7 @@ def report(
         exports: For each model.
         leaderboard: What compare wrote; None if it failed.
     """
-    from components.report.work import report
+    from components.report.report import report
 
     report(
         about,

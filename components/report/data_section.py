@@ -4,12 +4,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from components import stored
-from components.dataset import SPLITS, DatasetInfo, ImagesInfo, SeriesInfo, load_info
+from components.artifacts.dataset import SPLITS, DatasetInfo, ImagesInfo, SeriesInfo, load_info
+from components.common.words import counted
+from components.data import storage
+from components.readers.time_axis import Frequency
 from components.report import forecasting, pictures
 from components.report.svg import Picture
-from components.time_axis import Frequency
-from components.words import counted
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def read(folder: str) -> Data:
         return Data(folder, info)
     rows = {}
     for split in SPLITS:
-        batches = list(stored.read_rows(folder, split, len(info.stored)).as_numpy_iterator())
+        batches = list(storage.read_rows(folder, split, len(info.stored)).as_numpy_iterator())
         rows[split] = (np.concatenate([t for t, _ in batches]), np.concatenate([v[:, 0] for _, v in batches]))
     return Data(folder, info, rows)
 

@@ -6,10 +6,10 @@ import numpy as np
 from matplotlib import dates
 from matplotlib.ticker import MaxNLocator
 
-from components.dataset import SPLITS, SeriesInfo
-from components.evaluation import Evaluation, Window
+from components.artifacts.dataset import SPLITS, SeriesInfo
+from components.artifacts.evaluation import Evaluation, Window
+from components.readers.time_axis import Frequency
 from components.report.svg import FIRST, INK, MUTED, SECOND, THIRD, Picture, figure, legend, picture
-from components.time_axis import Frequency
 
 # Places along the axis at which a long series is drawn.
 PLACES = 500

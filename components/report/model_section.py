@@ -7,20 +7,20 @@ import numpy as np
 import yaml
 from markupsafe import Markup
 
-from components.dataset import ImagesInfo, SeriesInfo
-from components.evaluation import PREDICTIONS, Evaluation
-from components.exported import Exported, Format
-from components.leaderboard import ModelEntry
-from components.model import ModelInfo
+from components.artifacts.dataset import ImagesInfo, SeriesInfo
+from components.artifacts.evaluation import PREDICTIONS, Evaluation
+from components.artifacts.export import Exported, Format
+from components.artifacts.leaderboard import ModelEntry
+from components.artifacts.model import ModelInfo
+from components.artifacts.search import Search
 from components.report import card, classification, forecasting, pictures, training, tuning
 from components.report.architecture import architecture, shape
 from components.report.data_section import Data, describe
 from components.report.svg import Picture
-from components.tuning import Search
 
 
 @dataclass(frozen=True)
-class Wrong:
+class Mistake:
     """A mistake as a picture.
 
     Attributes:
@@ -72,7 +72,7 @@ class ModelSection:
     layers: list[tuple[str, str, str, int, str]]
     pictures: list[Picture]
     confusion: Picture | None
-    mistakes: list[Wrong]
+    mistakes: list[Mistake]
     formats: dict[str, Format]
     search: tuning.SearchSection | None
     use: str
@@ -132,10 +132,10 @@ def section(
     )
 
 
-def _mistakes(evaluation: Evaluation, folder: str, info: ImagesInfo) -> list[Wrong]:
+def _mistakes(evaluation: Evaluation, folder: str, info: ImagesInfo) -> list[Mistake]:
     images = pictures.of_test(folder, info, {mistake.example for mistake in evaluation.mistakes})
     return [
-        Wrong(
+        Mistake(
             image=images[mistake.example],
             example=mistake.example,
             label=info.classes[mistake.label],

@@ -7,8 +7,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from components.leaderboard import FEW, figure, interval
-from components.words import counted
+from components.artifacts.leaderboard import FEW, figure, interval
+from components.common.words import counted
 
 FOLDER = Path(__file__).with_name("templates")
 

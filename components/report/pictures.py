@@ -6,8 +6,8 @@ import io
 import numpy as np
 from PIL import Image
 
-from components import stored
-from components.dataset import ImagesInfo
+from components.artifacts.dataset import ImagesInfo
+from components.data import storage
 
 # Of each class.
 EXAMPLES = 8
@@ -20,7 +20,7 @@ def examples(folder: str, info: ImagesInfo) -> list[str]:
     """The first training images of each class, side by side, as data URIs."""
     found: list[list[np.ndarray]] = [[] for _ in info.classes[:CLASSES]]
     wanted = [min(EXAMPLES, count) for count in info.label_counts["train"][:CLASSES]]
-    for images, labels in stored.read_images(folder, "train", info.shape).as_numpy_iterator():
+    for images, labels in storage.read_images(folder, "train", info.shape).as_numpy_iterator():
         for image, label in zip(images, labels, strict=True):
             if label < CLASSES and len(found[label]) < wanted[label]:
                 found[label].append(image)
@@ -32,7 +32,7 @@ def examples(folder: str, info: ImagesInfo) -> list[str]:
 def of_test(folder: str, info: ImagesInfo, places: set[int]) -> dict[int, str]:
     """Images at some places of the test split, as data URIs."""
     found, first = {}, 0
-    for images, _ in stored.read_images(folder, "test", info.shape).as_numpy_iterator():
+    for images, _ in storage.read_images(folder, "test", info.shape).as_numpy_iterator():
         for place in places:
             if first <= place < first + len(images):
                 found[place] = _uri(images[place - first], LARGEST)

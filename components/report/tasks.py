@@ -6,9 +6,9 @@ followed them all, puts this part anew when it publishes the page.
 
 from markupsafe import Markup
 
+from components.common.spec import Strict
 from components.report.drawing import Node, draw
 from components.report.page import render
-from components.spec import Strict
 
 START, END = "<!--run-->", "<!--/run-->"
 

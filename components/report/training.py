@@ -2,11 +2,11 @@
 
 from matplotlib.ticker import MaxNLocator
 
-from components.leaderboard import RANKED_BY, Leaderboard
-from components.model import ModelInfo
+from components.artifacts.leaderboard import RANKED_BY, Leaderboard
+from components.artifacts.model import ModelInfo
+from components.common.words import counted
 from components.report.drawing import short
 from components.report.svg import BAD, FIRST, INK, MUTED, SECOND, Picture, figure, legend, picture
-from components.words import counted
 
 # Keras' names of what is monitored, and those that a reader knows.
 _CURVES = {"classification": ("loss", "accuracy"), "forecasting": ("loss", "mae")}

@@ -7,9 +7,9 @@ from typing import Any
 
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
+from components.artifacts.search import Range, Search, Trial
+from components.common.words import counted
 from components.report.svg import FIRST, INK, MUTED, SECOND, Picture, figure, legend, picture
-from components.tuning import Range, Search, Trial
-from components.words import counted
 
 # A logarithmic axis that is longer has a label for each power of ten alone.
 MANY = 1000

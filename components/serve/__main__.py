@@ -2,7 +2,7 @@
 
 import sys
 
-from components.errors import InputError
+from components.common.errors import InputError
 from components.serve.server import Settings, serve
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
-from components.errors import InputError
+from components.common.errors import InputError
 from components.serve.batching import Batcher, FullError
 from components.serve.model import MAX_BATCH, Batch, Model
 

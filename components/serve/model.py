@@ -12,9 +12,9 @@ import numpy as np
 import onnxruntime
 from pydantic_core import from_json
 
-from components import pictures
-from components.errors import InputError
-from components.exported import FILE, GOLDEN, ONNX, Exported, load_golden
+from components.artifacts.export import FILE, GOLDEN, ONNX, Exported, load_golden
+from components.common.errors import InputError
+from components.readers import pictures
 
 # A larger batch needs more memory and is no faster: of pictures of 224 x 224 a layer's outputs are 200 MB.
 MAX_BATCH = 32

@@ -11,11 +11,11 @@ from typing import Self
 
 import uvicorn
 
-from components.data_files import local
-from components.errors import InputError
-from components.registration import check_files, file_digests
+from components.artifacts.registration import check_files, file_digests
+from components.common.errors import InputError
 from components.serve.app import Limits, Routes, State, create_app
 from components.serve.model import load_checked
+from components.vertex.cloud_storage import local
 
 # Longer than Google's load balancers keep a connection: cloud.google.com/load-balancing/docs/https#timeouts_and_retries
 KEEP_ALIVE_SECONDS = 620

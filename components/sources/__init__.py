@@ -5,10 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from components.contract import load_file
-from components.errors import InputError
-from components.records import Images, Series
-from components.spec import Facts, ImageOptions, SeriesOptions, Task
+from components.common.contract import load_file
+from components.common.errors import InputError
+from components.common.spec import Facts, ImageOptions, SeriesOptions, Task
+from components.data.records import Images, Series
 
 
 @dataclass(frozen=True)

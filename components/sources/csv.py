@@ -6,17 +6,17 @@ The file is read a line at a time, so memory doesn't grow with it.
 import math
 from collections.abc import Iterator
 
-from components.csv_format import CsvFormat
-from components.csv_rows import Bad, Table, opened, read_fields, step_problem
-from components.csv_scan import Scan, Wanted, scan
-from components.data_files import DataPath, local
-from components.errors import InputError, collecting
-from components.files import sha256
-from components.ingest.splits import split_problems
-from components.records import Row, Series
-from components.regular import Changes, regular
-from components.spec import Facts, SeriesOptions
-from components.time_axis import Frequency
+from components.common.errors import InputError, collecting
+from components.common.files import sha256
+from components.common.spec import Facts, SeriesOptions
+from components.data.records import Row, Series
+from components.data.splits import split_problems
+from components.readers.csv_format import CsvFormat
+from components.readers.csv_regular import Changes, regular
+from components.readers.csv_rows import Bad, Table, opened, read_fields, step_problem
+from components.readers.csv_scan import Scan, Wanted, scan
+from components.readers.time_axis import Frequency
+from components.vertex.cloud_storage import DataPath, local
 
 TASK = "forecasting"
 

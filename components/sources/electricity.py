@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from importlib.metadata import version
 from typing import Literal
 
-from components.records import Row, Series
-from components.spec import Facts, SeriesOptions
+from components.common.spec import Facts, SeriesOptions
+from components.data.records import Row, Series
 
 TASK = "forecasting"
 ROWS = 17520

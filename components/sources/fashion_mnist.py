@@ -15,10 +15,10 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from components.errors import InputError
-from components.records import Images
+from components.common.errors import InputError
+from components.common.spec import Facts, ImageOptions
+from components.data.records import Images
 from components.sources import tfds as tfds_images
-from components.spec import Facts, ImageOptions
 
 TASK = "classification"
 NAME = "fashion_mnist"

@@ -14,14 +14,14 @@ from typing import Literal
 
 from pydantic import Field
 
-from components import pictures
-from components.data_files import DataPath, local
-from components.dataset import SPLITS, Check
-from components.errors import InputError
-from components.files import sha256
-from components.raw.picture_folder import Picture, PictureFolder, look_into
-from components.records import Image, Images
-from components.spec import Facts, ImageOptions
+from components.artifacts.dataset import SPLITS, Check
+from components.common.errors import InputError
+from components.common.files import sha256
+from components.common.spec import Facts, ImageOptions
+from components.data.records import Image, Images
+from components.readers import pictures
+from components.readers.picture_folder import Picture, PictureFolder, look_into
+from components.vertex.cloud_storage import DataPath, local
 
 TASK = "classification"
 

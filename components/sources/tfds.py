@@ -11,10 +11,10 @@ from typing import Any
 
 from pydantic import Field
 
-from components import pictures
-from components.errors import InputError
-from components.records import Image, Images
-from components.spec import Facts, ImageOptions
+from components.common.errors import InputError
+from components.common.spec import Facts, ImageOptions
+from components.data.records import Image, Images
+from components.readers import pictures
 
 TASK = "classification"
 # Records that are parsed side by side. Each takes a few microseconds, less than waking a thread for the next one: by
@@ -114,7 +114,7 @@ def images(
     """
     import tensorflow_datasets as tfds
 
-    from components.stored import fixed
+    from components.data.storage import without_autotune
 
     name, features, keys = builder.info.full_name, builder.info.features, builder.info.supervised_keys
     image, label = (features[keys[0]], features[keys[1]]) if keys and len(keys) == 2 else (None, None)
@@ -140,7 +140,7 @@ def images(
             ),
             batch_size=256,
         )
-        for batch in fixed(split).as_numpy_iterator():
+        for batch in without_autotune(split).as_numpy_iterator():
             for data, number in zip(batch[keys[0]].tolist(), batch[keys[1]].tolist(), strict=True):
                 yield (data if size == (rows, columns) else _resized(data, *size, channels)), number
 

@@ -3,7 +3,7 @@
 import json
 import sys
 
-from components.train.work import train
+from components.train.train import train
 
 if __name__ == "__main__":
     train(**json.loads(sys.argv[1]))

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from components.files import make_folder, sync
+from components.common.files import make_folder, sync
 
 KEPT = 2
 # What TensorFlow puts around an error's reason.

@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components.base import component
+from components.common.component import component
 
 
 @component

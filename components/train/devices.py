@@ -10,8 +10,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from components.errors import InputError
-from components.share import Share
+from components.common.errors import InputError
+from components.data.sharding import Share
 
 
 @dataclass(frozen=True)

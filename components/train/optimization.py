@@ -3,8 +3,8 @@
 import keras
 import tensorflow as tf
 
-from components.dataset import DatasetInfo, SeriesInfo
-from components.spec import ModelSpec
+from components.artifacts.dataset import DatasetInfo, SeriesInfo
+from components.common.spec import ModelSpec
 from components.train.adam import FusedAdam
 
 

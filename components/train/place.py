@@ -1,8 +1,8 @@
 """Train where the task stands, or in a CustomJob."""
 
-from components.cloud import Vertex
-from components.model import ModelInfo, load_model_info
-from components.placement import Placement
+from components.artifacts.model import ModelInfo, load_model_info
+from components.vertex.client import Vertex
+from components.vertex.placement import Placement
 
 
 def train_there(
@@ -13,7 +13,7 @@ def train_there(
     Args:
         name: The model's name.
         spec: JSON of a `ModelSpec`.
-        seed: As for `components.train.work.train`.
+        seed: As for `components.train.train.train`.
         code_version: As for it.
         dataset: The data set folder.
         folder: The model folder to write.
@@ -34,13 +34,13 @@ def train_there(
         "precision": placement.precision,
     }
     if placement.pools and vertex:
-        from components.custom_job import launch
+        from components.vertex.custom_job import launch
 
         launch(placement, Vertex.model_validate_json(vertex), arguments, folder)
         return load_model_info(folder)
     if placement.pools:
         machine = placement.pools[0].machine["machine_type"]
         print(f"{name}: its machine is {machine}, in a job of Vertex AI; training on this machine", flush=True)
-    from components.train.work import train
+    from components.train.train import train
 
     return train(**arguments)  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from components.spec import ModelSpec
+from components.common.spec import ModelSpec
 from components.train.checkpoint import Checkpoints
 from components.train.devices import Devices
 from components.train.progress import Progress

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from components.dataset import DatasetInfo
+from components.artifacts.dataset import DatasetInfo
+from components.common.spec import ModelSpec
 from components.families import load_family
-from components.spec import ModelSpec
 
 # Products of matrices that take fewer operations than this gained nothing by a second thread on 2 cores, and lost a
 # fifth of their time to handing parts of them over (docs/performance.md). More cores were not measured.

@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components.base import component
+from components.common.component import component
 
 
 @component
@@ -32,6 +32,6 @@ def tune(
         placement: JSON of a `Placement`.
         vertex: JSON of a `Vertex`; empty where the pipeline doesn't run on Vertex AI.
     """
-    from components.tune.work import tune as search
+    from components.tune.tune import tune as search
 
     search(name, spec, tune, seed, code_version, dataset.path, trials.path, tuned, placement, vertex)

@@ -9,8 +9,8 @@ import time
 from collections.abc import Generator
 from types import FrameType
 
-from components.errors import last_error
-from components.forked import python
+from components.common.errors import last_error
+from components.common.forked import python
 from components.tune.training import Training
 
 POLL_SECONDS = 0.1

@@ -5,10 +5,10 @@ from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from components.cloud import Vertex, until
-from components.custom_job import JobFailedError, job_name, run
-from components.placement import Placement
 from components.tune.training import Training
+from components.vertex.client import Vertex, until
+from components.vertex.custom_job import JobFailedError, job_name, run
+from components.vertex.placement import Placement
 
 
 def train_in_jobs(

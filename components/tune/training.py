@@ -13,7 +13,7 @@ class Training:
         number: Of the trial.
         values: Of the trial, by key.
         folder: For its log, its model and, once it is over, its outcome.
-        arguments: Of `components.train.work.train`, JSON values.
+        arguments: Of `components.train.train.train`, JSON values.
     """
 
     number: int

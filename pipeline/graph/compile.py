@@ -3,10 +3,10 @@
 import warnings
 from pathlib import Path
 
-from components.errors import InputError
-from components.files import sha256
-from pipeline.experiment import Experiment
-from pipeline.machines import Target, check_target
+from components.common.errors import InputError
+from components.common.files import sha256
+from pipeline.experiment.experiment import Experiment
+from pipeline.experiment.machines import Target, check_target
 
 BUILD = Path("build")
 

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 from kfp import dsl
 
-from pipeline.experiment import Experiment
+from pipeline.experiment.experiment import Experiment
+from pipeline.experiment.machines import Target, machines, place
 from pipeline.graph.tasks import TaskSpec, tasks
-from pipeline.machines import Target, machines, place
 
 
 class Results(NamedTuple):
@@ -23,7 +23,7 @@ def define(experiment: Experiment, target: Target = "vertex") -> Callable[..., A
 
     Its parameters have defaults that suit every runner: `failures`, JSON of the tasks that failed and why,
     where a run goes on without them; `pipeline_sha256`, digest of the compiled file; `registry`, the folder
-    that models are registered in; `vertex`, JSON of a `components.cloud.Vertex` where it runs on Vertex AI;
+    that models are registered in; `vertex`, JSON of a `components.vertex.client.Vertex` where it runs on Vertex AI;
     `promote`, whether a winner takes the place of a version that it can't be told apart from.
 
     Args:

@@ -14,22 +14,22 @@ from typing import Any
 
 from kfp import dsl
 
+from components.artifacts.leaderboard import Contest, Contestant
 from components.baseline.component import baseline
+from components.common.gather import KINDS, gathering, inputs_of
 from components.compare.component import compare
 from components.evaluate.component import evaluate_classification, evaluate_forecasting
 from components.export.component import export
-from components.gather import KINDS, gathering, inputs_of
 from components.ingest.component import ingest
-from components.leaderboard import Contest, Contestant
-from components.placement import Placement
 from components.register.component import register
 from components.report.about import About
 from components.report.component import report
 from components.train.component import train
 from components.tune.component import tune
-from pipeline.experiment import Experiment
+from components.vertex.placement import Placement
+from pipeline.experiment.experiment import Experiment
+from pipeline.experiment.machines import Target, placement
 from pipeline.graph.code_version import code_version
-from pipeline.machines import Target, placement
 
 
 @dataclass(frozen=True)

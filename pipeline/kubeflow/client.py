@@ -7,7 +7,7 @@ import warnings
 from typing import Any
 from urllib.parse import urlsplit
 
-from components.errors import InputError
+from components.common.errors import InputError
 
 # A bearer token for a Kubeflow behind an identity-aware proxy or with several users.
 TOKEN = "KUBEFLOW_TOKEN"  # noqa: S105 (a variable's name)

@@ -3,7 +3,7 @@
 import json
 import re
 
-from components.errors import InputError
+from components.common.errors import InputError
 from pipeline.kubeflow.client import TOKEN
 
 # Of an error's text; pages of proxies are long.

@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from components.errors import InputError
-from components.files import sha256
+from components.common.errors import InputError
+from components.common.files import sha256
 from pipeline.kubeflow.client import check_address, connect, token
 from pipeline.kubeflow.errors import say
 from pipeline.vertex.request import check_parameters

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from components.spec import Strict
+from components.common.spec import Strict
 from pipeline.local.damage import remove
 
 MANIFEST = "manifest.json"

@@ -11,10 +11,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from components.data_files import COPIES, GS
-from components.errors import InputError
-from components.files import MOUNT
-from pipeline.experiment import Experiment
+from components.common.errors import InputError
+from components.common.files import MOUNT
+from components.vertex.cloud_storage import COPIES, GS
+from pipeline.experiment.experiment import Experiment
 from pipeline.graph.code_version import all_files, code_digest
 from pipeline.local.processes import ROOT, lines
 

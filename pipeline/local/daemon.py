@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
 
-from components.errors import InputError
+from components.common.errors import InputError
 
 _START_SECONDS = 30
 

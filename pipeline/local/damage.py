@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from components.errors import InputError
+from components.common.errors import InputError
 
 
 def set_aside(path: Path, problem: str) -> None:

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from rich.console import Console
 
-from components.errors import InputError, error_in
+from components.common.errors import InputError, error_in
 from pipeline.local.damage import shown
 from pipeline.local.publish import REPORT
 

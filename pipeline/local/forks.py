@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # At first what every task needs, then on demand what most need; it takes three seconds.
 LIGHT = ("kfp.dsl.executor", "pydantic.type_adapter", "pydantic.types")
 HEAVY = ("tensorflow", "keras", "tensorflow_datasets", "sklearn.linear_model", "sklearn.metrics", "PIL.Image")
-# As components/forked.py has it.
+# As components/common/forked.py has it.
 PYTHON = "KERAS_PIPELINE_PYTHON"
 FORK, IMPORT, TERMINATE = b"f", b"i", b"t"
 

@@ -3,9 +3,9 @@
 import shutil
 from pathlib import Path
 
-from components.errors import InputError
+from components.common.errors import InputError
 from components.sources import load_source
-from pipeline.experiment import Experiment
+from pipeline.experiment.experiment import Experiment
 from pipeline.local.damage import usable
 
 # Beside its records, a data set needs room for models, checkpoints and logs.

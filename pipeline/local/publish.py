@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from components.files import point_link, write_text
-from components.leaderboard import FILE, Leaderboard
-from components.registration import REGISTERED
+from components.artifacts.leaderboard import FILE, Leaderboard
+from components.artifacts.registration import REGISTERED
+from components.common.files import point_link, write_text
 from components.report.tasks import TaskRun, with_run
 from pipeline.local.damage import remove
 

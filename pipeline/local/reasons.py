@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from components.files import write_text
-from components.spec import Strict
+from components.common.files import write_text
+from components.common.spec import Strict
 from pipeline.local.cache import digest
 from pipeline.local.damage import set_aside
 

@@ -13,10 +13,10 @@ from typing import Any
 
 from rich.console import Console
 
-from components.errors import InputError
-from components.leaderboard import Leaderboard
+from components.artifacts.leaderboard import Leaderboard
+from components.common.errors import InputError
 from components.report.tasks import TaskRun
-from pipeline.experiment import Experiment
+from pipeline.experiment.experiment import Experiment
 from pipeline.graph.code_version import code_files
 from pipeline.graph.compile import BUILD, compile_experiment
 from pipeline.local import cache, containers
@@ -26,11 +26,11 @@ from pipeline.local.daemon import daemon
 from pipeline.local.damage import remove, set_aside, shown, usable
 from pipeline.local.display import Display
 from pipeline.local.failure import Failure, explain, explained, failure
-from pipeline.local.graph import Task, arguments, command, executor_input, read_tasks
 from pipeline.local.processes import Processes
 from pipeline.local.publish import LATEST, PARTIAL, publish, publish_report
 from pipeline.local.reasons import Basis, remember, remembered, why
 from pipeline.local.stopping import stoppable
+from pipeline.local.tasks import Task, arguments, command, executor_input, read_tasks
 
 RUNS = Path("runs")
 # Of an experiment: the outputs of its tasks, with checkpoints, and what is temporary.

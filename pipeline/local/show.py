@@ -5,7 +5,7 @@ import sys
 import webbrowser
 from pathlib import Path
 
-from components.errors import InputError
+from components.common.errors import InputError
 from pipeline.local.publish import LATEST, REPORT
 from pipeline.local.run import RUNS
 

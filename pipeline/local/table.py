@@ -8,10 +8,10 @@ from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
-from components.leaderboard import FEW, METRICS, Leaderboard, ModelEntry, figure, interval
-from components.registration import Registered
-from components.words import counted
-from pipeline.claims import Verification
+from components.artifacts.leaderboard import FEW, METRICS, Leaderboard, ModelEntry, figure, interval
+from components.artifacts.registration import Registered
+from components.common.words import counted
+from pipeline.experiment.claims import Verification
 from pipeline.local.damage import shown
 
 # Columns that a narrow terminal has no room for: the first goes first.

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from components.errors import InputError
-from components.files import write_text
-from pipeline.claims import Verification, judge, spreads
-from pipeline.experiment import Experiment, load_experiment, only
+from components.common.errors import InputError
+from components.common.files import write_text
+from pipeline.experiment.claims import Verification, judge, spreads
+from pipeline.experiment.experiment import Experiment, load_experiment, only
 from pipeline.local.prepare import prepare
 from pipeline.local.run import RUNS, run_local
 

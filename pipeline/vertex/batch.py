@@ -4,8 +4,8 @@ import re
 import time
 from typing import Any
 
-from components.cloud import CALL_SECONDS, client, explain, named, polls
-from components.errors import InputError
+from components.common.errors import InputError
+from components.vertex.client import CALL_SECONDS, client, explain, named, polls
 from pipeline.vertex.settings import Settings
 
 POLL_SECONDS = 10.0

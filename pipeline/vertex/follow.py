@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.console import Console
 
-from components.cloud import client, polls, until
+from components.vertex.client import client, polls, until
 from pipeline.local.display import Display, State
 from pipeline.vertex.settings import Settings
 

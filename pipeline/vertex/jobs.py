@@ -4,9 +4,9 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from components.cloud import CALL_SECONDS, client, credentials, explain
-from components.custom_job import RUN_LABEL, run_label
-from components.errors import InputError
+from components.common.errors import InputError
+from components.vertex.client import CALL_SECONDS, client, credentials, explain
+from components.vertex.custom_job import RUN_LABEL, run_label
 from pipeline.vertex.settings import Settings
 
 _LOGGING = "https://logging.googleapis.com"

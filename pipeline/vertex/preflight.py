@@ -3,8 +3,8 @@
 import os
 from typing import Any
 
-from components.cloud import credentials, explain
-from components.errors import InputError
+from components.common.errors import InputError
+from components.vertex.client import credentials, explain
 from pipeline.vertex.settings import Settings
 
 SECONDS = 20

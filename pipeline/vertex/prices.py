@@ -6,10 +6,10 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
-from components.errors import InputError
-from components.spec import Strict
-from pipeline.experiment import Experiment
-from pipeline.machines import Machine, machines
+from components.common.errors import InputError
+from components.common.spec import Strict
+from pipeline.experiment.experiment import Experiment
+from pipeline.experiment.machines import Machine, machines
 
 FILE = Path(__file__).parent.parent.parent / "configs" / "prices.yaml"
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import yaml
 
-from components.cloud import Vertex, VertexOptions
-from components.errors import InputError
-from components.image_names import GPU_IMAGE, IMAGE, TPU_IMAGE
-from pipeline.experiment import Experiment
+from components.common.errors import InputError
+from components.common.image_names import GPU_IMAGE, IMAGE, TPU_IMAGE
+from components.vertex.client import Vertex, VertexOptions
+from pipeline.experiment.experiment import Experiment
 from pipeline.vertex.settings import Settings
 
 JOB_ID = re.compile(r"[a-z][-a-z0-9]{0,127}")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from components.cloud import VertexOptions
+from components.vertex.client import VertexOptions
 from pipeline.vertex.settings import Settings
 
 RUNNER = "RUNNER@PROJECT.iam.gserviceaccount.com"

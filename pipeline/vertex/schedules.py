@@ -3,8 +3,8 @@
 import re
 from typing import Any
 
-from components.cloud import CALL_SECONDS, client, explain
-from components.errors import InputError
+from components.common.errors import InputError
+from components.vertex.client import CALL_SECONDS, client, explain
 from pipeline.vertex.settings import Settings
 from pipeline.vertex.submit import message
 

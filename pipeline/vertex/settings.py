@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.errors import InputError
+from components.common.errors import InputError
 
 # The environment's variables, in the order that they are looked at, and gcloud's properties after them.
 PROJECT = ("GOOGLE_CLOUD_PROJECT", "CLOUDSDK_CORE_PROJECT")

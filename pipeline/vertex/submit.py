@@ -3,8 +3,8 @@
 import time
 from typing import Any
 
-from components.cloud import CALL_SECONDS, client, explain
-from components.errors import InputError
+from components.common.errors import InputError
+from components.vertex.client import CALL_SECONDS, client, explain
 from pipeline.vertex.request import JOB_ID, SUBMISSION
 from pipeline.vertex.settings import Settings
 

@@ -26,7 +26,7 @@ def main() -> None:
     for part in arguments.parts or PARTS:
         start = time.perf_counter()
         found |= measure(part, arguments.seminar)
-        from components.files import write_json
+        from components.common.files import write_json
 
         write_json(latest, found)
         print(f"{part}: {time.perf_counter() - start:.0f} s", flush=True)

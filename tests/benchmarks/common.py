@@ -37,7 +37,7 @@ def dataset(name: str, options: dict[str, Any]) -> Path:
         name: Its name.
         options: Its source and options; those that an experiment alone understands don't matter.
     """
-    from components.ingest.work import ingest
+    from components.ingest.ingest import ingest
 
     options = {key: value for key, value in options.items() if key != "gate"}
     folder = FOLDER / "data" / name

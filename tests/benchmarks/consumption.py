@@ -37,19 +37,19 @@ def consumption() -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _examples(data: Path) -> int:
-    from components.dataset import load_info
+    from components.artifacts.dataset import load_info
 
     return load_info(data).examples("train")
 
 
 def input_speed(data: Path, model: dict[str, Any]) -> float:
     """Training examples per second of the input pipeline alone."""
-    from components import inputs
-    from components.dataset import load_info
+    from components.artifacts.dataset import load_info
+    from components.data import batching
 
     info = load_info(data)
     options = {"seed": 1, "epochs": 1000, "flip": model.get("flip", False)}
-    batches = iter(inputs.shuffled(data, info, "train", model["batch_size"], **options))
+    batches = iter(batching.shuffled_batches(data, info, "train", model["batch_size"], **options))
     for _ in range(10):
         next(batches)
     start, count = time.perf_counter(), 0
@@ -60,29 +60,29 @@ def input_speed(data: Path, model: dict[str, Any]) -> float:
 
 def streamed_speed(data: Path, model: dict[str, Any]) -> float:
     """The same, of images that don't fit in memory."""
-    from components import inputs
+    from components.data import batching
 
-    held = inputs.CACHE_BYTES
-    inputs.CACHE_BYTES = 0
+    held = batching.CACHE_BYTES
+    batching.CACHE_BYTES = 0
     try:
         return input_speed(data, model)
     finally:
-        inputs.CACHE_BYTES = held
+        batching.CACHE_BYTES = held
 
 
 def array_speed(data: Path, model: dict[str, Any]) -> float:
     """The same of plain arrays, gathered in a random order by NumPy; a window is a slice of the rows."""
     import numpy as np
 
-    from components import stored
-    from components.dataset import ImagesInfo, load_info
+    from components.artifacts.dataset import ImagesInfo, load_info
+    from components.data import storage
 
     info = load_info(data)
     size, random = model["batch_size"], np.random.default_rng(1)
     if isinstance(info, ImagesInfo):
-        images, labels = stored.load_images(data, info, "train")
+        images, labels = storage.load_images(data, info, "train")
     else:
-        rows = stored.load_rows(data, info, "train")
+        rows = storage.load_rows(data, info, "train")
         windows = np.lib.stride_tricks.sliding_window_view(rows, info.lookback + info.horizon, axis=0)
     start, count = time.perf_counter(), 0
     while time.perf_counter() - start < SECONDS:

@@ -30,7 +30,7 @@ def growth() -> dict[str, Any]:
 
 
 def _points(model: dict[str, Any], sizes: dict[int, Path]) -> list[dict[str, float]]:
-    from components.dataset import load_info
+    from components.artifacts.dataset import load_info
 
     # In turns, since other work on the machine that lasts a minute is in one of a size's three then, not in all.
     turns = [{times: trained({**model, "epochs": 2}, data) for times, data in sizes.items()} for _ in range(TURNS)]

@@ -21,8 +21,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import tensorflow as tf
 
-from components import inputs
-from components.train import checkpoint, resume, work
+from components.data import batching
+from components.train import checkpoint, resume
+from components.train import train as train_step
 
 PHASES = ("starting", "restoring", "training", "saving", "epoch end", "finishing")
 # Half of the kills wait for a phase that is short, for the first or a later time.
@@ -49,7 +50,7 @@ def train(job: dict, phase: mmap.mmap) -> None:
     if job["devices"] == "two":
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    inputs.CACHE_BYTES = job.get("cache_bytes", inputs.CACHE_BYTES)
+    batching.CACHE_BYTES = job.get("cache_bytes", batching.CACHE_BYTES)
     for owner, name, number in (
         (checkpoint.Checkpoints, "newest", 1),
         (checkpoint.Checkpoints, "restore", 1),
@@ -60,7 +61,7 @@ def train(job: dict, phase: mmap.mmap) -> None:
         (resume.Resumable, "on_train_end", 5),
     ):
         phased(owner, name, phase, number)
-    work.train(job["name"], json.dumps(job["spec"]), 1, "x", job["dataset"], job["folder"])
+    train_step.train(job["name"], json.dumps(job["spec"]), 1, "x", job["dataset"], job["folder"])
 
 
 def fork(function: Callable[..., None], log: Path, environment: dict[str, str], *arguments: object) -> int:

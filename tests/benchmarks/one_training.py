@@ -15,8 +15,8 @@ def main() -> None:
     request = json.loads(sys.argv[1])
     import keras
 
-    from components import inputs
-    from components.train import work
+    from components.data import batching
+    from components.train import train as train_step
     from components.train.checkpoint import Checkpoints
     from components.train.progress import Progress
 
@@ -28,16 +28,18 @@ def main() -> None:
 
         def ask(self: Progress, epoch: int, logs: dict[str, float] | None = None) -> None:
             end(self, epoch, logs)
-            info = work.load_info(request["dataset"])
+            info = train_step.load_info(request["dataset"])
             right = 0
-            for images, labels in inputs.in_order(request["dataset"], info, "test", 512).as_numpy_iterator():
+            for images, labels in batching.sequential_batches(
+                request["dataset"], info, "test", 512
+            ).as_numpy_iterator():
                 right += int((keras.ops.convert_to_numpy(self.model(images, training=False)).argmax(1) == labels).sum())
             tested.append(right / info.examples("test"))
             if tested[-1] >= until:
                 self.model.stop_training = True
 
         Progress.on_epoch_end = ask  # type: ignore[method-assign]
-    info = work.train(**request)
+    info = train_step.train(**request)
     print(
         json.dumps(
             {

@@ -51,8 +51,8 @@ def serving() -> dict[str, Any]:
 
 def _exports() -> dict[str, Path]:
     """Models of the shipped architectures, trained for an epoch: what they answer doesn't matter here."""
-    from components.export.work import export
-    from components.train.work import train
+    from components.export.export import export
+    from components.train.train import train
 
     pictures = FOLDER.absolute() / "pictures"
     generator = np.random.default_rng(SEED)

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 from common import trained_result
 from killing import PHASES, ended, fork, kill, start
 
-from components.ingest.work import ingest
+from components.ingest.ingest import ingest
 
 SPLITS = {
     "fashion": {"source": "fashion_mnist", "use": 0.02},

@@ -41,15 +41,15 @@ def seminar_way(spec: dict[str, Any], data: Path) -> tuple[float, dict[str, floa
     import keras
     import numpy as np
 
-    from components import inputs
-    from components.dataset import load_info
+    from components.artifacts.dataset import load_info
+    from components.common.spec import ModelSpec
+    from components.data import batching
     from components.families import build_model
-    from components.spec import ModelSpec
 
     info = load_info(data)
 
     def arrays(split: str) -> tuple[Any, Any]:
-        batches = list(inputs.in_order(data, info, split, 512).as_numpy_iterator())
+        batches = list(batching.sequential_batches(data, info, split, 512).as_numpy_iterator())
         x = [batch[0]["window"] if isinstance(batch[0], dict) else batch[0] for batch in batches]
         return np.concatenate(x), np.concatenate([batch[1] for batch in batches])
 

@@ -87,8 +87,8 @@ def finish(processes: list["subprocess.Popen[str]"]) -> None:
 
 def speed(dataset: Path, model: Path) -> float:
     """Examples per second of a training, from its second epoch on."""
-    from components.dataset import load_info
-    from components.model import load_model_info
+    from components.artifacts.dataset import load_info
+    from components.artifacts.model import load_model_info
 
     seconds = [epoch["seconds"] for epoch in load_model_info(model).history[1:]]
     return load_info(dataset).examples("train") * len(seconds) / sum(seconds)
@@ -96,7 +96,7 @@ def speed(dataset: Path, model: Path) -> float:
 
 def main() -> None:
     """Measure both ways to share: the same batch, and a batch of the same size for each worker."""
-    from components.ingest.work import ingest
+    from components.ingest.ingest import ingest
 
     config = yaml.safe_load(Path("configs/families.yaml").read_text(encoding="utf-8"))
     with tempfile.TemporaryDirectory() as scratch:
@@ -124,7 +124,7 @@ def measure(dataset: Path, folder: Path, spec: dict[str, object]) -> None:
 def work(job: dict[str, object]) -> None:
     """Train on one core alone."""
     os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[int(str(job.pop("core")))]})
-    from components.train.work import train
+    from components.train.train import train
 
     train(**job)  # type: ignore[arg-type]
 

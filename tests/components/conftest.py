@@ -6,7 +6,7 @@ import pytest
 from kfp import dsl
 from trainings import DATASETS, MODELS, train
 
-from components.ingest.work import ingest
+from components.ingest.ingest import ingest
 
 
 @pytest.fixture(scope="session")
@@ -84,10 +84,10 @@ def fashion(exports):
     import keras
     import numpy as np
 
-    from components import stored
+    from components.data import storage
 
     found = exports["fashion"]
-    images, _ = stored.load_images(found.dataset, found.info, "test")
+    images, _ = storage.load_images(found.dataset, found.info, "test")
     model = keras.saving.load_model(found.model / "model.keras", compile=False)
     found.images, found.expected = images[..., 0], np.asarray(model.predict(images, verbose=0))
     return found
@@ -99,8 +99,8 @@ def series(tmp_path_factory):
     import numpy as np
     from tiny import START, csv_spec, csv_table, run
 
-    from components.dataset import SPLITS
-    from components.time_axis import calendar_values
+    from components.artifacts.dataset import SPLITS
+    from components.readers.time_axis import calendar_values
 
     root = tmp_path_factory.mktemp("series")
     table = csv_table()

@@ -9,7 +9,7 @@ import pytest
 import tensorflow_datasets
 from PIL import Image
 
-from components.errors import InputError
+from components.common.errors import InputError
 
 
 def builder():

@@ -18,7 +18,7 @@ def page(given, path, leaderboard=None, failures=None, tunings=None):
         failures: Reasons by task.
         tunings: Folders of searches by model.
     """
-    from components.report.work import report
+    from components.report.report import report
 
     def folders(kind, names):
         return {name: given[f"{kind}_{name}"].path if f"{kind}_{name}" in given else None for name in names}

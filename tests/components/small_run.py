@@ -5,9 +5,9 @@ from pathlib import Path
 
 from kfp import dsl
 
+from components.artifacts.leaderboard import Leaderboard
+from components.common.gather import inputs_of
 from components.compare.component import compare
-from components.gather import inputs_of
-from components.leaderboard import Leaderboard
 from components.train.component import train
 
 DATASETS = {

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from components.bootstrap import QUANTILES, RESAMPLES, block_of, differences, intervals
-from components.dataset import ImagesInfo, SeriesInfo
+from components.artifacts.dataset import ImagesInfo, SeriesInfo
+from components.metrics.bootstrap import QUANTILES, RESAMPLES, block_of, differences, intervals
 
 
 def wrong(*examples, of=1000):

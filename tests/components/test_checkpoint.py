@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from trainings import MODELS, assert_same, saved_states, terminated, train
 
-from components.train import work
+from components.train import train as train_step
 from components.train.checkpoint import Checkpoints
 
 
@@ -41,12 +41,12 @@ def footer_flipped(path):
 @pytest.fixture(scope="module")
 def saved(datasets, tmp_path_factory):
     """A model with three checkpoints saved, of which two are kept."""
-    from components.dataset import load_info
-    from components.spec import ModelSpec
+    from components.artifacts.dataset import load_info
+    from components.common.spec import ModelSpec
     from components.train.optimization import compile_model
 
     info, spec = load_info(datasets / "fashion"), ModelSpec(**MODELS["mlp"])
-    model = work._build(spec, info, 1, "float32")
+    model = train_step._build(spec, info, 1, "float32")
     compile_model(model, spec, info, 10)
     model.optimizer.build(model.trainable_variables)
     folder = tmp_path_factory.mktemp("saved")

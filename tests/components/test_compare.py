@@ -11,11 +11,11 @@ import pytest
 from kfp import dsl
 from small_run import MODELS, artifact, compared, gathered
 
+from components.artifacts.export import Format
+from components.artifacts.leaderboard import Leaderboard
+from components.artifacts.registration import load_registered
 from components.compare.component import compare
-from components.exported import Format
-from components.leaderboard import Leaderboard
 from components.register.component import register
-from components.registration import load_registered
 
 
 def test_leaderboard_has_what_the_design_promises(results, tmp_path):
@@ -193,6 +193,8 @@ def test_ties_are_the_same_for_both(results, tmp_path):
 
 
 def test_comparing_does_not_import_tensorflow():
-    code = "import sys; import components.compare.work; print([n for n in ('tensorflow', 'keras') if n in sys.modules])"
+    code = (
+        "import sys; import components.compare.compare; print([n for n in ('tensorflow', 'keras') if n in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

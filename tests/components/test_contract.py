@@ -2,8 +2,8 @@
 
 import pytest
 
-from components.contract import load_file
-from components.errors import InputError
+from components.common.contract import load_file
+from components.common.errors import InputError
 from components.families import Family, family_names, load_family
 from components.sources import load_source, source_names
 

@@ -75,7 +75,7 @@ def test_latencies_are_of_whole_batches_and_in_order():
 def test_the_layers_of_a_model_are_told():
     import keras
 
-    from components.model import layers_of
+    from components.artifacts.model import layers_of
 
     x = keras.Input((8, 2), name="window")
     model = keras.Model(x, keras.layers.Dense(3, name="head")(keras.layers.Flatten(name="flat")(x[:, 2:])))

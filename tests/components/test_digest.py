@@ -4,9 +4,9 @@ import json
 
 import tensorflow as tf
 
-from components.dataset import SPLITS
+from components.artifacts.dataset import SPLITS
+from components.data.storage import row_features
 from components.ingest.digest import digest
-from components.stored import row_features
 
 
 def write(folder, records):

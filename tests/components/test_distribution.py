@@ -264,10 +264,10 @@ def test_precision_is_for_accelerators():
 def test_half_precision_scales_its_loss(datasets):
     import keras
 
-    from components.dataset import load_info
-    from components.spec import ModelSpec
+    from components.artifacts.dataset import load_info
+    from components.common.spec import ModelSpec
     from components.train.optimization import compile_model
-    from components.train.work import _build
+    from components.train.train import _build
 
     info = load_info(datasets["fashion"])
     spec = ModelSpec(**MODELS["mlp"])
@@ -291,9 +291,9 @@ def test_a_batch_that_cannot_be_shared_is_refused(datasets, tmp_path):
 
 
 def test_a_rate_per_replica_grows_with_them(datasets):
-    from components.dataset import load_info
+    from components.artifacts.dataset import load_info
+    from components.common.spec import ModelSpec
     from components.families import build_model
-    from components.spec import ModelSpec
     from components.train.optimization import compile_model
 
     info = load_info(datasets["fashion"])
@@ -322,9 +322,9 @@ def test_recurrent_layers_suit_cudnn(datasets, family):
     """What cuDNN asks of a layer: keras.io/api/layers/recurrent_layers/lstm."""
     import keras
 
-    from components.dataset import load_info
+    from components.artifacts.dataset import load_info
+    from components.common.spec import ModelSpec
     from components.families import build_model
-    from components.spec import ModelSpec
 
     model = build_model(ModelSpec(family=family, dataset="d"), load_info(datasets["demand"]))
     found = 0
@@ -366,7 +366,7 @@ def test_one_task_is_no_cluster(monkeypatch):
     ],
 )
 def test_a_broken_tf_config_is_one_line(monkeypatch, text, said):
-    from components.errors import InputError
+    from components.common.errors import InputError
     from components.train.devices import _cluster
 
     monkeypatch.setenv("TF_CONFIG", text)
@@ -378,20 +378,20 @@ def test_checkpoints_and_logs_go_to_an_address(datasets, tmp_path, monkeypatch):
     """TensorFlow's ram:// is as little a path as gs://, which test_lease.py trains on."""
     import tensorflow as tf
 
-    from components.train import work
+    from components.train import train as train_step
 
-    monkeypatch.setattr(work, "on_mount", lambda path: "checkpoints" in str(path))
-    monkeypatch.setattr(work, "gs", lambda path: f"ram://bucket/{Path(path).name}")
+    monkeypatch.setattr(train_step, "on_mount", lambda path: "checkpoints" in str(path))
+    monkeypatch.setattr(train_step, "gs", lambda path: f"ram://bucket/{Path(path).name}")
     saved = []
-    save = work.Resumable.on_epoch_end
+    save = train_step.Resumable.on_epoch_end
 
     def spy(self, epoch, logs=None):
         save(self, epoch, logs)
         saved.append(sorted(tf.io.gfile.listdir(self._checkpoints._folder)))
 
-    monkeypatch.setattr(work.Resumable, "on_epoch_end", spy)
+    monkeypatch.setattr(train_step.Resumable, "on_epoch_end", spy)
     model = tmp_path / "run" / "train-mlp" / "model"
-    work.train("mlp", json.dumps(MODELS["mlp"]), 1, "x", datasets["fashion"], str(model))
+    train_step.train("mlp", json.dumps(MODELS["mlp"]), 1, "x", datasets["fashion"], str(model))
     assert len([name for name in saved[1] if name.endswith(".sha256")]) == 2
     assert list((model / "tensorboard" / "train").glob("events*"))
     assert not (tmp_path / "checkpoints").exists()

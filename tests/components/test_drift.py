@@ -8,11 +8,11 @@ import pytest
 from scipy.stats import ks_2samp
 from series_files import series_lines, write_series
 
-from components import stored
+from components.artifacts.training_profile import QUANTILES, distribution, image_features, load_reference
+from components.common.errors import InputError
+from components.data import storage
+from components.drift.drift import drift
 from components.drift.measure import Classes, Numbers, psi
-from components.drift.work import drift
-from components.errors import InputError
-from components.reference import QUANTILES, distribution, image_features, load_reference
 
 
 def numbers(training, *new):
@@ -106,7 +106,7 @@ def test_image_features_are_what_their_names_say():
 
 @pytest.fixture(scope="module")
 def test_images(exports):
-    return stored.load_images(exports["fashion"].dataset, exports["fashion"].info, "test")
+    return storage.load_images(exports["fashion"].dataset, exports["fashion"].info, "test")
 
 
 def idx_file(path, images):
@@ -118,11 +118,11 @@ def test_the_reference_is_of_the_training_split_alone(exports):
     info = exports["fashion"].info
     reference = load_reference(exports["fashion"].model, info)
     assert reference.examples == info.records["train"]
-    images, _ = stored.load_images(exports["fashion"].dataset, info, "train")
+    images, _ = storage.load_images(exports["fashion"].dataset, info, "train")
     assert reference.numbers["brightness"].mean == pytest.approx(images.mean() / 255, rel=1e-4)
     assert sum(reference.classes.values()) == pytest.approx(1)
     told = exports["told"]
-    reference, rows = load_reference(told.model, told.info), stored.load_rows(told.dataset, told.info, "train")
+    reference, rows = load_reference(told.model, told.info), storage.load_rows(told.dataset, told.info, "train")
     assert reference.examples == len(rows)
     assert list(reference.numbers) == ["load", "temp", "holiday"]
     assert reference.numbers["temp"].values[-1] == rows[:, 1].max()

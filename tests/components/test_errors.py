@@ -2,7 +2,7 @@
 
 import pytest
 
-from components.errors import InputError, collecting
+from components.common.errors import InputError, collecting
 
 
 def test_an_error_has_a_line_for_each_problem():

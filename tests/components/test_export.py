@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from kfp import dsl
 
-from components.dataset import load_info
-from components.export import quantize, work
+from components.artifacts.dataset import load_info
+from components.artifacts.export import Exported, Format
+from components.export import export as export_step
+from components.export import quantize
 from components.export.component import export
-from components.exported import Exported, Format
-from components.fresh import process as fresh
+from components.models.fresh import process as fresh
 from components.train.component import train
 
 FAMILIES = {
@@ -72,7 +73,7 @@ def exported(datasets, model, family, folder, *formats):
 
 # Users' own families: the exact GELU, and constants that a model holds.
 OWN = """\
-from components.spec import Strict
+from components.common.spec import Strict
 
 TASKS = ("classification",)
 
@@ -86,7 +87,7 @@ def build(info, hyperparameters):
     import numpy as np
     import tensorflow as tf
 
-    from components import layers
+    from components.models import layers
 
     inputs = layers.scaled_inputs(info)
     x = BODY
@@ -175,12 +176,12 @@ def test_a_family_is_the_same_in_every_format(family, datasets, models, tmp_path
 
 
 def test_the_cost_is_that_of_the_whole_test_split(datasets, models, tmp_path):
-    from components import metrics
-    from components.inputs import in_order
+    from components.data.batching import sequential_batches
+    from components.metrics import metrics
 
     folder, found = exported(datasets, models("lstm"), "lstm", tmp_path, "litert_int8")
     info = description(datasets, "lstm")
-    (batch,) = in_order(dataset(datasets, "lstm").path, info, "test", 10_000).as_numpy_iterator()
+    (batch,) = sequential_batches(dataset(datasets, "lstm").path, info, "test", 10_000).as_numpy_iterator()
     windows, target = batch
     from ai_edge_litert.interpreter import Interpreter
 
@@ -199,11 +200,15 @@ def test_the_cost_is_that_of_the_whole_test_split(datasets, models, tmp_path):
 
 @pytest.mark.parametrize("family", ["mlp", "lstm"])
 def test_ranges_come_from_training_examples(family, datasets, monkeypatch):
-    from components import inputs, stored
+    from components.data import batching, storage
 
     read = []
-    in_order, folder, info = inputs.in_order, str(dataset(datasets, family).path), description(datasets, family)
-    monkeypatch.setattr(inputs, "in_order", lambda *args: read.append(args[2]) or in_order(*args))
+    sequential_batches, folder, info = (
+        batching.sequential_batches,
+        str(dataset(datasets, family).path),
+        description(datasets, family),
+    )
+    monkeypatch.setattr(batching, "sequential_batches", lambda *args: read.append(args[2]) or sequential_batches(*args))
     examples = quantize.representative(folder, info)
     assert read == ["train"]
     assert {len(values) for values in examples.values()} == {quantize.REPRESENTATIVE}
@@ -211,7 +216,7 @@ def test_ranges_come_from_training_examples(family, datasets, monkeypatch):
     for name, values in examples.items():
         np.testing.assert_array_equal(values, again[name])
     if family == "lstm":
-        train = stored.load_rows(folder, info, "train")
+        train = storage.load_rows(folder, info, "train")
         first, last = (examples["window"][i, 0] for i in (0, -1))
         np.testing.assert_array_equal(first, train[0, : len(info.columns)])
         place = info.examples("train") // 200 * 199
@@ -292,13 +297,13 @@ def changed_weight(path):
 
 @pytest.mark.parametrize(("wrong", "right"), [("onnx", "litert"), ("litert", "onnx")])
 def test_a_wrong_weight_is_refused_and_the_others_are_written(wrong, right, datasets, models, tmp_path, monkeypatch):
-    write = getattr(work, f"write_{wrong}")
+    write = getattr(export_step, f"write_{wrong}")
 
     def wrongly(model, path, *rest):
         write(model, path, *rest)
         changed_weight(path)
 
-    monkeypatch.setattr(work, f"write_{wrong}", wrongly)
+    monkeypatch.setattr(export_step, f"write_{wrong}", wrongly)
     _, found = exported(datasets, models("mlp"), "mlp", tmp_path, wrong, right)
     assert found.formats[wrong].refused.startswith("differs from the model by ")
     assert found.formats[wrong] == Format(refused=found.formats[wrong].refused)

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import yaml
 
-from components.dataset import Check, ImagesInfo, SeriesInfo
+from components.artifacts.dataset import Check, ImagesInfo, SeriesInfo
+from components.common.spec import ModelSpec
 from components.families import build_model, families_for, family_names, load_family
-from components.spec import ModelSpec
 from components.train.optimization import compile_model
 
 CHECKS = [Check(name="counts", found="enough")]

@@ -2,9 +2,9 @@
 
 import pytest
 
-from components.compare.work import _dataset, gate
-from components.dataset import ImagesInfo, SeriesInfo
-from components.leaderboard import FEW, Leaderboard, ModelEntry
+from components.artifacts.dataset import ImagesInfo, SeriesInfo
+from components.artifacts.leaderboard import FEW, Leaderboard, ModelEntry
+from components.compare.compare import _dataset, gate
 
 SERIES = SeriesInfo.model_construct(task="forecasting", unit="GW", source="csv", sha256="1" * 64, records={"test": 40},
                                     lookback=4, horizon=1)  # fmt: skip

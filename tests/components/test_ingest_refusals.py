@@ -9,10 +9,10 @@ import pytest
 import tensorflow_datasets as tfds
 from tiny import START, assert_fails_and_leaves_nothing, fake_images, fake_series, found, numbered, run
 
-from components.dataset import SPLITS
-from components.errors import InputError
-from components.ingest import work
-from components.records import Series
+from components.artifacts.dataset import SPLITS
+from components.common.errors import InputError
+from components.data.records import Series
+from components.ingest import ingest as ingest_step
 from components.sources import electricity
 
 
@@ -121,7 +121,7 @@ def test_a_source_that_breaks_off_leaves_nothing(tmp_path, monkeypatch, at):
 
 def test_a_full_disk_is_told_before_anything_is_written(tmp_path, monkeypatch):
     spec = fake_images(monkeypatch)
-    monkeypatch.setattr(work.shutil, "disk_usage", lambda path: SimpleNamespace(free=999))
+    monkeypatch.setattr(ingest_step.shutil, "disk_usage", lambda path: SimpleNamespace(free=999))
     assert_fails_and_leaves_nothing(tmp_path, spec, InputError, "no room for tiny")
 
 

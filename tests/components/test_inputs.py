@@ -11,12 +11,12 @@ import pytest
 import tensorflow as tf
 from tiny import HORIZON, LOOKBACK, fake_images, fake_series, numbered, run
 
-from components import inputs, stored
-from components.dataset import SPLITS
+from components.artifacts.dataset import SPLITS
+from components.data import batching, storage
+from components.data.records import Images
+from components.data.sharding import ALONE, Share
+from components.data.shards import shards
 from components.ingest import tfrecords
-from components.records import Images
-from components.shards import shards
-from components.share import ALONE, Share
 from components.sources import fashion_mnist
 
 ROOT = Path(__file__).parent.parent.parent
@@ -30,8 +30,8 @@ def test_windows_are_those_cut_by_hand_and_stay_in_their_split(series, split):
     rows = stored[split]
     count = len(rows) - LOOKBACK - HORIZON + 1
     assert info.examples(split) == count
-    batches = list(inputs.in_order(folder, info, split, 4).as_numpy_iterator())
-    assert len(batches) == inputs.steps_per_epoch(info, split, 4) == -(-count // 4)
+    batches = list(batching.sequential_batches(folder, info, split, 4).as_numpy_iterator())
+    assert len(batches) == batching.steps_per_epoch(info, split, 4) == -(-count // 4)
     assert [len(target) for _, target in batches[:-1]] == [4] * (len(batches) - 1)
     windows = np.concatenate([x["window"] for x, _ in batches])
     futures = np.concatenate([x["future"] for x, _ in batches])
@@ -46,14 +46,14 @@ def test_windows_are_those_cut_by_hand_and_stay_in_their_split(series, split):
 
 def test_a_series_without_known_columns_has_no_future(tmp_path, monkeypatch):
     info = run(tmp_path / "dataset", fake_series(monkeypatch))
-    given, target = next(inputs.in_order(tmp_path / "dataset", info, "test", 3).as_numpy_iterator())
+    given, target = next(batching.sequential_batches(tmp_path / "dataset", info, "test", 3).as_numpy_iterator())
     assert given.keys() == {"window"}
     assert target.tolist() == [[90, 91], [91, 92], [92, 93]]
 
 
 def test_shuffled_windows_are_the_same_windows(series):
     folder, info, stored = series
-    shuffled = inputs.shuffled(folder, info, "train", 32, seed=1, epochs=1)
+    shuffled = batching.shuffled_batches(folder, info, "train", 32, seed=1, epochs=1)
     for given, target in shuffled.as_numpy_iterator():
         for window, future, forecast in zip(given["window"], given["future"], target, strict=True):
             first = np.flatnonzero(stored["train"][:, 0] == window[0, 0])[0]
@@ -81,8 +81,8 @@ def images(tmp_path_factory):
 
 def stream(monkeypatch):
     """Images don't fit in memory, and 20 of them are shuffled together."""
-    monkeypatch.setattr(inputs, "CACHE_BYTES", 0)
-    monkeypatch.setattr(inputs, "SHUFFLE_RECORDS", 20)
+    monkeypatch.setattr(batching, "CACHE_BYTES", 0)
+    monkeypatch.setattr(batching, "SHUFFLE_RECORDS", 20)
 
 
 @pytest.fixture(params=["cached", "streamed"])
@@ -111,25 +111,25 @@ def numbers_of(given, target):
 def batches(ordered, batch_size=12, **options):
     (folder, info), identify = ordered
     options = {"seed": 3, "epochs": 1} | options
-    shuffled = inputs.shuffled(folder, info, "train", batch_size, **options)
+    shuffled = batching.shuffled_batches(folder, info, "train", batch_size, **options)
     return [identify(given, target) for given, target in shuffled.as_numpy_iterator()]
 
 
 def test_stored_images_keep_their_order_over_shards(images):
     folder, info = images
-    pixels, labels = stored.load_images(folder, info, "train")
+    pixels, labels = storage.load_images(folder, info, "train")
     assert pixels[:, 0, 0, 0].tolist() == list(range(1, 51))
     assert labels.tolist() == [0, 1] * 25
-    in_order = list(inputs.in_order(folder, info, "train", 20).as_numpy_iterator())
-    assert [len(given) for given, _ in in_order] == [20, 20, 10]
-    np.testing.assert_array_equal(np.concatenate([given for given, _ in in_order]), pixels)
-    np.testing.assert_array_equal(np.concatenate([target for _, target in in_order]), labels)
+    sequential_batches = list(batching.sequential_batches(folder, info, "train", 20).as_numpy_iterator())
+    assert [len(given) for given, _ in sequential_batches] == [20, 20, 10]
+    np.testing.assert_array_equal(np.concatenate([given for given, _ in sequential_batches]), pixels)
+    np.testing.assert_array_equal(np.concatenate([target for _, target in sequential_batches]), labels)
 
 
 @pytest.mark.parametrize("side_by_side", [1, 8, 50, 64])
 def test_images_are_the_same_however_many_are_decoded_side_by_side(images, side_by_side, monkeypatch):
-    monkeypatch.setattr(stored, "SIDE_BY_SIDE", side_by_side)
-    pixels, labels = stored.load_images(*images, "train")
+    monkeypatch.setattr(storage, "SIDE_BY_SIDE", side_by_side)
+    pixels, labels = storage.load_images(*images, "train")
     assert pixels[:, 0, 0, 0].tolist() == list(range(1, 51))
     assert labels.tolist() == [0, 1] * 25
 
@@ -137,8 +137,8 @@ def test_images_are_the_same_however_many_are_decoded_side_by_side(images, side_
 @pytest.mark.parametrize("share", [ALONE, Share(2, 2, 1)], ids=["alone", "the second of two workers"])
 def test_images_that_are_read_again_are_decoded_once_and_the_same(images, share, tmp_path):
     copy = shutil.copytree(images[0], tmp_path / "copy")
-    expected = list(inputs.in_order(*images, "train", 12, share).as_numpy_iterator())
-    again = inputs.in_order(copy, images[1], "train", 12, share, again=True)
+    expected = list(batching.sequential_batches(*images, "train", 12, share).as_numpy_iterator())
+    again = batching.sequential_batches(copy, images[1], "train", 12, share, again=True)
     shutil.rmtree(copy)
     for _ in range(2):
         found = list(again.as_numpy_iterator())
@@ -149,9 +149,9 @@ def test_images_that_are_read_again_are_decoded_once_and_the_same(images, share,
 
 
 def test_images_that_do_not_fit_are_streamed_each_time(images, tmp_path, monkeypatch):
-    monkeypatch.setattr(inputs, "CACHE_BYTES", 0)
+    monkeypatch.setattr(batching, "CACHE_BYTES", 0)
     copy = shutil.copytree(images[0], tmp_path / "copy")
-    again = inputs.in_order(copy, images[1], "train", 12, again=True)
+    again = batching.sequential_batches(copy, images[1], "train", 12, again=True)
     shutil.rmtree(copy)
     with pytest.raises(tf.errors.NotFoundError):
         next(again.as_numpy_iterator())
@@ -159,13 +159,13 @@ def test_images_that_do_not_fit_are_streamed_each_time(images, tmp_path, monkeyp
 
 def test_images_keep_their_labels_when_shuffled(images, kept):
     folder, info = images
-    shuffled = inputs.shuffled(folder, info, "train", 8, seed=0, epochs=2, flip=True)
+    shuffled = batching.shuffled_batches(folder, info, "train", 8, seed=0, epochs=2, flip=True)
     for given, target in shuffled.as_numpy_iterator():
         assert target.tolist() == [(number - 1) % 2 for number in given.max(axis=(1, 2, 3)).tolist()]
 
 
 def test_every_example_comes_once_in_an_epoch(ordered):
-    per_epoch = inputs.steps_per_epoch(ordered[0][1], "train", 12)
+    per_epoch = batching.steps_per_epoch(ordered[0][1], "train", 12)
     found = batches(ordered, epochs=2)
     assert len(found) == 2 * per_epoch
     epochs = [list(itertools.chain(*found[:per_epoch])), list(itertools.chain(*found[per_epoch:]))]
@@ -187,7 +187,7 @@ def test_an_epoch_is_the_same_however_many_there_are(ordered):
 
 def test_going_on_from_a_step_gives_the_tail(ordered):
     whole = batches(ordered, epochs=3)
-    per_epoch = inputs.steps_per_epoch(ordered[0][1], "train", 12)
+    per_epoch = batching.steps_per_epoch(ordered[0][1], "train", 12)
     for first_step in (1, per_epoch - 1, per_epoch, per_epoch + 1, 2 * per_epoch + 3, 3 * per_epoch - 1):
         assert batches(ordered, epochs=3, first_step=first_step) == whole[first_step:]
     assert batches(ordered, epochs=3, first_step=3 * per_epoch) == []
@@ -196,8 +196,8 @@ def test_going_on_from_a_step_gives_the_tail(ordered):
 def test_going_on_gives_the_same_flips(images, kept):
     folder, info = images
     options = {"seed": 5, "epochs": 2, "flip": True}
-    whole = list(inputs.shuffled(folder, info, "train", 12, **options).as_numpy_iterator())
-    rest = list(inputs.shuffled(folder, info, "train", 12, **options, first_step=3).as_numpy_iterator())
+    whole = list(batching.shuffled_batches(folder, info, "train", 12, **options).as_numpy_iterator())
+    rest = list(batching.shuffled_batches(folder, info, "train", 12, **options, first_step=3).as_numpy_iterator())
     assert len(rest) == len(whole) - 3
     for (expected, _), (given, _) in zip(whole[3:], rest, strict=True):
         np.testing.assert_array_equal(given, expected)
@@ -205,7 +205,7 @@ def test_going_on_gives_the_same_flips(images, kept):
 
 def test_about_half_of_the_images_are_flipped(images, kept):
     folder, info = images
-    shuffled = inputs.shuffled(folder, info, "train", 25, seed=5, epochs=4, flip=True)
+    shuffled = batching.shuffled_batches(folder, info, "train", 25, seed=5, epochs=4, flip=True)
     given = np.concatenate([given for given, _ in shuffled.as_numpy_iterator()])
     flipped = given[:, :, 0] == 0
     assert (flipped.all(axis=(1, 2)) | ~flipped.any(axis=(1, 2))).all()
@@ -235,7 +235,7 @@ def test_every_seed_can_be_trained_with(ordered):
 
 def test_streamed_images_are_mixed_over_shards_and_within(images, monkeypatch):
     stream(monkeypatch)
-    monkeypatch.setattr(inputs, "SHUFFLE_RECORDS", 32)
+    monkeypatch.setattr(batching, "SHUFFLE_RECORDS", 32)
     first, other = (batches((images, numbers_of), 32, seed=seed)[0] for seed in (1, 2))
     # Eight images a shard, four shards at a time.
     assert len({(number - 1) // 8 for number in first}) >= 4
@@ -246,7 +246,7 @@ def test_streamed_images_are_mixed_over_shards_and_within(images, monkeypatch):
 
 def test_large_images_are_shuffled_fewer_at_a_time(images, monkeypatch):
     stream(monkeypatch)
-    monkeypatch.setattr(inputs, "SHUFFLE_BYTES", 3 * 24)
+    monkeypatch.setattr(batching, "SHUFFLE_BYTES", 3 * 24)
     found = list(itertools.chain(*batches((images, numbers_of), 1)))
     # The first three lay together in a shard, and so did the next.
     assert max(found[:3]) - min(found[:3]) == max(found[3:6]) - min(found[3:6]) == 2
@@ -255,8 +255,8 @@ def test_large_images_are_shuffled_fewer_at_a_time(images, monkeypatch):
 HELD = """
 import sys
 from pathlib import Path
-from components import inputs
-from components.dataset import load_info
+from components.data import batching
+from components.artifacts.dataset import load_info
 
 def peak():
     (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
@@ -264,7 +264,7 @@ def peak():
 
 folder, info = sys.argv[1], load_info(sys.argv[1])
 # What TensorFlow sets up at its first use is no part of it.
-next(inputs.in_order(folder, info, "validation", 1).as_numpy_iterator())
+next(inputs.sequential_batches(folder, info, "validation", 1).as_numpy_iterator())
 before = peak()
 for _ in inputs.shuffled(folder, info, "train", 1, seed=1, epochs=1).as_numpy_iterator():
     pass
@@ -289,10 +289,10 @@ def test_what_is_held_is_in_memory_once(tmp_path, monkeypatch):
 
 
 def test_one_shard_is_streamed(tmp_path, monkeypatch):
-    monkeypatch.setattr(inputs, "CACHE_BYTES", 0)
+    monkeypatch.setattr(batching, "CACHE_BYTES", 0)
     info = run(tmp_path / "dataset", fake_images(monkeypatch))
     assert len(shards(tmp_path / "dataset", "train")) == 1
-    shuffled = inputs.shuffled(tmp_path / "dataset", info, "train", 6, seed=0, epochs=1)
+    shuffled = batching.shuffled_batches(tmp_path / "dataset", info, "train", 6, seed=0, epochs=1)
     numbers = [given.max(axis=(1, 2, 3)).tolist() for given, _ in shuffled.as_numpy_iterator()]
     assert [len(batch) for batch in numbers] == [6, 6, 6, 2]
     assert sorted(itertools.chain(*numbers)) == list(range(1, 21))

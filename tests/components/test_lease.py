@@ -15,8 +15,8 @@ import pytest
 from trainings import assert_same, result
 
 from components import lease
-from components.cloud import credentials
-from components.errors import InputError
+from components.common.errors import InputError
+from components.vertex.client import credentials
 
 FOLDER = "gs://bucket/runs/1/checkpoints/mlp-1"
 WRITES = "/gcs/bucket/runs/1/families-1/train-mlp_-2/model"
@@ -135,7 +135,8 @@ def test_a_folder_of_a_disk_needs_none(cloud, tmp_path):
 TRAINING = """
 import sys
 from pathlib import Path
-from components import files, lease
+from components.common import files
+from components import lease
 from components.train import resume
 mount, tests, folder, datasets, run, step = sys.argv[1:]
 sys.path.insert(0, tests)

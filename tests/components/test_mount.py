@@ -24,8 +24,8 @@ STEPS = """
 import json, sys
 from pathlib import Path
 from kfp import dsl
-from components import files
-from components.train import work
+from components.common import files
+from components.train import train as train_step
 files.MOUNT = Path(sys.argv[1])
 work.gs = lambda path: f"ram://bucket/{Path(path).name}"
 sys.path.insert(0, sys.argv[2])

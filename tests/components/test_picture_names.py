@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components import stored
-from components.dataset import load_info
-from components.evaluate.work import evaluate
-from components.ingest.work import ingest
-from components.report.work import report
-from components.train.work import train
+from components.artifacts.dataset import load_info
+from components.data import storage
+from components.evaluate.evaluate import evaluate
+from components.ingest.ingest import ingest
+from components.report.report import report
+from components.train.train import train
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def evaluated(tmp_path_factory):
 def test_mistakes_name_the_files_that_were_taken_for_others(evaluated):
     root, evaluation = evaluated
     info = load_info(root / "dataset")
-    images, _ = stored.load_images(root / "dataset", info, "test")
+    images, _ = storage.load_images(root / "dataset", info, "test")
     assert len(evaluation.mistakes) == 12
     for wrong in evaluation.mistakes:
         assert Path(wrong.file).parts[0] == info.classes[wrong.label]
@@ -59,4 +59,4 @@ def test_images_without_files_have_no_names(ingested):
     path = ingested["fashion"].path
     info = load_info(path)
     assert not info.named
-    assert stored.load_names(path, info, "test") == []
+    assert storage.load_names(path, info, "test") == []

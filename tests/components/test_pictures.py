@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components import pictures
-from components.errors import InputError
+from components.common.errors import InputError
+from components.readers import pictures
 
 ROOT = Path(__file__).parent.parent.parent
 GREY = np.arange(0, 65536, 257, np.uint16).reshape(16, 16)
@@ -48,8 +48,8 @@ def test_values_of_no_known_range_are_refused(values):
 READ = """
 import sys
 from pathlib import Path
-from components import pictures
-from components.errors import InputError
+from components.readers import pictures
+from components.common.errors import InputError
 try:
     print(pictures.read(Path(sys.argv[1]), 3).getpixel((0, 0)))
 except InputError as error:

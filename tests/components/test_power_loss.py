@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from components.files import point_link, whole_folder, write_text
+from components.common.files import atomic_directory, point_link, write_text
 from components.train.checkpoint import Checkpoints
 
 
@@ -69,7 +69,7 @@ def test_a_text(disk, tmp_path):
 
 def test_a_folder(disk, tmp_path):
     for text in ("first", "second"):
-        with whole_folder(tmp_path / "new" / "folder") as new:
+        with atomic_directory(tmp_path / "new" / "folder") as new:
             (new / "deep" / "er").mkdir(parents=True)
             (new / "deep" / "er" / "file").write_text(text)
             (new / "deep" / "link").symlink_to("er/file")
@@ -107,7 +107,7 @@ def test_what_a_killed_process_left_goes_and_what_another_writes_stays(tmp_path)
     assert other.exists()
     process.communicate(b"\n")
     write_text(tmp_path / "file", "text")
-    with whole_folder(tmp_path / "folder"):
+    with atomic_directory(tmp_path / "folder"):
         pass
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
 

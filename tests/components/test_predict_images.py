@@ -13,9 +13,9 @@ from kfp import dsl
 from PIL import Image
 from predicted import idx, lines, reasons
 
-from components.errors import InputError
+from components.common.errors import InputError
 from components.predict.component import predict as predict_component
-from components.predict.work import predict
+from components.predict.predict import predict
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -10,16 +10,16 @@ import pytest
 from PIL import Image
 from predicted import idx, lines
 
-from components.errors import InputError
+from components.common.errors import InputError
 from components.predict import growing
-from components.predict.work import predict
+from components.predict.predict import predict
 
 ROOT = Path(__file__).parent.parent.parent
 
 
 KILLED = """\
 import os, signal, sys
-from components.predict import growing, work
+from components.predict import growing, predict as predict_step
 growing.SAVE_SECONDS = 0.0
 work.predict(*sys.argv[1:4], progress=lambda read: read >= int(sys.argv[4]) and os.kill(os.getpid(), signal.SIGKILL))
 """
@@ -147,7 +147,7 @@ def test_an_error_file_of_earlier_predictions_does_not_stay(fashion, tmp_path):
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_input(fashion, tmp_path):
     code = (
-        "import sys; from components.predict.work import predict; predict(*sys.argv[1:]); "
+        "import sys; from components.predict.predict import predict; predict(*sys.argv[1:]); "
         # Not getrusage's peak, which a process inherits from the one that starts it.
         "print(open('/proc/self/status').read().split('VmHWM:')[1].split()[0])"
     )

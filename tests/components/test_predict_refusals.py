@@ -14,11 +14,11 @@ import pytest
 from PIL import Image
 from predicted import idx, lines, reasons
 
-from components import served
-from components.drift.work import drift
-from components.errors import InputError
-from components.files import point_link
-from components.predict.work import predict
+from components.common.errors import InputError
+from components.common.files import point_link
+from components.drift.drift import drift
+from components.models import served
+from components.predict.predict import predict
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from series_files import START, series_lines, write_series
 
-from components import inputs
-from components.csv_format import Fill
-from components.errors import InputError
+from components.common.errors import InputError
+from components.data import batching
+from components.data.new.example import Example
+from components.data.new.series import read_windows
 from components.predict import growing
-from components.predict.work import predict
-from components.raw.example import Example
-from components.raw.series import read_windows
+from components.predict.predict import predict
+from components.readers.csv_format import Fill
 
 LOOKBACK, HORIZON = 24, 6
 
@@ -48,7 +48,7 @@ def keras_forecasts(export, split):
     import keras
 
     model = keras.saving.load_model(export.model / "model.keras", compile=False)
-    batches = inputs.in_order(export.dataset, export.info, split, 64).map(lambda x, _: x)
+    batches = batching.sequential_batches(export.dataset, export.info, split, 64).map(lambda x, _: x)
     return np.asarray(model.predict(batches, verbose=0))
 
 

@@ -9,17 +9,17 @@ import pytest
 from kfp import dsl
 from small_run import MODELS, artifact
 
-from components import stored
-from components.bootstrap import errors_of
-from components.dataset import load_info
-from components.errors import InputError
-from components.exported import SAVED_MODEL, digest
-from components.ingest.work import ingest
-from components.leaderboard import DatasetEntry, Leaderboard, ModelEntry
+from components.artifacts.dataset import load_info
+from components.artifacts.export import SAVED_MODEL, digest
+from components.artifacts.leaderboard import DatasetEntry, Leaderboard, ModelEntry
+from components.artifacts.registration import KEY, check_registration, load_registered
+from components.common.errors import InputError
+from components.data import storage
+from components.ingest.ingest import ingest
+from components.metrics.bootstrap import errors_of
 from components.register import challenge
 from components.register.challenge import ERRORS, score
 from components.register.component import register
-from components.registration import KEY, check_registration, load_registered
 
 
 class Run:
@@ -197,7 +197,7 @@ def other_data(tmp_path_factory):
 
 def predicted(folder, data, wrong):
     """An evaluation on a data set: these of its test examples are wrong."""
-    _, labels = stored.load_images(data, load_info(data), "test")
+    _, labels = storage.load_images(data, load_info(data), "test")
     answers = np.eye(10)[labels]
     answers[wrong] = np.eye(10)[(labels[wrong] + 1) % 10]
     folder.mkdir()

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from components.errors import InputError
-from components.registration import KEY, check_registration, read_registration, write_registration
+from components.artifacts.registration import KEY, check_registration, read_registration, write_registration
+from components.common.errors import InputError
 
 
 def made(root, version="1", about=None):
@@ -61,7 +61,7 @@ def test_the_key_is_for_its_owner_alone_and_made_once(version, tmp_path):
 
 def test_many_that_begin_at_once_use_one_key(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from components.registration import _own_key;"
+        "import sys; from pathlib import Path; from components.artifacts.registration import _own_key;"
         "sys.stdin.read(); print(_own_key(Path(sys.argv[1])).hex())"
     )
     started = [

@@ -5,10 +5,10 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from components.csv_format import CsvFormat, Fill
-from components.csv_rows import Bad, Row
-from components.regular import Changes, regular
-from components.time_axis import Frequency
+from components.readers.csv_format import CsvFormat, Fill
+from components.readers.csv_regular import Changes, regular
+from components.readers.csv_rows import Bad, Row
+from components.readers.time_axis import Frequency
 
 START = datetime(2020, 1, 1)
 NAN = math.nan

@@ -15,13 +15,13 @@ def told(tmp_path_factory):
     import contextlib
     import io
 
-    from components.baseline.work import measure
-    from components.compare.work import compare
-    from components.evaluate.work import evaluate
-    from components.export.work import export
-    from components.ingest.work import ingest
-    from components.report.work import report
-    from components.train.work import train
+    from components.baseline.baseline import measure
+    from components.compare.compare import compare
+    from components.evaluate.evaluate import evaluate
+    from components.export.export import export
+    from components.ingest.ingest import ingest
+    from components.report.report import report
+    from components.train.train import train
 
     folder = tmp_path_factory.mktemp("one")
     lines = ["time,load", *(f"{START + timedelta(hours=i)},{50 + i % 7}" for i in range(15))]

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from trainings import DATASETS, MODELS, STEPS, assert_same, model_folder, terminated, train
 
-from components.ingest.work import ingest
-from components.model import load_model_info
-from components.train import work
+from components.artifacts.model import load_model_info
+from components.ingest.ingest import ingest
+from components.train import train as train_step
 from components.train.progress import Progress
 
 ROOT = Path(__file__).parent.parent.parent
@@ -55,9 +55,9 @@ def test_after_the_last_epoch_only_the_model_is_left_to_write(datasets, undistur
 
 
 def test_examples_that_are_streamed_go_on_in_mid_epoch(datasets, tmp_path, monkeypatch):
-    from components import inputs
+    from components.data import batching
 
-    monkeypatch.setattr(inputs, "CACHE_BYTES", 1)
+    monkeypatch.setattr(batching, "CACHE_BYTES", 1)
     calm = train("mlp", tmp_path / "calm", datasets)
     assert terminated(monkeypatch, 15, "mlp", tmp_path / "stopped", datasets) == 143
     assert_same(train("mlp", tmp_path / "stopped", datasets), calm)
@@ -99,7 +99,7 @@ def test_what_determines_the_weights_names_the_checkpoints(datasets, tmp_path, m
 
 def test_other_threads_begin_anew_and_the_model_says_its_machine(datasets, undisturbed, tmp_path, monkeypatch, capsys):
     with monkeypatch.context() as other:
-        other.setattr(work, "threads", lambda: 64)
+        other.setattr(train_step, "threads", lambda: 64)
         terminated(other, 5, "mlp", tmp_path, datasets)
     assert_same(train("mlp", tmp_path, datasets), undisturbed["mlp"])
     assert "going on" not in capsys.readouterr().out

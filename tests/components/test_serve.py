@@ -26,10 +26,10 @@ from google.protobuf.json_format import ParseDict
 from google.protobuf.struct_pb2 import Value
 from PIL import Image
 
-from components.errors import InputError
+from components.artifacts.export import ONNX, Exported, Format, load_golden
+from components.common.errors import InputError
 from components.export import golden
-from components.export.work import export
-from components.exported import ONNX, Exported, Format, load_golden
+from components.export.export import export
 from components.register.kserve import manifest
 from components.serve.app import Limits, Routes, State, create_app
 from components.serve.model import Model, load_checked

@@ -7,11 +7,11 @@ import pytest
 import tensorflow as tf
 from tiny import fake_images, numbered, run
 
-from components import inputs, stored
-from components.errors import InputError
+from components.common.errors import InputError
+from components.data import batching, storage
+from components.data.sharding import Share
 from components.ingest import tfrecords
-from components.share import Share
-from components.train.work import train
+from components.train.train import train
 
 
 @pytest.fixture(scope="module")
@@ -36,15 +36,15 @@ def cut(path, keep=None):
 
 
 READERS = {
-    "held, in order": lambda *given: inputs.in_order(*given, 5, again=True),
-    "held, shuffled": lambda *given: inputs.shuffled(*given, 5, seed=1, epochs=1),
-    "in order": lambda *given: inputs.in_order(*given, 5),
-    "streamed": lambda *given: inputs.shuffled(*given, 5, seed=1, epochs=1),
-    "a worker's share": lambda *given: inputs.shuffled(*given, 6, seed=1, epochs=1, share=Share(2, 2, 1)),
+    "held, in order": lambda *given: batching.sequential_batches(*given, 5, again=True),
+    "held, shuffled": lambda *given: batching.shuffled_batches(*given, 5, seed=1, epochs=1),
+    "in order": lambda *given: batching.sequential_batches(*given, 5),
+    "streamed": lambda *given: batching.shuffled_batches(*given, 5, seed=1, epochs=1),
+    "a worker's share": lambda *given: batching.shuffled_batches(*given, 6, seed=1, epochs=1, share=Share(2, 2, 1)),
     "all at once": lambda folder, info, split: (
-        stored.load_images(folder, info, split)
+        storage.load_images(folder, info, split)
         if info.task == "classification"
-        else stored.load_rows(folder, info, split)
+        else storage.load_rows(folder, info, split)
     ),
 }
 
@@ -54,7 +54,7 @@ READERS = {
 @pytest.mark.parametrize("kind", ["images", "series"])
 def test_a_shard_that_was_cut_is_named_with_its_records(whole, kind, reader, split, tmp_path, monkeypatch):
     if reader in ("streamed", "a worker's share"):
-        monkeypatch.setattr(inputs, "CACHE_BYTES", 0)
+        monkeypatch.setattr(batching, "CACHE_BYTES", 0)
     original, info = whole[kind]
     folder = shutil.copytree(original, tmp_path / "copy")
     list(READERS[reader](folder, info, split))
@@ -76,7 +76,7 @@ def test_every_shard_that_is_wrong_is_named(whole, tmp_path):
     third.write_bytes(third.read_bytes() + last.read_bytes())
     shutil.copy(last, str(last).replace("00006", "00007"))
     with pytest.raises(InputError) as refused:
-        stored.load_images(folder, info, "train")
+        storage.load_images(folder, info, "train")
     assert [problem.removeprefix(f"{folder}").split(":")[:2] for problem in refused.value.problems] == [
         ["/tiny-train.tfrecord-00000", " 7 records, expected 8"],
         ["", " shard 00001 of train is missing, expected 8 records in it"],
@@ -92,7 +92,7 @@ def test_a_shard_that_is_none_is_named(whole, tmp_path, content):
     shard = sorted(folder.glob("*-train.*"))[3]
     shard.write_bytes(content)
     with pytest.raises(InputError, match=f"{shard.name}: . records, expected 8"):
-        stored.load_images(folder, info, "train")
+        storage.load_images(folder, info, "train")
 
 
 @pytest.mark.parametrize("text", [None, "", "[]", '{"splits": [{"name": "train"}]}', '{"splits": []}'])
@@ -103,7 +103,7 @@ def test_a_description_that_does_not_name_the_shards_is_refused(whole, tmp_path,
     if text is not None:
         (folder / "dataset_info.json").write_text(text)
     with pytest.raises(InputError, match=r"dataset_info\.json: "):
-        stored.load_images(folder, info, "train")
+        storage.load_images(folder, info, "train")
 
 
 @pytest.mark.parametrize("records", [49, 51])
@@ -111,7 +111,7 @@ def test_a_description_that_does_not_name_the_shards_is_refused(whole, tmp_path,
 def test_a_description_of_others_is_refused(whole, reader, records, monkeypatch):
     folder, info = whole["images"]
     if reader in ("streamed", "a worker's share"):
-        monkeypatch.setattr(inputs, "CACHE_BYTES", 0)
+        monkeypatch.setattr(batching, "CACHE_BYTES", 0)
     other = info.model_copy(update={"records": info.records | {"train": records}})
     with pytest.raises(InputError, match="50 records of train, expected"):
         list(READERS[reader](folder, other, "train"))

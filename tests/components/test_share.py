@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from components.inputs import in_order, shuffled
-from components.share import Share, steps_per_epoch
+from components.data.batching import sequential_batches, shuffled
+from components.data.sharding import Share, steps_per_epoch
 
 
 def batches_of(dataset):
@@ -15,7 +15,7 @@ def batches_of(dataset):
 
 @pytest.mark.parametrize("name", ["fashion", "demand"])
 def test_the_parts_of_all_workers_are_the_batches_of_one_process(divided, name):
-    from components.dataset import load_info
+    from components.artifacts.dataset import load_info
 
     info = load_info(divided[name])
     options = {"seed": 3, "epochs": 2, "first_step": 1, "flip": name == "fashion"}
@@ -30,14 +30,17 @@ def test_the_parts_of_all_workers_are_the_batches_of_one_process(divided, name):
         if name == "fashion":
             np.testing.assert_array_equal(np.concatenate([part[i][0] for part in parts]), examples)
         assert len(targets) % 4 == 0
-    ordered = batches_of(in_order(divided[name], info, "validation", 64, Share(replicas=4)))
-    parts = [batches_of(in_order(divided[name], info, "validation", 64, Share(4, 4, worker))) for worker in range(4)]
+    ordered = batches_of(sequential_batches(divided[name], info, "validation", 64, Share(replicas=4)))
+    parts = [
+        batches_of(sequential_batches(divided[name], info, "validation", 64, Share(4, 4, worker)))
+        for worker in range(4)
+    ]
     for i, (_, targets) in enumerate(ordered):
         np.testing.assert_array_equal(np.concatenate([part[i][1] for part in parts]), targets)
 
 
 def test_what_is_left_out_of_the_last_batch(divided):
-    from components.dataset import load_info
+    from components.artifacts.dataset import load_info
 
     info = load_info(divided["fashion"])
     assert info.examples("train") == 1100
@@ -51,16 +54,16 @@ def test_what_is_left_out_of_the_last_batch(divided):
         got = batches_of(shuffled(divided["fashion"], info, "train", batch_size, seed=1, epochs=1, share=share))
         assert [len(labels) for _, labels in got] == sizes
         assert steps_per_epoch(info, "train", batch_size, share) == len(sizes)
-        got = batches_of(in_order(divided["fashion"], info, "train", batch_size, share))
+        got = batches_of(sequential_batches(divided["fashion"], info, "train", batch_size, share))
         assert [len(labels) for _, labels in got] == sizes
 
 
 def test_batches_are_cut_for_the_replicas_of_a_worker(divided):
-    from components.dataset import load_info
-    from components.inputs import per_replica
+    from components.artifacts.dataset import load_info
+    from components.data.batching import per_replica
 
     info = load_info(divided["demand"])
-    batches = in_order(divided["demand"], info, "validation", 60, Share(replicas=4))
+    batches = sequential_batches(divided["demand"], info, "validation", 60, Share(replicas=4))
     cut = [labels for _, labels in batches_of(per_replica(batches, 4))]
     assert [len(labels) for labels in cut] == [15] * 16 + [4] * 4
     whole = [labels for _, labels in batches_of(batches)]
@@ -74,7 +77,7 @@ def sharded(divided, tmp_path, monkeypatch):
 
     import tensorflow as tf
 
-    from components import inputs
+    from components.data import batching
 
     folder = tmp_path / "sharded"
     shutil.copytree(divided["fashion"], folder)
@@ -89,12 +92,12 @@ def sharded(divided, tmp_path, monkeypatch):
     about = json.loads((folder / "dataset_info.json").read_text())
     about["splits"][0]["shardLengths"] = np.diff(ends).tolist()
     (folder / "dataset_info.json").write_text(json.dumps(about))
-    monkeypatch.setattr(inputs, "CACHE_BYTES", 1)
+    monkeypatch.setattr(batching, "CACHE_BYTES", 1)
     return str(folder)
 
 
 def test_streamed_shards_are_divided_among_the_workers(sharded):
-    from components.dataset import load_info
+    from components.artifacts.dataset import load_info
 
     info = load_info(sharded)
     share = Share(replicas=2, workers=2)
@@ -113,7 +116,7 @@ def test_streamed_shards_are_divided_among_the_workers(sharded):
 
 
 def test_fewer_shards_than_workers_are_divided_by_record(sharded):
-    from components.dataset import load_info
+    from components.artifacts.dataset import load_info
 
     info = load_info(sharded)
     seen = []
@@ -126,8 +129,8 @@ def test_fewer_shards_than_workers_are_divided_by_record(sharded):
 
 @pytest.mark.parametrize("name", ["fashion", "demand"])
 def test_full_batches_have_static_shapes_and_leave_few_out(divided, name):
-    from components.dataset import load_info
-    from components.share import evaluation_batch
+    from components.artifacts.dataset import load_info
+    from components.data.sharding import evaluation_batch
 
     info = load_info(divided[name])
     share = Share(replicas=4, full_batches=True)
@@ -136,7 +139,7 @@ def test_full_batches_have_static_shapes_and_leave_few_out(divided, name):
     steps = steps_per_epoch(info, "validation", size, share)
     assert info.examples("validation") - steps * size < 4 * steps
     for batches in (
-        in_order(divided[name], info, "validation", size, share),
+        sequential_batches(divided[name], info, "validation", size, share),
         shuffled(divided[name], info, "validation", size, seed=1, epochs=1, flip=name == "fashion", share=share),
     ):
         assert batches.element_spec[1].shape[0] == size

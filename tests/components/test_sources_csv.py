@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from components.csv_scan import Wanted, scan
-from components.errors import InputError
+from components.common.errors import InputError
+from components.readers.csv_scan import Wanted, scan
+from components.readers.time_axis import Frequency
 from components.sources import csv
-from components.time_axis import Frequency
 
 GOOD = """\
 time,load,temp,holiday

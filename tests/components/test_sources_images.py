@@ -7,7 +7,7 @@ from PIL import Image
 from pydantic import ValidationError
 from reading import assert_refused, decoded
 
-from components.errors import InputError
+from components.common.errors import InputError
 from components.sources import image_folder
 
 

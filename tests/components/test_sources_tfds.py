@@ -6,9 +6,9 @@ import tensorflow_datasets
 from pydantic import ValidationError
 from reading import assert_refused, builder, decoded
 
-from components.errors import InputError
+from components.common.errors import InputError
+from components.common.spec import ImageOptions
 from components.sources import tfds
-from components.spec import ImageOptions
 
 
 def test_tfds_images_are_those_that_tfds_gives():

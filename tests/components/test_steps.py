@@ -9,9 +9,9 @@ import pytest
 from kfp import dsl
 from small_run import MODELS, artifact
 
-from components.errors import InputError
+from components.artifacts.model import compiled
+from components.common.errors import InputError
 from components.export.component import export
-from components.model import compiled
 
 
 def test_a_model_of_other_data_is_refused(ingested, trained, tmp_path):
@@ -49,8 +49,8 @@ def test_evaluation_equals_what_its_predictions_give(results, ingested):
 
 
 def test_seasonal_baselines_equal_the_series_shifted(results, ingested):
-    from components.dataset import load_info
-    from components.stored import load_rows
+    from components.artifacts.dataset import load_info
+    from components.data.storage import load_rows
 
     info = load_info(ingested["electricity"].path)
     demand = load_rows(ingested["electricity"].path, info, "test")[:, 0].astype(float)
@@ -73,14 +73,14 @@ def test_saved_model_serves_raw_inputs_by_name(results):
 
 
 def test_export_refuses_a_saved_model_that_differs(ingested, trained, tmp_path, monkeypatch):
-    from components.export import work
+    from components.export import export as export_step
 
     def changed(model, info):
         call = compiled(model, info)
         return lambda batch: call(batch) + 0.01
 
-    compiled = work.compiled
-    monkeypatch.setattr(work, "compiled", changed)
+    compiled = export_step.compiled
+    monkeypatch.setattr(export_step, "compiled", changed)
     with pytest.raises(RuntimeError, match="differs"):
         export.python_func("x", ingested["fashion"], trained["mlp"], artifact(dsl.Model, tmp_path / "e"))
     assert list(tmp_path.iterdir()) == []

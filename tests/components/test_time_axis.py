@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from components.errors import InputError
-from components.time_axis import Frequency, calendar_columns, calendar_values
+from components.common.errors import InputError
+from components.readers.time_axis import Frequency, calendar_columns, calendar_values
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_a_frequency_in_words(text, words):
 
 def test_steps_of_a_fixed_length_need_no_pandas():
     code = (
-        "import sys\nfrom components.time_axis import Frequency\n"
+        "import sys\nfrom components.readers.time_axis import Frequency\n"
         "[Frequency(text).seasons() for text in ('30T', 'H', '7D', 'W', 'MS')]\n"
         "print([name for name in ('pandas', 'numpy') if name in sys.modules])"
     )

@@ -11,7 +11,7 @@ import tensorflow as tf
 from kfp import dsl
 from small_run import MODELS, artifact, train_one
 
-from components.train import work
+from components.train import train as train_step
 from components.train.threads import threads
 
 
@@ -44,7 +44,7 @@ def killed_after(epochs, name, folder, ingested):
     code = (
         "import json, os, signal, sys\n"
         "import tensorflow as tf\n"
-        "from components.train import resume, work\n"
+        "from components.train import resume, train as train_step\n"
         # As this process has it: a checkpoint is of one number of threads.
         "tf.config.threading.set_intra_op_parallelism_threads(int(sys.argv[3]))\n"
         "work.choose_threads = lambda spec, info: None\n"
@@ -134,7 +134,7 @@ def test_memory_that_runs_out_is_one_line(ingested, tmp_path, monkeypatch, error
     def build(*arguments):
         raise error
 
-    monkeypatch.setattr(work, "_build", build)
+    monkeypatch.setattr(train_step, "_build", build)
     with pytest.raises(RuntimeError, match=r"^memory runs out: a smaller model or batch_size needs less[^\n]*$"):
         train_one("lstm", tmp_path, ingested, epochs=1)
 
@@ -143,6 +143,6 @@ def test_a_full_disk_is_not_taken_for_memory(ingested, tmp_path, monkeypatch):
     def build(*arguments):
         raise tf.errors.ResourceExhaustedError(None, None, "/tmp/x; No space left on device")
 
-    monkeypatch.setattr(work, "_build", build)
+    monkeypatch.setattr(train_step, "_build", build)
     with pytest.raises(tf.errors.ResourceExhaustedError, match="No space left on device"):
         train_one("lstm", tmp_path, ingested, epochs=1)

@@ -13,10 +13,11 @@ from kfp import dsl
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from processes import alive
 
-from components.tune import here, work
+from components.artifacts.search import Range, Search, load_search
+from components.tune import here
+from components.tune import tune as tune_step
 from components.tune.component import tune
 from components.tune.training import Training
-from components.tuning import Range, Search, load_search
 
 ROOT = Path(__file__).parent.parent.parent
 SPEC = {
@@ -57,7 +58,7 @@ def arguments(folder, datasets, spec=SPEC, asked=TUNE, seed=1):
 def search(folder, datasets, **given):
     """Run it here; what it found, and the specification that training gets."""
     (folder / "run" / "tune").mkdir(parents=True, exist_ok=True)
-    found = work.tune(*arguments(folder, datasets, **given))
+    found = tune_step.tune(*arguments(folder, datasets, **given))
     assert found == load_search(folder / "run" / "tune" / "trials")
     assert not list((folder / "checkpoints").iterdir()), "what isn't needed any more is left"
     return found, json.loads((folder / "tuned").read_text())
@@ -66,7 +67,7 @@ def search(folder, datasets, **given):
 def start(folder, datasets):
     """Run it in a process group of its own."""
     (folder / "run" / "tune").mkdir(parents=True, exist_ok=True)
-    code = "import json, sys; from components.tune.work import tune; tune(*json.loads(sys.argv[1]))"
+    code = "import json, sys; from components.tune.tune import tune; tune(*json.loads(sys.argv[1]))"
     return subprocess.Popen(
         [sys.executable, "-c", code, json.dumps(arguments(folder, datasets))],
         cwd=ROOT,
@@ -269,7 +270,7 @@ def test_no_more_trainings_than_cores_run_beside_each_other(tmp_path, monkeypatc
 
 def test_ranges_become_distributions():
     made = [
-        work._distribution(Range(**one))
+        tune_step._distribution(Range(**one))
         for one in (
             {"low": 1e-4, "high": 1e-2, "log": True},
             {"low": 0, "high": 0.5},
@@ -291,7 +292,7 @@ def simulated(asked, seed, folder, score, order=1):
     """The trials of a search whose trainings are a formula, and end in another order."""
 
     def training(number, values):
-        own = folder / work._digest(values)
+        own = folder / tune_step._digest(values)
         own.mkdir(parents=True, exist_ok=True)
         return Training(number, values, own, {})
 
@@ -306,8 +307,10 @@ def simulated(asked, seed, folder, score, order=1):
         return {"state": "complete", "scores": [value], "score": value, "best_epoch": 1, "seconds": 0.0}
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(work, "_outcome", outcome)
-        trials, _ = work._search(Search.model_fields["tune"].annotation(**asked), seed, "m", "min", training, train)
+        patch.setattr(tune_step, "_outcome", outcome)
+        trials, _ = tune_step._search(
+            Search.model_fields["tune"].annotation(**asked), seed, "m", "min", training, train
+        )
     return trials
 
 

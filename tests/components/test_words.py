@@ -1,7 +1,7 @@
 import pytest
 
-from components.leaderboard import ModelEntry, interval
-from components.words import counted
+from components.artifacts.leaderboard import ModelEntry, interval
+from components.common.words import counted
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,12 @@ import pytest
 from kfp import dsl
 from PIL import Image
 
-from components.dataset import load_info
-from components.errors import InputError
+from components.artifacts.dataset import load_info
+from components.common.errors import InputError
+from components.common.spec import Facts
+from components.data.records import Images, Series
 from components.ingest.component import ingest
-from components.records import Images, Series
 from components.sources import electricity, fashion_mnist
-from components.spec import Facts
 
 LOOKBACK, HORIZON = 30, 4
 START = datetime(2020, 1, 1)

@@ -17,16 +17,17 @@ os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 def main(job):
     import tensorflow as tf
 
-    from components import inputs
-    from components.train import devices, resume, work
+    from components.data import batching
+    from components.train import devices, resume
+    from components.train import train as train_step
 
     if job.get("devices", 1) > 1:
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * job["devices"])
     if "cache_bytes" in job:
-        inputs.CACHE_BYTES = job["cache_bytes"]
+        batching.CACHE_BYTES = job["cache_bytes"]
     if "policy" in job:
-        work.dtype_policy = lambda precision, accelerator: job["policy"]
+        train_step.dtype_policy = lambda precision, accelerator: job["policy"]
     if "kill_after" in job:
         save = resume.Resumable.on_epoch_end
 
@@ -55,7 +56,7 @@ def main(job):
     histories = {}
     for name, spec in job["models"].items():
         dataset = job["datasets"][spec["dataset"]]
-        info = work.train(name, json.dumps(spec), job["seed"], "x", dataset, f"{folder}/run/train-{name}/model")
+        info = train_step.train(name, json.dumps(spec), job["seed"], "x", dataset, f"{folder}/run/train-{name}/model")
         histories[name] = info.history
     if found:
         found.write_text(json.dumps(histories))

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.train import resume, work
+from components.train import resume
+from components.train import train as train_step
 
 DATASETS = {
     "fashion": {"source": "fashion_mnist", "use": 0.01},
@@ -38,7 +39,9 @@ STEPS = {"mlp": 11, "lstm": 9}
 
 def train(name, folder, datasets, code_version="x", run="run", **changes):
     spec = {**MODELS[name], **changes}
-    work.train(name, json.dumps(spec), 1, code_version, str(datasets / spec["dataset"]), model_folder(folder, run))
+    train_step.train(
+        name, json.dumps(spec), 1, code_version, str(datasets / spec["dataset"]), model_folder(folder, run)
+    )
     return result(folder, run)
 
 

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import docker
 import pytest
 
-from components.errors import InputError
+from components.common.errors import InputError
 from pipeline.local import containers
 
 pytestmark = pytest.mark.slow
@@ -100,7 +100,7 @@ def test_a_series_of_ones_own_is_read_where_it_lies(project):
 
 
 def test_a_folder_that_cannot_be_mounted_is_one_line(project, docker_client):
-    from pipeline.experiment import load_experiment
+    from pipeline.experiment.experiment import load_experiment
 
     home = project.folder / 'a "b"'
     with pytest.raises(InputError, match=r"in its name can.t be mounted in a container"):
@@ -108,7 +108,7 @@ def test_a_folder_that_cannot_be_mounted_is_one_line(project, docker_client):
 
 
 def test_a_task_can_write_to_the_folders_of_its_run_alone(project, image, docker_client):
-    from pipeline.experiment import load_experiment
+    from pipeline.experiment.experiment import load_experiment
 
     home = project.folder / "runs/small"
     outputs, registry = home / ".work-containers/outputs", project.folder / "runs/registry"

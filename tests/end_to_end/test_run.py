@@ -154,7 +154,7 @@ def test_a_changed_model_runs_its_own_tasks_and_says_why(project, first):
 
 
 def test_changed_code_of_a_step_runs_that_step_and_what_follows(project, first):
-    work = project.folder / "components/evaluate/work.py"
+    work = project.folder / "components/evaluate/evaluate.py"
     original = work.read_text()
     work.write_text(original + "\nCHANGED = True\n")
     code, output = project.run("run", project.config)
@@ -162,14 +162,14 @@ def test_changed_code_of_a_step_runs_that_step_and_what_follows(project, first):
     assert code == 0
     ran = {task for task, state in project.states(output).items() if state == "done"}
     assert ran == {"evaluate-mlp", "evaluate-lstm", "compare", "register", "report"}
-    assert len(re.findall(r"done +evaluate-\w+ .* its code changed: components/evaluate/work.py\n", output)) == 2
+    assert len(re.findall(r"done +evaluate-\w+ .* its code changed: components/evaluate/evaluate.py\n", output)) == 2
 
 
 def test_a_new_family_is_one_new_file(project, first):
     family = project.folder / "components/families/softmax.py"
     family.write_text(
         '"""Softmax regression."""\n'
-        "from components.spec import Strict\n\n"
+        "from components.common.spec import Strict\n\n"
         'TASKS = ("classification",)\n\n\n'
         "class Hyperparameters(Strict):\n"
         "    dropout: float = 0.0\n\n\n"
@@ -197,7 +197,7 @@ def test_a_new_family_is_one_new_file(project, first):
 def broken_family(project):
     (project.folder / "components/families/broken.py").write_text(
         '"""A family that fails."""\n'
-        "from components.spec import Strict\n\n"
+        "from components.common.spec import Strict\n\n"
         'TASKS = ("classification",)\n\n\n'
         "class Hyperparameters(Strict):\n"
         "    pass\n\n\n"
@@ -250,7 +250,7 @@ def test_a_failure_of_compare_is_reported_without_a_leaderboard(project, first):
     """Of a verification, which leaves the one before."""
     earlier = project.folder / "runs/small/verify.json"
     earlier.write_text("earlier")
-    work = project.folder / "components/compare/work.py"
+    work = project.folder / "components/compare/compare.py"
     original = work.read_text()
     work.write_text(
         original.replace("def compare(\n", "def compare(*_, **__):\n    raise ValueError('lost')\n\n\ndef _(\n")
@@ -372,8 +372,8 @@ def test_a_full_disk_is_one_line_and_exit_code_2(project, monkeypatch):
     class Usage:
         free = 1000
 
-    from components.errors import InputError
-    from pipeline.experiment import load_experiment
+    from components.common.errors import InputError
+    from pipeline.experiment.experiment import load_experiment
 
     monkeypatch.setattr(prepare.shutil, "disk_usage", lambda path: Usage)
     with pytest.raises(InputError, match="no room for the data"):

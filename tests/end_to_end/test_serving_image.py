@@ -7,7 +7,7 @@ import time
 import httpx
 import pytest
 
-from components.exported import load_golden
+from components.artifacts.export import load_golden
 
 pytestmark = pytest.mark.slow
 LARGEST = 0.45e9

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.experiment import load_experiment
+from pipeline.experiment.experiment import load_experiment
 from pipeline.graph.compile import compile_experiment
 
 CONFIG = """\

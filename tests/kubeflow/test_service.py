@@ -4,8 +4,8 @@ import warnings
 
 import pytest
 
-from components.errors import InputError
-from pipeline.experiment import load_experiment
+from components.common.errors import InputError
+from pipeline.experiment.experiment import load_experiment
 from pipeline.graph.compile import compile_experiment
 
 CONFIG = """\

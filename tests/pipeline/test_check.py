@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 import pytest
 import yaml
 
-from components.errors import InputError
+from components.common.errors import InputError
 from components.sources import csv
-from pipeline.check import check
-from pipeline.experiment import load_experiment
+from pipeline.check.data import check
+from pipeline.experiment.experiment import load_experiment
 from pipeline.graph.compile import compile_experiment
 
 START = datetime(2020, 1, 1)

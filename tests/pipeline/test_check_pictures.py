@@ -10,9 +10,9 @@ import pytest
 import yaml
 from PIL import Image
 
-from components.errors import InputError
-from pipeline.check import check
-from pipeline.experiment import load_experiment
+from components.common.errors import InputError
+from pipeline.check.data import check
+from pipeline.experiment.experiment import load_experiment
 from pipeline.graph.compile import compile_experiment
 
 ROOT = Path(__file__).parent.parent.parent

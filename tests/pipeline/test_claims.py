@@ -6,10 +6,10 @@ import pytest
 from rich.console import Console
 from test_experiment import GOOD, SHIPPED, assert_refused, changed, write
 
-from components.errors import InputError
-from components.leaderboard import METRICS, DatasetEntry, Leaderboard, ModelEntry
-from pipeline.claims import Claim, Verification, judge, spreads
-from pipeline.experiment import load_experiment
+from components.artifacts.leaderboard import METRICS, DatasetEntry, Leaderboard, ModelEntry
+from components.common.errors import InputError
+from pipeline.experiment.claims import Claim, Verification, judge, spreads
+from pipeline.experiment.experiment import load_experiment
 from pipeline.graph.compile import compile_experiment
 from pipeline.local.table import show, show_claims
 from pipeline.local.verify import load_seeds

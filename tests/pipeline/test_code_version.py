@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from components.base import component
-from pipeline.experiment import load_experiment
+from components.common.component import component
+from pipeline.experiment.experiment import load_experiment
 from pipeline.graph import code_version as versions
 from pipeline.graph.compile import compile_experiment
 from pipeline.graph.tasks import tasks as specified
@@ -34,25 +34,25 @@ def edit(path):
 @pytest.mark.parametrize(
     ("modules", "file"),
     [
-        (INGEST, "ingest/work.py"),
+        (INGEST, "ingest/ingest.py"),
         (INGEST, "ingest/check_series.py"),
         (INGEST, "sources/fashion_mnist.py"),
         (INGEST, "sources/tfds.py"),
-        (INGEST, "records.py"),
-        (INGEST, "time_axis.py"),
-        (INGEST, "errors.py"),
-        (TRAIN, "train/work.py"),
+        (INGEST, "data/records.py"),
+        (INGEST, "readers/time_axis.py"),
+        (INGEST, "common/errors.py"),
+        (TRAIN, "train/train.py"),
         (TRAIN, "families/lstm.py"),
-        (TRAIN, "layers.py"),
-        (TRAIN, "inputs.py"),
-        (TRAIN, "spec.py"),
+        (TRAIN, "models/layers.py"),
+        (TRAIN, "data/batching.py"),
+        (TRAIN, "common/spec.py"),
         (TRAIN, "train/__init__.py"),
-        (EVALUATE, "metrics.py"),
+        (EVALUATE, "metrics/metrics.py"),
         (("components.report.component",), "report/templates/page.css"),
-        (("components.export.component",), "fresh/fresh_process.py"),
+        (("components.export.component",), "models/fresh/fresh_process.py"),
         (("components.tune.component",), "tune/trial.py"),
         (("components.tune.component",), "train/__main__.py"),
-        (("components.compare.component",), "compare/work.py"),
+        (("components.compare.component",), "compare/compare.py"),
     ],
 )
 def test_it_changes_with_a_file_that_is_imported(code, modules, file):
@@ -66,13 +66,13 @@ def test_it_changes_with_a_file_that_is_imported(code, modules, file):
     [
         (INGEST, "sources/csv.py"),
         (INGEST, "sources/image_folder.py"),
-        (INGEST, "train/work.py"),
+        (INGEST, "train/train.py"),
         (INGEST, "families/lstm.py"),
         (TRAIN, "families/mlp.py"),
-        (TRAIN, "leaderboard.py"),
-        (TRAIN, "ingest/work.py"),
+        (TRAIN, "artifacts/leaderboard.py"),
+        (TRAIN, "ingest/ingest.py"),
         (TRAIN, "sources/electricity.py"),
-        (EVALUATE, "compare/work.py"),
+        (EVALUATE, "compare/compare.py"),
         (EVALUATE, "report/templates/page.html"),
     ],
 )
@@ -205,13 +205,13 @@ def tasks_with(experiment, file):
         ("families/mlp.py", {"tune-mlp", "train-mlp", "compare"}),
         ("sources/fashion_mnist.py", {"ingest-fashion", "compare"}),
         ("sources/csv.py", set()),
-        ("compare/work.py", {"compare"}),
-        ("register/work.py", {"register"}),
+        ("compare/compare.py", {"compare"}),
+        ("register/register.py", {"register"}),
         ("report/page.py", {"report"}),
         ("report/templates/page.html", {"report"}),
-        ("baseline/work.py", {"baseline-fashion", "baseline-electricity", "compare"}),
-        ("predict/work.py", set()),
-        ("drift/work.py", set()),
+        ("baseline/baseline.py", {"baseline-fashion", "baseline-electricity", "compare"}),
+        ("predict/predict.py", set()),
+        ("drift/drift.py", set()),
     ],
 )
 def test_a_file_is_code_of_the_tasks_that_import_it(experiment, file, tasks):

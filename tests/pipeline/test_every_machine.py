@@ -9,9 +9,9 @@ import pytest
 import yaml
 from kfp import compiler, dsl
 
-from components.base import component
-from pipeline import machines as table
-from pipeline import offers
+from components.common.component import component
+from pipeline.experiment import machines as table
+from pipeline.experiment import offers
 
 # cloud.google.com/vertex-ai/docs/pipelines/machine-types: "at most 96 CPUs", "up to 624 GB".
 MOST_CPUS, MOST_MEMORY_GB = 96, 624

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from components.errors import InputError
-from pipeline.explain import attributes, explain, markdown, overview, section, section_names, text
+from components.common.errors import InputError
+from pipeline.experiment.explain import attributes, explain, markdown, overview, section, section_names, text
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -9,13 +9,13 @@ import pytest
 from pipeline.local import cache
 from pipeline.local.cache import DamagedError
 from pipeline.local.failure import failure
-from pipeline.local.graph import arguments, command, executor_input, read_tasks
 from pipeline.local.reasons import Basis, remember, remembered, why
+from pipeline.local.tasks import arguments, command, executor_input, read_tasks
 
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory):
-    from pipeline.experiment import load_experiment
+    from pipeline.experiment.experiment import load_experiment
     from pipeline.graph.compile import compile_experiment
 
     experiment = load_experiment(Path("configs/quick.yaml"), [])
@@ -284,7 +284,7 @@ def test_how_a_task_failed_is_told(code, lines, expected):
 
 
 def test_all_problems_of_refused_input_are_told():
-    found = failure(1, ["Traceback:", "components.errors.InputError: a.csv:1: this", "a.csv:2: that", ""])
+    found = failure(1, ["Traceback:", "components.common.errors.InputError: a.csv:1: this", "a.csv:2: that", ""])
     assert found.refused
     assert found.message.splitlines() == ["a.csv:1: this", "a.csv:2: that"]
 
@@ -297,7 +297,7 @@ def test_compiling_twice_gives_the_same_file(tmp_path):
     code = (
         "import sys; from pathlib import Path\n"
         "from pipeline.graph.compile import compile_experiment\n"
-        "from pipeline.experiment import load_experiment\n"
+        "from pipeline.experiment.experiment.experiment import load_experiment\n"
         "print(compile_experiment(load_experiment(Path('configs/quick.yaml'), []), Path(sys.argv[1]))[1])\n"
     )
     digests = {

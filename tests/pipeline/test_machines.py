@@ -8,9 +8,9 @@ import pytest
 import yaml
 from test_experiment import changed, write
 
-from components.errors import InputError
-from pipeline import machines as table
-from pipeline.experiment import load_experiment
+from components.common.errors import InputError
+from pipeline.experiment import machines as table
+from pipeline.experiment.experiment import load_experiment
 from pipeline.graph.compile import compile_experiment
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from components.fresh.process import start
+from components.models.fresh.process import start
 
 ROOT = Path(__file__).parent.parent.parent
 # It says what it is called with, an argument a line.

@@ -8,9 +8,9 @@ import pytest
 import yaml
 from series_files import series_lines, write_series
 
-from components.errors import InputError
-from components.ingest.work import ingest
-from pipeline.experiment import load_experiment
+from components.common.errors import InputError
+from components.ingest.ingest import ingest
+from pipeline.experiment.experiment import load_experiment
 from pipeline.graph.compile import compile_experiment
 
 CONFIG = """\

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from components import stored
+from components.data import storage
 from pipeline.__main__ import main
 
 
@@ -38,7 +38,7 @@ def registry(registry, monkeypatch):
 @pytest.fixture
 def images(exports, tmp_path):
     """An idx file of the test split."""
-    pixels, _ = stored.load_images(exports["fashion"].dataset, exports["fashion"].info, "test")
+    pixels, _ = storage.load_images(exports["fashion"].dataset, exports["fashion"].info, "test")
     path = tmp_path / "images-idx3-ubyte"
     path.write_bytes(b"\x00\x00\x08\x03" + np.array(pixels.shape[:3], ">u4").tobytes() + pixels.tobytes())
     return path

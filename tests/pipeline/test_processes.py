@@ -22,13 +22,13 @@ PROGRAMS = {
     "ends": "import os, sys\nsys.exit(int(sys.argv[1])) if sys.argv[1].isdigit() else os.kill(os.getpid(), 9)\n",
     "writes": "import tempfile\nprint(tempfile.mkdtemp())\nopen(tempfile.mkstemp()[1], 'w').close()\n",
     "starts": (
-        "import subprocess, sys\nfrom components.forked import python\ncommand, passed = python()\n"
+        "import subprocess, sys\nfrom components.common.forked import python\ncommand, passed = python()\n"
         "print(len(command))\n"
         "print(subprocess.run([*command, '-m', *sys.argv[1:]], pass_fds=passed, stdout=subprocess.PIPE, text=True))\n"
     ),
     # With a child of its own, and one that is forked for it.
     "waits": (
-        "import subprocess, time\nfrom components.forked import python\ncommand, passed = python()\n"
+        "import subprocess, time\nfrom components.common.forked import python\ncommand, passed = python()\n"
         "subprocess.Popen(['sleep', '1000'])\nsubprocess.Popen([*command, '-m', 'sleeps'], pass_fds=passed)\n"
         "time.sleep(1000)\n"
     ),

@@ -3,8 +3,8 @@
 import pytest
 from typer.testing import CliRunner
 
-from components.exported import Format
-from components.leaderboard import Leaderboard, ModelEntry
+from components.artifacts.export import Format
+from components.artifacts.leaderboard import Leaderboard, ModelEntry
 from pipeline.__main__ import app
 
 

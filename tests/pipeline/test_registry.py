@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from components.registration import write_registration
-from components.shelf import current, make_current
+from components.artifacts.registration import write_registration
+from components.artifacts.shelf import current, make_current
 from pipeline import __main__
 from pipeline.local import run as local_run
 

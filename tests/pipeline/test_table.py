@@ -5,8 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
-from components.leaderboard import DatasetEntry, Leaderboard, ModelEntry
-from components.registration import Registered, load_registered, write_registered
+from components.artifacts.leaderboard import DatasetEntry, Leaderboard, ModelEntry
+from components.artifacts.registration import Registered, load_registered, write_registered
 from pipeline.local.table import show, show_registered
 
 

@@ -7,8 +7,8 @@ import time
 import pytest
 import yaml
 
-from components.errors import InputError
-from pipeline.experiment import load_experiment
+from components.common.errors import InputError
+from pipeline.experiment.experiment import load_experiment
 from pipeline.graph.compile import compile_experiment
 from pipeline.vertex.prices import costs
 

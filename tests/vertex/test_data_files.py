@@ -6,10 +6,10 @@ import pytest
 from PIL import Image
 from test_request import HERE
 
-from components import data_files
-from components.errors import InputError
+from components.common.errors import InputError
 from components.sources import csv, image_folder
-from pipeline.experiment import load_experiment
+from components.vertex import cloud_storage
+from pipeline.experiment.experiment import load_experiment
 from pipeline.graph.compile import compile_experiment
 from pipeline.vertex.request import pipeline_job
 
@@ -20,9 +20,9 @@ OPTIONS = {"time": "day", "target": "units", "frequency": "D", "lookback": 2, "h
 @pytest.fixture(autouse=True)
 def own_folder(cloud, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    data_files.local.cache_clear()
+    cloud_storage.local.cache_clear()
     yield
-    data_files.local.cache_clear()
+    cloud_storage.local.cache_clear()
 
 
 def downloads(cloud):
@@ -36,11 +36,11 @@ def test_a_file_is_copied_once_and_again_when_it_changed(cloud):
     assert first.rows == 28
     count = len(downloads(cloud))
     assert count
-    data_files.local.cache_clear()
+    cloud_storage.local.cache_clear()
     assert csv.check(options) == first
     assert len(downloads(cloud)) == count
     cloud.put("gs://bucket/sales.csv", ROWS + "2024-01-29,28\n")
-    data_files.local.cache_clear()
+    cloud_storage.local.cache_clear()
     assert csv.check(options).rows == 29
     assert csv.check(options).fingerprint != first.fingerprint
 
@@ -55,7 +55,7 @@ def test_a_folder_is_copied_and_follows_its_source(cloud):
     options = image_folder.Options(path="gs://bucket/pets", height=4, width=4, channels=1)
     first = image_folder.check(options)
     cloud.file("gs://bucket/pets/dog/3.png").unlink()
-    data_files.local.cache_clear()
+    cloud_storage.local.cache_clear()
     assert image_folder.check(options).fingerprint != first.fingerprint
 
 
@@ -68,7 +68,7 @@ def test_what_is_not_there_is_one_line(cloud):
 
 def test_where_buckets_are_mounted_nothing_is_copied(cloud, monkeypatch):
     cloud.put("gs://bucket/sales.csv", ROWS)
-    monkeypatch.setattr(data_files, "MOUNT", cloud.folder / "buckets")
+    monkeypatch.setattr(cloud_storage, "MOUNT", cloud.folder / "buckets")
     assert csv.check(csv.Options(path="gs://bucket/sales.csv", **OPTIONS)).rows == 28
     assert not downloads(cloud)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from components.cloud import VertexOptions
+from components.vertex.client import VertexOptions
 from pipeline.vertex.roles import SUBMITTER, roles
 from pipeline.vertex.settings import Settings
 

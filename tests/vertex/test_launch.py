@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 from google.cloud.aiplatform_v1 import JobServiceClient
 
-from components import cloud as google
-from components import custom_job as launching
-from components import files
-from components.errors import InputError
-from components.ingest.work import ingest
+from components.common import files
+from components.common.errors import InputError
+from components.ingest.ingest import ingest
 from components.train.place import train_there
-from pipeline import machines
-from pipeline.machines import placement
+from components.vertex import client as google
+from components.vertex import custom_job as launching
+from pipeline.experiment import machines
+from pipeline.experiment.machines import placement
 
 IMAGE = f"us-central1-docker.pkg.dev/my-project/images/keras-pipeline-python@sha256:{'a' * 64}"
 SPEC = {"family": "mlp", "dataset": "fashion", "epochs": 2, "batch_size": 60, "hyperparameters": {"units": [8]}}
@@ -190,9 +190,9 @@ def test_permissions_and_quotas_are_named(cloud, bucket):
 def test_a_cancelled_task_cancels_its_job(cloud, bucket):
     cloud.control(hold=True)
     code = (
-        "import sys; from pathlib import Path; from components import files; files.MOUNT = Path(sys.argv[1])\n"
-        "from components import custom_job as l; from components.placement import Placement\n"
-        "from components.cloud import Vertex; l.POLL_SECONDS = 0.1\n"
+        "import sys; from pathlib import Path; from components.common import files; files.MOUNT = Path(sys.argv[1])\n"
+        "from components.vertex import custom_job as l; from components.vertex.placement import Placement\n"
+        "from components.vertex.client import Vertex; l.POLL_SECONDS = 0.1\n"
         "there = Vertex.model_validate_json(sys.argv[3])\n"
         "l.launch(Placement.model_validate_json(sys.argv[2]), there, {}, sys.argv[4])\n"
     )
@@ -255,13 +255,13 @@ def test_a_folder_in_cloud_storage_is_made_elsewhere_and_copied(bucket):
     target = bucket / "made" / "model"
     target.mkdir(parents=True)
     (target / "old").write_text("old")
-    with files.whole_folder(target) as new:
+    with files.atomic_directory(target) as new:
         assert not new.is_relative_to(bucket)
         (new / "sub").mkdir()
         (new / "sub" / "file").write_text("new")
         assert (target / "old").exists()
     assert [path.name for path in target.rglob("*")] == ["sub", "file"]
-    with pytest.raises(ValueError, match="broken"), files.whole_folder(target):
+    with pytest.raises(ValueError, match="broken"), files.atomic_directory(target):
         raise ValueError("broken")
     assert (target / "sub" / "file").read_text() == "new"
     assert files.gs(target) == "gs://bucket/made/model"

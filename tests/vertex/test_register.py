@@ -15,20 +15,22 @@ from google.cloud.aiplatform_v1 import EndpointServiceClient, ModelServiceClient
 from kfp import dsl
 from PIL import Image
 
-from components import cloud as google
-from components import data_files, files, stored
-from components.bootstrap import errors
-from components.dataset import load_info
-from components.errors import InputError
-from components.exported import GOLDEN, ONNX, Blessing, Exported, Golden, digest
-from components.ingest.work import ingest
-from components.leaderboard import DatasetEntry, Leaderboard, ModelEntry
+from components.artifacts.dataset import load_info
+from components.artifacts.export import GOLDEN, ONNX, Blessing, Exported, Golden, digest
+from components.artifacts.leaderboard import DatasetEntry, Leaderboard, ModelEntry
+from components.artifacts.registration import load_registered
+from components.common import files
+from components.common.errors import InputError
+from components.data import storage
+from components.ingest.ingest import ingest
+from components.metrics.bootstrap import errors
 from components.register import challenge
 from components.register import component as registering
 from components.register.challenge import Winner
 from components.register.deploy import split
 from components.register.vertex import register_on_vertex
-from components.registration import load_registered
+from components.vertex import client as google
+from components.vertex import cloud_storage
 
 PARENT = "projects/my-project/locations/us-central1"
 RUN = "gs://bucket/runs/123456789012/families-1"
@@ -38,7 +40,7 @@ RUN = "gs://bucket/runs/123456789012/families-1"
 def bucket(cloud, monkeypatch):
     for module in (files, data_files):
         monkeypatch.setattr(module, "MOUNT", cloud.folder / "buckets")
-    data_files.local.cache_clear()
+    cloud_storage.local.cache_clear()
     cloud.control(operation_seconds=0)
     return cloud
 
@@ -138,7 +140,7 @@ def winner(bucket, data, saved_model, tmp_path):
         bucket.put(f"{name}/dataset.json", (data(truth) / "dataset.json").read_bytes())
         blessing = Blessing(saved_model_sha256=digest(folder / "saved_model"), faults=list(faults))
         bucket.put(f"{name}/export.json", Exported(model="mlp", formats={}, blessing=blessing).model_dump_json())
-        pictures, labels = stored.load_images(data(truth), load_info(data(truth)), "test")
+        pictures, labels = storage.load_images(data(truth), load_info(data(truth)), "test")
         evaluation = tmp_path / f"evaluation-{number}"
         evaluation.mkdir()
         answers = np.eye(2)[(pictures[:, 0, 0, 0] < bright).astype(int)]
@@ -168,7 +170,7 @@ def in_this_process(monkeypatch):
         import tensorflow as tf
 
         model = tf.saved_model.load(str(saved_model))
-        pictures, labels = stored.load_images(dataset, info, "test")
+        pictures, labels = storage.load_images(dataset, info, "test")
         (answers,) = model.signatures["serving_default"](image=tf.constant(pictures)).values()
         return errors(labels, answers.numpy(), info)
 

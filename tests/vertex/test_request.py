@@ -10,9 +10,9 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from components.cloud import Vertex
-from components.errors import InputError
-from pipeline.experiment import load_experiment
+from components.common.errors import InputError
+from components.vertex.client import Vertex
+from pipeline.experiment.experiment import load_experiment
 from pipeline.graph.compile import compile_experiment
 from pipeline.vertex import prices
 from pipeline.vertex.request import (
@@ -257,7 +257,7 @@ def test_prices_are_of_the_whole_machine(small, tmp_path, monkeypatch):
 
 
 def test_several_spot_workers_cost_a_share_each():
-    from pipeline.machines import machines
+    from pipeline.experiment.machines import machines
 
     table = prices.load_prices()
     one = table.machines["n1-standard-8"] + table.accelerators["NVIDIA_TESLA_T4"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from components.errors import InputError
+from components.common.errors import InputError
 from pipeline.vertex.settings import BUCKET, PROJECT, REGION, settings
 
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from google.cloud.aiplatform_v1 import JobServiceClient
 
-from components import custom_job
+from components.vertex import custom_job
 
 pytestmark = pytest.mark.slow
 IMAGE = f"us-central1-docker.pkg.dev/my-project/images/keras-pipeline-python@sha256:{'a' * 64}"

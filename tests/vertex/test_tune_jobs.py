@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 from test_launch import IMAGE, RUN, created, vertex
 
-from components import custom_job, files, lease
-from components.errors import InputError
-from components.ingest.work import ingest
-from components.tune import work
-from pipeline import machines
-from pipeline.machines import placement
+from components import lease
+from components.common import files
+from components.common.errors import InputError
+from components.ingest.ingest import ingest
+from components.tune import tune as tune_step
+from components.vertex import custom_job
+from pipeline.experiment import machines
+from pipeline.experiment.machines import placement
 
 PROJECT = Path(__file__).parent.parent.parent
 NAME = "families-20261124-1-tune-mlp-trial"
@@ -24,9 +26,9 @@ SPEC = {"family": "mlp", "dataset": "fashion", "epochs": 1, "batch_size": 50, "h
 TUNE = {"trials": 3, "parallel": 2, "ranges": {"learning_rate": {"low": 1e-3, "high": 1e-1, "log": True}}}
 # Runs a task as its container would, with the bucket where it is here.
 CODE = (
-    "import json, sys; from pathlib import Path; from components import custom_job, files\n"
+    "import json, sys; from pathlib import Path; from components.vertex import custom_job; from components.common import files\n"
     "files.MOUNT, custom_job.POLL_SECONDS = Path(sys.argv[1]), 0.1\n"
-    "from components.tune.work import tune; tune(*json.loads(sys.argv[2]))\n"
+    "from components.tune.tune import tune; tune(*json.loads(sys.argv[2]))\n"
 )
 
 
@@ -78,7 +80,7 @@ def test_a_killed_search_follows_its_jobs_and_finds_what_one_machine_finds(cloud
     until(lambda: len(created(cloud)) == 2, process)
     process.kill()
     process.wait()
-    found = work.tune(*arguments(bucket))
+    found = tune_step.tune(*arguments(bucket))
     said = capsys.readouterr().out
     assert said.count("which is there already") == 2
     assert {job["display_name"] for job in created(cloud)} == {f"{NAME}-{number}" for number in (1, 2, 3)}
@@ -96,7 +98,9 @@ def test_a_killed_search_follows_its_jobs_and_finds_what_one_machine_finds(cloud
     best = found.trials[found.best - 1]
     assert json.loads((task / "tuned").read_text())["learning_rate"] == best.values["learning_rate"]
     assert not list((bucket / "runs" / "123456789012" / "checkpoints").rglob("*"))
-    here = work.tune(*arguments(tmp_path / "here", "")[:5], str(bucket / "data"), *arguments(tmp_path / "here", "")[6:])
+    here = tune_step.tune(
+        *arguments(tmp_path / "here", "")[:5], str(bucket / "data"), *arguments(tmp_path / "here", "")[6:]
+    )
     same = {"seconds": None}
     assert [t.model_copy(update=same) for t in here.trials] == [t.model_copy(update=same) for t in found.trials]
 
@@ -106,14 +110,14 @@ def test_jobs_that_fail_are_trials_that_failed(cloud, bucket):
     with pytest.raises(
         RuntimeError, match=r"all 3 trials failed; trial 1: projects/.* failed: out of memory on worker"
     ):
-        work.tune(*arguments(bucket))
+        tune_step.tune(*arguments(bucket))
     assert len(created(cloud)) == 3
 
 
 def test_a_refused_job_ends_the_search_and_cancels_the_others(cloud, bucket):
     cloud.control(hold=True, quota={"custom_model_training_nvidia_t4_gpus": 1})
     with pytest.raises(InputError, match=r"the quota .* is used up or 0"):
-        work.tune(*arguments(bucket))
+        tune_step.tune(*arguments(bucket))
     assert len(cloud.requests("CancelCustomJob")) == 1
     assert not (bucket / RUN / "tune-mlp_-42" / "tuned").exists()
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from components.records import Image, Images
+from components.common.spec import Facts, ImageOptions
+from components.data.records import Image, Images
 from components.sources import fashion_mnist
-from components.spec import Facts, ImageOptions
 
 TASK = "classification"
 

@@ -1,0 +1,221 @@
+"""Put the results of all models into one leaderboard. No TensorFlow here: JSON and predictions are read."""
+
+import json
+import math
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from components.artifacts.dataset import DatasetInfo, load_info
+from components.artifacts.evaluation import FILE as EVALUATION
+from components.artifacts.evaluation import Evaluation
+from components.artifacts.export import FILE as EXPORTED
+from components.artifacts.export import Exported, Format
+from components.artifacts.leaderboard import (
+    FEW,
+    FILE,
+    RANKED_BY,
+    Contest,
+    DatasetEntry,
+    Leaderboard,
+    ModelEntry,
+    is_clear,
+)
+from components.artifacts.model import load_model_info
+from components.common.files import write_text
+from components.metrics.baselines import FITTED
+from components.metrics.bootstrap import block_of, differences, errors_of
+
+BASELINES = "baselines.json"
+
+Folders = dict[str, str | None]
+
+
+def compare(
+    contest_json: str,
+    failures_json: str,
+    pipeline_sha256: str,
+    code_version: str,
+    run: str,
+    datasets: Folders,
+    baselines: Folders,
+    models: Folders,
+    evaluations: Folders,
+    exports: Folders,
+    searches: Folders,
+    folder: str,
+) -> Leaderboard:
+    """Rank the models and write `leaderboard.json`.
+
+    Args:
+        contest_json: A `Contest` as JSON.
+        failures_json: JSON of task name to the reason that it failed; "{}" where all finished.
+        pipeline_sha256: Digest of the compiled pipeline.
+        code_version: Digest of the steps' code.
+        run: Name of the run.
+        datasets: For each data set its folder, or None if its task failed.
+        baselines: The same for its baselines.
+        models: For each model its folder, or None if a task it needs failed.
+        evaluations: The same for its evaluation.
+        exports: The same for its export.
+        searches: For each model that has one the folder of its search, or None if that failed.
+        folder: The folder to write into.
+
+    Returns:
+        The leaderboard.
+    """
+    contest = Contest.model_validate_json(contest_json)
+    failures: dict[str, str] = json.loads(failures_json)
+    infos = {name: load_info(path) for name, path in datasets.items() if path}
+    measured = {
+        name: json.loads((Path(path) / BASELINES).read_text(encoding="utf-8"))
+        for name, path in baselines.items()
+        if path
+    }
+    entries = []
+    for name, about in contest.models.items():
+        dataset = about.dataset
+        entry = ModelEntry(model=name, family=about.family, dataset=dataset)
+        trained, evaluated, exported = models[name], evaluations[name], exports[name]
+        if not (trained and evaluated and exported and dataset in infos and dataset in measured):
+            reasons = [f"{task} failed: {failures[task]}" for task in about.tasks if task in failures]
+            reasons = reasons or ["did not run"]
+            entries.append(entry.model_copy(update={"reasons": reasons}))
+            continue
+        info = infos[dataset]
+        evaluation = Evaluation.model_validate_json((Path(evaluated) / EVALUATION).read_text(encoding="utf-8"))
+        model = load_model_info(trained)
+        verdict, reasons = gate(contest.gates.get(dataset), measured[dataset], evaluation.metrics, info)
+        entries.append(
+            entry.model_copy(
+                update={
+                    "task": info.task,
+                    "passed": verdict != "refused",
+                    "gate": verdict,
+                    "reasons": reasons,
+                    "metrics": evaluation.metrics,
+                    "intervals": evaluation.intervals,
+                    "parameters": model.parameters,
+                    "epochs": len(model.history),
+                    "best_epoch": model.best_epoch,
+                    "train_seconds": model.train_seconds,
+                    "examples_per_second": model.examples_per_second,
+                    "machine": model.machine,
+                    "formats": _formats(name, exported),
+                }
+            )
+        )
+    ranked = _ranked(entries)
+    leaderboard = Leaderboard(
+        experiment=contest.experiment,
+        run=run,
+        pipeline_sha256=pipeline_sha256,
+        code_version=code_version,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        datasets={
+            name: _dataset(info, measured.get(name, {}), [m for m in ranked if m.dataset == name])
+            for name, info in infos.items()
+        },
+        models=_told_apart(ranked, evaluations, infos, contest.seed),
+        seed=contest.seed,
+    )
+    write_text(Path(folder) / FILE, leaderboard.model_dump_json(indent=2) + "\n")
+    return leaderboard
+
+
+def gate(
+    margins: dict[str, float] | None,
+    baselines: dict[str, dict[str, float]],
+    metrics: dict[str, float],
+    info: DatasetInfo,
+) -> tuple[Literal["passed", "refused", "none"], list[str]]:
+    """Hold a model against the baselines that a data set's gate names.
+
+    Args:
+        margins: For each baseline, the share of its error that the model has to take away; empty for no gate. None
+            for the default: the model has to be better than every naive baseline.
+        baselines: Metrics of each.
+        metrics: Metrics of the model.
+        info: The data set.
+
+    Returns:
+        The verdict, and a sentence for each baseline.
+    """
+    passed, reasons = True, []
+    for name in [name for name in baselines if name not in FITTED] if margins is None else margins:
+        margin = margins[name] if margins else None
+        theirs, ours = _error(baselines[name], info), _error(metrics, info)
+        # A baseline without any error leaves nothing to take away.
+        better = 1 - ours / theirs if theirs else (0.0 if ours == 0 else -math.inf)
+        passes = ours < theirs if margin is None else better >= margin
+        passed = passed and passes
+        what = f"mae {ours:.4g} {info.unit}".strip() if info.task == "forecasting" else f"error {ours:.2%}"
+        share = f"{abs(better):.0%} " if math.isfinite(better) else ""
+        side = "below" if better > 0 else "above" if better < 0 else "that of"
+        reasons.append(
+            f"{'passes' if passes else 'fails'}: {what} is {share if better else ''}{side} {name} "
+            f"({theirs:.4g}{'' if margin is None else f', margin {margin:.0%}'})"
+        )
+    if margins is not None and not margins:
+        return "none", []
+    return "passed" if passed else "refused", reasons
+
+
+def _dataset(info: DatasetInfo, baselines: dict[str, dict[str, float]], models: list[ModelEntry]) -> DatasetEntry:
+    """A data set's entry; its models are ranked."""
+    metric, sign = RANKED_BY[info.task]
+    best = sorted(baselines, key=lambda name: sign * baselines[name][metric])
+    ours = [sign * model.metrics[metric] for model in models if model.rank]
+    return DatasetEntry(
+        task=info.task,
+        source=info.source,
+        splits={split: info.examples(split) for split in info.records},
+        sha256=info.sha256,
+        baselines=baselines,
+        unit=info.unit if info.task == "forecasting" else "",
+        best_baseline=best[0] if best else None,
+        beaten_by=[name for name in best if ours and sign * baselines[name][metric] < min(ours)],
+        few=info.examples("test") < FEW,
+    )
+
+
+def _formats(model: str, folder: str) -> dict[str, Format]:
+    """The formats of a model, with paths relative to the run's folder."""
+    exported = Exported.model_validate_json((Path(folder) / EXPORTED).read_text(encoding="utf-8"))
+    return {
+        name: made.model_copy(update={"path": f"models/{model}/{made.path}"}) if made.path else made
+        for name, made in exported.formats.items()
+    }
+
+
+def _error(metrics: dict[str, float], info: DatasetInfo) -> float:
+    return metrics["mae"] if info.task == "forecasting" else 1 - metrics["accuracy"]
+
+
+def _ranked(entries: list[ModelEntry]) -> list[ModelEntry]:
+    ranked = []
+    for dataset in dict.fromkeys(entry.dataset for entry in entries):
+        own = [entry for entry in entries if entry.dataset == dataset]
+        finished = [entry for entry in own if entry.task is not None]
+        finished.sort(key=lambda e: RANKED_BY[e.task or ""][1] * e.metrics[RANKED_BY[e.task or ""][0]])
+        ranked += [entry.model_copy(update={"rank": i}) for i, entry in enumerate(finished, 1)]
+        ranked += [entry for entry in own if entry.task is None]
+    return ranked
+
+
+def _told_apart(
+    ranked: list[ModelEntry], evaluations: Folders, infos: dict[str, DatasetInfo], seed: int
+) -> list[ModelEntry]:
+    """The entries with which of them can be told apart."""
+    found: dict[str, ModelEntry] = {entry.model: entry for entry in ranked}
+    for dataset, info in infos.items():
+        names = [entry.model for entry in ranked if entry.dataset == dataset and entry.rank]
+        if not names:
+            continue
+        apart = differences({name: errors_of(evaluations[name] or "", info) for name in names}, seed, block_of(info))
+        ties = [pair for pair, ends in apart.items() if not is_clear(ends)]
+        for name in names:
+            theirs = [a if b == name else b for a, b in ties if name in (a, b)]
+            behind = apart.get((names[0], name), [])
+            found[name] = found[name].model_copy(update={"behind": behind, "ties": theirs})
+    return list(found.values())

@@ -1,0 +1,1 @@
+"""Ingested data as tf.data takes them: storage, batches, windows; and readers of new data."""

@@ -1,0 +1,1 @@
+"""Readers of the data that a finished model is used on."""

@@ -1,0 +1,111 @@
+"""The files that a user names: one, or those of a folder that a model can read."""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from components.common.errors import InputError
+from components.common.files import not_a_file, printable
+from components.common.quiet import import_tensorflow
+from components.common.spec import Task
+from components.data.new.example import Failure
+from components.readers import pictures
+from components.vertex.cloud_storage import local
+
+CSV = ".csv"
+_TFRECORD = re.compile(r"\.tfrecords?(-\d{5}(-of-\d{5})?)?$")
+# As the authors of MNIST named them; the number is that of the axes, and labels have one.
+_IDX = re.compile(r"[.-]idx[34]?(-ubyte)?(\.gz)?$")
+READABLE = {
+    "classification": "pictures (.png, .jpg, …), idx files (-idx3-ubyte, .gz too) or TFRecords (.tfrecord)",
+    "forecasting": "CSV files (.csv) or TFRecords (.tfrecord)",
+}
+
+File = tuple[str, Path]
+
+
+def is_tfrecord(name: str) -> bool:
+    """Whether a file is one of TFRecords, by its name."""
+    return bool(_TFRECORD.search(name))
+
+
+def is_idx(name: str) -> bool:
+    """Whether a file holds images in the idx format, by its name."""
+    return bool(_IDX.search(name))
+
+
+def find_files(source: str, task: Task) -> Path:
+    """Where a file or a folder is that holds what a model of `task` can read.
+
+    Args:
+        source: A path, or gs://bucket/….
+        task: The model's.
+
+    Raises:
+        InputError: There is none.
+    """
+    path = local(source)
+    if reason := not_a_file(path, or_folder=True):
+        raise InputError(f"{source}: {'no such file or folder' if reason == 'no such file' else reason}")
+    if next(named_files(path, task), None) is None:
+        what = "nothing to read" if path.is_dir() else "not a file that this model can read"
+        raise InputError(f"{source}: {what}, expected {READABLE[task]}")
+    return path
+
+
+def named_files(path: Path, task: Task) -> Iterator[File]:
+    """The files to read, in the order of their folders and names, and their names relative to `path`.
+
+    Only one folder's names are held at a time. Hidden files are passed over.
+
+    Raises:
+        InputError: A folder can't be read.
+    """
+    if not path.is_dir():
+        if _readable(path.name, task):
+            yield path.name, path
+        return
+
+    def refuse(error: OSError) -> None:
+        raise InputError(f"{error.filename}: {error.strerror}")
+
+    for folder, inner, names in os.walk(path, onerror=refuse):
+        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        for name in sorted(names):
+            if not name.startswith(".") and _readable(name, task):
+                file = Path(folder) / name
+                yield printable(file.relative_to(path)), file
+
+
+def fingerprint(path: Path, task: Task) -> str:
+    """Digest of the files' names, sizes and times of change: another one means other data."""
+    digest = hashlib.sha256()
+    for name, file in named_files(path, task):
+        about = file.lstat() if not_a_file(file) else file.stat()
+        digest.update(f"{name}\0{about.st_size}\0{about.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def records(name: str, file: Path) -> Iterator[bytes | Failure]:
+    """The records of a TFRecord file. What follows a damaged one can't be found, so it ends there."""
+    if reason := not_a_file(file):
+        yield Failure(name, reason)
+        return
+    tf = import_tensorflow()
+    count = 0
+    try:
+        for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
+            yield record
+            count += 1
+    except tf.errors.OpError as error:
+        yield Failure(f"{name}:{count}", f"the file can't be read from here on: {error.message.split(' [')[0]}")
+
+
+def _readable(name: str, task: Task) -> bool:
+    if is_tfrecord(name):
+        return True
+    if task == "forecasting":
+        return name.lower().endswith(CSV)
+    return Path(name).suffix.lower() in pictures.SUFFIXES or is_idx(name)

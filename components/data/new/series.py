@@ -1,0 +1,217 @@
+"""Series to forecast: the rows of CSV files or of TFRecords, and the windows that a model sees of them."""
+
+import itertools
+import math
+import re
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from components.artifacts.dataset import SeriesInfo
+from components.common.errors import InputError
+from components.common.quiet import import_tensorflow
+from components.data.new.example import Example, Failure
+from components.data.new.files import File, is_tfrecord, named_files, records
+from components.readers.csv_regular import Changes, regular
+from components.readers.csv_rows import Bad, Table, opened, read_fields, step_problem
+from components.readers.csv_rows import Row as CsvRow
+from components.readers.time_axis import Frequency, calendar_values
+
+_SHARD = re.compile(r"-\d{5}(-of-\d{5})?$")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a series.
+
+    Attributes:
+        id: The file and the line (from 1), or the record (from 0).
+        time: Its time.
+        values: Those that the data set stores of a row. A row of the future has no target (NaN) and only the values
+            that are known ahead.
+    """
+
+    id: str
+    time: datetime
+    values: list[float]
+
+    @property
+    def future(self) -> bool:
+        """Whether it is a row of the future."""
+        return math.isnan(self.values[0])
+
+
+Rows = Iterator[Row | Failure]
+
+
+def read_windows(path: Path, info: SeriesInfo, every: bool) -> Iterator[Example | Failure]:
+    """The windows of the series in a file or a folder.
+
+    Args:
+        path: What `find_files` gave. Each CSV file is a series; TFRecord shards of one name are one together.
+        info: The model's data set.
+        every: Every window; without, the last of each series, from which what comes after its last row is forecast.
+
+    Yields:
+        Examples with `window`, float32 [lookback, columns], and `future`, float32 [horizon, known], where columns
+        are known ahead. Their ids are those of the windows' last rows.
+    """
+    for name, rows in read_series(path, info):
+        yield from _Windows(name, info, every).cut(rows)
+
+
+def read_series(path: Path, info: SeriesInfo) -> Iterator[tuple[str, Rows]]:
+    """Each series: its name and its rows, which may have gaps."""
+    for name, files in itertools.groupby(named_files(path, "forecasting"), key=lambda file: _SHARD.sub("", file[0])):
+        parts = list(files)
+        yield name, _records(parts, info) if is_tfrecord(parts[0][0]) else _lines(*parts[0], info)
+
+
+class _Windows:
+    """Cuts windows of the rows that follow each other without a gap; what is between is a failure."""
+
+    def __init__(self, name: str, info: SeriesInfo, every: bool) -> None:
+        self._name, self._info, self._every = name, info, every
+        self._frequency = Frequency(info.frequency)
+        self._calendar = info.stored[len(info.columns) :]
+        # The values of these in the future can't be derived from the time: rows have to tell them.
+        self._told = [column for column in info.known if column not in self._calendar]
+        self._ahead = info.horizon if self._told else 0
+        self._rows: deque[Row] = deque(maxlen=info.lookback + self._ahead)
+
+    def cut(self, rows: Rows) -> Iterator[Example | Failure]:
+        previous: datetime | None = None
+        future, made = 0, False
+        for row in rows:
+            if isinstance(row, Failure):
+                yield row
+                self._rows.clear()
+                previous, future = None, 0
+                continue
+            problem = step_problem(row.time, previous, self._frequency)
+            if future and not row.future and not problem:
+                problem = "order", f"{self._info.columns[0]} goes on after rows without it"
+            if problem:
+                yield Failure(row.id, problem[1])
+                self._rows.clear()
+                future = 0
+            previous = row.time
+            future += row.future
+            if row.future and future > self._ahead:
+                continue
+            self._rows.append(row)
+            if self._every and self._whole():
+                yield self._window()
+                made = True
+        if not self._every and self._whole() and future >= self._ahead:
+            yield self._window()
+        elif not made:
+            yield self._missing(future)
+
+    def _whole(self) -> bool:
+        """Whether the rows are a window and what has to be told of its future."""
+        return len(self._rows) == self._rows.maxlen and not self._rows[self._info.lookback - 1].future
+
+    def _window(self) -> Example | Failure:
+        rows, info = list(self._rows), self._info
+        past = rows[: info.lookback]
+        inputs = {"window": np.array([row.values[: len(info.columns)] for row in past], np.float32)}
+        try:
+            times = self._times_after(past[-1].time)
+            if self._told:
+                ahead = [row.values for row in rows[info.lookback :]]
+                inputs["future"] = np.array(ahead, np.float32)[:, info.known_places()]
+            elif info.known:
+                _check_calendar(past[-1], info)
+                inputs["future"] = np.array([calendar_values(time, info.calendar()) for time in times], np.float32)
+        except InputError as error:
+            return Failure(past[-1].id, str(error))
+        return Example(past[-1].id, lambda: inputs, times)
+
+    def _times_after(self, time: datetime) -> list[datetime]:
+        times = []
+        for _ in range(self._info.horizon):
+            try:
+                time = self._frequency.next(time)
+            except (ValueError, OverflowError) as error:
+                raise InputError(f"no time one step of {self._frequency.text} after {time}: {error}") from None
+            times.append(time)
+        return times
+
+    def _missing(self, future: int) -> Failure:
+        lookback, target = self._info.lookback, self._info.columns[0]
+        past = len([row for row in self._rows if not row.future])
+        if past < lookback or self._every:
+            needed = lookback + (self._ahead if self._every else 0)
+            return Failure(self._name, f"{_rows(past)} without a gap at its end, expected {needed} or more")
+        told = ", ".join(self._told)
+        return Failure(
+            self._name,
+            f"{_rows(future)} without {target} at its end, expected {self._ahead} that tell {told} of the future "
+            f"(none are needed with --every-window)",
+        )
+
+
+def _rows(count: int) -> str:
+    return f"{count} {'row' if count == 1 else 'rows'}"
+
+
+def _check_calendar(row: Row, info: SeriesInfo) -> None:
+    """Records keep UTC alone, so the calendar of one that was made in another time zone can't be continued."""
+    stored = row.values[len(info.columns) :]
+    if not np.allclose(stored, calendar_values(row.time, info.calendar()), atol=1e-4):
+        raise InputError("the calendar's columns are of a time zone that records don't keep; give the series as CSV")
+
+
+def _lines(name: str, file: Path, info: SeriesInfo) -> Rows:
+    try:
+        with opened(file, name) as stream:
+            lines = read_fields(stream, info.separator)
+            _, header = next(lines, (1, []))
+            if isinstance(header, Bad):
+                yield Failure(f"{name}:1", header.text)
+                return
+            try:
+                table = Table(header, info.columns, info)
+            except InputError as error:
+                yield Failure(f"{name}:1", "; ".join(error.problems))
+                return
+            rows = table.rows(lines)
+            for row in regular(rows, info.columns, Frequency(info.frequency), info, Changes(), future=True):
+                yield _row(row, info, f"{name}:{row.line}")
+    except InputError as error:
+        yield Failure(name, str(error).removeprefix(f"{name}: "))
+
+
+def _row(row: CsvRow | Bad, info: SeriesInfo, where: str) -> Row | Failure:
+    if isinstance(row, Bad):
+        return Failure(where, row.text)
+    future = math.isnan(row.values[0])
+    for column, value in zip(info.columns, row.values, strict=True):
+        if math.isnan(value) and (column in info.known or not future):
+            return Failure(where, f"column '{column}': a missing value")
+    return Row(where, row.time, [*row.values, *calendar_values(row.time, info.calendar())])
+
+
+def _records(files: list[File], info: SeriesInfo) -> Rows:
+    tf = import_tensorflow()
+    for name, file in files:
+        for i, record in enumerate(records(name, file)):
+            if isinstance(record, Failure):
+                yield record
+                continue
+            where = f"{name}:{i}"
+            try:
+                features = tf.train.Example.FromString(record).features.feature
+                seconds, values = features["time"].int64_list.value[0], list(features["values"].float_list.value)
+            except Exception:  # protobuf's DecodeError, or an IndexError
+                yield Failure(where, "not a record of a series, expected the features 'time' and 'values'")
+                continue
+            if len(values) != len(info.stored) or not all(map(math.isfinite, values)):
+                yield Failure(where, f"{len(values)} values, expected {len(info.stored)} finite ones: {info.stored}")
+                continue
+            yield Row(where, datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None), values)

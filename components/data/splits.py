@@ -1,0 +1,33 @@
+"""Where the splits of a series lie; known from the number of rows alone."""
+
+from components.common.spec import SeriesOptions
+
+
+def split_ends(rows: int, options: SeriesOptions) -> list[int]:
+    """Row numbers at which the training, validation and test rows end, in time order."""
+    used = round(rows * options.use)
+    test = round(used * options.test)
+    validation = round(used * options.validation)
+    return [used - test - validation, used - test, used]
+
+
+def split_problems(rows: int, options: SeriesOptions) -> list[str]:
+    """What is wrong with the splits of a series of so many rows: the one that is too short, and what would fit."""
+    if options.validation + options.test >= 1:
+        return [f"validation {options.validation} + test {options.test} leave nothing to train on"]
+    ends = split_ends(rows, options)
+    sizes = {"train": ends[0], "validation": ends[1] - ends[0], "test": ends[2] - ends[1]}
+    split = min(sizes, key=lambda name: sizes[name])
+    window, size = options.lookback + options.horizon, sizes[split]
+    if window <= size:
+        return []
+    if size > options.horizon:
+        fits = f"the longest lookback that fits is {size - options.horizon}"
+    elif size > 1:
+        fits = f"the longest horizon that fits is {size - 1}, with a lookback of 1"
+    else:
+        fits = "no window fits"
+    return [
+        f"lookback {options.lookback} + horizon {options.horizon} = {window} rows are longer than the {split} split of "
+        f"{size} {'row' if size == 1 else 'rows'}; {fits}"
+    ]

@@ -1,0 +1,114 @@
+"""Measure a model on the test split."""
+
+from pathlib import Path
+
+import numpy as np
+from sklearn.metrics import classification_report, confusion_matrix
+
+from components.artifacts.dataset import ImagesInfo, SeriesInfo
+from components.artifacts.evaluation import FILE, PREDICTIONS, Evaluation
+from components.artifacts.model import compiled, load
+from components.common.files import atomic_directory, write_text
+from components.data import batching, storage
+from components.evaluate import diagnostics
+from components.evaluate.latency import latencies
+from components.metrics import bootstrap, metrics
+from components.readers.time_axis import Frequency
+
+BATCH = 512
+
+
+def evaluate(model_folder: str, dataset: str, seed: int, folder: str) -> Evaluation:
+    """Predict the test split and measure.
+
+    Args:
+        model_folder: What train wrote.
+        dataset: The data set that the model was trained on.
+        seed: Of the resampling for intervals.
+        folder: The folder to write: `evaluation.json` and `predictions.npz` (target, prediction).
+
+    Returns:
+        What was written to `evaluation.json`.
+    """
+    model, model_info, info = load(model_folder, dataset)
+    batches = batching.sequential_batches(dataset, info, "test", BATCH)
+    call = compiled(model, info)
+    answered = [(call(x).numpy(), y.numpy()) for x, y in batches]
+    prediction, target = (np.concatenate(parts) for parts in zip(*answered, strict=True))
+    if isinstance(info, ImagesInfo):
+        evaluation = _classification(model_info.name, target, prediction, info, seed)
+        if names := storage.load_names(dataset, info, "test"):
+            named = [wrong.model_copy(update={"file": names[wrong.example]}) for wrong in evaluation.mistakes]
+            evaluation = evaluation.model_copy(update={"mistakes": named})
+    else:
+        times = np.concatenate([t for t, _ in storage.read_rows(dataset, "test", len(info.stored)).as_numpy_iterator()])
+        evaluation = _forecasting(model_info.name, target, prediction, times, info, seed)
+    examples, _ = next(batches.as_numpy_iterator())
+    evaluation = evaluation.model_copy(update={"latency": latencies(call, examples)})
+    with atomic_directory(Path(folder)) as new:
+        np.savez(new / PREDICTIONS, target=target, prediction=prediction)
+        write_text(new / FILE, evaluation.model_dump_json(indent=2) + "\n")
+    for name, value in evaluation.metrics.items():
+        low, high = evaluation.intervals[name]
+        print(f"{name} {value:.4f}  (95 % interval {low:.4f} to {high:.4f})", flush=True)
+    return evaluation
+
+
+def _classification(
+    name: str, labels: np.ndarray, probabilities: np.ndarray, info: ImagesInfo, seed: int
+) -> Evaluation:
+    classes = len(info.classes)
+    predicted = probabilities.argmax(axis=1)
+    chosen = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    losses = -np.log(np.clip(chosen, 1e-15, None))
+    pairs = labels * classes + predicted
+
+    def resampled(sample: np.ndarray) -> dict[str, float]:
+        counts = np.bincount(pairs[sample], minlength=classes**2).reshape(classes, classes)
+        hits = np.diag(counts)
+        # F1 = 2 TP / (2 TP + FP + FN), and a row and a column sum to 2 TP + FP + FN together.
+        f1 = 2 * hits / np.maximum(counts.sum(axis=0) + counts.sum(axis=1), 1)
+        return {
+            "accuracy": float(hits.sum() / len(sample)),
+            "loss": float(losses[sample].mean()),
+            "macro_f1": float(f1.mean()),
+        }
+
+    report = classification_report(
+        labels, predicted, labels=range(classes), target_names=info.classes, output_dict=True, zero_division=0
+    )
+    return Evaluation(
+        model=name,
+        metrics=metrics.classification(labels, probabilities),
+        intervals=bootstrap.intervals(resampled, len(labels), seed, bootstrap.block_of(info)),
+        confusion=confusion_matrix(labels, predicted, labels=range(classes)).tolist(),
+        per_class={c: {k: float(v) for k, v in report[c].items()} for c in info.classes},
+        calibration=diagnostics.calibration(labels, probabilities),
+        mistakes=diagnostics.mistakes(labels, probabilities),
+    )
+
+
+def _forecasting(
+    name: str, target: np.ndarray, forecast: np.ndarray, times: np.ndarray, info: SeriesInfo, seed: int
+) -> Evaluation:
+    error = forecast.astype(np.float64) - target
+    absolute, squared = np.abs(error).mean(axis=1), (error**2).mean(axis=1)
+    step = Frequency(info.frequency).seconds
+    within_a_day = step is not None and step < diagnostics.DAY
+
+    def resampled(sample: np.ndarray) -> dict[str, float]:
+        mae = float(absolute[sample].mean())
+        return {"mae": mae, "rmse": float(np.sqrt(squared[sample].mean())), "mase": mae / info.seasonal_error}
+
+    return Evaluation(
+        model=name,
+        metrics=metrics.forecasting(target, forecast, info),
+        intervals=bootstrap.intervals(resampled, len(target), seed, bootstrap.block_of(info)),
+        per_step={
+            "mae": np.abs(error).mean(axis=0).tolist(),
+            "rmse": np.sqrt((error**2).mean(axis=0)).tolist(),
+            "mase": (np.abs(error).mean(axis=0) / info.seasonal_error).tolist(),
+        },
+        per_hour=diagnostics.per_hour(error, times, info.lookback) if within_a_day else {},
+        windows=diagnostics.windows(error),
+    )

@@ -1,0 +1,149 @@
+"""Export a model to the formats that others use it in, each proven in a fresh process."""
+
+import math
+import re
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from components.artifacts.dataset import FILE as DATASET
+from components.artifacts.dataset import DatasetInfo, ImagesInfo
+from components.artifacts.export import (
+    FILE,
+    GOLDEN,
+    ONNX,
+    SAVED_MODEL,
+    Blessing,
+    Exported,
+    Format,
+    Golden,
+    OptionalFormat,
+    digest,
+)
+from components.artifacts.model import KERAS_FILE, Call, compiled, load
+from components.artifacts.training_profile import write_reference
+from components.common.files import atomic_directory, write_text
+from components.data import batching
+from components.export import quantize
+from components.export.check import BATCHES, TOLERANCE, Examples, prove, size_of
+from components.export.formats import write_litert, write_onnx, write_saved_model
+from components.export.golden import golden_request
+from components.export.training_data import reference
+from components.models.fresh.process import start
+
+FILES: dict[OptionalFormat, str] = {"litert": "model.tflite", "litert_int8": "model_int8.tflite", "onnx": ONNX}
+
+
+def export(model_folder: str, dataset: str, folder: str, formats: Sequence[OptionalFormat] = ()) -> Exported:
+    """Write the serving formats of a model.
+
+    Args:
+        model_folder: What train wrote.
+        dataset: The data set that the model was trained on.
+        folder: The folder to write: `model.keras`, `saved_model/`, a file for each of `formats`, `golden.json` and
+            `export.json`; for predictions the data set's `dataset.json`, and for drift `reference.json`.
+        formats: More formats. One that can't be made, or doesn't give what the model gives, is refused, and the
+            others are written.
+
+    Returns:
+        What was written to `export.json`.
+
+    Raises:
+        RuntimeError: The SavedModel, loaded in a fresh process, doesn't give what the model gives.
+    """
+    # It imports TensorFlow while this process traces the model.
+    with start(SAVED_MODEL) as fresh, tempfile.TemporaryDirectory() as scratch, atomic_directory(Path(folder)) as new:
+        model, model_info, info = load(model_folder, dataset)
+        shutil.copyfile(Path(model_folder) / KERAS_FILE, new / KERAS_FILE)
+        call = compiled(model, info)
+        examples, golden = _examples(call, dataset, info, Path(scratch))
+        write_text(new / GOLDEN, golden.model_dump_json() + "\n")
+        write_saved_model(model, info, new / SAVED_MODEL)
+        try:
+            served, said = prove(fresh, new / SAVED_MODEL, examples, golden=str(new / GOLDEN))
+        except RuntimeError as error:
+            raise RuntimeError(f"model {model_info.name}: the SavedModel {error}") from None
+        faults = [f"takes {what}" for what in said["accepted"]]
+        if not golden.agrees(said["predictions"], TOLERANCE):
+            faults.append("answers the golden request wrongly")
+        # The file that was loaded here is the model that the others are compared with.
+        loaded = Format(path=KERAS_FILE, bytes=size_of(new / KERAS_FILE), max_abs_difference=0.0)
+        exported = Exported(
+            model=model_info.name,
+            formats={"keras": loaded, SAVED_MODEL: served}
+            | {name: _optional(name, model, dataset, info, new, examples) for name in formats},
+            blessing=Blessing(saved_model_sha256=digest(new / SAVED_MODEL), faults=faults),
+        )
+        shutil.copyfile(Path(dataset) / DATASET, new / DATASET)
+        write_reference(reference(call, dataset, info), new)
+        write_text(new / FILE, exported.model_dump_json(indent=2) + "\n")
+    for name, made in exported.formats.items():
+        print(f"{name}: {_told(made)}", flush=True)
+    print(f"{SAVED_MODEL}: {', '.join(faults) or 'may be registered'}", flush=True)
+    return exported
+
+
+def _examples(call: Call, dataset: str, info: DatasetInfo, scratch: Path) -> tuple[Examples, Golden]:
+    """Test examples with the model's answers, to compare with and to ask a server for."""
+    batch, _ = next(batching.sequential_batches(dataset, info, "test", sum(BATCHES)).as_numpy_iterator())
+    named = {"image": batch} if isinstance(info, ImagesInfo) else batch
+    # A short test split is repeated.
+    named = {name: np.resize(values, (sum(BATCHES), *values.shape[1:])) for name, values in named.items()}
+
+    def answer(asked: dict[str, np.ndarray]) -> np.ndarray:
+        return call(asked["image"] if isinstance(info, ImagesInfo) else asked).numpy()
+
+    expected = answer(named)
+    np.savez(scratch / "inputs.npz", **named)
+    examples = Examples(scratch / "inputs.npz", expected, info.task == "classification")
+    return examples, golden_request(named, answer)
+
+
+def _optional(
+    name: OptionalFormat, model: keras.Model, dataset: str, info: DatasetInfo, folder: Path, examples: Examples
+) -> Format:
+    """Write and prove a format, or refuse it."""
+    path = folder / FILES[name]
+    quantized = name == "litert_int8"
+    left_in_float = None
+    try:
+        if name == "onnx":
+            write_onnx(model, path)
+        elif quantized:
+            left_in_float = quantize.write_litert_int8(model, quantize.representative(dataset, info), path)
+        else:
+            write_litert(model, path)
+    except Exception as error:  # converters raise what their operations raise
+        path.unlink(missing_ok=True)
+        return Format(refused=_plainly(error))
+    try:
+        with start("onnx" if name == "onnx" else "litert") as fresh:
+            made, _ = prove(fresh, path, examples, math.inf if quantized else TOLERANCE)
+        quality = quantize.measure(path, model, dataset, info, examples.inputs.parent) if quantized else None
+    except RuntimeError as error:
+        path.unlink()
+        return Format(refused=str(error))
+    if quality and (refused := quantize.why_refused(quality)):
+        path.unlink()
+        return Format(refused=refused, quality=quality)
+    only = None if name == "onnx" else 1
+    return made.model_copy(update={"batch": only, "left_in_float": left_in_float, "quality": quality})
+
+
+def _plainly(error: Exception) -> str:
+    """What a converter complains of, in a line."""
+    if lacking := re.search(r"^(?:Custom|Flex) ops: (.+)", str(error), re.MULTILINE):
+        return f"LiteRT has no operation for {lacking[1]}"
+    line = (str(error).strip() or "no reason given").splitlines()[0][:200]
+    return line if isinstance(error, NotImplementedError) else f"{type(error).__name__}: {line}"
+
+
+def _told(made: Format) -> str:
+    if made.refused:
+        return f"refused, {made.refused}"
+    cost = f"; {made.quality}" if made.quality else ""
+    return f"{made.bytes:,} bytes, largest difference {made.max_abs_difference:.1e}{cost}"

@@ -1,0 +1,108 @@
+"""Write a data set folder: read the source, write the shards, then check what was written."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from datetime import UTC
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import tensorflow_datasets as tfds
+from pydantic import ValidationError
+
+from components.artifacts.dataset import FILE, SPLITS, ImagesInfo, SeriesInfo
+from components.common.errors import InputError
+from components.common.files import atomic_directory, write_text
+from components.common.spec import SeriesOptions
+from components.data.records import Images, Series
+from components.data.splits import split_ends
+from components.ingest import check_images, check_series
+from components.ingest.tfrecords import image_record, row_record, write_metadata, write_split
+from components.readers.time_axis import calendar_columns, calendar_values
+from components.sources import load_source
+
+
+def ingest(name: str, spec: str, folder: str) -> ImagesInfo | SeriesInfo:
+    """Read a source and write the data set folder.
+
+    Args:
+        name: The data set's name in the experiment.
+        spec: JSON of its source and options.
+        folder: The folder to write; it appears whole or not at all.
+
+    Returns:
+        The description that was written to `dataset.json`.
+
+    Raises:
+        InputError: The data aren't as the options say, or the disk has no room.
+    """
+    options = json.loads(spec)
+    source_name = options.pop("source")
+    source = load_source(source_name)
+    try:
+        checked = source.Options.model_validate(options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(f"{name}: {first['loc']}: {first['input']!r}: {first['msg']}") from None
+    facts = source.check(checked)
+    path = Path(folder)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if (free := shutil.disk_usage(path.parent).free) < facts.bytes:
+        raise InputError(f"{path.parent}: no room for {name}: {facts.bytes >> 20} MB needed, {free >> 20} MB free")
+    data = source.read(checked)
+    with atomic_directory(path) as aside:
+        info: ImagesInfo | SeriesInfo
+        if isinstance(data, Images):
+            _write_images(data, name, aside)
+            info = check_images.describe(data, name, source_name, aside)
+        else:
+            assert isinstance(checked, SeriesOptions)  # noqa: S101 (a series source has series options)
+            _write_series(data, checked, facts.rows or 0, name, aside)
+            info = check_series.describe(data, checked, facts, name, source_name, aside)
+        write_text(aside / FILE, info.model_dump_json(indent=2) + "\n")
+    return info
+
+
+def _write_images(data: Images, name: str, folder: Path) -> None:
+    def records(split: str) -> Iterator[bytes]:
+        files = iter(data.files.get(split, ()))
+        for i, (image, label) in enumerate(data.splits[split]()):
+            if not 0 <= label < len(data.classes):
+                raise InputError(f"{name}: {split} image {i}: label {label}, expected 0 to {len(data.classes) - 1}")
+            yield image_record(image, label, next(files) if data.files else None)
+
+    size = int(np.prod(data.shape))
+    about = {
+        "image": tfds.features.Image(shape=data.shape, encoding_format="png"),
+        "label": tfds.features.ClassLabel(names=data.classes),
+    }
+    if data.files:
+        about["file"] = tfds.features.Text()
+    features = tfds.features.FeaturesDict(about)
+    stored = [write_split(folder, name, split, records(split), size) for split in SPLITS]
+    write_metadata(folder, features, stored, f"Labelled images of {name}.")
+
+
+def _write_series(data: Series, options: SeriesOptions, rows: int, name: str, folder: Path) -> None:
+    columns = [*data.columns, *calendar_columns(options.calendar)]
+
+    def records() -> Iterator[bytes]:
+        for time, values in data.rows():
+            seconds = int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp())
+            yield row_record(seconds, [*values, *calendar_values(time, options.calendar)])
+
+    size = 4 * len(columns) + 64
+    features = tfds.features.FeaturesDict(
+        {
+            "time": tfds.features.Scalar(dtype=np.int64, doc="Seconds since 1970-01-01 00:00."),
+            "values": tfds.features.Tensor(shape=(len(columns),), dtype=np.float32, doc=", ".join(columns)),
+        }
+    )
+    ends, left = split_ends(rows, options), records()
+    lengths = np.diff([0, *ends]).tolist()
+    stored = [
+        write_split(folder, name, split, islice(left, length), size)
+        for split, length in zip(SPLITS, lengths, strict=True)
+    ]
+    write_metadata(folder, features, stored, f"Rows of {name}: {', '.join(columns)}.")

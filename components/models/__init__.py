@@ -1,0 +1,1 @@
+"""Layers that families share, and finished models as others load them."""

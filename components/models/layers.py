@@ -1,0 +1,177 @@
+"""What the families share: from raw inputs to scaled tensors, and from features to the task's output.
+
+Scaling is part of the model, with the statistics of the training split, so that a saved model takes raw
+values. Everything here is made of Keras' own layers and operations: the models load in safe mode. Inputs are
+scaled, and outputs made, in float32 whatever Keras' dtype policy is: bfloat16 has three digits.
+"""
+
+from dataclasses import dataclass
+
+import keras
+
+from components.artifacts.dataset import DatasetInfo, ImagesInfo, SeriesInfo
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The inputs of a model, and what is made of them.
+
+    Attributes:
+        raw: `image` uint8 [batch, height, width, channels]; or `window` float32 [batch, lookback, columns]
+            and, where columns are known ahead, `future` float32 [batch, horizon, known].
+        x: The image or window, float32, scaled to zero mean and unit variance per channel or column.
+        future: `future`, scaled; None where there is none.
+        level: Of a seasonal model, the mean of the target over the window, float32 [batch, 1], scaled. It is
+            taken off the target in `x`.
+        seasons: Of a seasonal model, the target at the same time in each season of the window, less the level,
+            float32 [batch, seasons, horizon].
+    """
+
+    raw: list[keras.KerasTensor]
+    x: keras.KerasTensor
+    future: keras.KerasTensor | None = None
+    level: keras.KerasTensor | None = None
+    seasons: keras.KerasTensor | None = None
+
+
+def scaled_inputs(info: DatasetInfo, seasonal: bool = False) -> Inputs:
+    """Make the inputs of a model.
+
+    Args:
+        info: The data set.
+        seasonal: Prepare for a forecast from the seasons of the window, see `forecast`; series only.
+    """
+    if isinstance(info, ImagesInfo):
+        image = keras.Input(info.shape, dtype="uint8", name="image")
+        return Inputs([image], _scaled(image, info.mean, info.std))
+    window = keras.Input((info.lookback, len(info.columns)), dtype="float32", name="window")
+    x = _scaled(window, info.mean[: len(info.columns)], info.std[: len(info.columns)])
+    raw, future = [window], None
+    if info.known:
+        raw.append(keras.Input((info.horizon, len(info.known)), dtype="float32", name="future"))
+        places = info.known_places()
+        future = _scaled(raw[1], [info.mean[i] for i in places], [info.std[i] for i in places])
+    if not seasonal:
+        return Inputs(raw, x, future)
+    target = x[:, :, 0]
+    level = keras.layers.GlobalAveragePooling1D(dtype="float32")(x)[:, :1]
+    centred = keras.layers.Subtract(dtype="float32")([target, level])
+    if len(info.columns) > 1:
+        x = keras.layers.Concatenate(dtype="float32")([centred[:, :, None], x[:, :, 1:]])
+    else:
+        x = centred[:, :, None]
+    season = min(info.season(), info.lookback)
+    count = info.lookback // season
+    recent = centred[:, info.lookback - count * season :]
+    seasons = keras.layers.Reshape((count, season), dtype="float32")(recent)
+    repeats = -(-info.horizon // season)
+    if repeats > 1:
+        seasons = keras.layers.Concatenate(dtype="float32")([seasons] * repeats)
+    return Inputs(raw, x, future, level, seasons[:, :, : info.horizon])
+
+
+def sequence(info: DatasetInfo, patch: int = 1, seasonal: bool = False) -> Inputs:
+    """Make the inputs of a recurrent model, `x` being float32 [batch, steps, features].
+
+    An image is the sequence of its rows. A window is the sequence of its rows in time, `patch` of them side
+    by side in one step, so that a long window is a short sequence (Lin et al. 2023, SegRNN, arXiv:2308.11200).
+
+    Args:
+        info: The data set.
+        patch: Rows of a window per step; the oldest rows that don't fill a step are left out.
+        seasonal: As for `scaled_inputs`.
+    """
+    inputs = scaled_inputs(info, seasonal)
+    if isinstance(info, ImagesInfo):
+        height, width, channels = info.shape
+        x = keras.layers.Reshape((height, width * channels))(inputs.x)
+    else:
+        patch = min(patch, info.lookback)
+        steps = info.lookback // patch
+        recent = inputs.x[:, info.lookback - steps * patch :]
+        x = keras.layers.Reshape((steps, patch * len(info.columns)))(recent) if patch > 1 else recent
+    return Inputs(inputs.raw, x, inputs.future, inputs.level, inputs.seasons)
+
+
+def finish(
+    inputs: Inputs, features: keras.KerasTensor, info: DatasetInfo, hidden: int = 0, dropout: float = 0.0
+) -> keras.Model:
+    """End a model with the output layers of its task.
+
+    Args:
+        inputs: Of this model.
+        features: float32 [batch, features]. A forecast sees what is known of the future beside them.
+        info: The data set.
+        hidden: Width of a dense layer before the output; 0 for none.
+        dropout: Share dropped before the output.
+
+    Returns:
+        A model that gives probabilities float32 [batch, classes], or a forecast float32 [batch, horizon] in
+        the target's unit.
+    """
+    if inputs.future is not None:
+        features = keras.layers.Concatenate()([features, keras.layers.Flatten()(inputs.future)])
+    if hidden:
+        features = keras.layers.Dense(hidden, activation="relu")(features)
+    if dropout:
+        features = keras.layers.Dropout(dropout)(features)
+    if isinstance(info, ImagesInfo):
+        output = keras.layers.Dense(len(info.classes), activation="softmax", dtype="float32")
+        return keras.Model(inputs.raw, output(features))
+    if inputs.seasons is None:
+        return forecast(inputs, keras.layers.Dense(info.horizon, dtype="float32")(features), info)
+    count = inputs.seasons.shape[1]
+    weights = keras.layers.Dense(count * info.horizon, kernel_initializer=_small(), dtype="float32")(features)
+    correction = keras.layers.Dense(info.horizon, kernel_initializer=_small(), dtype="float32")(features)
+    return forecast(inputs, correction, info, keras.layers.Reshape((count, info.horizon))(weights))
+
+
+def forecast(
+    inputs: Inputs,
+    values: keras.KerasTensor,
+    info: SeriesInfo,
+    weights: keras.KerasTensor | None = None,
+) -> keras.Model:
+    """End a forecasting model: from scaled values to the target's unit.
+
+    A seasonal model forecasts a mix of the values at the same time in each season of the window, with weights
+    that it chooses, plus a correction, above the window's own level. Untrained it forecasts about their mean,
+    which is a good forecast already.
+
+    Args:
+        inputs: Of this model.
+        values: float32 [batch, horizon], scaled; of a seasonal model, the correction.
+        info: The series.
+        weights: Of a seasonal model, float32 [batch, seasons, horizon], before the softmax.
+
+    Returns:
+        A model that gives float32 [batch, horizon].
+    """
+    if weights is not None:
+        shares = keras.layers.Softmax(axis=1, dtype="float32")(weights)
+        mix = keras.ops.sum(keras.layers.Multiply(dtype="float32")([shares, inputs.seasons]), axis=1)
+        values = keras.layers.Add(dtype="float32")([mix, values])
+        values = keras.layers.Add(dtype="float32")([values, inputs.level])
+    unscaled = keras.layers.Rescaling(info.std[0], offset=info.mean[0], dtype="float32")
+    return keras.Model(inputs.raw, unscaled(values))
+
+
+def batch_norm(momentum: float = 0.99) -> keras.layers.BatchNormalization:
+    """Batch normalization whose statistics are of the whole batch, where several replicas share one.
+
+    Args:
+        momentum: Share of the moving averages that a step keeps.
+    """
+    import tensorflow as tf
+
+    shared = tf.distribute.get_strategy().num_replicas_in_sync > 1
+    return keras.layers.BatchNormalization(momentum=momentum, synchronized=shared)
+
+
+def _small() -> keras.initializers.Initializer:
+    return keras.initializers.RandomNormal(stddev=0.01)
+
+
+def _scaled(x: keras.KerasTensor, mean: list[float], std: list[float]) -> keras.KerasTensor:
+    variance = [s**2 for s in std]
+    return keras.layers.Normalization(axis=-1, mean=mean, variance=variance, dtype="float32")(x)

@@ -1,0 +1,125 @@
+"""Predict all examples of a file or a folder, as a stream."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from components.artifacts.dataset import DatasetInfo, ImagesInfo
+from components.common.errors import InputError
+from components.data.new.batches import EXAMPLES, Batch, batches
+from components.data.new.example import Example, Failure
+from components.data.new.files import find_files, fingerprint
+from components.data.new.images import read_images
+from components.data.new.series import read_windows
+from components.models.served import Predict, ServedModel, find_model, load_predict
+from components.predict.growing import Growing, Progress
+
+Rows = list[dict[str, Any]]
+
+
+def predict(
+    model: str,
+    source: str,
+    output: str,
+    every_window: bool = False,
+    progress: Callable[[int], object] = lambda read: None,
+    registry: Path | None = None,
+) -> Progress:
+    """Write a JSON line for each example, and into `<output>.errors.jsonl` why others can't be predicted.
+
+    A line of an image is {"id", "class", "probability", "probabilities": {class: probability}}; of a window it is
+    {"id", "times", "values"}: the times of the horizon, and the target's values there.
+
+    Memory doesn't grow with the input. An interrupted call that is made again goes on where the first one stopped,
+    unless the input or the model was changed meanwhile; the result is the same to the byte.
+
+    Args:
+        model: The model's folder: what export wrote, or a copy that register made.
+        source: A file or a folder, see `components.data.new.files.READABLE`.
+        output: The file to write, its name ending with .jsonl; it appears when it is whole.
+        every_window: Forecast from every window of a series, not from its end alone.
+        progress: Is told how many examples have been read.
+        registry: The registry that has to have written the model; None trusts whoever did.
+
+    Returns:
+        How many were predicted, and how many failed.
+
+    Raises:
+        InputError: The model isn't the registry's or was changed, there is no input that it can read, nothing of the
+            input can be predicted, or the output can't be written.
+    """
+    served = find_model(model, registry)
+    info = served.info
+    path = find_files(source, info.task)
+    if every_window and isinstance(info, ImagesInfo):
+        raise InputError("every window: the model is one of images, expected one of a series")
+    made_of = [served.sha256, fingerprint(path, info.task), every_window, EXAMPLES]
+    key = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()
+    read = read_images(path, info) if isinstance(info, ImagesInfo) else read_windows(path, info, every_window)
+    try:
+        with closing(Growing(Path(output), key)) as growing:
+            _write_all(served, read, growing, progress)
+            done = growing.progress
+            if not done.predicted:
+                first = growing.first_failure()
+                growing.remove()
+                raise InputError(f"{source}: {_nothing(first, done.failed)}")
+            growing.finish()
+    except OSError as error:
+        raise InputError(f"{output}: {error.strerror or error}; what was predicted stays for another try") from None
+    count = f"{done.predicted:,} prediction{'' if done.predicted == 1 else 's'}"
+    failed = f", {done.failed:,} failed, see {growing.errors}" if done.failed else ""
+    print(f"{count} in {output}{failed}", flush=True)
+    return done
+
+
+def _write_all(
+    served: ServedModel, read: Iterator[Example | Failure], growing: Growing, progress: Callable[[int], object]
+) -> None:
+    before = growing.progress.read
+    if before:
+        print(f"going on after {before:,} example{'' if before == 1 else 's'}", flush=True)
+    call: Predict | None = None
+    for batch in batches(islice(read, before, None), served.info):
+        predictions: Rows = []
+        failures: Rows = [asdict(failure) for failure in batch.failures]
+        if batch.examples:
+            call = call or load_predict(served)
+            predictions, others = _rows(batch, call(batch.inputs), served.info)
+            failures += others
+        growing.write(predictions, failures)
+        progress(growing.progress.read)
+
+
+def _nothing(first: dict[str, str] | None, failed: int) -> str:
+    """Why nothing was predicted."""
+    if first is None:
+        return "no examples in it"
+    others = f" (and {failed - 1:,} other{'' if failed == 2 else 's'})" if failed > 1 else ""
+    return f"nothing can be predicted: {first['id']}: {first['reason']}{others}"
+
+
+def _rows(batch: Batch, outputs: np.ndarray, info: DatasetInfo) -> tuple[Rows, Rows]:
+    """Lines of predictions and of errors."""
+    rows, failures = [], []
+    for example, values in zip(batch.examples, outputs, strict=True):
+        if not np.isfinite(values).all():
+            failures.append(asdict(Failure(example.id, "the model's answer is not finite")))
+            continue
+        # The shortest decimal number of each float32.
+        numbers = [float(str(value)) for value in values]
+        if isinstance(info, ImagesInfo):
+            best = int(values.argmax())
+            about = {"class": info.classes[best], "probability": numbers[best]}
+            rows.append({"id": example.id, **about, "probabilities": dict(zip(info.classes, numbers, strict=True))})
+        else:
+            times = [time.isoformat() for time in example.times]
+            rows.append({"id": example.id, "times": times, "values": numbers})
+    return rows, failures

@@ -1,0 +1,130 @@
+"""A folder of pictures with one folder for each class: its files are found, decoded and compared."""
+
+import functools
+import hashlib
+import os
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.common.errors import InputError
+from components.common.files import printable
+from components.readers import pictures
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture that can be read.
+
+    Attributes:
+        path: The file.
+        name: Its path in the folder, "<class>/<file>".
+        size: Height and width in pixels, before it is resized.
+        digest: Of its pixels, after it is resized: two pictures of the same digest are the same example.
+        grey: Whether it has no colour, or none was asked for.
+    """
+
+    path: Path
+    name: str
+    size: tuple[int, int]
+    digest: str
+    grey: bool
+
+
+@dataclass(frozen=True)
+class PictureFolder:
+    """What is in the folder.
+
+    Attributes:
+        classes: The readable pictures of each class, by its name, in the order of the names.
+        unreadable: For each class a line for each file that can't be read.
+        problems: A line for each entry that can't be a class.
+        others: How many files aren't pictures by their names.
+    """
+
+    classes: dict[str, list[Picture]]
+    unreadable: dict[str, list[str]]
+    problems: list[str]
+    others: int
+
+    def copies(self) -> list[list[Picture]]:
+        """Pictures that are the same example, two or more of each, in the order of their names."""
+        same = defaultdict(list)
+        for own in self.classes.values():
+            for picture in own:
+                same[picture.digest].append(picture)
+        return [group for group in same.values() if len(group) > 1]
+
+
+def look_into(root: Path, channels: int, size: tuple[int, int] | None = None) -> PictureFolder:
+    """Decode every picture of a folder.
+
+    Args:
+        root: The folder.
+        channels: 1 for grey, 3 for colour.
+        size: Height and width that pictures are resized to before they are compared.
+
+    Raises:
+        InputError: There is no such folder, or it can't be read.
+    """
+    try:
+        if not root.is_dir():
+            raise InputError(f"{root}: no such folder")
+        entries = sorted(entry for entry in root.iterdir() if not entry.name.startswith("."))
+        found = tuple((entry, tuple(_files(entry))) for entry in entries if entry.is_dir())
+    except OSError as error:
+        raise InputError(f"{error.filename or root}: {error.strerror}") from None
+    nowhere = [entry for entry in entries if entry.is_symlink() and not entry.exists()]
+    return _decoded(found, tuple(f"{printable(entry)}: a link to nothing" for entry in nowhere), channels, size)
+
+
+# The path, and what changes when the file does.
+_File = tuple[Path, tuple[int, int]]
+
+
+def _files(folder: Path) -> Iterator[_File]:
+    for path in sorted(folder.iterdir()):
+        if not path.name.startswith("."):
+            about = path.lstat() if path.is_symlink() and not path.exists() else path.stat()
+            yield path, (about.st_size, about.st_mtime_ns)
+
+
+# Ingest looks at a source before it reads it: both in one process, and decoding takes long.
+@functools.lru_cache(maxsize=1)
+def _decoded(
+    found: tuple[tuple[Path, tuple[_File, ...]], ...],
+    problems: tuple[str, ...],
+    channels: int,
+    size: tuple[int, int] | None,
+) -> PictureFolder:
+    classes: dict[str, list[Picture]] = {}
+    unreadable: dict[str, list[str]] = {}
+    unnamed, others = list(problems), 0
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for folder, files in found:
+            if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in folder.name):
+                unnamed.append(f"{printable(folder)}: a class whose name isn't text, expected letters of UTF-8")
+                continue
+            paths = [path for path, _ in files if path.suffix.lower() in pictures.SUFFIXES]
+            others += len(files) - len(paths)
+            read = list(pool.map(lambda path: _picture(path, channels, size), paths))
+            classes[folder.name] = [picture for picture in read if isinstance(picture, Picture)]
+            unreadable[folder.name] = [line for line in read if isinstance(line, str)]
+    return PictureFolder(classes, unreadable, unnamed, others)
+
+
+def _picture(path: Path, channels: int, size: tuple[int, int] | None) -> Picture | str:
+    try:
+        path.name.encode()
+        whole = pictures.read(path, channels)
+    except UnicodeEncodeError:
+        return f"{printable(path)}: unreadable image: its name isn't UTF-8"
+    except InputError as error:
+        return f"{path}: {error}"
+    resized = whole if size is None else pictures.resized(whole, size)
+    digest = hashlib.sha256(f"{resized.size}".encode() + resized.tobytes()).hexdigest()
+    grey = len({band.tobytes() for band in resized.split()}) == 1
+    return Picture(path, f"{path.parent.name}/{path.name}", (whole.height, whole.width), digest, grey)

@@ -1,0 +1,117 @@
+"""Write the page of a run from what its tasks left."""
+
+import json
+from pathlib import Path
+
+from components.artifacts.evaluation import FILE as EVALUATION
+from components.artifacts.evaluation import Evaluation
+from components.artifacts.export import FILE as EXPORTED
+from components.artifacts.export import Exported
+from components.artifacts.leaderboard import FILE as LEADERBOARD
+from components.artifacts.leaderboard import RANKED_BY, Leaderboard
+from components.artifacts.model import load_model_info
+from components.artifacts.search import load_search
+from components.common.files import write_text
+from components.report import data_section, model_section, training
+from components.report.about import About
+from components.report.page import render
+from components.report.tasks import TaskRun, run_section
+from components.report.versions import versions
+
+Folders = dict[str, str | None]
+
+
+def report(
+    about_json: str,
+    failures_json: str,
+    pipeline_sha256: str,
+    datasets: Folders,
+    models: Folders,
+    evaluations: Folders,
+    exports: Folders,
+    leaderboard: str | None,
+    searches: Folders,
+    path: str,
+) -> None:
+    """Write the page. The same outputs of the same tasks give the same page, to the byte.
+
+    Args:
+        about_json: An `About` as JSON.
+        failures_json: JSON of task name to the reason that it failed; "{}" where all finished.
+        pipeline_sha256: Digest of the compiled pipeline.
+        datasets: For each data set its folder, or None if its task failed.
+        models: For each model its folder, or None if a task it needs failed.
+        evaluations: The same for its evaluation.
+        exports: The same for its export.
+        leaderboard: The folder that compare wrote, or None if that failed.
+        searches: For each model that has one the folder of its search, or None if that failed.
+        path: The file to write.
+    """
+    about = About.model_validate_json(about_json)
+    failures: dict[str, str] = json.loads(failures_json)
+    board = (
+        Leaderboard.model_validate_json((Path(leaderboard) / LEADERBOARD).read_text(encoding="utf-8"))
+        if leaderboard
+        else None
+    )
+    data = {name: data_section.read(folder) for name, folder in datasets.items() if folder}
+    shown = []
+    for name, folder in models.items():
+        if folder is None:
+            continue
+        model = load_model_info(folder)
+        evaluated, exported = evaluations[name], exports[name]
+        shown.append(
+            model_section.section(
+                model,
+                data[model.dataset],
+                Evaluation.model_validate_json((Path(evaluated) / EVALUATION).read_text(encoding="utf-8"))
+                if evaluated
+                else None,
+                Path(evaluated) if evaluated else None,
+                Exported.model_validate_json((Path(exported) / EXPORTED).read_text(encoding="utf-8"))
+                if exported
+                else None,
+                next((entry for entry in board.models if entry.model == name), None) if board else None,
+                load_search(searched) if (searched := searches.get(name)) else None,
+            )
+        )
+    html = render(
+        "page.html",
+        about=about,
+        failures=failures,
+        board=board,
+        ranked_by={task: metric for task, (metric, _) in RANKED_BY.items()},
+        contests={n: training.contest(board, n) for n in board.datasets if _ranked(board, n)} if board else {},
+        run=run_section(board.run if board else "", board.created if board else "", _tasks(about, failures)),
+        data=[data_section.section(given) for given in data.values()],
+        models=_best_first(shown, board),
+        pipeline_sha256=pipeline_sha256,
+        trained_on=sorted({(m.info.machine.cpu, m.info.machine.cores) for m in shown if m.info.machine}),
+        versions=versions(),
+    )
+    write_text(Path(path), html + "\n")
+
+
+def _ranked(board: Leaderboard, dataset: str) -> bool:
+    return any(entry.dataset == dataset and entry.rank for entry in board.models)
+
+
+def _best_first(shown: list[model_section.ModelSection], board: Leaderboard | None) -> list[model_section.ModelSection]:
+    order = {entry.model: i for i, entry in enumerate(board.models)} if board else {}
+    return sorted(shown, key=lambda section: order.get(section.name, 0))
+
+
+def _tasks(about: About, failures: dict[str, str]) -> list[TaskRun]:
+    """The tasks as this one knows them: what failed, and what then couldn't run."""
+    known: dict[str, TaskRun] = {}
+    for name, needs in about.tasks.items():
+        before = [known[need].state for need in needs]
+        if name in failures:
+            state, why = "failed", failures[name]
+        elif "failed" in before or "skipped" in before:
+            state, why = "skipped", "a task before it failed"
+        else:
+            state, why = "", ""
+        known[name] = TaskRun(name=name, needs=needs, state=state, why=why)
+    return list(known.values())

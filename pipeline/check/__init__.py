@@ -1,0 +1,1 @@
+"""`python -m pipeline check`: a look at data before there is a config."""

@@ -1,0 +1,99 @@
+"""The commands for new data: predict, drift."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from components.common.errors import InputError
+from pipeline.commands import options
+
+# The exit code where data have drifted.
+DRIFTED = 3
+
+Model = Annotated[str, typer.Option(help="A model's folder: runs/registry/<experiment>/<data set>/current.")]
+Source = Annotated[
+    str, typer.Option("--input", help="A file or a folder: pictures, idx files, CSV series or TFRecords; gs:// too.")
+]
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust",
+        help="Load a model that the registry in runs/ didn't write. A SavedModel is a program: it can do all you can.",
+    ),
+]
+
+
+def predict_command(
+    model: Model,
+    source: Source,
+    output: Annotated[str, typer.Option(help="The file of JSON lines to write.")] = "predictions.jsonl",
+    every_window: Annotated[
+        bool, typer.Option("--every-window", help="Forecast from every window of a series, not from its end alone.")
+    ] = False,
+    trust: Trust = False,
+) -> None:
+    """Predict new data; what can't be predicted goes to <output>.errors.jsonl, and the rest goes on."""
+    from components.predict.predict import predict
+
+    with _counted() as progress:
+        predict(model, source, output, every_window, progress, _registry(trust))
+
+
+def drift_command(
+    model: Model,
+    source: Source,
+    threshold: Annotated[float, typer.Option(min=0, help="Of a feature's PSI and KS.")] = 0.2,
+    output: Annotated[Path | None, typer.Option(help="Write what was found as JSON, too.")] = None,
+    trust: Trust = False,
+) -> None:
+    """Compare new data with a model's training data; exit code 3 where a feature has moved beyond the threshold."""
+    from components.common.files import write_text
+    from components.drift.drift import drift
+
+    with _counted() as progress:
+        found = drift(model, source, threshold, progress, _registry(trust))
+    table = options.table("feature", "PSI", "KS", "training", "new", "")
+    for name, moved in found.features.items():
+        distance = "" if moved.ks is None else f"{moved.ks:.3f}"
+        said = "has drifted" if moved.drifted else ""
+        shown = f"{name}: {moved.note}" if moved.note else name
+        table.add_row(shown, f"{moved.psi:.3f}", distance, f"{moved.training:.4g}", f"{moved.new:.4g}", said)
+    options.console().print(table)
+    drifted = found.drifted()
+    failed = f", {found.failed:,} can't be read" if found.failed else ""
+    print(f"{found.examples:,} examples{failed}; drifted: {', '.join(drifted) or 'nothing'} (threshold {threshold:g})")
+    if output:
+        try:
+            write_text(output, found.model_dump_json(indent=2) + "\n")
+        except (OSError, ValueError) as error:
+            raise InputError(f"{output}: {getattr(error, 'strerror', None) or error}") from None
+    if drifted:
+        raise typer.Exit(DRIFTED)
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the commands of this file to the command line."""
+    app.command("predict")(predict_command)
+    app.command("drift")(drift_command)
+
+
+def _registry(trust: bool) -> Path | None:
+    """The registry that has to have written a model."""
+    from pipeline.local.run import RUNS
+
+    return None if trust else RUNS / "registry"
+
+
+@contextmanager
+def _counted() -> Iterator[Callable[[int], None]]:
+    """On a terminal, show how many examples were read; the last argument of the work."""
+    columns = (SpinnerColumn(), TextColumn("{task.completed:,} examples"), TimeElapsedColumn())
+    console = Console()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=None)
+        yield lambda examples: progress.update(task, completed=examples)

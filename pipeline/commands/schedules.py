@@ -1,0 +1,72 @@
+"""The commands of schedules: create, list, pause, resume, delete."""
+
+from typing import Annotated, Any
+
+import typer
+
+from pipeline.commands import options
+from pipeline.commands.options import Bucket, Config, Project, Region, Set, Tags
+from pipeline.vertex.settings import settings
+
+schedule_app = typer.Typer(help="Submit an experiment again and again: create, list, pause, resume, delete.")
+
+
+@schedule_app.command("create")
+def schedule_create(
+    config: Config,
+    cron: Annotated[str, typer.Option(help="Five fields, such as '0 3 * * 1'; TZ=Europe/Berlin may come before.")],
+    overrides: Set = None,
+    project: Project = None,
+    region: Region = None,
+    bucket: Bucket = None,
+    name: Annotated[str | None, typer.Option(help="The schedule's; the experiment's without.")] = None,
+    allow_tags: Tags = False,
+) -> None:
+    """Submit an experiment at the times of a cron expression."""
+    from pipeline.experiment.experiment import load_experiment
+    from pipeline.graph.compile import compile_experiment
+    from pipeline.vertex.preflight import preflight
+    from pipeline.vertex.request import job_images, pipeline_job
+    from pipeline.vertex.schedules import create_schedule
+
+    experiment = load_experiment(config, overrides or [])
+    there = settings(project, region, bucket)
+    path, digest = compile_experiment(experiment)
+    job = pipeline_job(experiment, path, digest, there, {}, moving_tags=allow_tags)
+    for note in preflight(there, job_images(job)):
+        print(f"note: {note}")
+    if experiment.vertex.experiment:
+        print(f"note: runs of a schedule aren't added to the Vertex experiment {experiment.vertex.experiment}")
+    made = create_schedule(job, name or experiment.name, cron, there)
+    number, following = made.name.rsplit("/", 1)[-1], options.time(made.next_run_time)
+    print(f"schedule {made.display_name} ({number}): {cron}, next {following}")
+
+
+@schedule_app.command("list")
+def schedule_list(project: Project = None, region: Region = None) -> None:
+    """List the schedules."""
+    from pipeline.vertex.schedules import list_schedules
+
+    table = options.table("schedule", "name", "state", "cron", "next")
+    for found in list_schedules(settings(project, region, None, needs_bucket=False)):
+        number, now = found.name.rsplit("/", 1)[-1], found.state.name.lower()
+        table.add_row(number, found.display_name, now, found.cron, options.time(found.next_run_time))
+    options.console().print(table)
+
+
+def _change(action: str, done: str) -> Any:  # noqa: ANN401 (a command)
+    def change(
+        name: Annotated[str, typer.Argument(help="The schedule's name or number.")],
+        project: Project = None,
+        region: Region = None,
+    ) -> None:
+        from pipeline.vertex.schedules import change_schedule
+
+        change_schedule(action, name, settings(project, region, None, needs_bucket=False))
+        print(f"schedule {name}: {done}")
+
+    return change
+
+
+for _action, _done in (("pause", "paused"), ("resume", "goes on"), ("delete", "deleted")):
+    schedule_app.command(_action, help=f"{_action.capitalize()} a schedule.")(_change(_action, _done))

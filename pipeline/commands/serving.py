@@ -1,0 +1,28 @@
+"""The command for serving: serve."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.commands.predictions import Model
+
+
+def serve_command(
+    model: Model,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="To listen at.")] = 8080,
+    host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 for all of this machine's.")] = "127.0.0.1",
+) -> None:
+    """Serve a model over HTTP, with the server of the image `serving`; Ctrl-C ends it."""
+    from components.models.served import find_model
+    from components.serve.server import Settings, serve
+
+    def find(name: str) -> Path:
+        return find_model(name).folder
+
+    serve(Settings(model, host, port), find)
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the command of this file to the command line."""
+    app.command("serve")(serve_command)

@@ -1,0 +1,1 @@
+"""The experiment: one YAML file, read and checked."""
