@@ -264,9 +264,9 @@ def peak():
 
 folder, info = sys.argv[1], load_info(sys.argv[1])
 # What TensorFlow sets up at its first use is no part of it.
-next(inputs.sequential_batches(folder, info, "validation", 1).as_numpy_iterator())
+next(batching.sequential_batches(folder, info, "validation", 1).as_numpy_iterator())
 before = peak()
-for _ in inputs.shuffled(folder, info, "train", 1, seed=1, epochs=1).as_numpy_iterator():
+for _ in batching.shuffled_batches(folder, info, "train", 1, seed=1, epochs=1).as_numpy_iterator():
     pass
 print(peak() - before)
 """

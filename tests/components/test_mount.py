@@ -27,7 +27,7 @@ from kfp import dsl
 from components.common import files
 from components.train import train as train_step
 files.MOUNT = Path(sys.argv[1])
-work.gs = lambda path: f"ram://bucket/{Path(path).name}"
+train_step.gs = lambda path: f"ram://bucket/{Path(path).name}"
 sys.path.insert(0, sys.argv[2])
 from small_run import DATASETS, MODELS, artifact, compared, train_one
 from components.baseline.component import baseline

@@ -21,7 +21,10 @@ KILLED = """\
 import os, signal, sys
 from components.predict import growing, predict as predict_step
 growing.SAVE_SECONDS = 0.0
-work.predict(*sys.argv[1:4], progress=lambda read: read >= int(sys.argv[4]) and os.kill(os.getpid(), signal.SIGKILL))
+def end(read):
+    if read >= int(sys.argv[4]):
+        os.kill(os.getpid(), signal.SIGKILL)
+predict_step.predict(*sys.argv[1:4], progress=end)
 """
 
 

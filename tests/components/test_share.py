@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from components.data.batching import sequential_batches, shuffled
+from components.data.batching import sequential_batches, shuffled_batches
 from components.data.sharding import Share, steps_per_epoch
 
 
@@ -19,9 +19,9 @@ def test_the_parts_of_all_workers_are_the_batches_of_one_process(divided, name):
 
     info = load_info(divided[name])
     options = {"seed": 3, "epochs": 2, "first_step": 1, "flip": name == "fashion"}
-    whole = batches_of(shuffled(divided[name], info, "train", 64, **options, share=Share(replicas=4)))
+    whole = batches_of(shuffled_batches(divided[name], info, "train", 64, **options, share=Share(replicas=4)))
     parts = [
-        batches_of(shuffled(divided[name], info, "train", 64, **options, share=Share(4, 4, worker)))
+        batches_of(shuffled_batches(divided[name], info, "train", 64, **options, share=Share(4, 4, worker)))
         for worker in range(4)
     ]
     assert len(whole) == 2 * steps_per_epoch(info, "train", 64, Share(replicas=4)) - 1
@@ -51,7 +51,7 @@ def test_what_is_left_out_of_the_last_batch(divided):
         (64, Share(full_batches=True), [64] * 17),
         (550, Share(full_batches=True), [550, 550]),
     ]:
-        got = batches_of(shuffled(divided["fashion"], info, "train", batch_size, seed=1, epochs=1, share=share))
+        got = batches_of(shuffled_batches(divided["fashion"], info, "train", batch_size, seed=1, epochs=1, share=share))
         assert [len(labels) for _, labels in got] == sizes
         assert steps_per_epoch(info, "train", batch_size, share) == len(sizes)
         got = batches_of(sequential_batches(divided["fashion"], info, "train", batch_size, share))
@@ -105,11 +105,13 @@ def test_streamed_shards_are_divided_among_the_workers(sharded):
     seen = []
     for worker in range(2):
         own = Share(2, 2, worker)
-        got = batches_of(shuffled(sharded, info, "train", 64, seed=1, epochs=2, share=own))
+        got = batches_of(shuffled_batches(sharded, info, "train", 64, seed=1, epochs=2, share=own))
         # As many batches in each epoch as the other worker has, though the shards differ in size.
         assert [len(labels) for _, labels in got] == 2 * ([32] * (steps - 1) + [6])
         seen.append({images.tobytes() for batch, _ in got for images in batch})
-        later = batches_of(shuffled(sharded, info, "train", 64, seed=1, epochs=2, first_step=steps + 3, share=own))
+        later = batches_of(
+            shuffled_batches(sharded, info, "train", 64, seed=1, epochs=2, first_step=steps + 3, share=own)
+        )
         for (one, _), (other, _) in zip(got[steps + 3 :], later, strict=True):
             np.testing.assert_array_equal(one, other)
     assert len(seen[0] & seen[1]) < 5, "images that are in the data twice are few"
@@ -121,7 +123,7 @@ def test_fewer_shards_than_workers_are_divided_by_record(sharded):
     info = load_info(sharded)
     seen = []
     for worker in range(5):
-        got = batches_of(shuffled(sharded, info, "train", 100, seed=1, epochs=1, share=Share(5, 5, worker)))
+        got = batches_of(shuffled_batches(sharded, info, "train", 100, seed=1, epochs=1, share=Share(5, 5, worker)))
         assert [len(labels) for _, labels in got] == [20] * 11
         seen += [images.tobytes() for batch, _ in got for images in batch]
     assert len(set(seen)) > 1090
@@ -140,7 +142,9 @@ def test_full_batches_have_static_shapes_and_leave_few_out(divided, name):
     assert info.examples("validation") - steps * size < 4 * steps
     for batches in (
         sequential_batches(divided[name], info, "validation", size, share),
-        shuffled(divided[name], info, "validation", size, seed=1, epochs=1, flip=name == "fashion", share=share),
+        shuffled_batches(
+            divided[name], info, "validation", size, seed=1, epochs=1, flip=name == "fashion", share=share
+        ),
     ):
         assert batches.element_spec[1].shape[0] == size
         assert len(list(batches)) == steps

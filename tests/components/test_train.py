@@ -47,13 +47,13 @@ def killed_after(epochs, name, folder, ingested):
         "from components.train import resume, train as train_step\n"
         # As this process has it: a checkpoint is of one number of threads.
         "tf.config.threading.set_intra_op_parallelism_threads(int(sys.argv[3]))\n"
-        "work.choose_threads = lambda spec, info: None\n"
+        "train_step.choose_threads = lambda spec, info: None\n"
         "save = resume.Resumable.on_epoch_end\n"
         "def stop(self, epoch, logs=None):\n"
         "    save(self, epoch, logs)\n"
         "    if epoch + 1 == int(sys.argv[2]): os.kill(os.getpid(), signal.SIGKILL)\n"
         "resume.Resumable.on_epoch_end = stop\n"
-        "work.train(*json.loads(sys.argv[1]))\n"
+        "train_step.train(*json.loads(sys.argv[1]))\n"
     )
     model = artifact(dsl.Model, folder / "run" / f"train-{name}" / "model")
     arguments = [name, json.dumps(MODELS[name]), 1, "x", ingested[MODELS[name]["dataset"]].path, model.path]

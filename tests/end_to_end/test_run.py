@@ -175,7 +175,7 @@ def test_a_new_family_is_one_new_file(project, first):
         "    dropout: float = 0.0\n\n\n"
         "def build(info, hyperparameters):\n"
         "    import keras\n"
-        "    from components import layers\n\n"
+        "    from components.models import layers\n\n"
         "    inputs = layers.scaled_inputs(info)\n"
         "    features = keras.layers.Flatten()(inputs.x)\n"
         "    return layers.finish(inputs, features, info, dropout=hyperparameters.dropout)\n"

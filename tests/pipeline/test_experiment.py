@@ -727,7 +727,8 @@ def test_the_report_has_the_command_for_the_folder_that_it_was_started_in(tmp_pa
 def test_loading_and_compiling_does_not_import_tensorflow(tmp_path):
     code = (
         "import sys; from pathlib import Path\n"
-        "from pipeline.experiment.experiment.experiment import load_experiment; from pipeline.graph.compile import compile_experiment\n"
+        "from pipeline.experiment.experiment import load_experiment\n"
+        "from pipeline.graph.compile import compile_experiment\n"
         "compile_experiment(load_experiment(Path(sys.argv[1]), []), Path(sys.argv[2]))\n"
         "print([name for name in ('tensorflow', 'keras', 'torch', 'jax') if name in sys.modules])\n"
     )

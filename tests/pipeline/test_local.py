@@ -297,7 +297,7 @@ def test_compiling_twice_gives_the_same_file(tmp_path):
     code = (
         "import sys; from pathlib import Path\n"
         "from pipeline.graph.compile import compile_experiment\n"
-        "from pipeline.experiment.experiment.experiment import load_experiment\n"
+        "from pipeline.experiment.experiment import load_experiment\n"
         "print(compile_experiment(load_experiment(Path('configs/quick.yaml'), []), Path(sys.argv[1]))[1])\n"
     )
     digests = {

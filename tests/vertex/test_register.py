@@ -38,7 +38,7 @@ RUN = "gs://bucket/runs/123456789012/families-1"
 
 @pytest.fixture
 def bucket(cloud, monkeypatch):
-    for module in (files, data_files):
+    for module in (files, cloud_storage):
         monkeypatch.setattr(module, "MOUNT", cloud.folder / "buckets")
     cloud_storage.local.cache_clear()
     cloud.control(operation_seconds=0)

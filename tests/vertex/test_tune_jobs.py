@@ -26,7 +26,8 @@ SPEC = {"family": "mlp", "dataset": "fashion", "epochs": 1, "batch_size": 50, "h
 TUNE = {"trials": 3, "parallel": 2, "ranges": {"learning_rate": {"low": 1e-3, "high": 1e-1, "log": True}}}
 # Runs a task as its container would, with the bucket where it is here.
 CODE = (
-    "import json, sys; from pathlib import Path; from components.vertex import custom_job; from components.common import files\n"
+    "import json, sys; from pathlib import Path; from components.vertex import custom_job\n"
+    "from components.common import files\n"
     "files.MOUNT, custom_job.POLL_SECONDS = Path(sys.argv[1]), 0.1\n"
     "from components.tune.tune import tune; tune(*json.loads(sys.argv[2]))\n"
 )
