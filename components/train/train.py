@@ -21,7 +21,6 @@ from components.common.words import counted
 from components.data import batching
 from components.data.sharding import evaluation_batch, steps_per_epoch
 from components.families import build_model
-from components.lease import held
 from components.train.average import UseAverage
 from components.train.devices import Devices, dtype_policy, find_devices
 from components.train.optimization import compile_model
@@ -30,6 +29,7 @@ from components.train.resume import NotFiniteError, Resumable
 from components.train.steps import steps_per_call
 from components.train.termination import Termination
 from components.train.threads import choose_threads, cores, cpu, threads
+from components.vertex.lease import held
 
 EVALUATION_BATCH = 512
 # Where Vertex AI wants the logs of a job that it shows in a Vertex TensorBoard.

@@ -19,11 +19,11 @@ from components.artifacts.model import MONITORED, load_model_info
 from components.artifacts.search import FILE, Range, Search, Trial, Tune, with_values
 from components.common.files import atomic_directory, gs, on_mount, write_json, write_text
 from components.common.spec import ModelSpec
-from components.lease import held
 from components.tune.here import train_here
 from components.tune.jobs import train_in_jobs
 from components.tune.training import Training
 from components.vertex.client import Vertex
+from components.vertex.lease import held
 from components.vertex.placement import Placement
 
 # Drawn at random before the sampler looks at results; at most half of the trials.
