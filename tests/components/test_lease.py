@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from trainings import assert_same, result
 
-from components import lease
 from components.common.errors import InputError
+from components.vertex import lease
 from components.vertex.client import credentials
 
 FOLDER = "gs://bucket/runs/1/checkpoints/mlp-1"
@@ -136,7 +136,7 @@ TRAINING = """
 import sys
 from pathlib import Path
 from components.common import files
-from components import lease
+from components.vertex import lease
 from components.train import resume
 mount, tests, folder, datasets, run, step = sys.argv[1:]
 sys.path.insert(0, tests)

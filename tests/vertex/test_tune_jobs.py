@@ -11,12 +11,11 @@ from pathlib import Path
 import pytest
 from test_launch import IMAGE, RUN, created, vertex
 
-from components import lease
 from components.common import files
 from components.common.errors import InputError
 from components.ingest.ingest import ingest
 from components.tune import tune as tune_step
-from components.vertex import custom_job
+from components.vertex import custom_job, lease
 from pipeline.experiment import machines
 from pipeline.experiment.machines import placement
 
