@@ -153,6 +153,20 @@ class Leaderboard(Strict):
         best = self.best(dataset)
         return best if best and best.passed else None
 
+    def verdict(self, model: ModelEntry) -> str:
+        """What the gate said of a model; and of one that passed, the baseline that is better all the same."""
+        about = self.datasets.get(model.dataset)
+        if model.rank is None or about is None:
+            return "failed"
+        if model.gate == "none":
+            return "no gate"
+        if not model.passed:
+            return "refused"
+        metric, sign = RANKED_BY[about.task]
+        best = about.best_baseline
+        behind = best and sign * model.metrics[metric] > sign * about.baselines[best][metric]
+        return f"passed, behind {best}" if behind else "passed"
+
     def beaten(self, dataset: str) -> str:
         """A sentence that says which baselines beat every model of a data set; empty where none does."""
         about, best = self.datasets.get(dataset), self.best(dataset)

@@ -12,7 +12,7 @@ from components.artifacts.dataset import load_info
 from components.artifacts.registration import Registered, check_registration, read_registration, write_registration
 from components.artifacts.shelf import current, make_current, versions
 from components.common.errors import InputError
-from components.common.files import atomic_directory, sha256, write_text
+from components.common.files import atomic_directory, copy_contents, sha256, write_text
 from components.metrics.bootstrap import errors_of
 from components.register.challenge import ERRORS, Winner, challenge
 from components.register.kserve import FILE as MANIFEST
@@ -98,7 +98,7 @@ def _write(version: Path, winner: Winner, digest: str, registry: Path) -> None:
         "sha256": digest,
     }
     with atomic_directory(version) as new:
-        shutil.copytree(winner.export, new, dirs_exist_ok=True)
+        copy_contents(winner.export, new)
         np.save(new / ERRORS, errors_of(winner.evaluation, info))
         experiment, dataset = board.experiment, winner.entry.dataset
         # Of a volume that the registry is copied to: this machine's disk isn't the cluster's.

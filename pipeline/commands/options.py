@@ -1,12 +1,15 @@
 """What the commands of clusters share: their options, and how they show tables and times."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
+_WIDEST = 1000
 Project = Annotated[str | None, typer.Option(help="Google Cloud project; else GOOGLE_CLOUD_PROJECT, or gcloud's.")]
 Region = Annotated[str | None, typer.Option(help="Such as us-central1; else GOOGLE_CLOUD_REGION, or gcloud's.")]
 Bucket = Annotated[str | None, typer.Option(help="gs://bucket/folder that runs are written to; else PIPELINE_BUCKET.")]
@@ -35,6 +38,21 @@ def console() -> Console:
 def table(*columns: str) -> Table:
     """A table without lines."""
     return Table(*columns, box=None, header_style="bold", pad_edge=False)
+
+
+def fitting(make: Callable[[Sequence[str]], Table], optional: Sequence[str], console: Console) -> Table:
+    """A table with as many of its optional columns as there is room for.
+
+    Args:
+        make: Makes the table, given some of these columns.
+        optional: The first is left out first.
+        console: Where it is to be printed.
+    """
+    for left_out in range(len(optional) + 1):
+        made = make(optional[left_out:])
+        if Measurement.get(console, console.options.update(max_width=_WIDEST), made).maximum <= console.width:
+            break
+    return made
 
 
 def time(at: Any) -> str:  # noqa: ANN401 (a datetime of proto-plus, or None)

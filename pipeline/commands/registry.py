@@ -1,15 +1,23 @@
 """The commands for the registry on this machine: what is in it, and which version is current."""
 
 import difflib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.table import Table
 
 from components.common.errors import InputError
 from pipeline.commands import options
 
-_DIGEST_DIGITS = 12
+if TYPE_CHECKING:
+    from components.artifacts.registration import Registration
+
+_DIGEST_DIGITS = 8
+_COLUMNS = ("model of", "version", "", "model", "metric", "95 % interval", "run", "time (UTC)", "seed", "SHA-256")
+# A narrow terminal has no room for these: the first goes first.
+_OPTIONAL = ("run", "95 % interval", "seed", "SHA-256", "time (UTC)")
 
 registry_app = typer.Typer(
     help="List the registered models; registry promote makes another version current.", invoke_without_command=True
@@ -51,44 +59,53 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def _list() -> None:
-    from components.artifacts.leaderboard import RANKED_BY, figure
     from components.artifacts.registration import read_registration
     from components.artifacts.shelf import current, versions
 
-    columns = ("model of", "version", "", "model", "metric", "95 % interval", "run", "time (UTC)", "seed", "SHA-256")
-    table = options.table(*columns)
-    unreadable: list[str] = []
+    rows: list[dict[str, str]] = []
+    problems: list[str] = []
     for name, shelf in _shelves().items():
         standing = current(shelf)
         for version in versions(shelf):
-            mark = "current" if version == standing else ""
+            row = {"model of": name, "version": version, "": "current" if version == standing else ""}
+            rows.append(row)
             try:
-                found = read_registration(shelf / version)
+                row |= _about(read_registration(shelf / version))
             except InputError as error:
-                unreadable += error.problems
-                table.add_row(name, version, mark, "unreadable")
-                continue
-            metric = next((m for m, _ in RANKED_BY.values() if m in found.metrics), None)
-            table.add_row(
-                name,
-                version,
-                mark,
-                found.model,
-                f"{metric} {figure(found.metrics[metric])}" if metric else "",
-                " to ".join(figure(end) for end in found.intervals.get(metric or "", [])),
-                found.run or "",
-                (found.time or "")[:16].replace("T", " "),
-                "" if found.seed is None else str(found.seed),
-                found.sha256[:_DIGEST_DIGITS],
-            )
+                problems += error.problems
+                row["model"] = "unreadable"
         if standing is None:
-            unreadable.append(f"{name}: no current version; python -m pipeline registry promote {name} VERSION")
-    if not table.rows:
+            problems.append(f"{name}: no current version; python -m pipeline registry promote {name} VERSION")
+    if not rows:
         print(f"{_registry()}: nothing is registered")
         return
-    options.console().print(table)
-    for problem in unreadable:
+
+    def made(optional: Sequence[str]) -> Table:
+        columns = [column for column in _COLUMNS if column in optional or column not in _OPTIONAL]
+        table = options.table(*columns)
+        for row in rows:
+            table.add_row(*(row.get(column, "") for column in columns))
+        return table
+
+    console = options.console()
+    console.print(options.fitting(made, _OPTIONAL, console))
+    for problem in problems:
         print(problem)
+
+
+def _about(found: "Registration") -> dict[str, str]:
+    from components.artifacts.leaderboard import RANKED_BY, figure
+
+    metric = next((m for m, _ in RANKED_BY.values() if m in found.metrics), "")
+    return {
+        "model": found.model,
+        "metric": f"{metric} {figure(found.metrics[metric])}" if metric else "",
+        "95 % interval": " to ".join(figure(end) for end in found.intervals.get(metric, [])),
+        "run": found.run or "",
+        "time (UTC)": (found.time or "")[:16].replace("T", " "),
+        "seed": "" if found.seed is None else str(found.seed),
+        "SHA-256": found.sha256[:_DIGEST_DIGITS],
+    }
 
 
 def _registry() -> Path:

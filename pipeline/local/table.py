@@ -1,22 +1,22 @@
 """The leaderboard as a table in the terminal."""
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
-from rich.measure import Measurement
 from rich.table import Table
 
 from components.artifacts.leaderboard import FEW, METRICS, Leaderboard, ModelEntry, figure, interval
 from components.artifacts.registration import Registered
 from components.common.words import counted
+from pipeline.commands.options import fitting
 from pipeline.experiment.claims import Verification
 from pipeline.local.damage import shown
 
 # Columns that a narrow terminal has no room for: the first goes first.
 _OPTIONAL = ("parameters", "epoch", "time")
-_WIDEST = 1000
 
 
 def show(board: Leaderboard, console: Console) -> None:
@@ -31,15 +31,13 @@ def show(board: Leaderboard, console: Console) -> None:
     if beaten:
         console.print()
     for dataset in datasets:
-        # Of a narrow terminal, what the report has too is left out.
-        for left_out in range(len(_OPTIONAL) + 1):
-            table = _table(board, dataset, _OPTIONAL[left_out:])
-            if Measurement.get(console, console.options.update(max_width=_WIDEST), table).maximum <= console.width:
-                break
-        console.print(table)
+        # What is left out is in the report.
+        console.print(fitting(functools.partial(_table, board, dataset), _OPTIONAL, console))
         for model in board.models:
             if model.dataset == dataset and (model.gate == "refused" or model.rank is None):
                 console.print(f" [red]{model.model}: {escape('; '.join(_against(model)))}[/]", soft_wrap=True)
+            elif model.dataset == dataset and "," in (said := board.verdict(model)):
+                console.print(f" [yellow]{model.model}: {said}; {escape('; '.join(model.reasons))}[/]", soft_wrap=True)
         best = board.best(dataset)
         if best and best.ties:
             console.print(f" {best.model} {best.tied()} (paired bootstrap, 95 %)", style="dim", soft_wrap=True)
@@ -61,7 +59,7 @@ def _table(board: Leaderboard, dataset: str, optional: Sequence[str]) -> Table:
     table.add_column("gate", no_wrap=True)
     for model in board.models:
         if model.dataset == dataset:
-            table.add_row(*_row(model, metrics, few, optional))
+            table.add_row(*_row(model, board.verdict(model), metrics, few, optional))
     for name, values in about.baselines.items() if about else ():
         figures = [_figure(values[c], few) if c in values else "" for c in metrics]
         table.add_row("", name, *figures, "", *[""] * len(optional), "baseline", style="dim")
@@ -106,9 +104,9 @@ def show_claims(found: Verification, console: Console) -> None:
     console.print(table)
 
 
-def _row(model: ModelEntry, metrics: tuple[str, ...], few: bool, optional: Sequence[str]) -> list[str]:
+def _row(model: ModelEntry, said: str, metrics: tuple[str, ...], few: bool, optional: Sequence[str]) -> list[str]:
     if model.rank is None:
-        return ["-", model.model, *[""] * (len(metrics) + 1 + len(optional)), "[red]failed[/]"]
+        return ["-", model.model, *[""] * (len(metrics) + 1 + len(optional)), f"[red]{said}[/]"]
     more = {
         "parameters": f"{model.parameters:,}",
         "epoch": f"{model.best_epoch} of {model.epochs}",
@@ -120,19 +118,13 @@ def _row(model: ModelEntry, metrics: tuple[str, ...], few: bool, optional: Seque
         *(_figure(model.metrics[metric], few) for metric in metrics),
         interval(model.intervals[metrics[0]]) + ("[yellow]?[/]" if few else ""),
         *(more[name] for name in optional),
-        _gate(model),
+        f"[{'red' if said == 'refused' else 'green' if said == 'passed' else 'yellow'}]{said.partition(',')[0]}[/]",
     ]
 
 
 def _figure(value: float, few: bool) -> str:
     """A figure of a test split; with a mark where that is small."""
     return figure(value) + ("[yellow]?[/]" if few else "")
-
-
-def _gate(model: ModelEntry) -> str:
-    if model.gate == "none":
-        return "[yellow]no gate[/]"
-    return "[green]passed[/]" if model.passed else "[red]refused[/]"
 
 
 def _against(model: ModelEntry) -> list[str]:

@@ -12,7 +12,7 @@ from series_files import START, series_lines, write_series
 from components.common.errors import InputError
 from components.data import batching
 from components.data.new.example import Example
-from components.data.new.series import read_windows
+from components.data.new.series import read_series, read_windows
 from components.predict import growing
 from components.predict.predict import predict
 from components.readers.csv_format import Fill
@@ -373,3 +373,16 @@ def test_what_is_no_file_fails_at_once(exports, tmp_path, name):
     with pytest.raises(InputError) as refused:
         predict(str(exports["untold"].model), str(source), str(tmp_path / "p.jsonl"))
     assert any(part in str(refused.value) for part in ("a pipe or a device", "nothing to read"))
+
+
+def test_a_file_of_another_separator_or_series_is_told_of_both(tmp_path, exports):
+    info = exports["told"].info.model_copy(update={"separator": ";", "where": {"shop": "a"}})
+    (tmp_path / "series.csv").write_text("time,load,shop\n2020-01-01,1,a\n")
+    (reason,) = [row.reason for _, rows in read_series(tmp_path / "series.csv", info) for row in rows]
+    assert reason.startswith("no column 'time'")
+    assert reason.endswith("fields are separated by ';' in the training data")
+    (tmp_path / "series.csv").write_text(
+        f"time;{';'.join(info.columns)};shop\n2020-01-01{';1' * len(info.columns)};b\n"
+    )
+    found = [row.reason for _, rows in read_series(tmp_path / "series.csv", info) for row in rows]
+    assert found == ["where keeps no row; there are: b"]

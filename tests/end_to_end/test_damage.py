@@ -230,15 +230,19 @@ def mounted(folder, options):
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can mount")
-def test_a_temporary_folder_that_nothing_can_be_started_from_will_do(small, tmp_path):
+def test_folders_that_nothing_can_be_started_from_will_do(small, tmp_path):
+    """The temporary one, and the project's own; the packages are elsewhere."""
     if not mounted(tmp_path / "noexec", "noexec,size=100m"):
         pytest.skip("nothing can be mounted here")
     small.environment["TMPDIR"] = str(tmp_path / "noexec")
+    subprocess.run(["mount", "--bind", small.folder, small.folder], check=True)
     try:
+        subprocess.run(["mount", "-o", "remount,bind,noexec", small.folder], check=True)
         code, output = small.run("run", small.config, "--set", "seed=41")
         assert code == 0, output
     finally:
         del small.environment["TMPDIR"]
+        subprocess.run(["umount", small.folder], check=True)
         subprocess.run(["umount", tmp_path / "noexec"], check=True)
 
 
@@ -293,25 +297,29 @@ def test_a_full_disk_where_the_run_itself_writes_is_a_line(small, module, name):
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can mount")
-def test_a_disk_that_gets_full_in_a_task_is_a_line(small, tmp_path):
-    disk = tmp_path / "disk"
-    if not mounted(disk, "size=160m"):
+@pytest.mark.parametrize("task", ["train-mlp", "compare", "report", "register"])
+def test_a_full_disk_that_a_task_writes_to_is_a_line(small, tmp_path, task):
+    """What it reads is there, and nothing more can be written beside it."""
+    folder = small.folder / "runs" / ("registry" if task == "register" else "small/.work/outputs/tasks")
+    code, output = small.run("run", small.config)
+    assert code == 0, output
+    before, disk = (home(small) / "latest").resolve(), tmp_path / "disk"
+    if not mounted(disk, "size=300m"):
         pytest.skip("nothing can be mounted here")
-    original, kept = small.folder / "runs", small.folder / "kept"
-    original.rename(kept)
-    original.symlink_to(disk)
+    left_out = shutil.ignore_patterns(f"{task}-*", "fashion")
+    shutil.copytree(folder, disk, dirs_exist_ok=True, ignore=left_out)
+    subprocess.run(["dd", "if=/dev/zero", f"of={disk}/.fill", "bs=1k"], stderr=subprocess.DEVNULL)
+    subprocess.run(["mount", "--bind", disk, folder], check=True)
     try:
-        process = small.start("run", small.config, "--set", "models.mlp.epochs=100000")
-        small.until("epoch 2/", process, set())
-        subprocess.run(["dd", "if=/dev/zero", f"of={disk}/fill", "bs=1k"], stderr=subprocess.DEVNULL)
-        process.send_signal(signal.SIGTERM)
-        output = process.communicate(timeout=60)[0]
-        assert process.returncode in (1, 143), output
-        assert "Traceback" not in output
+        code, output = small.run("run", small.config)
     finally:
-        original.unlink()
-        kept.rename(original)
+        subprocess.run(["umount", folder], check=True)
         subprocess.run(["umount", disk], check=True)
+    assert code == 1, output
+    (said,) = [line for line in output.splitlines() if line.startswith(f"{task} failed")]
+    assert "No space left on device" in said
+    assert "Traceback" not in output
+    assert (home(small) / "latest").resolve() == before
 
 
 def test_ctrl_c_in_the_first_second_prints_no_traceback(small):

@@ -59,12 +59,28 @@ def test_the_list_has_each_version_with_all_that_is_known_of_it(runs, command):
     code, out, err = command("registry")
     assert (code, err) == (0, [])
     demand, first, second = (line.split() for line in out[1:])
-    assert demand == ["families/demand", "1", "current", "lstm", "mae", "0.2000", "a" * 12]
+    assert demand == ["families/demand", "1", "current", "lstm", "mae", "0.2000", "a" * 8]
     assert first == [
         "families/fashion", "1", "mlp1", "accuracy", "0.8889", "0.8789", "to", "0.8989", "20260101-120000",
-        "2026-01-01", "12:00", "7", "1" * 12,
+        "2026-01-01", "12:00", "7", "1" * 8,
     ]  # fmt: skip
     assert second[:3] == ["families/fashion", "2", "current"]
+
+
+@pytest.mark.parametrize("width", [80, 100, 200])
+def test_a_terminal_of_any_usual_width_shows_each_version_on_a_line(runs, command, monkeypatch, width):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("FORCE_COLOR", "1")  # to rich, what is captured is a terminal
+    monkeypatch.setenv("COLUMNS", str(width))
+    _, out, _ = command("registry")
+    assert len(out) == 4, out
+    assert max(map(len, out[1:])) <= width
+    assert "…" not in "".join(out)
+    assert all(
+        word in out[3] for word in ("families/fashion", "current", "mlp2", "accuracy 0.7685", "2026-01-02 12:00")
+    )
+    assert ("20260102-120000" in out[3]) == (width == 200)
 
 
 def test_an_empty_registry_is_a_line(command, tmp_path, monkeypatch):

@@ -72,11 +72,17 @@ def test_a_baseline_that_beats_every_model_comes_first_and_in_red():
     assert text.startswith("\x1b[1;31mridge beats every model of sales: mae 3.1000 against 3.4000 USD")
 
 
+def test_a_model_that_passed_behind_a_baseline_says_both():
+    """Ridge isn't of the gate that a config without `gate:` has; "passed" below "beats every model" contradicts it."""
+    text = shown(lstm={"passed": True, "gate": "passed", "reasons": ["passes: mae 3.4000 USD is below last_value (4)"]})
+    assert " lstm: passed, behind ridge; passes: mae 3.4000 USD is below last_value (4)\n" in text
+
+
 def test_a_warning_stands_beside_every_figure_of_few_examples():
     passed = {"passed": True, "gate": "passed"}
     lines = shown(29, lstm=passed).splitlines()
     assert "29 test examples (fewer than 30: a figure with ? says little)" in lines[2]
-    for line in lines[-4:-1]:
+    for line in (line for line in lines[3:] if ": " not in line):
         if "lstm" in line:
             assert all(part in line for part in ("3.4000?", "4.1000?", "0.6000?", "3.0000 to 3.8000?"))
         elif "ridge" in line:

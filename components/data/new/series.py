@@ -16,6 +16,7 @@ from components.common.errors import InputError
 from components.common.quiet import import_tensorflow
 from components.data.new.example import Example, Failure
 from components.data.new.files import File, is_tfrecord, named_files, records
+from components.readers.csv_format import shortened
 from components.readers.csv_regular import Changes, regular
 from components.readers.csv_rows import Bad, Table, opened, read_fields, step_problem
 from components.readers.csv_rows import Row as CsvRow
@@ -178,11 +179,15 @@ def _lines(name: str, file: Path, info: SeriesInfo) -> Rows:
             try:
                 table = Table(header, info.columns, info)
             except InputError as error:
-                yield Failure(f"{name}:1", "; ".join(error.problems))
+                one = f"; fields are separated by {info.separator!r} in the training data" if len(header) == 1 else ""
+                yield Failure(f"{name}:1", "; ".join(error.problems) + one)
                 return
-            rows = table.rows(lines)
+            rows, read = table.rows(lines), False
             for row in regular(rows, info.columns, Frequency(info.frequency), info, Changes(), future=True):
                 yield _row(row, info, f"{name}:{row.line}")
+                read = True
+            if not read and table.seen:
+                yield Failure(name, f"where keeps no row; there are: {', '.join(map(shortened, table.seen))}")
     except InputError as error:
         yield Failure(name, str(error).removeprefix(f"{name}: "))
 
