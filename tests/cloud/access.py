@@ -8,7 +8,7 @@ from state import NUMBER, PROJECT, REGIONS, State
 
 _PLACE = re.compile(r"projects/([^/]+)(?:/locations/([^/]+))?(?:/.*)?")
 # Fields that name what a request is about, the first one that is there.
-_FIELDS = ("parent", "name", "endpoint", "context", "execution", "tensorboard_experiment", "tensorboard_run")
+_FIELDS = ("parent", "name", "endpoint", "context")
 _SPECIAL = {
     "PauseSchedule": "schedules.update",
     "ResumeSchedule": "schedules.update",
@@ -21,11 +21,6 @@ _SPECIAL = {
     "UndeployModel": "endpoints.undeploy",
     "Predict": "endpoints.predict",
     "AddContextChildren": "contexts.addContextChildren",
-    "RemoveContextChildren": "contexts.removeContextChildren",
-    "AddContextArtifactsAndExecutions": "contexts.addContextArtifactsAndExecutions",
-    "QueryContextLineageSubgraph": "contexts.queryContextLineageSubgraph",
-    "AddExecutionEvents": "executions.addExecutionEvents",
-    "QueryExecutionInputsAndOutputs": "executions.queryExecutionInputsAndOutputs",
 }
 
 
@@ -39,17 +34,8 @@ def permission(method: str) -> str:
 
 
 def resource_of(request: Any) -> str:
-    """The resource that a request is about; an update's is named in the message that it brings."""
-    fields = request.DESCRIPTOR.fields_by_name
-    for name in _FIELDS:
-        if name in fields and isinstance(value := getattr(request, name), str) and value:
-            return value
-    for name, field in fields.items():
-        if field.message_type is not None and not field.is_repeated:
-            inner = getattr(request, name)
-            if request.HasField(name) and isinstance(value := getattr(inner, "name", None), str) and value:
-                return value
-    return ""
+    """The resource that a request is about."""
+    return next((value for name in _FIELDS if (value := getattr(request, name, ""))), "")
 
 
 def check(state: State, method: str, request: Any) -> None:
@@ -83,6 +69,12 @@ def check_act_as(state: State, account: str) -> None:
 def canonical(name: str) -> str:
     """A resource's name as Google returns it: with the project's number."""
     return re.sub(rf"^projects/{PROJECT}(?=/|$)", f"projects/{NUMBER}", name)
+
+
+def below(state: State, parent: str, kind: str) -> list[Any]:
+    """The resources of a kind in a place."""
+    start = f"{place_of(parent)}/"
+    return [found for name, found in state.table(kind).items() if name.startswith(start)]
 
 
 def place_of(name: str) -> str:

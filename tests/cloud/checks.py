@@ -75,11 +75,3 @@ def objects(state: State, bucket: str, prefix: str) -> list[str]:
 def folder(prefix: str) -> str:
     """A prefix that only matches what lies below the folder that it names."""
     return f"{prefix.rstrip('/')}/" if prefix else ""
-
-
-def mask(found: Found, paths: Any, message: Any, field: str = "update_mask") -> None:
-    """An update mask with fields of a message."""
-    found.need(paths, field, "is empty")
-    for path in paths:
-        known = path.split(".")[0] in message.DESCRIPTOR.fields_by_name
-        found.need(known, field, f"'{path}' is no field of {message.DESCRIPTOR.name}")

@@ -1,7 +1,6 @@
 """Starts the test server for tests, and what their client processes need to find it."""
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -96,11 +95,6 @@ class Cloud:
         with urllib.request.urlopen(f"{self.http}/requests", timeout=30) as answer:  # noqa: S310
             return [asked for asked in json.load(answer) if method in (None, asked["method"])]
 
-    def outside(self) -> set[str]:
-        """Hosts that clients tried to reach instead of this server, with their ports."""
-        path = self.folder / "outside.txt"
-        return set(path.read_text().split()) if path.exists() else set()
-
     def file(self, uri: str) -> Path:
         """The file that is an object: gs://bucket/name."""
         return self.folder / "buckets" / uri.removeprefix("gs://")
@@ -124,8 +118,3 @@ class Cloud:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-
-    def run(self, *command: str, **more: Any) -> subprocess.CompletedProcess[str]:
-        """Run a command that finds this server."""
-        env = {**os.environ, **self.environment(), **more.pop("env", {})}
-        return subprocess.run(command, env=env, capture_output=True, text=True, **more)

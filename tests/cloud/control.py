@@ -5,9 +5,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import schedules
 from errors import ApiError, number
-from state import NUMBER, State
+from state import State
 from web import Answer, Request, Route, route
 
 _NUMBERS = ("task_seconds", "job_seconds", "queue_seconds", "operation_seconds", "cancel_seconds")
@@ -72,14 +71,8 @@ class Control:
     def _do_anonymous(self, value: bool) -> None:
         self.state.settings.anonymous = value
 
-    def _do_revoke(self, value: bool) -> None:
-        if value:
-            self.state.tokens.revoke()
-
     def _do_fault(self, value: dict[str, Any]) -> None:
         fault = {**_FAULT, **value}
-        if fault.pop("drop", False):
-            fault.update(code="UNAVAILABLE", message=fault["message"] or "Socket closed")
         if unknown := fault.keys() - _FAULT.keys() - {"method"}:
             raise ApiError("INVALID_ARGUMENT", f"fault: unknown {', '.join(sorted(unknown))}")
         if fault["code"]:
@@ -103,17 +96,8 @@ class Control:
             self.state.settings.buckets[name] = location.upper()
             self.state.bucket(name).mkdir(parents=True, exist_ok=True)
 
-    def _do_images(self, value: dict[str, dict[str, str]]) -> None:
-        self.state.settings.images.update(value)
-
     def _do_log(self, value: dict[str, Any]) -> None:
         self.state.settings.logs.append({"time": time.time(), **value})
-
-    def _do_run_schedule(self, value: str) -> str:
-        for name, schedule in self.state.table("schedules").items():
-            if value in (name, name.rsplit("/", 1)[-1], schedule.display_name):
-                return schedules.run(self.state, schedule)
-        raise ApiError("NOT_FOUND", f"run_schedule: there is no schedule {value} of {NUMBER}")
 
     def _do_outage(self, value: float) -> None:
         gone = threading.Event()

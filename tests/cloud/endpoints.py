@@ -1,23 +1,21 @@
 """google.cloud.aiplatform.v1.EndpointService and PredictionService."""
 
 import random
-import re
 from typing import Any
 
 import access
 import checks
 import machine_types
-from errors import ApiError, Found, already_exists, not_found
+from errors import ApiError, Found, not_found
 from google.protobuf.json_format import ParseDict
 from google.protobuf.struct_pb2 import Value
 from listing import page
-from messages import copy, pb, stamp, update
+from messages import copy, pb, stamp
 from messages import made as created
 from models import find_version
 from rpc import Service
 from state import State
 
-_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _NEW = "0"  # what a traffic split calls the model that is being deployed
 
 
@@ -38,13 +36,8 @@ class EndpointService(Service):
         checks.labels(found, new.labels, "endpoint.labels")
         checks.network(found, new.network, "endpoint.network")
         found.need(not new.traffic_split, "endpoint.traffic_split", "names models of an endpoint that has none")
-        wrong = request.endpoint_id and not _ID.fullmatch(request.endpoint_id)
-        found.need(not wrong, "endpoint_id", f"'{request.endpoint_id}' does not match {_ID.pattern}")
         found.done()
-        new.ClearField("deployed_models")
-        new.name = f"{access.place_of(request.parent)}/endpoints/{request.endpoint_id or self.state.new_id()}"
-        if new.name in self.state.table("endpoints"):
-            raise already_exists()
+        new.name = f"{access.place_of(request.parent)}/endpoints/{self.state.new_id()}"
 
         def work() -> Any:
             created(new)
@@ -56,28 +49,8 @@ class EndpointService(Service):
         return find_endpoint(self.state, request.name)
 
     def list_endpoints(self, request: Any) -> Any:
-        place = access.place_of(request.parent)
-        found = [e for name, e in self.state.table("endpoints").items() if name.startswith(f"{place}/")]
-        shown, token = page(request, found)
+        shown, token = page(request, access.below(self.state, request.parent, "endpoints"))
         return pb.ListEndpointsResponse(endpoints=shown, next_page_token=token)
-
-    def update_endpoint(self, request: Any) -> Any:
-        found, endpoint = Found(), find_endpoint(self.state, request.endpoint.name)
-        paths = {path.split(".")[0] for path in request.update_mask.paths}
-        checks.mask(found, paths, endpoint)
-        fixed = paths & {"name", "deployed_models", "network"}
-        found.need(not fixed, "update_mask", f"{', '.join(sorted(fixed))} can't be changed")
-        found.done()
-        new = copy(endpoint)
-        update(new, request.endpoint, paths)
-        checks.display_name(found, new.display_name, "endpoint.display_name")
-        checks.labels(found, new.labels, "endpoint.labels")
-        if "traffic_split" in paths:
-            _check_split(found, new.traffic_split, _deployed(endpoint))
-        found.done()
-        endpoint.CopyFrom(new)
-        stamp(endpoint.update_time)
-        return endpoint
 
     def deploy_model(self, request: Any) -> Any:
         endpoint, found, new = find_endpoint(self.state, request.endpoint), Found(), copy(request.deployed_model)

@@ -1,10 +1,7 @@
-"""Google's filter expressions (aip.dev/160), as far as lists and Cloud Logging are asked with them."""
+"""Google's filter expressions (aip.dev/160), as far as the product writes them: AND, OR, = and : of fields."""
 
-import fnmatch
-import operator
 import re
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
 from errors import ApiError
@@ -12,33 +9,20 @@ from errors import ApiError
 # A field's value, or None where it is not set; raises KeyError where there can't be such a field.
 Lookup = Callable[[list[str]], Any]
 Test = Callable[[Lookup], bool]
-_TOKEN = re.compile(r'\s*("(?:[^"\\]|\\.)*"|\'[^\']*\'|[()]|>=|<=|!=|[=:<>]|[^\s()=:<>!"\']+)')
-_ORDER = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
-_FIELD = re.compile(r'"((?:[^"\\]|\\.)*)"|([^."]+)')
+_TOKEN = re.compile(r'"[^"]*"|[()=:]|[^\s()=:"]+')
 
 
 class Filter:
-    """A filter expression.
-
-    Args:
-        text: The expression; an empty one lets everything through.
-        functions: What `name("argument")` means, such as in_context.
+    """A filter expression; an empty one lets everything through.
 
     Raises:
         ApiError: It can't be read.
     """
 
-    def __init__(self, text: str, functions: dict[str, Callable[[Lookup, str], bool]] | None = None) -> None:
-        self.text, self.functions = text, functions or {}
-        self.tokens, at = [], 0
-        while text[at:].strip():
-            match = _TOKEN.match(text, at)
-            if not match:
-                raise self._wrong()
-            self.tokens.append(match[1])
-            at = match.end()
-        self.test: Test = self._all() if self.tokens else lambda lookup: True
-        if self.tokens:
+    def __init__(self, text: str) -> None:
+        self.text, self.tokens = text, [*_TOKEN.findall(text), ""]
+        self.test: Test = self._joined("AND", all, self._any) if text.strip() else lambda lookup: True
+        if self.tokens not in ([""], ["", ""]):
             raise self._wrong()
 
     def matches(self, lookup: Lookup) -> bool:
@@ -51,103 +35,40 @@ class Filter:
     def _wrong(self) -> ApiError:
         return ApiError("INVALID_ARGUMENT", f"filter: '{self.text}' can't be read")
 
-    def _next(self) -> str:
-        if not self.tokens:
+    def _take(self, *expected: str) -> str:
+        token = self.tokens.pop(0)
+        if not token or (expected and token not in expected):
             raise self._wrong()
-        return self.tokens.pop(0)
+        return token
 
-    def _all(self) -> Test:
-        tests = [self._any()]
-        while self.tokens and self.tokens[0] != ")":
-            if self.tokens[0] == "AND":
-                self._next()
-            tests.append(self._any())
-        return lambda lookup: all([test(lookup) for test in tests])
+    def _joined(self, word: str, how: Callable[[Any], bool], part: Callable[[], Test]) -> Test:
+        tests = [part()]
+        while self.tokens[0] == word:
+            self._take()
+            tests.append(part())
+        return lambda lookup: how([test(lookup) for test in tests])
 
     def _any(self) -> Test:
-        tests = [self._term()]
-        while self.tokens and self.tokens[0] == "OR":
-            self._next()
-            tests.append(self._term())
-        return lambda lookup: any([test(lookup) for test in tests])
+        return self._joined("OR", any, self._term)
 
     def _term(self) -> Test:
-        if self.tokens and self.tokens[0] == "NOT":
-            self._next()
-            inner = self._term()
-            return lambda lookup: not inner(lookup)
-        if self.tokens and self.tokens[0] == "(":
-            self._next()
-            inside = self._all()
-            if self._next() != ")":
-                raise self._wrong()
+        field = self._take()
+        if field == "(":
+            inside = self._joined("AND", all, self._any)
+            self._take(")")
             return inside
-        return self._comparison()
-
-    def _comparison(self) -> Test:
-        field = self._next()
-        while field.endswith(".") or (self.tokens and self.tokens[0].startswith(".")):
-            field += self._next()
-        if self.tokens and self.tokens[0] == "(" and field in self.functions:
-            self._next()
-            call, argument = self.functions[field], _unquoted(self._next())
-            if self._next() != ")":
-                raise self._wrong()
-            return lambda lookup: call(lookup, argument)
-        sign = self._next()
-        if sign not in ("=", "!=", ":", *_ORDER):
-            raise self._wrong()
-        values = [_unquoted(token) for token in self._values()]
-        path = [_unescaped(quoted) if quoted else plain for quoted, plain in _FIELD.findall(field)]
-        return lambda lookup: any(_compare(lookup(path), sign, value) for value in values)
-
-    def _values(self) -> list[str]:
-        first = self._next()
-        if first != "(":
-            return [first]
-        values = [self._next()]
-        while (following := self._next()) == "OR":
-            values.append(self._next())
-        if following != ")":
-            raise self._wrong()
-        return values
+        sign, values = self._take("=", ":"), [self._take()]
+        if values == ["("]:
+            values = [self._take()]
+            while self._take("OR", ")") == "OR":
+                values.append(self._take())
+        path, wanted = field.split("."), [value.strip('"') for value in values]
+        return lambda lookup: any(_fits(lookup(path), sign, value) for value in wanted)
 
 
-def _unescaped(text: str) -> str:
-    return re.sub(r"\\(.)", r"\1", text)
-
-
-def _unquoted(token: str) -> str:
-    return _unescaped(token[1:-1]) if token[:1] in ('"', "'") else token
-
-
-def _compare(have: Any, sign: str, want: str) -> bool:
+def _fits(have: Any, sign: str, want: str) -> bool:
+    if sign == ":" and want == "*":
+        return have is not None and have != ""
     if sign == ":":
-        if want == "*":
-            return have is not None and have != ""
-        if isinstance(have, dict | list | set):
-            return want in have
-        text = str(have or "").lower()
-        return fnmatch.fnmatchcase(text, want.lower()) if "*" in want else want.lower() in text
-    if sign in ("=", "!="):
-        return _same(have, want) == (sign == "=")
-    if have is None:
-        return False
-    try:
-        if isinstance(have, datetime):
-            return _ORDER[sign](have, datetime.fromisoformat(want))
-        if isinstance(have, int | float):
-            return _ORDER[sign](have, float(want))
-        return _ORDER[sign](str(have), want)
-    except (ValueError, TypeError):
-        raise ApiError("INVALID_ARGUMENT", f"filter: '{want}' can't be compared") from None
-
-
-def _same(have: Any, want: str) -> bool:
-    if isinstance(have, bool):
-        return want.lower() == str(have).lower()
-    if isinstance(have, datetime):
-        return have == datetime.fromisoformat(want)
-    if isinstance(have, int | float):
-        return bool(re.fullmatch(r"-?[\d.]+", want)) and have == float(want)
-    return (str(have) if have is not None else "") == want
+        return want in (have or "")
+    return (have or "") == want

@@ -66,25 +66,18 @@ class JobService(BatchPredictionJobs):
         if short:
             raise exceeded(short)
         new = copy(request.custom_job)
-        for output in ("start_time", "end_time", "error", "web_access_uris"):
-            new.ClearField(output)
         new.name = f"{access.place_of(request.parent)}/customJobs/{state.new_id()}"
         new.state = JobState.JOB_STATE_PENDING
-        for pool in filter(lambda pool: pool.ByteSize(), new.job_spec.worker_pool_specs):
-            pool.disk_spec.boot_disk_type = pool.disk_spec.boot_disk_type or "pd-ssd"
-            pool.disk_spec.boot_disk_size_gb = pool.disk_spec.boot_disk_size_gb or 100
         created(new)
-        plan = {**state.settings.custom_job}
-        state.table("customJobs")[new.name] = Job(new, plan, time.time(), used=dict(used))
+        state.table("customJobs")[new.name] = Job(new, dict(state.settings.custom_job), time.time(), used=dict(used))
         return new
 
     def get_custom_job(self, request: Any) -> Any:
         return self._custom_job(request.name).message
 
     def list_custom_jobs(self, request: Any) -> Any:
-        place = access.place_of(request.parent)
-        jobs = [job.message for name, job in self.state.table("customJobs").items() if name.startswith(f"{place}/")]
-        shown, token = page(request, jobs)
+        jobs = access.below(self.state, request.parent, "customJobs")
+        shown, token = page(request, [job.message for job in jobs])
         return pb.ListCustomJobsResponse(custom_jobs=shown, next_page_token=token)
 
     def cancel_custom_job(self, request: Any) -> None:
@@ -96,16 +89,6 @@ class JobService(BatchPredictionJobs):
             job.message.state = JobState.JOB_STATE_CANCELLING
             if job.replicas:
                 job.replicas.terminate()
-
-    def delete_custom_job(self, request: Any) -> Any:
-        job = self._custom_job(request.name)
-        if job.message.state not in ENDED:
-            raise ApiError("FAILED_PRECONDITION", f'The CustomJob "{job.message.name}" is running; cancel it first.')
-
-        def delete() -> None:
-            self.state.table("customJobs").pop(job.message.name, None)
-
-        return self.state.start("DeleteCustomJob", job.message.name, pb.DeleteOperationMetadata(), delete)
 
     def _custom_job(self, name: str) -> Job:
         job = self.state.table("customJobs").get(access.canonical(name))
@@ -155,11 +138,7 @@ class JobService(BatchPredictionJobs):
 
 def _follow(job: Job, now: float) -> None:
     """Let a job's state follow its processes."""
-    limit = job.message.job_spec.scheduling.timeout.ToMilliseconds() / 1000 or _LONGEST_SECONDS
     result = job.replicas.result(now)
-    if result is None and now > job.started + limit:
-        job.replicas.kill()
-        result = f"The job exceeded its timeout of {limit:g} s."
     if result is None:
         return
     if result:
@@ -185,9 +164,6 @@ def _check_spec(state: State, found: Found, spec: Any, field: str) -> None:
     found.need(pools, f"{field}.worker_pool_specs", "is empty")
     found.need(len(pools) <= 4, f"{field}.worker_pool_specs", f"has {len(pools)} pools, expected at most 4")
     for index, pool in enumerate(pools):
-        if index and not pool.ByteSize():
-            # An empty one stands for a kind of replica that the job has none of.
-            continue
         _check_pool(found, pool, index, f"{field}.worker_pool_specs[{index}]")
     if any(machine_types.is_tpu(pool.machine_spec.machine_type) for pool in pools):
         found.need(len(pools) == 1, f"{field}.worker_pool_specs", f"{len(pools)} pools, a TPU job has one")
@@ -221,8 +197,6 @@ def _check_pool(found: Found, pool: Any, index: int, field: str) -> None:
     machine_types.check(found, machine, f"{field}.machine_spec")
     if machine_types.is_tpu(machine.machine_type):
         found.need(replicas == 1, f"{field}.replica_count", f"{replicas}, a TPU pool has one replica")
-    size, disk = pool.disk_spec.boot_disk_size_gb, pool.disk_spec.boot_disk_type
+    size = pool.disk_spec.boot_disk_size_gb
     fine = size == 0 or 100 <= size <= 64000
     found.need(fine, f"{field}.disk_spec.boot_disk_size_gb", f"{size} is not within 100 and 64000")
-    known = disk in ("", "pd-ssd", "pd-standard", "hyperdisk-balanced")
-    found.need(known, f"{field}.disk_spec.boot_disk_type", f"'{disk}' is no type of a disk")

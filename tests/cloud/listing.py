@@ -1,98 +1,71 @@
-"""Answers of List methods: filtered, in order, page by page."""
+"""Answers of List methods: filtered, the newest first, page by page."""
 
 import base64
 import hashlib
-import re
-from collections.abc import Callable, Iterable
-from datetime import UTC
+from collections.abc import Iterable
 from typing import Any
 
 from errors import ApiError, Found
 from filters import Filter, Lookup
-from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
-from google.protobuf.struct_pb2 import Struct
-from google.protobuf.timestamp_pb2 import Timestamp
-from messages import keep
 
 _DEFAULT_PAGE, _LARGEST_PAGE = 100, 1000
 
 
-def page(
-    request: Any,
-    items: Iterable[Any],
-    order: str = "create_time desc",
-    functions: dict[str, Callable[[Lookup, str], bool]] | None = None,
-) -> tuple[list[Any], str]:
+def page(request: Any, items: Iterable[Any], order: str = "create_time") -> tuple[list[Any], str]:
     """One page of resources.
 
     Args:
         request: With any of filter, order_by, page_size, page_token and read_mask.
         items: All resources below the parent.
-        order: Where the request names none.
-        functions: That the filter may call.
+        order: The time that they are ordered by.
 
     Returns:
         The page, and the token of the next one, which is empty on the last.
     """
-    text = getattr(request, "filter", "")
-    wanted = Filter(text, functions)
+    text, order_by = getattr(request, "filter", ""), getattr(request, "order_by", "")
+    if order_by not in ("", f"{order} desc"):
+        raise ApiError("INVALID_ARGUMENT", f"order_by: '{order_by}', expected '{order} desc'")
+    wanted = Filter(text)
     found = [item for item in items if wanted.matches(lookup(item))]
-    order = getattr(request, "order_by", "") or order
-    for key in reversed([part.split() for part in order.split(",") if part.strip()]):
-        _order(found, key, order)
-    size = request.page_size
-    if size < 0:
-        raise ApiError("INVALID_ARGUMENT", f"page_size: {size} is negative")
-    size = min(size or _DEFAULT_PAGE, _LARGEST_PAGE)
+    found.sort(key=lambda item: getattr(item, order).ToMicroseconds(), reverse=True)
+    if request.page_size < 0:
+        raise ApiError("INVALID_ARGUMENT", f"page_size: {request.page_size} is negative")
     # A token is good for the question that it was given for, and no other.
-    question = hashlib.sha256(f"{text}\n{order}".encode()).hexdigest()[:8]
-    start = _start(request.page_token, question)
-    shown = found[start : start + size]
-    token = base64.urlsafe_b64encode(f"{question}:{start + size}".encode()).decode()
+    question = hashlib.sha256(text.encode()).hexdigest()[:8]
+    start = start_of(request.page_token, question)
+    end = start + min(request.page_size or _DEFAULT_PAGE, _LARGEST_PAGE)
+    shown = found[start:end]
     mask = getattr(request, "read_mask", None)
     if mask is not None and mask.paths:
-        _check_mask(mask.paths, shown)
-        shown = [keep(item, mask.paths) for item in shown]
-    return shown, token if start + size < len(found) else ""
+        errors = Found()
+        for path in mask.paths if shown else ():
+            known = path in shown[0].DESCRIPTOR.fields_by_name
+            errors.need(known, "read_mask", f"'{path}' is no field of {shown[0].DESCRIPTOR.name}")
+        errors.done()
+        whole, shown = shown, [type(item)() for item in shown]
+        for item, part in zip(whole, shown, strict=True):
+            mask.MergeMessage(item, part)
+    return shown, token_of(question, end) if end < len(found) else ""
 
 
-def _check_mask(paths: Iterable[str], items: list[Any]) -> None:
-    found = Found()
-    for path in paths if items else ():
-        known = path.split(".")[0] in items[0].DESCRIPTOR.fields_by_name
-        found.need(known or path == "*", "read_mask", f"'{path}' is no field of {items[0].DESCRIPTOR.name}")
-    found.done()
+def token_of(question: str, start: int) -> str:
+    """The token of a page that begins there."""
+    return base64.urlsafe_b64encode(f"{question}:{start}".encode()).decode()
 
 
-def _start(token: str, question: str) -> int:
+def start_of(token: str, question: str) -> int:
+    """Where the page of a token begins.
+
+    Raises:
+        ApiError: It was given for another question.
+    """
     if not token:
         return 0
-    try:
-        asked, _, start = base64.urlsafe_b64decode(token).decode().partition(":")
-        if asked == question:
-            return int(start)
-    except ValueError:
-        pass
-    raise ApiError("INVALID_ARGUMENT", f"page_token: '{token}' is not valid for this request")
-
-
-def _order(found: list[Any], key: list[str], order: str) -> None:
-    def value(item: Any) -> Any:
-        try:
-            got = lookup(item)([snake(part) for part in key[0].split(".")])
-        except KeyError:
-            raise ApiError("INVALID_ARGUMENT", f"order_by: '{order}' has an unknown field {key[0]}") from None
-        return (got is not None, got)
-
-    if len(key) > 2 or (len(key) == 2 and key[1].lower() not in ("asc", "desc")):
-        raise ApiError("INVALID_ARGUMENT", f"order_by: '{order}' can't be read")
-    found.sort(key=value, reverse=len(key) == 2 and key[1].lower() == "desc")
-
-
-def snake(name: str) -> str:
-    """A field's name in the protocol; Google takes displayName as well."""
-    return re.sub(r"(?<=[a-z0-9])([A-Z])", lambda match: f"_{match[1].lower()}", name)
+    asked, _, start = base64.urlsafe_b64decode(token).decode(errors="replace").partition(":")
+    if asked != question:
+        raise ApiError("INVALID_ARGUMENT", f"page_token: '{token}' is not valid for this request")
+    return int(start)
 
 
 def lookup(message: Any) -> Lookup:
@@ -100,31 +73,17 @@ def lookup(message: Any) -> Lookup:
 
     def read(path: list[str]) -> Any:
         value: Any = message
-        for number, part in enumerate(path):
-            if isinstance(value, dict):
-                if part in ("number_value", "string_value", "bool_value") and number:
-                    continue
-                value = value.get(part)
-            elif isinstance(value, Message):
-                value = _field(value, snake(part))
-            elif part not in ("number_value", "string_value", "bool_value"):
-                value = None
+        for part in path:
+            value = _field(value, part) if isinstance(value, Message) else value.get(part)
         return value
 
     return read
 
 
 def _field(message: Any, name: str) -> Any:
-    field = message.DESCRIPTOR.fields_by_name[name]
-    value = getattr(message, name)
+    field, value = message.DESCRIPTOR.fields_by_name[name], getattr(message, name)
     if field.is_repeated:
-        return (
-            dict(value) if field.message_type is not None and field.message_type.GetOptions().map_entry else list(value)
-        )
+        return dict(value) if field.message_type is not None else list(value)
     if field.enum_type is not None:
         return field.enum_type.values_by_number[value].name if value else None
-    if isinstance(value, Timestamp):
-        return value.ToDatetime(UTC) if message.HasField(name) else None
-    if isinstance(value, Struct):
-        return MessageToDict(value)
     return value

@@ -7,19 +7,16 @@ from typing import Any
 
 import access
 import checks
-from errors import ApiError, Found, already_exists, not_found
+from errors import ApiError, Found, not_found
 from listing import page
-from messages import copy, pb, stamp, update
+from messages import copy, pb, stamp
 from messages import made as created
 from rpc import Service
 from state import State
 
 DEFAULT = "default"
 _ALIAS = re.compile(r"[a-z][a-zA-Z0-9-]{0,126}[a-z0-9-]")
-_MODEL_ID = re.compile(r"[a-z0-9_-]{1,63}")
 _SCHEMAS = "gs://google-cloud-aiplatform/schema/modelevaluation/"
-# Google's own images of TensorFlow want the file at the top, another image may want folders of versions.
-_GOOGLES_TENSORFLOW = re.compile(r".*/vertex-ai(?:-restricted)?/prediction/tf[^/]*")
 
 
 @dataclass
@@ -86,76 +83,45 @@ class ModelService(Service):
         found.need(model.container_spec.image_uri, "model.container_spec.image_uri", "is missing")
         place = checks.gs(found, self.state, model.artifact_uri, "model.artifact_uri") if model.artifact_uri else None
         _check_aliases(found, model.version_aliases, "model.version_aliases")
-        wrong = request.model_id and not _MODEL_ID.fullmatch(request.model_id)
-        found.need(not wrong, "model_id", f"'{request.model_id}' does not match {_MODEL_ID.pattern}")
-        both = request.parent_model and request.model_id
-        found.need(not both, "model_id", f"'{request.model_id}' can't be set together with parent_model")
         found.done()
         access.check_act_as(self.state, request.service_account)
-        table, parent = self.state.table("models"), access.place_of(request.parent)
         if request.parent_model:
             find_model(self.state, request.parent_model)
             name = access.canonical(request.parent_model).partition("@")[0]
-            if access.place_of(name) != parent:
-                raise ApiError("INVALID_ARGUMENT", f"parent_model: '{name}' is not in {parent}")
         else:
-            name = f"{parent}/models/{request.model_id or self.state.new_id()}"
-            if name in table:
-                raise already_exists()
+            name = f"{access.place_of(request.parent)}/models/{self.state.new_id()}"
 
         def work() -> Any:
             if place:
-                self._check_artifact(model, *place)
-            entry = table.setdefault(name, Model())
+                self._check_artifact(model.artifact_uri, *place)
+            entry = self.state.table("models").setdefault(name, Model())
             return pb.UploadModelResponse(model=name, model_version_id=_add(entry, name, model).version_id)
 
         return self.state.start("UploadModel", name, pb.UploadModelOperationMetadata(), work)
 
     def get_model(self, request: Any) -> Any:
-        return self._shown(find_version(self.state, request.name))
+        return find_version(self.state, request.name)
 
     def list_models(self, request: Any) -> Any:
-        place, table = access.place_of(request.parent), self.state.table("models")
-        defaults = [m.version(DEFAULT) for name, m in table.items() if name.startswith(f"{place}/")]
-        shown, token = page(request, [self._shown(version) for version in defaults])
+        models = access.below(self.state, request.parent, "models")
+        shown, token = page(request, [model.version(DEFAULT) for model in models])
         return pb.ListModelsResponse(models=shown, next_page_token=token)
 
     def list_model_versions(self, request: Any) -> Any:
-        versions = [self._shown(version) for version in find_model(self.state, request.name).versions.values()]
-        shown, token = page(request, versions, "version_create_time desc")
+        versions = find_model(self.state, request.name).versions.values()
+        shown, token = page(request, versions, "version_create_time")
         return pb.ListModelVersionsResponse(models=shown, next_page_token=token)
-
-    def update_model(self, request: Any) -> Any:
-        found, version = Found(), find_version(self.state, request.model.name)
-        checks.mask(found, request.update_mask.paths, version)
-        fixed = {path.split(".")[0] for path in request.update_mask.paths} & {"name", "version_id", "artifact_uri"}
-        found.need(not fixed, "update_mask", f"{', '.join(sorted(fixed))} can't be changed")
-        found.done()
-        new = copy(version)
-        update(new, request.model, request.update_mask.paths)
-        checks.display_name(found, new.display_name, "model.display_name")
-        checks.labels(found, new.labels, "model.labels")
-        found.done()
-        version.CopyFrom(new)
-        for time_field in (version.update_time, version.version_update_time):
-            stamp(time_field)
-        return self._shown(version)
 
     def merge_version_aliases(self, request: Any) -> Any:
         found, version = Found(), find_version(self.state, request.name)
         model = find_model(self.state, request.name)
         found.need(request.version_aliases, "version_aliases", "is empty")
-        plain = [alias.removeprefix("-") for alias in request.version_aliases]
-        _check_aliases(found, plain, "version_aliases")
-        found.need(f"-{DEFAULT}" not in request.version_aliases, "version_aliases", "'default' can't be removed")
+        _check_aliases(found, request.version_aliases, "version_aliases")
         found.done()
         for alias in request.version_aliases:
-            if not alias.startswith("-"):
-                model.give(version, alias)
-            elif alias[1:] in version.version_aliases:
-                version.version_aliases.remove(alias[1:])
+            model.give(version, alias)
         stamp(version.version_update_time)
-        return self._shown(version)
+        return version
 
     def delete_model(self, request: Any) -> Any:
         name = access.canonical(request.name)
@@ -163,8 +129,6 @@ class ModelService(Service):
             self._check_unused(version)
 
         def delete() -> None:
-            for version in find_model(self.state, name).versions.values():
-                self._check_unused(version)
             del self.state.table("models")[name]
 
         return self.state.start("DeleteModel", name, pb.DeleteOperationMetadata(), delete)
@@ -197,13 +161,6 @@ class ModelService(Service):
         self.state.table("evaluations")[new.name] = new
         return new
 
-    def get_model_evaluation(self, request: Any) -> Any:
-        model, _, number = request.name.partition("/evaluations/")
-        for evaluation in self._evaluations(model):
-            if evaluation.name.endswith(f"/{number}"):
-                return evaluation
-        raise not_found("ModelEvaluation", request.name)
-
     def list_model_evaluations(self, request: Any) -> Any:
         shown, token = page(request, self._evaluations(request.parent))
         return pb.ListModelEvaluationsResponse(model_evaluations=shown, next_page_token=token)
@@ -220,30 +177,9 @@ class ModelService(Service):
                 f'The Model "{version.name}" is deployed at the following DeployedModel(s): {", ".join(used)}.',
             )
 
-    def _check_artifact(self, model: Any, bucket: str, prefix: str) -> None:
-        below = checks.folder(prefix)
-        names = [name.removeprefix(below) for name in checks.objects(self.state, bucket, below)]
-        if not names:
-            raise ApiError("FAILED_PRECONDITION", f"model.artifact_uri: '{model.artifact_uri}' has no files.")
-        image, saved = model.container_spec.image_uri, "saved_model.pb"
-        if _GOOGLES_TENSORFLOW.fullmatch(image):
-            fine = saved in names
-        else:
-            fine = "tensorflow" not in image or any(name.endswith(saved) for name in names)
-        if not fine:
-            raise ApiError(
-                "FAILED_PRECONDITION",
-                f"Model directory {model.artifact_uri} is expected to contain exactly one of: [{saved}].",
-            )
-
-    def _shown(self, version: Any) -> Any:
-        """A version with what is deployed of it, which Google shows where it's asked for."""
-        shown = copy(version)
-        for name, endpoint in self.state.table("endpoints").items():
-            for deployed in endpoint.deployed_models:
-                if deployed.model == version.name and deployed.model_version_id == version.version_id:
-                    shown.deployed_models.add(endpoint=name, deployed_model_id=deployed.id)
-        return shown
+    def _check_artifact(self, uri: str, bucket: str, prefix: str) -> None:
+        if not checks.objects(self.state, bucket, checks.folder(prefix)):
+            raise ApiError("FAILED_PRECONDITION", f"model.artifact_uri: '{uri}' has no files.")
 
 
 def _check_aliases(found: Found, aliases: Any, field: str) -> None:
@@ -254,11 +190,7 @@ def _check_aliases(found: Found, aliases: Any, field: str) -> None:
 def _add(model: Model, name: str, upload: Any) -> Any:
     """Add a version to a model; the first one is the default."""
     now, version = time.time(), copy(upload)
-    for output in ("version_aliases", "deployed_models", "etag", "supported_deployment_resources_types"):
-        version.ClearField(output)
-    version.supported_deployment_resources_types.append(pb.Model.DEDICATED_RESOURCES)
-    version.supported_input_storage_formats.extend(["jsonl", "bigquery", "csv", "tf-record", "file-list"])
-    version.supported_output_storage_formats.extend(["jsonl", "bigquery"])
+    version.ClearField("version_aliases")
     model.counter += 1
     version.name, version.version_id = name, str(model.counter)
     created(version, now)

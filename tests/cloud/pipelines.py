@@ -8,6 +8,7 @@ import access
 import checks
 import spec as specs
 from errors import ApiError, Found, already_exists, exceeded, not_found
+from google.cloud.aiplatform_v1.types import PipelineState
 from google.protobuf.json_format import MessageToDict
 from listing import page
 from messages import copy, pb
@@ -35,9 +36,6 @@ def check_job(state: State, found: Found, job: Any, field: str = "pipeline_job")
     checks.network(found, job.network, f"{field}.network")
     runtime = job.runtime_config
     checks.gs(found, state, runtime.gcs_output_directory, f"{field}.runtime_config.gcs_output_directory")
-    found.need(
-        not runtime.parameters, f"{field}.runtime_config.parameters", "is for schema 2.0.0; use parameter_values"
-    )
     spec = MessageToDict(job.pipeline_spec)
     if not found.need(spec, f"{field}.pipeline_spec", "is missing"):
         return spec
@@ -47,8 +45,8 @@ def check_job(state: State, found: Found, job: Any, field: str = "pipeline_job")
     return spec
 
 
-def create_job(state: State, parent: str, job: Any, job_id: str, schedule: str = "") -> Any:
-    """Make a pipeline job, for a request or for a schedule.
+def create_job(state: State, parent: str, job: Any, job_id: str) -> Any:
+    """Make a pipeline job.
 
     Raises:
         ApiError: It's refused.
@@ -67,9 +65,7 @@ def create_job(state: State, parent: str, job: Any, job_id: str, schedule: str =
     if name in state.table("pipelineJobs"):
         raise already_exists()
     new = copy(job)
-    for output in ("start_time", "end_time", "job_detail", "error"):
-        new.ClearField(output)
-    new.name, new.state, new.schedule_name = name, 2, schedule  # PIPELINE_STATE_PENDING
+    new.name, new.state = name, PipelineState.PIPELINE_STATE_PENDING
     new.service_account = new.service_account or f"{NUMBER}-compute@developer.gserviceaccount.com"
     new.labels[_BILLING] = state.new_id()
     now = time.time()
@@ -93,9 +89,8 @@ class PipelineService(Service):
         return self._run(request.name).job
 
     def list_pipeline_jobs(self, request: Any) -> Any:
-        place = access.place_of(request.parent)
-        jobs = [run.job for name, run in self.state.table("pipelineJobs").items() if name.startswith(f"{place}/")]
-        shown, token = page(request, jobs)
+        runs = access.below(self.state, request.parent, "pipelineJobs")
+        shown, token = page(request, [run.job for run in runs])
         return pb.ListPipelineJobsResponse(pipeline_jobs=shown, next_page_token=token)
 
     def cancel_pipeline_job(self, request: Any) -> None:
@@ -106,18 +101,6 @@ class PipelineService(Service):
             )
         if run.cancelled is None:
             run.cancel(time.time())
-
-    def delete_pipeline_job(self, request: Any) -> Any:
-        run = self._run(request.name)
-        if run.job.state not in ENDED:
-            raise ApiError(
-                "FAILED_PRECONDITION", f'The PipelineJob "{run.job.name}" is running; cancel it before deleting it.'
-            )
-
-        def delete() -> None:
-            self.state.table("pipelineJobs").pop(run.job.name, None)
-
-        return self.state.start("DeletePipelineJob", run.job.name, pb.DeleteOperationMetadata(), delete)
 
     def _run(self, name: str) -> Run:
         run = self.state.table("pipelineJobs").get(access.canonical(name))

@@ -11,10 +11,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
-from state import NUMBER
-
-_TYPES = ("chief", "worker", "ps", "evaluator")
-_MOUNT = "/gcs/"
+_TYPES = ("chief", "worker")
 # How long the others may go on after the first replica, and a replica after SIGTERM.
 _GRACE_SECONDS = 5.0
 _LAST_LINES = 20
@@ -25,71 +22,34 @@ class Replicas:
 
     Args:
         job: The CustomJob.
-        plan: What the test said: `env`, `cwd`, and `mount`, which puts the folder of the buckets in place of /gcs.
+        plan: What the test said: `env` and `cwd`.
         folder: The server's.
     """
 
     def __init__(self, job: Any, plan: dict[str, Any], folder: Path) -> None:
         self.logs = folder / "custom_jobs" / job.name.rsplit("/", 1)[-1]
         self.logs.mkdir(parents=True)
-        self.mount = f"{folder / 'buckets'}/" if plan.get("mount") else None
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.first_done: float | None = None
         self.terminated: float | None = None
-        self.problem = ""
         pools = job.job_spec.worker_pool_specs
-        cluster = _addresses([pool.replica_count for pool in pools])
+        cluster = dict(zip(_TYPES, _addresses([pool.replica_count for pool in pools]), strict=False))
         for number, pool in enumerate(pools):
             for index in range(pool.replica_count):
-                env = {**os.environ, **self._environment(job, cluster, number, index), **plan.get("env", {})}
-                self._start(f"workerpool{number}-{index}", pool.container_spec, env, plan.get("cwd"))
-
-    def _environment(self, job: Any, cluster: list[list[str]], pool: int, index: int) -> dict[str, str]:
-        project, region = NUMBER, job.name.split("/")[3]
-        env = {
-            "CLOUD_ML_PROJECT_ID": project,
-            "CLOUD_ML_JOB_ID": job.name.rsplit("/", 1)[-1],
-            "CLOUD_ML_REGION": region,
-            "PYTHONUNBUFFERED": "1",
-        }
-        if job.job_spec.HasField("base_output_directory"):
-            base = job.job_spec.base_output_directory.output_uri_prefix.rstrip("/")
-            env["AIP_MODEL_DIR"] = f"{base}/model/"
-            env["AIP_CHECKPOINT_DIR"] = f"{base}/checkpoints/"
-            env["AIP_TENSORBOARD_LOG_DIR"] = f"{base}/logs/"
-        if job.job_spec.tensorboard:
-            env["AIP_TENSORBOARD_RESOURCE_NAME"] = job.job_spec.tensorboard
-        if sum(map(len, cluster)) > 1:
-            names = {_TYPES[number]: addresses for number, addresses in enumerate(cluster) if addresses}
-            task = {"type": _TYPES[pool], "index": index, "trial": ""}
-            env["TF_CONFIG"] = json.dumps({"cluster": names, "task": task, "environment": "cloud"})
-            pools = {f"workerpool{number}": addresses for number, addresses in enumerate(cluster) if addresses}
-            task = {"type": f"workerpool{pool}", "index": index, "trial": ""}
-            env["CLUSTER_SPEC"] = json.dumps({"cluster": pools, "task": task, "environment": "cloud"})
-        return env
-
-    def _start(self, name: str, container: Any, env: dict[str, str], cwd: str | None) -> None:
-        env |= {variable.name: self._here(variable.value) for variable in container.env}
-        command = [self._here(part) for part in [*container.command, *container.args]]
-        if command and command[0] in ("python", "python3"):
-            command[0] = sys.executable
-        with (self.logs / f"{name}.log").open("wb") as log:
-            try:
-                self.processes[name] = subprocess.Popen(
-                    command, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-                )
-            except (OSError, IndexError) as error:
-                log.write(f"{error}\n".encode())
-                self.problem = f"The replica {name} could not be started: {command[:1]}: {error}"
-
-    def _here(self, text: str) -> str:
-        return text.replace(_MOUNT, self.mount) if self.mount else text
+                env = {**os.environ, **_environment(job, cluster, _TYPES[number], index), **plan.get("env", {})}
+                env |= {variable.name: variable.value for variable in pool.container_spec.env}
+                command = [*pool.container_spec.command, *pool.container_spec.args]
+                if command[0] == "python3":
+                    command[0] = sys.executable
+                name = f"workerpool{number}-{index}"
+                with (self.logs / f"{name}.log").open("wb") as log:
+                    self.processes[name] = subprocess.Popen(
+                        command, env=env, cwd=plan.get("cwd"), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                        start_new_session=True,
+                    )  # fmt: skip
 
     def result(self, now: float) -> str | None:
         """None while the job runs, then why it failed, or an empty string."""
-        if self.problem:
-            self.kill()
-            return self.problem
         codes = {name: process.poll() for name, process in self.processes.items()}
         for name, code in codes.items():
             if code and self.first_done is None:
@@ -97,7 +57,7 @@ class Replicas:
                 return self._failure(name, code)
         if codes["workerpool0-0"] is None:
             return None
-        # The first replica decides; parameter servers, for one, never end by themselves.
+        # The first replica decides.
         self.first_done = self.first_done or now
         for name, code in codes.items():
             if code and code > 0:
@@ -134,6 +94,15 @@ class Replicas:
             # The group outlives its leader as long as it has another process.
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, number)
+
+
+def _environment(job: Any, cluster: dict[str, list[str]], kind: str, index: int) -> dict[str, str]:
+    base = job.job_spec.base_output_directory.output_uri_prefix.rstrip("/")
+    env = {"CLOUD_ML_JOB_ID": job.name.rsplit("/", 1)[-1], "AIP_TENSORBOARD_LOG_DIR": f"{base}/logs/"}
+    if sum(map(len, cluster.values())) > 1:
+        task = {"type": kind, "index": index, "trial": ""}
+        env["TF_CONFIG"] = json.dumps({"cluster": cluster, "task": task, "environment": "cloud"})
+    return env
 
 
 def _addresses(counts: list[int]) -> list[list[str]]:

@@ -1,6 +1,5 @@
 """The other HTTP APIs: OAuth tokens, Resource Manager, Cloud Logging and the image registry."""
 
-import base64
 import hashlib
 import json
 from datetime import UTC, datetime
@@ -9,7 +8,8 @@ from urllib.parse import parse_qs
 
 from errors import ApiError, denied
 from filters import Filter, Lookup
-from state import NUMBER, PROJECT, State
+from listing import start_of, token_of
+from state import IMAGES, NUMBER, PROJECT, State
 from web import Answer, Request, Route, route
 
 _GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -28,21 +28,11 @@ def _token(request: Request) -> Answer:
 
 
 def _project(request: Request) -> Answer:
-    version, name = request.parts
+    (name,) = request.parts
     permission = "resourcemanager.projects.get"
     if name not in (PROJECT, NUMBER) or permission in request.state.settings.deny:
         raise denied(permission, f"projects/{name}", "cloudresourcemanager.googleapis.com")
-    if version == "v1":
-        return Answer({"projectNumber": NUMBER, "projectId": PROJECT, "lifecycleState": "ACTIVE", "name": "My project"})
-    return Answer(
-        {
-            "name": f"projects/{NUMBER}",
-            "projectId": PROJECT,
-            "state": "ACTIVE",
-            "displayName": "My project",
-            "createTime": "2025-01-01T00:00:00Z",
-        }
-    )
+    return Answer({"name": f"projects/{NUMBER}", "projectId": PROJECT, "state": "ACTIVE", "displayName": "My project"})
 
 
 def _entries(request: Request) -> Answer:
@@ -53,24 +43,18 @@ def _entries(request: Request) -> Answer:
         raise ApiError("INVALID_ARGUMENT", "resource_names is required")
     if permission in state.settings.deny or any(name.split("/")[1:2] not in ([PROJECT], [NUMBER]) for name in names):
         raise denied(permission, names[0], "logging.googleapis.com")
-    wanted, order = Filter(asked.get("filter", "")), asked.get("orderBy", "timestamp asc")
-    if order not in ("timestamp asc", "timestamp desc", ""):
-        raise ApiError("INVALID_ARGUMENT", f"order_by: '{order}' is not timestamp asc or timestamp desc")
+    wanted, order = Filter(asked.get("filter", "")), asked.get("orderBy", "")
+    if order not in ("timestamp asc", ""):
+        raise ApiError("INVALID_ARGUMENT", f"order_by: '{order}', expected 'timestamp asc'")
     found = [entry for entry in log_entries(state) if wanted.matches(_read(entry))]
-    found.sort(key=lambda entry: entry["timestamp"], reverse=order.endswith("desc"))
-    question = hashlib.sha256(f"{wanted.text}{order}".encode()).hexdigest()[:8]
-    start = 0
-    if token := asked.get("pageToken"):
-        known, _, at = base64.urlsafe_b64decode(token).decode(errors="replace").partition(":")
-        if known != question:
-            raise ApiError("INVALID_ARGUMENT", "page_token doesn't match arguments from the request")
-        start = int(at)
-    size = int(asked.get("pageSize") or 50)
+    found.sort(key=lambda entry: entry["timestamp"])
+    question = hashlib.sha256(wanted.text.encode()).hexdigest()[:8]
+    start, size = start_of(asked.get("pageToken", ""), question), int(asked.get("pageSize") or 50)
     if not 1 <= size <= _LARGEST_PAGE:
         raise ApiError("INVALID_ARGUMENT", f"page_size: {size} is not within 1 and {_LARGEST_PAGE}")
     answer: dict[str, Any] = {"entries": found[start : start + size]} if found else {}
     if len(found) > start + size:
-        answer["nextPageToken"] = base64.urlsafe_b64encode(f"{question}:{start + size}".encode()).decode()
+        answer["nextPageToken"] = token_of(question, start + size)
     return Answer(answer)
 
 
@@ -78,69 +62,48 @@ def _read(entry: dict[str, Any]) -> Lookup:
     def read(path: list[str]) -> Any:
         value: Any = entry
         for part in path:
-            value = value.get(part) if isinstance(value, dict) else None
-        return datetime.fromisoformat(value) if path == ["timestamp"] and value else value
+            value = value.get(part, {})
+        return value
 
     return read
 
 
 def log_entries(state: State) -> list[dict[str, Any]]:
-    """What tasks and custom jobs printed: what a test said, and what replicas really did."""
+    """What tasks and custom jobs printed: what a test said, and why a task failed."""
     entries = []
     for run in state.table("pipelineJobs").values():
         for name, task in run.tasks.items():
-            job_id = task.detail.executor_detail.container_detail.main_job.rsplit("/", 1)[-1]
-            if not job_id:
-                continue
-            labels = {"ml.googleapis.com/job_id/pipeline_job": run.job.name.rsplit("/", 1)[-1]}
-            lines = [(f"{name} started", "INFO")]
-            for log in state.settings.logs:
-                if log.get("task") == name:
-                    lines += [(line, log.get("severity", "INFO")) for line in log["lines"]]
-            if task.detail.error.message:
-                lines.append((task.detail.error.message, "ERROR"))
-            entries += [
-                _entry(job_id, number, line, severity, task.started, labels)
-                for number, (line, severity) in enumerate(lines)
-            ]
+            if job_id := task.detail.executor_detail.container_detail.main_job.rsplit("/", 1)[-1]:
+                lines = [f"{name} started"]
+                lines += [line for log in state.settings.logs if log.get("task") == name for line in log["lines"]]
+                entries += _entries_of(job_id, lines, task.started)
+                if message := task.detail.error.message:
+                    entries += _entries_of(job_id, [message], task.ended, "ERROR")
     for log in state.settings.logs:
         if "job_id" in log:
-            entries += [
-                _entry(log["job_id"], number, line, log.get("severity", "INFO"), log["time"], {})
-                for number, line in enumerate(log["lines"])
-            ]
-    for job in state.table("customJobs").values():
-        job_id = job.message.name.rsplit("/", 1)[-1]
-        for path in sorted((state.folder / "custom_jobs" / job_id).glob("*.log")):
-            for number, line in enumerate(path.read_text(errors="replace").splitlines()):
-                entries.append(_entry(job_id, number, line, "INFO", job.started, {}, path.stem))
+            entries += _entries_of(log["job_id"], log["lines"], log["time"])
     return entries
 
 
-def _entry(
-    job_id: str,
-    number: int,
-    text: str,
-    severity: str,
-    start: float,
-    labels: dict[str, str],
-    task: str = "workerpool0-0",
-) -> dict[str, Any]:
-    when = datetime.fromtimestamp(start + number * 1e-6, UTC).isoformat(timespec="microseconds")
-    return {
-        "logName": f"projects/{PROJECT}/logs/{task}",
-        "insertId": f"{job_id}-{task}-{number}",
-        "resource": {"type": "ml_job", "labels": {"job_id": job_id, "project_id": PROJECT, "task_name": task}},
-        "labels": {"ml.googleapis.com/trial_type": "", **labels},
-        "timestamp": when.replace("+00:00", "Z"),
-        "severity": severity,
-        **({"jsonPayload": {"message": text}} if severity == "ERROR" else {"textPayload": text}),
-    }
+def _entries_of(job_id: str, lines: list[str], start: float, severity: str = "INFO") -> list[dict[str, Any]]:
+    task = "workerpool0-0"
+    return [
+        {
+            "logName": f"projects/{PROJECT}/logs/{task}",
+            "insertId": f"{job_id}-{severity}-{number}",
+            "resource": {"type": "ml_job", "labels": {"job_id": job_id, "project_id": PROJECT, "task_name": task}},
+            "timestamp": f"{datetime.fromtimestamp(start + number * 1e-6, UTC).replace(tzinfo=None).isoformat()}Z",
+            "severity": severity,
+            # An error comes as a structure, as Python's logging writes it there.
+            **({"jsonPayload": {"message": text}} if severity == "ERROR" else {"textPayload": text}),
+        }
+        for number, text in enumerate(lines)
+    ]
 
 
 def _manifest(request: Request) -> Answer:
     name, reference = request.parts
-    tags = request.state.settings.images.get(name)
+    tags = IMAGES.get(name)
     permission = "artifactregistry.repositories.downloadArtifacts"
     if permission in request.state.settings.deny:
         return Answer({"errors": [{"code": "DENIED", "message": f'Permission "{permission}" denied'}]}, 403)
@@ -156,7 +119,7 @@ def routes(state: State) -> list[Route]:
     image = r"/v2/(.+)/manifests/([^/]+)"
     return [
         route("POST", "/token", _token, credentials=False),
-        route("GET", r"/(v3|v1)/projects/([^/:]+)", _project),
+        route("GET", r"/v3/projects/([^/:]+)", _project),
         route("POST", r"/v2/entries:list", _entries),
         route("GET", image, _manifest),
         route("HEAD", image, _manifest),

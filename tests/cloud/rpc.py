@@ -40,15 +40,15 @@ class Service:
             if name.startswith("_") or name in dir(Service):
                 continue
             method, function = "".join(part.capitalize() for part in name.split("_")), getattr(self, name)
-            call = self._call(method, function, getattr(function, "unlocked", False))
+            call = self._call(method, function)
             methods[method] = grpc.unary_unary_rpc_method_handler(call, self.request_type(method).FromString)
         return grpc.method_handlers_generic_handler(self.prefix + type(self).__name__, methods)
 
-    def _call(self, method: str, function: Callable[[Any], Any], unlocked: bool) -> Callable[..., bytes]:
+    def _call(self, method: str, function: Callable[[Any], Any]) -> Callable[..., bytes]:
         def call(request: Any, context: grpc.ServicerContext) -> bytes:
             error: ApiError | None = None
             try:
-                return self._answer(method, function, unlocked, request, context)
+                return self._answer(method, function, request, context)
             except ApiError as refused:
                 error = refused
             except Exception:
@@ -58,7 +58,7 @@ class Service:
 
         return call
 
-    def _answer(self, method: str, function: Any, unlocked: bool, request: Any, context: Any) -> bytes:
+    def _answer(self, method: str, function: Any, request: Any, context: Any) -> bytes:
         metadata = {key: _text(value) for key, value in context.invocation_metadata()}
         self.state.record(method, MessageToDict(request, preserving_proto_field_name=True), metadata)
         if not self.state.settings.anonymous:
@@ -68,13 +68,10 @@ class Service:
             time.sleep(fault["seconds"])
         if fault and fault["code"] and not fault["committed"]:
             raise ApiError(fault["code"], fault["message"])
-        if unlocked:
+        with self.state.lock:
+            self.check(method, request)
+            self.state.advance()
             data = (function(request) or Empty()).SerializeToString()
-        else:
-            with self.state.lock:
-                self.check(method, request)
-                self.state.advance()
-                data = (function(request) or Empty()).SerializeToString()
         if fault and fault["code"]:
             raise ApiError(fault["code"], fault["message"])
         return data
@@ -96,28 +93,7 @@ class Operations(Service):
         pass
 
     def get_operation(self, request: Any) -> Any:
-        return self._operation(request.name).message
-
-    def cancel_operation(self, request: Any) -> None:
-        operation = self._operation(request.name)
-        if not operation.message.done:
-            operation.message.error.CopyFrom(ApiError("CANCELLED", "The operation was cancelled.").status())
-            operation.message.done = True
-
-    def wait_operation(self, request: Any) -> Any:
-        until = time.monotonic() + (request.timeout.ToMilliseconds() / 1000 if request.HasField("timeout") else 10.0)
-        while True:
-            with self.state.lock:
-                self.state.advance()
-                message = self._operation(request.name).message
-                if message.done or time.monotonic() >= until:
-                    return message
-            time.sleep(0.01)
-
-    wait_operation.unlocked = True
-
-    def _operation(self, name: str) -> Any:
-        operation = self.state.operations.get(access.canonical(name))
+        operation = self.state.operations.get(access.canonical(request.name))
         if operation is None:
-            raise ApiError("NOT_FOUND", f"Operation not found: {name}")
-        return operation
+            raise ApiError("NOT_FOUND", f"Operation not found: {request.name}")
+        return operation.message

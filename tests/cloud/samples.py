@@ -52,10 +52,6 @@ def spec() -> dict[str, Any]:
     parameters = {
         "text": {"parameterType": "STRING", "defaultValue": "hello"},
         "count": {"parameterType": "NUMBER_INTEGER", "isOptional": True},
-        "rate": {"parameterType": "NUMBER_DOUBLE", "isOptional": True},
-        "really": {"parameterType": "BOOLEAN", "isOptional": True},
-        "names": {"parameterType": "LIST", "isOptional": True},
-        "more": {"parameterType": "STRUCT", "isOptional": True},
         "needed": {"parameterType": "STRING"},
     }
     accelerator = {"resourceType": "NVIDIA_TESLA_T4", "resourceCount": "1", "type": "NVIDIA_TESLA_T4", "count": "1"}

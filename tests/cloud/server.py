@@ -24,7 +24,6 @@ from pipelines import PipelineService
 from rpc import Operations
 from schedules import ScheduleService
 from state import State
-from tensorboards import TensorboardService
 from web import WebServer
 
 _SERVICES = (
@@ -35,7 +34,6 @@ _SERVICES = (
     EndpointService,
     PredictionService,
     MetadataService,
-    TensorboardService,
     Operations,
 )
 _THREADS = 32

@@ -17,32 +17,14 @@ from google.protobuf.message import Message
 from tokens import Tokens
 
 PROJECT, NUMBER = "my-project", "123456789012"
-REGIONS = {
-    f"{where}{number}"
-    for where, numbers in {
-        "us-central": "1",
-        "us-east": "1 4 5",
-        "us-south": "1",
-        "us-west": "1 2 3 4",
-        "northamerica-northeast": "1 2",
-        "southamerica-east": "1",
-        "europe-central": "2",
-        "europe-north": "1",
-        "europe-southwest": "1",
-        "europe-west": "1 2 3 4 6 8 9 12",
-        "asia-east": "1 2",
-        "asia-northeast": "1 2 3",
-        "asia-south": "1",
-        "asia-southeast": "1 2",
-        "australia-southeast": "1 2",
-        "me-central": "1 2",
-        "me-west": "1",
-        "africa-south": "1",
-    }.items()
-    for number in numbers.split()
-}
+_REGIONS = """us-central1 us-east1 us-east4 us-east5 us-south1 us-west1 us-west2 us-west3 us-west4 europe-central2
+northamerica-northeast1 northamerica-northeast2 southamerica-east1 europe-north1 europe-southwest1 europe-west1
+europe-west2 europe-west3 europe-west4 europe-west6 europe-west8 europe-west9 europe-west12 asia-east1 asia-east2
+asia-northeast1 asia-northeast2 asia-northeast3 asia-south1 asia-southeast1 asia-southeast2 australia-southeast1
+australia-southeast2 me-central1 me-central2 me-west1 africa-south1"""
+REGIONS = set(_REGIONS.split())
 _BUCKETS = {"bucket": "US-CENTRAL1", "bucket-eu": "EUROPE-WEST4", "bucket-us-multi": "US"}
-_IMAGES = {"my-project/images/keras-pipeline-python": {"latest": "sha256:" + "a" * 64}}
+IMAGES = {"my-project/images/keras-pipeline-python": {"latest": "sha256:" + "a" * 64}}
 FORBIDDEN_BUCKET = "forbidden-bucket"
 
 
@@ -68,7 +50,6 @@ class Settings:
     faults: list[dict[str, Any]] = field(default_factory=list)
     logs: list[dict[str, Any]] = field(default_factory=list)
     buckets: dict[str, str] = field(default_factory=lambda: dict(_BUCKETS))
-    images: dict[str, dict[str, str]] = field(default_factory=lambda: {k: dict(v) for k, v in _IMAGES.items()})
 
     def end(self, start: float, seconds: float) -> float:
         """When something ends that takes so long; nothing that was held ends before it was released."""
@@ -101,7 +82,6 @@ class State:
     def reset(self) -> None:
         """Forget everything but the tokens."""
         with self.lock:
-            self.tokens.forgive()
             for forget in self.resets:
                 forget()
             self.settings = Settings()

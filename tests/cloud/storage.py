@@ -112,21 +112,6 @@ def _get_bucket(request: Request) -> Answer:
     )
 
 
-def _make_bucket(request: Request) -> Answer:
-    wanted = request.json()
-    name, state = wanted.get("name", ""), request.state
-    if "storage.buckets.create" in state.settings.deny:
-        raise denied("storage.buckets.create", f"projects/{NUMBER}", _SERVICE)
-    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]", name):
-        raise ApiError("INVALID_ARGUMENT", f"Invalid bucket name: '{name}'")
-    if name in state.settings.buckets or name == FORBIDDEN_BUCKET:
-        raise ApiError("ALREADY_EXISTS", "Your previous request to create the named bucket succeeded.")
-    state.settings.buckets[name] = wanted.get("location", "US").upper()
-    state.bucket(name).mkdir(parents=True)
-    request.parts = (name,)
-    return _get_bucket(request)
-
-
 def _list_objects(request: Request) -> Answer:
     bucket = request.parts[0]
     root = _allow(request, "storage.objects.list", bucket)
@@ -291,7 +276,6 @@ _BUCKET, _OBJECT = r"/storage/v1/b/([^/]+)", r"/storage/v1/b/([^/]+)/o/(.+)"
 def routes(state: State) -> list[Route]:
     """What Cloud Storage answers."""
     return [
-        route("POST", r"/storage/v1/b", _make_bucket),
         route("GET", _BUCKET, _get_bucket),
         route("GET", rf"{_BUCKET}/o", _list_objects),
         route("POST", r"/storage/v1/b/([^/]+)/o/(.+?)/(rewriteTo|copyTo)/b/([^/]+)/o/(.+)", _copy_object),

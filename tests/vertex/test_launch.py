@@ -128,6 +128,15 @@ def test_a_network_a_key_and_a_wait_for_gpus(cloud, bucket, monkeypatch):
     assert "encryption_spec" not in second and "network" not in second["job_spec"]
 
 
+def test_workers_are_restarted_together(cloud, bucket, monkeypatch):
+    machine = machines.Machine(machine_type="n1-standard-8", workers=2)
+    monkeypatch.setitem(machines.machines(), "steady", machine)
+    launch(bucket, "steady")
+    scheduling = created(cloud)[0]["job_spec"]["scheduling"]
+    assert scheduling["restart_job_on_worker_restart"] is True
+    assert "strategy" not in scheduling
+
+
 def test_a_tpu_is_asked_for_with_its_topology(cloud, bucket):
     launch(bucket, "tpu-v5e")
     (pool,) = created(cloud)[0]["job_spec"]["worker_pool_specs"]

@@ -278,7 +278,7 @@ def dry_run(*arguments, **environment):
 def test_a_dry_run_needs_no_cloud_and_shows_all():
     done = dry_run("--project", "my-project", "--region", "us-central1", "--bucket", "bucket", GRPC_PROXY="nowhere")
     assert done.returncode == 0, done.stderr
-    for part in ("pipeline_job_id: quick-", "gs://bucket", "train-cnn", "0.15", "nothing was sent"):
+    for part in ("pipeline_job_id: quick-", "gs://bucket", "train-cnn", "0.15", "0.03 for the run", "nothing was sent"):
         assert part in done.stdout
 
 

@@ -381,8 +381,10 @@ def test_following_ends_with_ctrl_c_and_the_job_goes_on(pipeline, config, cloud)
 
 
 def test_schedules_are_made_listed_paused_and_deleted(pipeline, config, cloud):
-    made = pipeline("schedule", "create", config, "--cron", "TZ=Europe/Berlin 0 3 * * 1", "--bucket", "bucket")
+    when = ["--cron", "TZ=Europe/Berlin 0 3 * * 1"]
+    made = pipeline("schedule", "create", config, *when, "--bucket", "bucket", "--set", "vertex.experiment=demand")
     assert made.returncode == 0, made.stderr
+    assert "runs of a schedule aren't added to the Vertex experiment demand" in made.stdout
     (call,) = cloud.requests("CreateSchedule")
     schedule = call["request"]["schedule"]
     assert schedule["cron"] == "TZ=Europe/Berlin 0 3 * * 1"
