@@ -57,6 +57,21 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         shutil.rmtree(aside, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def scratch_directory(parent: Path | None = None) -> Iterator[Path]:
+    """Yield a directory that goes at the end, with all that libraries take for temporary in this process meanwhile.
+
+    Args:
+        parent: Where it is made; None for the system's temporary directory.
+    """
+    with tempfile.TemporaryDirectory(dir=parent, prefix=".scratch-") as folder:
+        before, tempfile.tempdir = tempfile.tempdir, folder
+        try:
+            yield Path(folder)
+        finally:
+            tempfile.tempdir = before
+
+
 def copy_contents(source: Path, target: Path) -> None:
     """Copy the files below a folder, without their times and modes.
 

@@ -12,10 +12,10 @@ import os
 import shutil
 import struct
 import subprocess
-import tempfile
 from pathlib import Path
 
 from components.common.errors import InputError
+from components.common.files import scratch_directory
 from components.common.spec import Facts, ImageOptions
 from components.data.records import Images
 from components.sources import tfds as tfds_images
@@ -80,15 +80,15 @@ def fetch(options: Options | None = None, archives: Path | None = None) -> str:
     if (free := shutil.disk_usage(root).free) < needed:
         raise InputError(f"{root}: no room for Fashion-MNIST: {needed >> 20} MB needed, {free >> 20} MB free")
     tfds.disable_progress_bar()
-    with tempfile.TemporaryDirectory(dir=root, prefix=".fetch-") as scratch:
-        found = archives or _debian_archives(Path(scratch))
-        manual = Path(scratch) / "archives"
+    with scratch_directory(root) as scratch:
+        found = archives or _debian_archives(scratch)
+        manual = scratch / "archives"
         if found:
             manual.mkdir()
             for info in FashionMNIST.url_infos.values():
                 _restore(found / info.filename, manual / info.filename, info.checksum)
         config = tfds.download.DownloadConfig(manual_dir=str(manual) if found else None)
-        FashionMNIST().download_and_prepare(download_dir=str(Path(scratch) / "downloads"), download_config=config)
+        FashionMNIST().download_and_prepare(download_dir=str(scratch / "downloads"), download_config=config)
     return f"Fashion-MNIST was prepared in {folder} from {found or 'the server of its authors'}"
 
 

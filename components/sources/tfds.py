@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import Field
 
 from components.common.errors import InputError
+from components.common.files import scratch_directory
 from components.common.spec import Facts, ImageOptions
 from components.data.records import Image, Images
 from components.readers import pictures
@@ -74,7 +75,8 @@ def fetch(options: Options) -> None:
     import tensorflow_datasets as tfds
 
     try:
-        tfds.builder(options.name).download_and_prepare()
+        with scratch_directory():
+            tfds.builder(options.name).download_and_prepare()
     except Exception as error:  # the data set's own code runs here
         said = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(f"tfds data set {options.name} can't be prepared: {said}") from None

@@ -74,12 +74,15 @@ def test_bad_tfds_options_are_refused(options, parts):
 
 
 def test_a_tfds_data_set_is_fetched_before_the_run_or_refused(tmp_path, monkeypatch):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     tfds.fetch(tfds.Options(name="fashion_mnist"))
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
     monkeypatch.setattr("tensorflow_datasets.core.constants.DATA_DIR", str(tmp_path))
     # Its archives have to be fetched by hand.
     name = "imagenet2012_real"
     assert_refused(lambda: tfds.fetch(tfds.Options(name=name)), f"tfds data set {name} can't be prepared", "anual")
+    assert list((tmp_path / "temporary").iterdir()) == [], "TFDS made a directory there for what it asked its bucket"
 
 
 def fake_builder(features, keys=("image", "label"), splits=("train",)):
