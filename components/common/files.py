@@ -6,6 +6,7 @@ file system may otherwise keep the name and lose the content.
 
 import contextlib
 import errno
+import fcntl
 import glob
 import hashlib
 import json
@@ -142,6 +143,26 @@ def sync(*paths: Path) -> None:
                 raise
         finally:
             os.close(descriptor)
+
+
+@contextlib.contextmanager
+def alone(lock: Path, busy: str) -> Iterator[None]:
+    """Wait until no other process holds a lock, and hold it.
+
+    The kernel takes it back from a process that ended, however it did.
+
+    Args:
+        lock: The lock's file, which is made and stays.
+        busy: Printed where it has to wait.
+    """
+    make_folder(lock.parent)
+    with lock.open("a", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(busy, flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def make_folder(folder: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Literal
 from components.artifacts.export import why_not_blessed
 from components.artifacts.leaderboard import FILE, Leaderboard
 from components.artifacts.registration import Registered, write_registered
-from components.common.files import gs, write_text
+from components.common.files import alone, gs, write_text
 from components.register.challenge import Winner
 from components.register.kserve import FILE as MANIFEST
 from components.register.kserve import manifest
@@ -73,7 +73,10 @@ def register(
                 service = manifest(f"{board.experiment}-{dataset}", gs(export), cloud.serving_image)
                 write_text(Path(folder) / f"{dataset}_{MANIFEST}", service)
             else:
-                found.append(register_here(Path(registry), winner))
+                # On Kubeflow two runs of an experiment can come at once.
+                lock = Path(registry) / board.experiment / ".lock"
+                with alone(lock, f"{dataset}: waits for another run that registers"):
+                    found.append(register_here(Path(registry), winner))
     write_registered(Path(folder), found)
     for done in found:
         print(done.sentence, flush=True)

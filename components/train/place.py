@@ -1,5 +1,7 @@
 """Train where the task stands, or in a CustomJob."""
 
+import hashlib
+
 from components.artifacts.model import ModelInfo, load_model_info
 from components.vertex.client import Vertex
 from components.vertex.placement import Placement
@@ -43,4 +45,6 @@ def train_there(
         print(f"{name}: its machine is {machine}, in a job of Vertex AI; training on this machine", flush=True)
     from components.train.train import train
 
-    return train(**arguments)  # type: ignore[arg-type]
+    key = hashlib.sha256(f"{spec}\n{seed}\n{code_version}".encode()).hexdigest()[:16]
+    with placement.alone(name, f"{name}-{key}"):
+        return train(**arguments, checkpoints=placement.checkpoints)  # type: ignore[arg-type]

@@ -58,6 +58,7 @@ def train(
     dataset: str,
     folder: str,
     precision: str = "float32",
+    checkpoints: str = "",
 ) -> ModelInfo:
     """Train a model, going on from its last checkpoint where there is one.
 
@@ -67,8 +68,9 @@ def train(
         seed: Initial weights, order of examples and dropout depend on it alone.
         code_version: Digest of the code that trains.
         dataset: The data set folder.
-        folder: The model folder to write. Checkpoints lie in `checkpoints` beside the run, three levels up.
+        folder: The model folder to write.
         precision: Keras' dtype policy where there is an accelerator: float32, mixed_bfloat16 or mixed_float16.
+        checkpoints: The folder of checkpoints; "" for `checkpoints` beside the run, three levels above `folder`.
 
     Returns:
         The description that was written to `model.json`. Of several workers that train together, the chief alone
@@ -107,7 +109,7 @@ def train(
     key = [name, determining, seed, info.sha256, code_version, tf.__version__, keras.__version__]
     key += [devices.replicas, policy, 0 if devices.accelerator else threads()]
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
-    home = Path(folder).absolute().parents[2] / "checkpoints" / f"{name}-{digest}"
+    home = Path(checkpoints or Path(folder).absolute().parents[2] / "checkpoints") / f"{name}-{digest}"
     aside = gs(home) if on_mount(home) else str(home)
     progress = Progress(spec.epochs)
     with Termination() as termination, held(aside if devices.chief else "", folder) as check:

@@ -76,7 +76,8 @@ def tune(
     asked, info = Tune.model_validate_json(tune_json), load_info(dataset)
     placement = Placement.model_validate_json(placement_json)
     key = [name, seed, info.sha256, code_version, placement.precision]
-    home = Path(folder).absolute().parents[2] / "checkpoints" / f"tune-{name}-{_digest(key)}"
+    kept = Path(placement.checkpoints or Path(folder).absolute().parents[2] / "checkpoints")
+    home = kept / f"tune-{name}-{_digest(key)}"
 
     base = json.loads(spec_json) | ({"epochs": asked.epochs} if asked.epochs else {})
 
@@ -94,7 +95,7 @@ def tune(
         return train_here(trainings)
 
     metric, mode = MONITORED[info.task]
-    with held(gs(home) if on_mount(home) else "", folder) as check:
+    with placement.alone(name, home.name), held(gs(home) if on_mount(home) else "", folder) as check:
         trials, trainings = _search(asked, seed, metric, mode, training, train, check)
         finished = [trial for trial in trials if trial.score is not None]
         if not finished:

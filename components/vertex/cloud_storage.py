@@ -66,8 +66,9 @@ def local(path: str) -> Path:
     if not path.startswith(GS):
         return Path(path)
     bucket, _, name = path.removeprefix(GS).partition("/")
-    if (mounted := MOUNT / bucket).is_dir():
-        return mounted / name
+    # On Kubeflow there is a folder of this name, too, which holds what the task itself reads and writes.
+    if (mounted := MOUNT / bucket / name).exists():
+        return mounted
     return _copied(path, bucket, name.rstrip("/"))
 
 

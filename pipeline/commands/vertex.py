@@ -35,7 +35,9 @@ def submit(
     ] = None,
     parameters: Parameter = None,
     promote: Promote = False,
-    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first failed task.")] = False,
+    fail_fast: Annotated[
+        bool, typer.Option("--fail-fast", help="Stop at the first failed task; on Kubeflow with --wait.")
+    ] = False,
     allow_tags: Tags = False,
     kubeflow: Annotated[
         str | None, typer.Option(metavar="HOST", help="Submit to Kubeflow Pipelines at this address instead.")
@@ -51,15 +53,12 @@ def submit(
     job_id = job_id or new_job_id(experiment.name)
     values = _parameters(parameters) | ({"promote": True} if promote else {})
     if kubeflow:
-        from pipeline.kubeflow.submit import submit_kubeflow
-        from pipeline.vertex.request import check_images
+        if check:
+            raise InputError("--check: looks at Vertex AI; with --kubeflow, --dry-run shows what would be sent")
+        from pipeline.commands.kubeflow import submit_to_kubeflow
 
-        path, digest = compile_experiment(experiment, target="kubeflow")
-        if not allow_tags:
-            check_images(next(yaml.safe_load_all(path.read_text(encoding="utf-8"))))
-        print(
-            submit_kubeflow(path, kubeflow, experiment.name, job_id, {"pipeline_sha256": digest, **values}, namespace)
-        )
+        how = {"wait": wait, "fail_fast": fail_fast, "dry_run": dry_run, "moving_tags": allow_tags}
+        submit_to_kubeflow(experiment, kubeflow, namespace, job_id, values, **how)
         return
     there = settings(project, region, bucket)
     path, digest = compile_experiment(experiment)

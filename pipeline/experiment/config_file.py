@@ -164,7 +164,7 @@ def _override(content: dict[Any, Any], text: str) -> None:
     place = content
     for i, key in enumerate(keys[:-1]):
         # Within a data set or a model, the schema knows which keys there may be.
-        if place.get(key) is None and (i >= 2 or key == "vertex"):
+        if place.get(key) is None and (i >= 2 or key in ("vertex", "kubeflow")):
             place[key] = {}
         if not isinstance(place.get(key), dict):
             raise _missing(where, ".".join(keys[: i + 1]), place)

@@ -21,6 +21,7 @@ from pipeline.experiment.claims import Claim, check_expect
 from pipeline.experiment.config_file import override, read_config
 from pipeline.experiment.search_checks import check_tune
 from pipeline.experiment.validated import cut, validated
+from pipeline.kubeflow.pods import KubeflowOptions
 
 ROOT = Path(__file__).parent.parent.parent
 NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
@@ -43,6 +44,7 @@ class Experiment:
         tunes: The searches, by name of their model.
         formats: What models are exported to beside `.keras` and SavedModel.
         vertex: Of runs on Vertex AI.
+        kubeflow: Of runs on Kubeflow.
         command: What starts this run again, from this folder.
     """
 
@@ -54,6 +56,7 @@ class Experiment:
     tunes: dict[str, Tune]
     formats: list[OptionalFormat]
     vertex: VertexOptions
+    kubeflow: KubeflowOptions
     command: str
 
 
@@ -66,6 +69,7 @@ class ExperimentFile(Strict):
         models: By name.
         formats: What models are exported to beside `.keras` and SavedModel.
         vertex: Of runs on Vertex AI.
+        kubeflow: Of runs on Kubeflow.
     """
 
     seed: int = Field(default=0, ge=0, lt=2**32)
@@ -73,6 +77,7 @@ class ExperimentFile(Strict):
     models: dict[str, dict[str, Any]]
     formats: list[OptionalFormat] = ["onnx"]
     vertex: VertexOptions = VertexOptions()
+    kubeflow: KubeflowOptions = KubeflowOptions()
 
 
 def load_experiment(path: Path, overrides: list[str]) -> Experiment:
@@ -124,7 +129,8 @@ def load_experiment(path: Path, overrides: list[str]) -> Experiment:
     if problems or of_data:
         raise InputError(*problems, *of_data)
     command = _command(path, overrides)
-    return Experiment(path.stem, file.seed, datasets, models, expect, tunes, file.formats, file.vertex, command)
+    clusters = (file.vertex, file.kubeflow)
+    return Experiment(path.stem, file.seed, datasets, models, expect, tunes, file.formats, *clusters, command)
 
 
 def only(experiment: Experiment, models: list[str]) -> Experiment:

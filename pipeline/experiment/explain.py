@@ -21,6 +21,7 @@ from pipeline.experiment.checks import DatasetKeys, ModelKeys
 from pipeline.experiment.config_file import MAX_BYTES, MAX_NODES, SUFFIXES, read_config
 from pipeline.experiment.experiment import ExperimentFile
 from pipeline.experiment.machines import Machine
+from pipeline.kubeflow.pods import KubeflowOptions
 
 INTRODUCTION = (
     f"A config is a YAML file of at most {MAX_BYTES:,} bytes and {MAX_NODES:,} values, where an alias counts as much "
@@ -66,13 +67,13 @@ def section_names() -> list[str]:
     """Names of all sections."""
     sources = [f"sources.{name}" for name in source_names()]
     families = [f"families.{name}" for name in family_names()]
-    return ["experiment", "datasets", *sources, "models", *families, "vertex", "machines"]
+    return ["experiment", "datasets", *sources, "models", *families, "vertex", "kubeflow", "machines"]
 
 
 def section(name: str) -> Section:
     """One of `section_names`."""
     if name == "experiment":
-        keys = [key for key in _keys(ExperimentFile) if not key.name.startswith("vertex.")]
+        keys = [key for key in _keys(ExperimentFile) if not key.name.startswith(("vertex.", "kubeflow."))]
         return Section(name, INTRODUCTION, keys)
     if name == "models":
         return Section(name, _first_line(ModelSpec), [*_keys(ModelSpec), *_keys(ModelKeys)])
@@ -82,7 +83,8 @@ def section(name: str) -> Section:
     if name.startswith("families."):
         family = load_family(name.partition(".")[2])
         return Section(name, family.doc.split("\n")[0], list(_keys(family.Hyperparameters)))
-    cls: Any = {"datasets": DatasetKeys, "vertex": VertexOptions, "machines": Machine}[name]
+    classes = {"datasets": DatasetKeys, "vertex": VertexOptions, "kubeflow": KubeflowOptions, "machines": Machine}
+    cls: Any = classes[name]
     return Section(name, _first_line(cls), list(_keys(cls)))
 
 

@@ -164,16 +164,19 @@ def _check_tpu(where: str, machine: Machine, offer: Offer) -> None:
         )
 
 
-def placement(name: str | None, target: Target, job: bool = False) -> Placement:
+def placement(name: str | None, target: Target, job: bool = False, checkpoints: str = "") -> Placement:
     """What the train step is told of its machine: the precision, and the CustomJob to launch where it needs one.
 
     Args:
         name: The machine's; None for Vertex' default.
         target: What the pipeline is compiled for.
         job: Ask for a job whatever the machine is: a job alone streams to a Vertex TensorBoard.
+        checkpoints: Folder of the volume that keeps checkpoints on Kubeflow.
     """
     machine = machines()[name] if name else Machine(machine_type=DEFAULT_TYPE)
-    if target == "kubeflow" or not (machine.needs_job or job):
+    if target == "kubeflow":
+        return Placement(precision=machine.precision, checkpoints=checkpoints)
+    if not (machine.needs_job or job):
         return Placement(precision=machine.precision)
     spec: dict[str, Any] = {"machine_type": machine.machine_type}
     if machine.accelerator:
@@ -254,6 +257,9 @@ def _place_on_kubernetes(task: Any, machine: Machine) -> None:  # noqa: ANN401 (
         # A pod that asks for all of a node's cores finds no node: a part of each is the cluster's own.
         offer = offered()[machine.machine_type]
         task.set_cpu_request(str(offer.cpus * 0.8)).set_memory_request(f"{round(offer.memory_gb * 800)}M")
+    if resource := task.container_spec.resources and task.container_spec.resources.accelerator_type:
+        # Nodes with GPUs are commonly kept free of other pods by this taint.
+        kubernetes.add_toleration(task, resource, "Exists", effect="NoSchedule")
     if machine.spot:
         selector = {**selector, "cloud.google.com/gke-spot": "true"}
         kubernetes.add_toleration(task, "cloud.google.com/gke-spot", "Equal", "true", "NoSchedule")

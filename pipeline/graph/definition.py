@@ -9,6 +9,7 @@ from kfp import dsl
 from pipeline.experiment.experiment import Experiment
 from pipeline.experiment.machines import Target, machines, place
 from pipeline.graph.tasks import TaskSpec, tasks
+from pipeline.kubeflow.pods import settle_pod
 
 
 class Results(NamedTuple):
@@ -38,7 +39,7 @@ def define(experiment: Experiment, target: Target = "vertex") -> Callable[..., A
     def pipeline(
         failures: str = "{}",
         pipeline_sha256: str = "",
-        registry: str = "",
+        registry: str = experiment.kubeflow.registry if target == "kubeflow" else "",
         vertex: str = "",
         promote: bool = False,
     ) -> Results:
@@ -60,6 +61,8 @@ def define(experiment: Experiment, target: Target = "vertex") -> Callable[..., A
             made[task.name].set_caching_options(enable_caching=task.cached)
             if task.placement:
                 place(made[task.name], task.machine, target, task.launches)
+            if target == "kubeflow":
+                settle_pod(made[task.name], bool(task.placement) or task.name == "register", experiment.kubeflow.claim)
         return Results(made["compare"].outputs["leaderboard"], made["report"].outputs["page"])
 
     return pipeline

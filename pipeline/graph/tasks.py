@@ -131,12 +131,13 @@ def tasks(experiment: Experiment, target: Target = "vertex") -> list[TaskSpec]:
         if name in experiment.tunes:
             searching = {**arguments, "tune": experiment.tunes[name].model_dump_json(exclude_defaults=True)}
             # Each trial on Vertex AI has a job on the model's machine.
-            placed = placement(spec.machine, target, job=True)
+            placed = placement(spec.machine, target, True, experiment.kubeflow.checkpoints)
             task = TaskSpec("tune", tune, spec.dataset, name, searching, inputs, uses).on(spec.machine, placed)
             add(task, "searches", "trials")
             del arguments["spec"]
             inputs = {**inputs, "spec": (task, "tuned")}
-        placed = placement(spec.machine, target, job=experiment.vertex.tensorboard is not None)
+        streams = experiment.vertex.tensorboard is not None
+        placed = placement(spec.machine, target, streams, experiment.kubeflow.checkpoints)
         task = TaskSpec("train", train, spec.dataset, name, arguments, inputs, uses).on(spec.machine, placed)
         add(task, "models", "model")
         inputs = {"dataset": results["datasets"][spec.dataset], "model": (task, "model")}

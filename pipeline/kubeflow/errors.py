@@ -4,14 +4,19 @@ import json
 import re
 
 from components.common.errors import InputError
-from pipeline.kubeflow.client import TOKEN
+from pipeline.kubeflow.client import TOKEN, token
 
 # Of an error's text; pages of proxies are long.
 _TEXT = 300
 
 
 def say(error: Exception, run: str) -> str:
-    """What went wrong with a run, after "Kubeflow at … "."""
+    """What went wrong with a run, after "Kubeflow at … "; a token that comes back isn't said."""
+    said, secret = _said(error, run), token()
+    return said.replace(secret, "***") if secret else said
+
+
+def _said(error: Exception, run: str) -> str:
     from kfp_server_api.exceptions import ApiException
     from urllib3.exceptions import HTTPError
 

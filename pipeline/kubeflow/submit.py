@@ -7,13 +7,10 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from components.common.errors import InputError
 from components.common.files import sha256
-from pipeline.kubeflow.client import check_address, connect, token
+from pipeline.kubeflow.client import connect, token
 from pipeline.kubeflow.errors import say
-from pipeline.vertex.request import check_parameters
 
 
 class _LostError(InputError):
@@ -21,20 +18,20 @@ class _LostError(InputError):
 
 
 def submit_kubeflow(
-    path: Path, host: str, experiment: str, run: str, parameters: dict[str, Any], namespace: str | None
-) -> str:
+    path: Path, host: str, name: str, run: str, parameters: dict[str, Any], namespace: str | None
+) -> tuple[Any, str]:
     """Upload a compiled pipeline as a new version and start a run of it.
 
     Args:
         path: The file, compiled for the target kubeflow.
         host: Address of the service, such as http://localhost:8080.
-        experiment: Name of the pipeline and of the experiment that the run is part of.
+        name: Name of the pipeline and of the experiment that the run is part of.
         run: Name of the version and of the run.
-        parameters: For the pipeline.
+        parameters: For the pipeline, checked.
         namespace: Of a Kubeflow with several users.
 
     Returns:
-        Two lines: the run's name and its address.
+        A kfp.Client, and the run's id.
 
     Raises:
         InputError: The service can't be reached or refuses it; nothing half-made is left there, or it's named.
@@ -42,22 +39,18 @@ def submit_kubeflow(
     from kfp_server_api.exceptions import ApiException
     from urllib3.exceptions import HTTPError
 
-    check_address(host)
-    check_parameters(next(yaml.safe_load_all(path.read_text(encoding="utf-8"))), parameters)
     secret = token()
     undo: list[tuple[str, Callable[[], object]]] = []
     try:
         client = connect(host, secret, namespace)
         # kfp prints links as it goes.
         with redirect_stdout(io.StringIO()):
-            started = _start(client, path, experiment.replace("_", "-"), run, parameters, namespace, undo)
+            return client, _start(client, path, name, run, parameters, namespace, undo)
     except BaseException as error:
         left = _take_back(undo)
         if not isinstance(error, (ApiException, HTTPError, OSError, ValueError, InputError)):
             raise
-        said = f"{say(error, run)}{left}"
-        raise InputError(f"Kubeflow at {host} {said.replace(secret, '***') if secret else said}") from None
-    return f"started {run}\n{host.rstrip('/')}/#/runs/details/{started}"
+        raise InputError(f"Kubeflow at {host} {say(error, run)}{left}") from None
 
 
 def _start(

@@ -21,6 +21,9 @@ _STATES: dict[str, State] = {
     "PENDING": "waiting",
     "CANCEL_PENDING": "running",
     "CANCELLING": "running",
+    # Kubeflow's.
+    "CANCELED": "skipped",
+    "CANCELING": "running",
 }
 
 
@@ -57,7 +60,9 @@ def follow(job: Any, settings: Settings, console: Console, poll_seconds: float =
         seen: dict[str, str] = {}
         for job in polls(job, pipelines.get_pipeline_job, poll_seconds, wait):  # noqa: B020 (the newest is meant)
             for task in job.job_detail.task_details:
-                _show(display, task, seen)
+                ended = task.start_time and task.end_time
+                took = (task.end_time - task.start_time).total_seconds() if ended else None
+                show_task(display, task.task_name, task.state.name, task.error.message, took, seen)
             if state(job) in ENDED:
                 display.skip_waiting()
                 break
@@ -85,8 +90,17 @@ def why(job: Any) -> str:  # noqa: ANN401 (a PipelineJob)
     )
 
 
-def _show(display: Display, task: Any, seen: dict[str, str]) -> None:  # noqa: ANN401 (a PipelineTaskDetail)
-    name, now = task.task_name, task.state.name
+def show_task(display: Display, name: str, now: str, said: str, seconds: float | None, seen: dict[str, str]) -> None:
+    """Show a task of a cluster where its state is another than it was.
+
+    Args:
+        display: The display; a task that it doesn't have isn't shown.
+        name: The task's name.
+        now: Its state, as Vertex AI or Kubeflow calls it.
+        said: Its error.
+        seconds: How long it took; None where it runs.
+        seen: For each task the state that was shown last.
+    """
     if name not in display.lines or seen.get(name) == now:
         return
     seen[name] = now
@@ -94,6 +108,6 @@ def _show(display: Display, task: Any, seen: dict[str, str]) -> None:  # noqa: A
     if shown == "running":
         display.start(name, "")
     elif shown != "waiting":
-        display.end(name, shown, " ".join(task.error.message.split()))
-        if task.start_time and task.end_time:
-            display.lines[name].seconds = (task.end_time - task.start_time).total_seconds()
+        display.end(name, shown, " ".join(said.split()))
+        if seconds is not None:
+            display.lines[name].seconds = seconds

@@ -123,15 +123,19 @@ def check_parameters(spec: dict[str, Any], values: dict[str, Any]) -> None:
             raise InputError(f"parameter {name}: missing, expected {definition['parameterType']}")
 
 
-def check_data(experiment: Experiment) -> None:
+def check_data(experiment: Experiment, readable: tuple[str, ...] = ("gs://", "/gcs/")) -> None:
     """Refuse data that the tasks couldn't see.
+
+    Args:
+        experiment: The experiment.
+        readable: How the paths begin that they can see.
 
     Raises:
         InputError: A file or folder is on this machine alone.
     """
     for name, config in experiment.datasets.items():
         path = getattr(config.options, "path", None)
-        if path is not None and not path.startswith(("gs://", "/gcs/")):
+        if path is not None and not path.startswith(readable):
             raise InputError(f"datasets.{name}: path: '{path}' is on this machine; copy it to a bucket and say gs://…")
 
 

@@ -7,7 +7,17 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+import yaml
 
+from pipeline.experiment.experiment import load_experiment
+from pipeline.graph.compile import compile_experiment
+
+CONFIG = """\
+datasets:
+  demand: {source: electricity, use: 0.1, lookback: 96, horizon: 12}
+models:
+  lstm: {family: lstm, dataset: demand, machine: gpu-t4, hyperparameters: {units: 8}}
+"""
 _START_SECONDS = 60
 
 
@@ -73,3 +83,12 @@ def kubeflow(kubeflow_server):
     """The server without anything that an earlier test left."""
     kubeflow_server.control(reset=True)
     return kubeflow_server
+
+
+@pytest.fixture
+def compiled_for_kubeflow(tmp_path):
+    """A compiled file, and the names of its tasks."""
+    path = tmp_path / "kf_small.yaml"
+    path.write_text(CONFIG)
+    file, _ = compile_experiment(load_experiment(path, []), tmp_path, "kubeflow")
+    return file, list(next(yaml.safe_load_all(file.read_text()))["root"]["dag"]["tasks"])

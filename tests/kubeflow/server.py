@@ -6,6 +6,8 @@ POST /control, a JSON object of:
     reset       true: forget everything
     token       what every request has to bring as a bearer token
     namespaces  a list: there are several users, with these
+    fails       a list: these tasks will fail
+    pace        so many running tasks end at each question for a run
     fault       {"path": "POST /apis/v2beta1/runs", "status": 503, "times": 1, "skip": 0, ...}: answer so;
                 "message" says more, "body" and "type" are sent instead, "committed" does the work first,
                 "drop" closes the connection, "seconds" waits before
@@ -50,12 +52,14 @@ class Server(ThreadingHTTPServer):
 
     def control(self, commands: dict[str, Any]) -> None:
         """Do what a test says."""
-        if unknown := commands.keys() - {"reset", "token", "namespaces", "fault"}:
+        if unknown := commands.keys() - {"reset", "token", "namespaces", "fails", "pace", "fault"}:
             raise ApiError(400, f"unknown commands: {sorted(unknown)}")
         if commands.get("reset"):
             self.reset()
         self.token = commands.get("token", self.token)
         self.service.namespaces = commands.get("namespaces", self.service.namespaces)
+        self.service.fails = commands.get("fails", self.service.fails)
+        self.service.pace = commands.get("pace", self.service.pace)
         if fault := commands.get("fault"):
             if fault.keys() - _FAULT.keys():
                 raise ApiError(400, f"unknown in a fault: {sorted(fault.keys() - _FAULT.keys())}")

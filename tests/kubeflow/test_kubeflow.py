@@ -2,12 +2,15 @@
 
 import hashlib
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 IMAGE = f"example.com/keras-pipeline-python@sha256:{'a' * 64}"
 pytestmark = pytest.mark.slow
@@ -18,6 +21,7 @@ models:
   lstm: {family: lstm, dataset: demand, machine: gpu-t4, hyperparameters: {units: 8}}
 """
 BUILT = Path("build/kf_small-kubeflow.yaml")
+NOTE = "note: kubeflow.claim isn't set: a checkpoint goes with its pod, and no model is registered\n"
 NOTHING = {"pipelines": [], "versions": [], "experiments": [], "runs": []}
 TOKEN = "a-token.of_somebody-1234"  # noqa: S105
 
@@ -53,7 +57,7 @@ def started(done, kubeflow, name):
     """Standard output is the run and its address, and there is nothing else; returns the run."""
     assert done.returncode == 0, done.stderr
     run = next(run for run in reversed(kubeflow.resources()["runs"]) if run["display_name"] == name)
-    assert done.stdout == f"started {name}\n{kubeflow.host}/#/runs/details/{run['run_id']}\n"
+    assert done.stdout == f"started {name}\n{kubeflow.host}/#/runs/details/{run['run_id']}\n{NOTE}"
     assert not done.stderr
     return run
 
@@ -247,3 +251,81 @@ def test_a_machine_of_several_workers_is_refused_before_anything_is_sent(submit,
     done = submit("--set", "models.lstm.machine=multi-worker")
     refused(done, "models.lstm: machine multi-worker has 2 workers, which Vertex AI alone can start")
     assert not kubeflow.requests()
+
+
+def test_a_dry_run_says_all_and_sends_nothing(submit, kubeflow):
+    done = submit("--dry-run", "--job-id", "one", "--namespace", "team-a", "--parameter", "registry=/shared")
+    assert done.returncode == 0, done.stderr
+    assert not kubeflow.requests()
+    told, end = done.stdout.split(NOTE)[0], "nothing was sent\n"
+    assert told.endswith(end)
+    digest = hashlib.sha256(BUILT.read_bytes()).hexdigest()
+    assert yaml.safe_load(told.removesuffix(end)) == {
+        "host": kubeflow.host,
+        "namespace": "team-a",
+        "pipeline": "kf-small",
+        "version": "one",
+        "experiment": "kf-small",
+        "run": "one",
+        "parameters": {"pipeline_sha256": digest, "registry": "/shared"},
+        "pipeline_spec": f"{BUILT}, SHA-256 {digest}",
+    }
+    refused(submit("--check"), "--check: looks at Vertex AI")
+    assert not kubeflow.requests()
+
+
+def test_data_that_no_pod_can_read_are_refused_before_anything_is_sent(submit, kubeflow, config):
+    rows = [f"2024-01-{1 + i:02},{i}\n" for i in range(28)]
+    config.with_name("sales.csv").write_text("day,units\n" + "".join(rows))
+    options = "source: csv, path: sales.csv, time: day, target: units, frequency: D, lookback: 2, horizon: 1"
+    config.write_text(f"datasets: {{demand: {{{options}}}}}\nmodels: {{lstm: {{family: lstm, dataset: demand}}}}\n")
+    refused(submit(), "datasets.demand: path: ", "sales.csv' is on this machine; copy it to a bucket and say gs://")
+    assert not kubeflow.requests()
+
+
+def test_a_claim_is_mounted_and_nothing_is_noted(submit, kubeflow):
+    done = submit("--set", "kubeflow.claim=models", "--job-id", "one")
+    assert done.returncode == 0, done.stderr
+    assert "note" not in done.stdout
+    spec, platform = yaml.safe_load_all(kubeflow.requests("POST pipelines/upload")[0]["file"])
+    assert spec["root"]["inputDefinitions"]["parameters"]["registry"]["defaultValue"] == "/mnt/keras-pipeline/registry"
+    assert "pvcMount" in platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-train-lstm"]
+    refused(submit("--set", "kubeflow.claim=My_Models"), "kubeflow.claim: 'My_Models'")
+
+
+def test_waiting_ends_with_the_run(submit, kubeflow):
+    refused(submit("--fail-fast"), "--fail-fast: ", "with --wait")
+    done = submit("--wait", "--job-id", "one", "--fail-fast")
+    assert done.returncode == 0, done.stderr
+    spec = next(yaml.safe_load_all(BUILT.read_text(encoding="utf-8")))
+    ended = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("done ")]
+    assert sorted(ended) == sorted(spec["root"]["dag"]["tasks"])
+
+
+@pytest.mark.parametrize("fails", ["train-lstm", "train-lstm-driver"])
+def test_a_run_that_fails_names_the_task(submit, kubeflow, fails):
+    kubeflow.control(fails=[fails])
+    done = submit("--wait", "--job-id", "one")
+    assert done.returncode == 1, done.stdout + done.stderr
+    run = kubeflow.resources()["runs"][0]["run_id"]
+    page = f"{kubeflow.host}/#/runs/details/{run} shows what the tasks printed"
+    assert done.stdout.splitlines()[-2:] == ["error: one failed: train-lstm", page]
+    assert not done.stderr
+
+
+def test_ctrl_c_ends_the_following_alone(kubeflow, config):
+    kubeflow.control(pace=0)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline", "submit", str(config), "--kubeflow", kubeflow.host, "--wait"],
+        env={**os.environ, "IMAGE": IMAGE, "IMAGE_GPU": IMAGE},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    while not any(asked["path"].startswith("runs/") for asked in kubeflow.requests()):
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "no longer following; the run goes on: http" in said
+    assert kubeflow.resources()["runs"][0]["state"] == "RUNNING"

@@ -1,0 +1,87 @@
+"""What `submit --kubeflow` does."""
+
+from typing import Any
+
+import yaml
+
+from components.common.errors import InputError
+from pipeline.commands import options
+from pipeline.experiment.experiment import Experiment
+from pipeline.graph.compile import compile_experiment
+from pipeline.kubeflow.client import check_address
+from pipeline.kubeflow.follow import follow
+from pipeline.kubeflow.submit import submit_kubeflow
+from pipeline.vertex.follow import JobFailedError
+from pipeline.vertex.request import check_data, check_images, check_parameters
+
+
+def submit_to_kubeflow(
+    experiment: Experiment,
+    host: str,
+    namespace: str | None,
+    run: str,
+    values: dict[str, Any],
+    *,
+    wait: bool,
+    fail_fast: bool,
+    dry_run: bool,
+    moving_tags: bool,
+) -> None:
+    """Compile an experiment for Kubeflow, check it, and submit it or print what would be sent.
+
+    Args:
+        experiment: The experiment.
+        host: Address of the service.
+        namespace: Of a Kubeflow with several users.
+        run: Name of the run.
+        values: Of the pipeline's parameters.
+        wait: Follow the tasks until the run has ended.
+        fail_fast: End the run that is followed at its first failed task.
+        dry_run: Send nothing.
+        moving_tags: Accept images named by a tag.
+
+    Raises:
+        InputError: Something in it would fail there, or the service refuses it.
+        SystemExit: The run that was followed failed: 1.
+    """
+    if fail_fast and not wait:
+        raise InputError(
+            "--fail-fast: Kubeflow goes on with what doesn't need a failed task; with --wait it is ended here"
+        )
+    check_address(host)
+    check_data(experiment, ("gs://",))
+    path, digest = compile_experiment(experiment, target="kubeflow")
+    spec = next(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+    values = {"pipeline_sha256": digest, **values}
+    check_images(spec, moving_tags)
+    check_parameters(spec, values)
+    name = experiment.name.replace("_", "-")
+    if dry_run:
+        request: dict[str, Any] = {
+            "host": host,
+            "namespace": namespace,
+            "pipeline": name,
+            "version": run,
+            "experiment": name,
+        }
+        request |= {"run": run, "parameters": values, "pipeline_spec": f"{path}, SHA-256 {digest}"}
+        print(yaml.safe_dump(request, sort_keys=False, width=110), end="")
+        print("nothing was sent")
+    else:
+        client, started = submit_kubeflow(path, host, name, run, values, namespace)
+        page = f"{host.rstrip('/')}/#/runs/details/{started}"
+        print(f"started {run}\n{page}")
+    if not experiment.kubeflow.claim:
+        print("note: kubeflow.claim isn't set: a checkpoint goes with its pod, and no model is registered", flush=True)
+    if dry_run or not wait:
+        return
+    try:
+        follow(client, started, list(spec["root"]["dag"]["tasks"]), options.console(), fail_fast)
+    except KeyboardInterrupt:
+        print(f"\nno longer following; the run goes on: {page}", flush=True)
+        raise
+    except JobFailedError as error:
+        print(f"error: {error}\n{page} shows what the tasks printed")
+        raise SystemExit(1) from None
+    except InputError as error:
+        raise InputError(f"Kubeflow at {host} {error}") from None

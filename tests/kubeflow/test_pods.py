@@ -1,0 +1,66 @@
+"""What Kubernetes is told of each task's pod, as Kubeflow's own message reads it."""
+
+import pytest
+import yaml
+from google.protobuf import json_format
+from kfp.kubernetes.kubernetes_executor_config_pb2 import KubernetesExecutorConfig
+
+from pipeline.experiment.experiment import load_experiment
+from pipeline.graph.compile import compile_experiment
+
+CONFIG = """\
+datasets:
+  demand: {source: electricity, use: 0.1, lookback: 96, horizon: 12}
+models:
+  lstm: {family: lstm, dataset: demand, machine: gpu-t4}
+  mlp: {family: mlp, dataset: demand, tune: {trials: 2, ranges: {batch_size: {values: [16, 32]}}}}
+"""
+KEEPS = {"train-lstm", "train-mlp", "tune-mlp", "register"}
+
+
+@pytest.fixture
+def pods(tmp_path):
+    """What each task's executor asks of Kubernetes, and the pipeline."""
+    path = tmp_path / "kf_small.yaml"
+    path.write_text(CONFIG)
+
+    def compile_it(*overrides):
+        file, _ = compile_experiment(load_experiment(path, list(overrides)), tmp_path, "kubeflow")
+        spec, platform = yaml.safe_load_all(file.read_text())
+        executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+        read = {name: json_format.ParseDict(one, KubernetesExecutorConfig()) for name, one in executors.items()}
+        assert read.keys() == spec["deploymentSpec"]["executors"].keys()
+        return {name.removeprefix("exec-"): one for name, one in read.items()}, spec
+
+    return compile_it
+
+
+def test_every_pod_has_a_numeric_user_that_is_not_root(pods):
+    for name, pod in pods()[0].items():
+        user = pod.security_context
+        assert (user.run_as_user, user.run_as_group, user.run_as_non_root) == (1000, 1000, True), name
+
+
+def test_a_pod_with_a_gpu_tolerates_the_taint_of_its_nodes(pods):
+    for name, pod in pods()[0].items():
+        keys = [(one.key, one.operator, one.effect) for one in pod.tolerations]
+        assert keys == ([("nvidia.com/gpu", "Exists", "NoSchedule")] if name == "train-lstm" else []), name
+
+
+def test_what_has_to_outlive_its_pod_lies_in_the_claim(pods):
+    found, spec = pods("kubeflow.claim=models")
+    for name, pod in found.items():
+        mounts = [(one.pvc_name_parameter.runtime_value.constant.string_value, one.mount_path) for one in pod.pvc_mount]
+        assert mounts == ([("models", "/mnt/keras-pipeline")] if name in KEEPS else []), name
+    root = spec["root"]
+    assert root["inputDefinitions"]["parameters"]["registry"]["defaultValue"] == "/mnt/keras-pipeline/registry"
+    for name in KEEPS - {"register"}:
+        placement = root["dag"]["tasks"][name]["inputs"]["parameters"]["placement"]["runtimeValue"]["constant"]
+        assert '"checkpoints":"/mnt/keras-pipeline/checkpoints"' in placement
+
+
+def test_without_a_claim_nothing_is_mounted(pods):
+    found, spec = pods()
+    assert not any(pod.pvc_mount for pod in found.values())
+    assert "checkpoints" not in yaml.safe_dump(spec["root"])
+    assert spec["root"]["inputDefinitions"]["parameters"]["registry"]["defaultValue"] == ""
