@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from trainings import MODELS, assert_same, at_step, model_folder, result
 
-from components import data_files
 from components.train import resume
 from components.train.place import train_there
+from components.vertex import cloud_storage
 from components.vertex.placement import Placement
 
 ROOT = Path(__file__).parent.parent.parent
@@ -73,9 +73,9 @@ def test_two_trainings_at_once_both_end_with_the_right_weights(datasets, undistu
 def test_a_folder_of_the_launcher_is_not_taken_for_a_bucket(cloud, tmp_path, monkeypatch):
     """Kubeflow's launcher makes /gcs/<bucket>/… on the pod's disk for the task's own artifacts."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(data_files, "MOUNT", tmp_path / "gcs")
+    monkeypatch.setattr(cloud_storage, "MOUNT", tmp_path / "gcs")
     (tmp_path / "gcs" / "bucket" / "artifacts").mkdir(parents=True)
     cloud.put("gs://bucket/sales.csv", "day,units\n")
-    data_files.local.cache_clear()
-    assert data_files.local("gs://bucket/sales.csv").read_text() == "day,units\n"
-    data_files.local.cache_clear()
+    cloud_storage.local.cache_clear()
+    assert cloud_storage.local("gs://bucket/sales.csv").read_text() == "day,units\n"
+    cloud_storage.local.cache_clear()
