@@ -10,11 +10,12 @@ from typing import Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from components.common.errors import InputError
+from components.common.files import write_text
 from components.common.spec import Strict
 from components.readers.csv_format import CsvFormat
 from components.readers.time_axis import Frequency
 
-FILE = "dataset.json"
+_DATASET = "dataset.json"
 SPLITS = ("train", "validation", "test")
 
 
@@ -118,13 +119,18 @@ DatasetInfo = ImagesInfo | SeriesInfo
 _ADAPTER: TypeAdapter[DatasetInfo] = TypeAdapter(DatasetInfo)
 
 
+def save_info(folder: Path, info: DatasetInfo) -> None:
+    """Write the description of a data set folder, or of one beside a model."""
+    write_text(folder / _DATASET, info.model_dump_json(indent=2) + "\n")
+
+
 def load_info(folder: Path | str) -> DatasetInfo:
     """Read the description of a data set folder.
 
     Raises:
         InputError: The folder has none, or not one of this version.
     """
-    path = Path(folder) / FILE
+    path = Path(folder) / _DATASET
     try:
         return _ADAPTER.validate_json(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -1,9 +1,20 @@
-"""The folder that evaluate writes, as the steps after it read it."""
+"""The folder that evaluate writes.
 
+evaluation.json    an `Evaluation`
+predictions.npz    `target` and `prediction` of all test examples, in their order
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from components.common.files import write_text
 from components.common.spec import Strict
 
-FILE = "evaluation.json"
-PREDICTIONS = "predictions.npz"
+if TYPE_CHECKING:
+    import numpy as np
+
+_EVALUATION = "evaluation.json"
+_PREDICTIONS = "predictions.npz"
 
 
 class Bin(Strict):
@@ -108,3 +119,31 @@ class Evaluation(Strict):
     per_hour: dict[str, float] = {}
     windows: list[Window] = []
     latency: list[Latency] = []
+
+
+def save_evaluation(folder: Path, evaluation: Evaluation, target: "np.ndarray", prediction: "np.ndarray") -> None:
+    """Write an evaluation.
+
+    Args:
+        folder: Where to write.
+        evaluation: What was measured.
+        target: int64 [examples], or float32 [examples, horizon].
+        prediction: float32 [examples, classes], or [examples, horizon].
+    """
+    import numpy as np
+
+    np.savez(folder / _PREDICTIONS, target=target, prediction=prediction)
+    write_text(folder / _EVALUATION, evaluation.model_dump_json(indent=2) + "\n")
+
+
+def load_evaluation(folder: Path | str) -> Evaluation:
+    """Read what was measured."""
+    return Evaluation.model_validate_json((Path(folder) / _EVALUATION).read_text(encoding="utf-8"))
+
+
+def load_predictions(folder: Path | str) -> "tuple[np.ndarray, np.ndarray]":
+    """Read targets and predictions, as `save_evaluation` takes them."""
+    import numpy as np
+
+    with np.load(Path(folder) / _PREDICTIONS, allow_pickle=False) as saved:
+        return saved["target"], saved["prediction"]

@@ -1,13 +1,22 @@
-"""The folder that export writes, as the steps after it read it."""
+"""The folder that export writes.
+
+export.json        an `Exported`
+model.keras        for Keras
+saved_model/       for TensorFlow Serving
+model.onnx, model.tflite, model_int8.tflite    where the experiment asks for them
+golden.json        a `Golden` request
+dataset.json       a copy of the data set's description
+reference.json     a `TrainingProfile`
+"""
 
 from pathlib import Path
 from typing import Literal
 
-from components.common.files import sha256
+from components.common.files import sha256, write_text
 from components.common.spec import Strict
 from components.common.words import counted
 
-FILE = "export.json"
+_EXPORT = "export.json"
 SAVED_MODEL = "saved_model"
 GOLDEN = "golden.json"
 ONNX = "model.onnx"
@@ -138,6 +147,25 @@ class Golden(Strict):
         return True
 
 
+def save_export(folder: Path, exported: Exported) -> None:
+    """Write what a model was exported to."""
+    write_text(folder / _EXPORT, exported.model_dump_json(indent=2) + "\n")
+
+
+def load_export(folder: Path | str) -> Exported:
+    """Read what a model was exported to.
+
+    Raises:
+        FileNotFoundError: The folder isn't one of export.
+    """
+    return Exported.model_validate_json((Path(folder) / _EXPORT).read_text(encoding="utf-8"))
+
+
+def save_golden(folder: Path, golden: Golden) -> None:
+    """Write the golden request of an export folder."""
+    write_text(folder / GOLDEN, golden.model_dump_json() + "\n")
+
+
 def load_golden(folder: Path | str) -> Golden:
     """Read the golden request of an export folder."""
     return Golden.model_validate_json((Path(folder) / GOLDEN).read_text(encoding="utf-8"))
@@ -150,7 +178,7 @@ def digest(saved_model: Path) -> str:
 
 def why_not_blessed(folder: Path) -> str | None:
     """Why the model of an export folder must not be registered; None where it may."""
-    blessing = Exported.model_validate_json((folder / FILE).read_text(encoding="utf-8")).blessing
+    blessing = load_export(folder).blessing
     if blessing is None:
         return "nobody has tried to serve it"
     if blessing.faults:

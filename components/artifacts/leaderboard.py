@@ -1,14 +1,16 @@
 """`leaderboard.json`: the result of a run, and a promise to whoever reads it."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
 from components.artifacts.export import Format
 from components.artifacts.model import Machine
+from components.common.files import write_text
 from components.common.spec import Strict, Task
 
-FILE = "leaderboard.json"
+_LEADERBOARD = "leaderboard.json"
 # Of each task, the ones that rank first.
 METRICS = {"classification": ("accuracy", "macro_f1", "loss"), "forecasting": ("mae", "rmse", "mase")}
 # For each task the metric that ranks its models, and the sign that makes smaller better.
@@ -209,3 +211,13 @@ class Contest(Strict):
     seed: int
     gates: dict[str, dict[str, float] | None]
     models: dict[str, Contestant] = Field(min_length=1)
+
+
+def save_leaderboard(folder: Path, leaderboard: Leaderboard) -> None:
+    """Write `leaderboard.json`."""
+    write_text(folder / _LEADERBOARD, leaderboard.model_dump_json(indent=2) + "\n")
+
+
+def load_leaderboard(folder: Path | str) -> Leaderboard:
+    """Read `leaderboard.json` of the folder that compare wrote, or of a run."""
+    return Leaderboard.model_validate_json((Path(folder) / _LEADERBOARD).read_text(encoding="utf-8"))

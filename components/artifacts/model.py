@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from components.artifacts.dataset import DatasetInfo, load_info
 from components.common.errors import InputError
+from components.common.files import write_text
 from components.common.spec import ModelSpec, Strict
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 # A model as a function of a batch.
 Call: TypeAlias = "Callable[[dict[str, np.ndarray] | np.ndarray], tf.Tensor]"
-FILE = "model.json"
+_MODEL = "model.json"
 KERAS_FILE = "model.keras"
 # What a training selects its best epoch by, and a search its best trial: Keras' name, and whether more is better.
 MONITORED: dict[str, tuple[str, Literal["max", "min"]]] = {
@@ -166,9 +167,14 @@ def _histories(value: object) -> Iterator[str]:
             yield from _histories(item)
 
 
+def save_model_info(folder: Path, model: ModelInfo) -> None:
+    """Write the description of a model folder."""
+    write_text(folder / _MODEL, model.model_dump_json(indent=2) + "\n")
+
+
 def load_model_info(folder: Path | str) -> ModelInfo:
     """Read the description of a model folder."""
-    return ModelInfo.model_validate_json((Path(folder) / FILE).read_text(encoding="utf-8"))
+    return ModelInfo.model_validate_json((Path(folder) / _MODEL).read_text(encoding="utf-8"))
 
 
 def load(folder: Path | str, dataset: Path | str) -> tuple["keras.Model", ModelInfo, DatasetInfo]:

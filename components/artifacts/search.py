@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
+from components.common.files import write_text
 from components.common.spec import Epochs, Strict
 
-FILE = "trials.json"
+_TRIALS = "trials.json"
 
 
 def _number(value: object) -> object:
@@ -121,6 +122,11 @@ def with_values(config: dict[str, Any], values: dict[str, Any]) -> dict[str, Any
     return changed
 
 
+def save_search(folder: Path, search: Search) -> None:
+    """Write what a search found."""
+    write_text(folder / _TRIALS, search.model_dump_json(indent=2) + "\n")
+
+
 def load_search(folder: Path | str) -> Search:
     """Read what a search found."""
-    return Search.model_validate_json((Path(folder) / FILE).read_text(encoding="utf-8"))
+    return Search.model_validate_json((Path(folder) / _TRIALS).read_text(encoding="utf-8"))

@@ -7,19 +7,16 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 
+from components.artifacts.baselines import Baselines, save_baselines
 from components.artifacts.dataset import ImagesInfo, SeriesInfo, load_info
-from components.common.files import write_json
 from components.data import storage
 from components.metrics import metrics
 from components.metrics.baselines import baseline_names
 from components.readers.time_axis import Frequency
 
-FILE = "baselines.json"
 # The linear models are fitted on as many training examples as fit in so many bytes, evenly spaced.
 FIT_BYTES = 256 << 20
 LINEAR_ITERATIONS = 50
-
-Baselines = dict[str, dict[str, float]]
 
 
 def measure(dataset: str, folder: str) -> Baselines:
@@ -34,7 +31,7 @@ def measure(dataset: str, folder: str) -> Baselines:
     """
     info = load_info(dataset)
     baselines = _images(dataset, info) if isinstance(info, ImagesInfo) else _series(dataset, info)
-    write_json(Path(folder) / FILE, baselines)
+    save_baselines(Path(folder), baselines)
     for name, values in baselines.items():
         print(f"{name}: " + "  ".join(f"{metric} {value:.4f}" for metric, value in values.items()), flush=True)
     return baselines

@@ -6,27 +6,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from components.artifacts.baselines import load_baselines
 from components.artifacts.dataset import DatasetInfo, load_info
-from components.artifacts.evaluation import FILE as EVALUATION
-from components.artifacts.evaluation import Evaluation
-from components.artifacts.export import FILE as EXPORTED
-from components.artifacts.export import Exported, Format
+from components.artifacts.evaluation import load_evaluation
+from components.artifacts.export import Format, load_export
 from components.artifacts.leaderboard import (
     FEW,
-    FILE,
     RANKED_BY,
     Contest,
     DatasetEntry,
     Leaderboard,
     ModelEntry,
     is_clear,
+    save_leaderboard,
 )
 from components.artifacts.model import load_model_info
-from components.common.files import write_text
 from components.metrics.baselines import FITTED
 from components.metrics.bootstrap import block_of, differences, errors_of
-
-BASELINES = "baselines.json"
 
 Folders = dict[str, str | None]
 
@@ -67,11 +63,7 @@ def compare(
     contest = Contest.model_validate_json(contest_json)
     failures: dict[str, str] = json.loads(failures_json)
     infos = {name: load_info(path) for name, path in datasets.items() if path}
-    measured = {
-        name: json.loads((Path(path) / BASELINES).read_text(encoding="utf-8"))
-        for name, path in baselines.items()
-        if path
-    }
+    measured = {name: load_baselines(path) for name, path in baselines.items() if path}
     entries = []
     for name, about in contest.models.items():
         dataset = about.dataset
@@ -83,7 +75,7 @@ def compare(
             entries.append(entry.model_copy(update={"reasons": reasons}))
             continue
         info = infos[dataset]
-        evaluation = Evaluation.model_validate_json((Path(evaluated) / EVALUATION).read_text(encoding="utf-8"))
+        evaluation = load_evaluation(evaluated)
         model = load_model_info(trained)
         verdict, reasons = gate(contest.gates.get(dataset), measured[dataset], evaluation.metrics, info)
         entries.append(
@@ -119,7 +111,7 @@ def compare(
         models=_told_apart(ranked, evaluations, infos, contest.seed),
         seed=contest.seed,
     )
-    write_text(Path(folder) / FILE, leaderboard.model_dump_json(indent=2) + "\n")
+    save_leaderboard(Path(folder), leaderboard)
     return leaderboard
 
 
@@ -181,7 +173,7 @@ def _dataset(info: DatasetInfo, baselines: dict[str, dict[str, float]], models: 
 
 def _formats(model: str, folder: str) -> dict[str, Format]:
     """The formats of a model, with paths relative to the run's folder."""
-    exported = Exported.model_validate_json((Path(folder) / EXPORTED).read_text(encoding="utf-8"))
+    exported = load_export(folder)
     return {
         name: made.model_copy(update={"path": f"models/{model}/{made.path}"}) if made.path else made
         for name, made in exported.formats.items()

@@ -6,9 +6,9 @@ import numpy as np
 from sklearn.metrics import classification_report, confusion_matrix
 
 from components.artifacts.dataset import ImagesInfo, SeriesInfo
-from components.artifacts.evaluation import FILE, PREDICTIONS, Evaluation
+from components.artifacts.evaluation import Evaluation, save_evaluation
 from components.artifacts.model import compiled, load
-from components.common.files import atomic_directory, write_text
+from components.common.files import atomic_directory
 from components.data import batching, storage
 from components.evaluate import diagnostics
 from components.evaluate.latency import latencies
@@ -46,8 +46,7 @@ def evaluate(model_folder: str, dataset: str, seed: int, folder: str) -> Evaluat
     examples, _ = next(batches.as_numpy_iterator())
     evaluation = evaluation.model_copy(update={"latency": latencies(call, examples)})
     with atomic_directory(Path(folder)) as new:
-        np.savez(new / PREDICTIONS, target=target, prediction=prediction)
-        write_text(new / FILE, evaluation.model_dump_json(indent=2) + "\n")
+        save_evaluation(new, evaluation, target, prediction)
     for name, value in evaluation.metrics.items():
         low, high = evaluation.intervals[name]
         print(f"{name} {value:.4f}  (95 % interval {low:.4f} to {high:.4f})", flush=True)

@@ -10,10 +10,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from components.artifacts.dataset import FILE as DATASET
-from components.artifacts.dataset import DatasetInfo, ImagesInfo
+from components.artifacts.dataset import DatasetInfo, ImagesInfo, save_info
 from components.artifacts.export import (
-    FILE,
     GOLDEN,
     ONNX,
     SAVED_MODEL,
@@ -23,10 +21,12 @@ from components.artifacts.export import (
     Golden,
     OptionalFormat,
     digest,
+    save_export,
+    save_golden,
 )
 from components.artifacts.model import KERAS_FILE, Call, compiled, load
 from components.artifacts.training_profile import write_reference
-from components.common.files import atomic_directory, write_text
+from components.common.files import atomic_directory
 from components.data import batching
 from components.export import quantize
 from components.export.check import BATCHES, TOLERANCE, Examples, prove, size_of
@@ -61,7 +61,7 @@ def export(model_folder: str, dataset: str, folder: str, formats: Sequence[Optio
         shutil.copyfile(Path(model_folder) / KERAS_FILE, new / KERAS_FILE)
         call = compiled(model, info)
         examples, golden = _examples(call, dataset, info, Path(scratch))
-        write_text(new / GOLDEN, golden.model_dump_json() + "\n")
+        save_golden(new, golden)
         write_saved_model(model, info, new / SAVED_MODEL)
         try:
             served, said = prove(fresh, new / SAVED_MODEL, examples, golden=str(new / GOLDEN))
@@ -78,9 +78,9 @@ def export(model_folder: str, dataset: str, folder: str, formats: Sequence[Optio
             | {name: _optional(name, model, dataset, info, new, examples) for name in formats},
             blessing=Blessing(saved_model_sha256=digest(new / SAVED_MODEL), faults=faults),
         )
-        shutil.copyfile(Path(dataset) / DATASET, new / DATASET)
+        save_info(new, info)
         write_reference(reference(call, dataset, info), new)
-        write_text(new / FILE, exported.model_dump_json(indent=2) + "\n")
+        save_export(new, exported)
     for name, made in exported.formats.items():
         print(f"{name}: {_told(made)}", flush=True)
     print(f"{SAVED_MODEL}: {', '.join(faults) or 'may be registered'}", flush=True)

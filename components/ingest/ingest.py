@@ -11,9 +11,9 @@ import numpy as np
 import tensorflow_datasets as tfds
 from pydantic import ValidationError
 
-from components.artifacts.dataset import FILE, SPLITS, ImagesInfo, SeriesInfo
+from components.artifacts.dataset import SPLITS, ImagesInfo, SeriesInfo, save_info
 from components.common.errors import InputError
-from components.common.files import atomic_directory, write_text
+from components.common.files import atomic_directory
 from components.common.spec import SeriesOptions
 from components.data.records import Images, Series
 from components.data.splits import split_ends
@@ -60,7 +60,7 @@ def ingest(name: str, spec: str, folder: str) -> ImagesInfo | SeriesInfo:
             assert isinstance(checked, SeriesOptions)  # noqa: S101 (a series source has series options)
             _write_series(data, checked, facts.rows or 0, name, aside)
             info = check_series.describe(data, checked, facts, name, source_name, aside)
-        write_text(aside / FILE, info.model_dump_json(indent=2) + "\n")
+        save_info(aside, info)
     return info
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from components.artifacts.dataset import DatasetInfo, SeriesInfo
-from components.artifacts.evaluation import PREDICTIONS
+from components.artifacts.evaluation import load_predictions
 
 RESAMPLES = 1000
 # 2.5 % and 97.5 % of the resampled values (Efron and Tibshirani 1993, An Introduction to the Bootstrap, ch. 13).
@@ -66,8 +66,7 @@ def differences(errors: dict[str, np.ndarray], seed: int, block: int = 1) -> dic
 
 def errors_of(evaluation: Path | str, info: DatasetInfo) -> np.ndarray:
     """The error of each test example of a model that was evaluated, float64 [examples], see `errors`."""
-    with np.load(Path(evaluation) / PREDICTIONS, allow_pickle=False) as saved:
-        return errors(saved["target"], saved["prediction"], info)
+    return errors(*load_predictions(evaluation), info)
 
 
 def errors(target: np.ndarray, prediction: np.ndarray, info: DatasetInfo) -> np.ndarray:

@@ -89,7 +89,7 @@ def load_predict(model: ServedModel) -> Predict:
     gives = [_spec(tensor) for tensor in serve.structured_outputs.values()]
     inputs, output = _described(model.info)
     if takes != inputs or gives != [output]:
-        raise InputError(f"{path}: takes {takes} and gives {gives}, expected {inputs} and {[output]} by {dataset.FILE}")
+        raise InputError(f"{path}: takes {takes} and gives {gives}, expected {inputs} and {[output]} by dataset.json")
 
     def predict(inputs: dict[str, np.ndarray], _loaded: object = loaded) -> np.ndarray:
         # The signature doesn't keep the variables of the model alive, the default argument does.

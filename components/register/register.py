@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 from components.artifacts.export import why_not_blessed
-from components.artifacts.leaderboard import FILE, Leaderboard
+from components.artifacts.leaderboard import load_leaderboard
 from components.artifacts.registration import Registered, write_registered
 from components.common.files import alone, gs, write_text
 from components.register.challenge import Winner
@@ -47,7 +47,7 @@ def register(
     Returns:
         What was done, for each data set.
     """
-    board = Leaderboard.model_validate_json((Path(leaderboard_folder) / FILE).read_text(encoding="utf-8"))
+    board = load_leaderboard(leaderboard_folder)
     board = board.model_copy(update={"run": run})
     cloud = Vertex.model_validate_json(vertex) if vertex else None
     found = []

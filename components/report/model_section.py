@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import yaml
 from markupsafe import Markup
 
 from components.artifacts.dataset import ImagesInfo, SeriesInfo
-from components.artifacts.evaluation import PREDICTIONS, Evaluation
+from components.artifacts.evaluation import Evaluation, load_predictions
 from components.artifacts.export import Exported, Format
 from components.artifacts.leaderboard import ModelEntry
 from components.artifacts.model import ModelInfo
@@ -106,8 +105,7 @@ def section(
         confused = classification.confusion(evaluation, info)
         wrong = _mistakes(evaluation, data.folder, info)
     elif evaluation and folder and isinstance(info, SeriesInfo):
-        with np.load(folder / PREDICTIONS, allow_pickle=False) as saved:
-            target, forecast = saved["target"], saved["prediction"]
+        target, forecast = load_predictions(folder)
         drawn += [forecasting.errors(evaluation, info)] if info.horizon > 1 else []
         drawn += forecasting.windows(evaluation, info, data.rows["test"], forecast)
         drawn += [forecasting.hours(evaluation, info)] if len(evaluation.per_hour) > 1 else []

@@ -3,12 +3,9 @@
 import json
 from pathlib import Path
 
-from components.artifacts.evaluation import FILE as EVALUATION
-from components.artifacts.evaluation import Evaluation
-from components.artifacts.export import FILE as EXPORTED
-from components.artifacts.export import Exported
-from components.artifacts.leaderboard import FILE as LEADERBOARD
-from components.artifacts.leaderboard import RANKED_BY, Leaderboard
+from components.artifacts.evaluation import load_evaluation
+from components.artifacts.export import load_export
+from components.artifacts.leaderboard import RANKED_BY, Leaderboard, load_leaderboard
 from components.artifacts.model import load_model_info
 from components.artifacts.search import load_search
 from components.common.files import write_text
@@ -49,11 +46,7 @@ def report(
     """
     about = About.model_validate_json(about_json)
     failures: dict[str, str] = json.loads(failures_json)
-    board = (
-        Leaderboard.model_validate_json((Path(leaderboard) / LEADERBOARD).read_text(encoding="utf-8"))
-        if leaderboard
-        else None
-    )
+    board = load_leaderboard(leaderboard) if leaderboard else None
     data = {name: data_section.read(folder) for name, folder in datasets.items() if folder}
     shown = []
     for name, folder in models.items():
@@ -65,13 +58,9 @@ def report(
             model_section.section(
                 model,
                 data[model.dataset],
-                Evaluation.model_validate_json((Path(evaluated) / EVALUATION).read_text(encoding="utf-8"))
-                if evaluated
-                else None,
+                load_evaluation(evaluated) if evaluated else None,
                 Path(evaluated) if evaluated else None,
-                Exported.model_validate_json((Path(exported) / EXPORTED).read_text(encoding="utf-8"))
-                if exported
-                else None,
+                load_export(exported) if exported else None,
                 next((entry for entry in board.models if entry.model == name), None) if board else None,
                 load_search(searched) if (searched := searches.get(name)) else None,
             )

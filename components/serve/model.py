@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime
 from pydantic_core import from_json
 
-from components.artifacts.export import FILE, GOLDEN, ONNX, Exported, load_golden
+from components.artifacts.export import GOLDEN, ONNX, load_export, load_golden
 from components.common.errors import InputError
 from components.readers import pictures
 
@@ -181,8 +181,9 @@ def _as_array(values: Any) -> np.ndarray | None:  # noqa: ANN401 (of a request)
 
 
 def _why_missing(folder: Path) -> str:
-    if not (folder / FILE).is_file():
+    try:
+        made = load_export(folder).formats.get("onnx")
+    except FileNotFoundError:
         return f"{folder}: no {ONNX} in it, expected a model's folder such as runs/registry/…/current"
-    made = Exported.model_validate_json((folder / FILE).read_text(encoding="utf-8")).formats.get("onnx")
     reason = f"it was refused, {made.refused}" if made else "add onnx to formats of the experiment"
     return f"{folder}: no {ONNX} in it: {reason}"

@@ -13,9 +13,9 @@ import numpy as np
 import tensorflow as tf
 
 from components.artifacts.dataset import DatasetInfo, load_info
-from components.artifacts.model import FILE, KERAS_FILE, MONITORED, Machine, ModelInfo, layers_of, load_keras
+from components.artifacts.model import KERAS_FILE, MONITORED, Machine, ModelInfo, layers_of, load_keras, save_model_info
 from components.common.errors import InputError
-from components.common.files import atomic_directory, gs, on_mount, write_text
+from components.common.files import atomic_directory, gs, on_mount
 from components.common.spec import ModelSpec
 from components.common.words import counted
 from components.data import batching
@@ -155,7 +155,7 @@ def train(
             with atomic_directory(Path(folder)) as new:
                 final.save(new / KERAS_FILE)
                 _compare_saved(new / KERAS_FILE, final, dataset, info)
-                write_text(new / FILE, model_info.model_dump_json(indent=2) + "\n")
+                save_model_info(new, model_info)
                 _copy(f"{aside}/tensorboard", new / "tensorboard")
             check()
             tf.io.gfile.rmtree(aside)

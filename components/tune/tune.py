@@ -16,7 +16,7 @@ from optuna.trial import TrialState
 
 from components.artifacts.dataset import load_info
 from components.artifacts.model import MONITORED, load_model_info
-from components.artifacts.search import FILE, Range, Search, Trial, Tune, with_values
+from components.artifacts.search import Range, Search, Trial, Tune, save_search, with_values
 from components.common.files import atomic_directory, gs, on_mount, write_json, write_text
 from components.common.spec import ModelSpec
 from components.tune.here import train_here
@@ -108,7 +108,7 @@ def tune(
         search = Search(metric=metric, mode=mode, best=best.number, tune=asked, trials=trials)
         print(f"best trial {best.number}: {metric} {best.score:.4f}; {_said(best.values)}", flush=True)
         with atomic_directory(Path(folder)) as new:
-            write_text(new / FILE, search.model_dump_json(indent=2) + "\n")
+            save_search(new, search)
             for done in trainings:
                 if done.log.exists():
                     shutil.copyfile(done.log, new / f"trial-{done.number}.log")

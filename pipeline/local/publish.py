@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from components.artifacts.leaderboard import FILE, Leaderboard
+from components.artifacts.leaderboard import Leaderboard, load_leaderboard, save_leaderboard
 from components.artifacts.registration import REGISTERED
 from components.common.files import point_link, write_text
 from components.report.tasks import TaskRun, with_run
@@ -46,7 +46,7 @@ def publish(
     Returns:
         The leaderboard, under this run's name.
     """
-    leaderboard = Leaderboard.model_validate_json((board / FILE).read_bytes())
+    leaderboard = load_leaderboard(board)
     new = run / PARTIAL
     try:
         for model in (entry.model for entry in leaderboard.models if entry.rank is not None):
@@ -66,7 +66,7 @@ def publish(
         shutil.copyfile(registration / REGISTERED, run / REGISTERED)
     publish_report(page, run, tasks)
     leaderboard = leaderboard.model_copy(update={"run": run.name, "created": _now()})
-    write_text(run / FILE, leaderboard.model_dump_json(indent=2) + "\n")
+    save_leaderboard(run, leaderboard)
     if not aside:
         point_link(run.parent / LATEST, run.name)
     return leaderboard
