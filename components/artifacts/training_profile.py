@@ -44,7 +44,7 @@ class Distribution(Strict):
         return self
 
 
-class Reference(Strict):
+class TrainingProfile(Strict):
     """The training split's features.
 
     Attributes:
@@ -93,12 +93,12 @@ def image_features(images: np.ndarray) -> dict[str, np.ndarray]:
     return dict(zip(IMAGE_FEATURES, found, strict=True))
 
 
-def write_reference(reference: Reference, folder: Path) -> None:
+def save_profile(reference: TrainingProfile, folder: Path) -> None:
     """Write it beside a model."""
     write_text(folder / FILE, reference.model_dump_json() + "\n")
 
 
-def load_reference(folder: Path, info: DatasetInfo) -> Reference:
+def load_profile(folder: Path, info: DatasetInfo) -> TrainingProfile:
     """Read it.
 
     Args:
@@ -111,7 +111,7 @@ def load_reference(folder: Path, info: DatasetInfo) -> Reference:
     path = folder / FILE
     features, classes = (list(IMAGE_FEATURES), info.classes) if isinstance(info, ImagesInfo) else (info.columns, [])
     try:
-        found = Reference.model_validate_json(path.read_text(encoding="utf-8"))
+        found = TrainingProfile.model_validate_json(path.read_text(encoding="utf-8"))
         if [list(found.numbers), list(found.classes)] != [features, classes]:
             raise InputError(f"{path}: of {[*found.numbers, *found.classes]}, expected {[*features, *classes]}")
         return found

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from components.artifacts.dataset import ImagesInfo, SeriesInfo
-from components.artifacts.training_profile import CLASS, Reference, image_features, load_reference
+from components.artifacts.training_profile import CLASS, TrainingProfile, image_features, load_profile
 from components.common.errors import InputError
 from components.common.spec import Strict
 from components.data.new.batches import batches
@@ -85,7 +85,7 @@ def drift(
         InputError: The model isn't the registry's or was changed, or there are too few examples.
     """
     served = find_model(model, registry)
-    reference = load_reference(served.folder, served.info)
+    reference = load_profile(served.folder, served.info)
     path = find_files(source, served.info.task)
     numbers = {name: Numbers(training) for name, training in reference.numbers.items()}
     classes = Classes(reference.classes)
@@ -137,7 +137,7 @@ def _examples(count: int) -> str:
 
 
 def _measured(
-    numbers: dict[str, Numbers], classes: Classes, reference: Reference, threshold: float
+    numbers: dict[str, Numbers], classes: Classes, reference: TrainingProfile, threshold: float
 ) -> dict[str, FeatureDrift]:
     features = {}
     for name, found in numbers.items():

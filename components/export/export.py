@@ -25,14 +25,14 @@ from components.artifacts.export import (
     save_golden,
 )
 from components.artifacts.model import KERAS_FILE, Call, compiled, load
-from components.artifacts.training_profile import write_reference
+from components.artifacts.training_profile import save_profile
 from components.common.files import atomic_directory
 from components.data import batching
 from components.export import quantize
 from components.export.check import BATCHES, TOLERANCE, Examples, prove, size_of
 from components.export.formats import write_litert, write_onnx, write_saved_model
 from components.export.golden import golden_request
-from components.export.training_data import reference
+from components.export.training_data import training_profile
 from components.models.fresh.process import start
 
 FILES: dict[OptionalFormat, str] = {"litert": "model.tflite", "litert_int8": "model_int8.tflite", "onnx": ONNX}
@@ -79,7 +79,7 @@ def export(model_folder: str, dataset: str, folder: str, formats: Sequence[Optio
             blessing=Blessing(saved_model_sha256=digest(new / SAVED_MODEL), faults=faults),
         )
         save_info(new, info)
-        write_reference(reference(call, dataset, info), new)
+        save_profile(training_profile(call, dataset, info), new)
         save_export(new, exported)
     for name, made in exported.formats.items():
         print(f"{name}: {_told(made)}", flush=True)

@@ -4,7 +4,7 @@ import numpy as np
 
 from components.artifacts.dataset import DatasetInfo, ImagesInfo
 from components.artifacts.model import Call
-from components.artifacts.training_profile import Reference, distribution, image_features
+from components.artifacts.training_profile import TrainingProfile, distribution, image_features
 from components.data import batching, storage
 
 # Predicting all images would take longer than the rest of the export. They are stored in random order.
@@ -12,7 +12,7 @@ IMAGES = 5120
 BATCH = 256
 
 
-def reference(call: Call, dataset: str, info: DatasetInfo) -> Reference:
+def training_profile(call: Call, dataset: str, info: DatasetInfo) -> TrainingProfile:
     """The features of training images and what the model predicts for them, or the columns of training rows.
 
     Args:
@@ -23,7 +23,7 @@ def reference(call: Call, dataset: str, info: DatasetInfo) -> Reference:
     if not isinstance(info, ImagesInfo):
         rows = storage.load_rows(dataset, info, "train")
         columns = {name: distribution(rows[:, i]) for i, name in enumerate(info.columns)}
-        return Reference(examples=len(rows), numbers=columns)
+        return TrainingProfile(examples=len(rows), numbers=columns)
     counts, found = np.zeros(len(info.classes)), []
     for images, _ in (
         batching.sequential_batches(dataset, info, "train", BATCH).take(IMAGES // BATCH).as_numpy_iterator()
@@ -31,7 +31,7 @@ def reference(call: Call, dataset: str, info: DatasetInfo) -> Reference:
         found.append(image_features(images))
         predicted = call(images).numpy().argmax(axis=1)
         counts += np.bincount(predicted, minlength=len(counts))
-    return Reference(
+    return TrainingProfile(
         examples=int(counts.sum()),
         numbers={name: distribution(np.concatenate([f[name] for f in found])) for name in found[0]},
         classes=dict(zip(info.classes, (counts / counts.sum()).tolist(), strict=True)),

@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import ks_2samp
 from series_files import series_lines, write_series
 
-from components.artifacts.training_profile import QUANTILES, distribution, image_features, load_reference
+from components.artifacts.training_profile import QUANTILES, distribution, image_features, load_profile
 from components.common.errors import InputError
 from components.data import storage
 from components.drift.drift import drift
@@ -116,13 +116,13 @@ def idx_file(path, images):
 
 def test_the_reference_is_of_the_training_split_alone(exports):
     info = exports["fashion"].info
-    reference = load_reference(exports["fashion"].model, info)
+    reference = load_profile(exports["fashion"].model, info)
     assert reference.examples == info.records["train"]
     images, _ = storage.load_images(exports["fashion"].dataset, info, "train")
     assert reference.numbers["brightness"].mean == pytest.approx(images.mean() / 255, rel=1e-4)
     assert sum(reference.classes.values()) == pytest.approx(1)
     told = exports["told"]
-    reference, rows = load_reference(told.model, told.info), storage.load_rows(told.dataset, told.info, "train")
+    reference, rows = load_profile(told.model, told.info), storage.load_rows(told.dataset, told.info, "train")
     assert reference.examples == len(rows)
     assert list(reference.numbers) == ["load", "temp", "holiday"]
     assert reference.numbers["temp"].values[-1] == rows[:, 1].max()
