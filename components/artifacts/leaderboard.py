@@ -88,7 +88,7 @@ class ModelEntry(Strict):
         train_seconds: Time in the epochs.
         examples_per_second: Training examples per second of it.
         machine: What it was trained on.
-        formats: What it was exported to.
+        formats: What it was exported to. Paths are relative to the export folder; in a run's leaderboard, to its own.
     """
 
     model: str

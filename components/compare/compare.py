@@ -9,7 +9,7 @@ from typing import Literal
 from components.artifacts.baselines import load_baselines
 from components.artifacts.dataset import DatasetInfo, load_info
 from components.artifacts.evaluation import load_evaluation
-from components.artifacts.export import Format, load_export
+from components.artifacts.export import load_export
 from components.artifacts.leaderboard import (
     FEW,
     RANKED_BY,
@@ -93,7 +93,7 @@ def compare(
                     "train_seconds": model.train_seconds,
                     "examples_per_second": model.examples_per_second,
                     "machine": model.machine,
-                    "formats": _formats(name, exported),
+                    "formats": load_export(exported).formats,
                 }
             )
         )
@@ -169,15 +169,6 @@ def _dataset(info: DatasetInfo, baselines: dict[str, dict[str, float]], models: 
         beaten_by=[name for name in best if ours and sign * baselines[name][metric] < min(ours)],
         few=info.examples("test") < FEW,
     )
-
-
-def _formats(model: str, folder: str) -> dict[str, Format]:
-    """The formats of a model, with paths relative to the run's folder."""
-    exported = load_export(folder)
-    return {
-        name: made.model_copy(update={"path": f"models/{model}/{made.path}"}) if made.path else made
-        for name, made in exported.formats.items()
-    }
 
 
 def _error(metrics: dict[str, float], info: DatasetInfo) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from components.artifacts.leaderboard import Leaderboard, load_leaderboard, save_leaderboard
+from components.artifacts.leaderboard import Leaderboard, ModelEntry, load_leaderboard, save_leaderboard
 from components.artifacts.registration import REGISTERED
 from components.common.files import point_link, write_text
 from components.report.tasks import TaskRun, with_run
@@ -65,11 +65,21 @@ def publish(
     if registration:
         shutil.copyfile(registration / REGISTERED, run / REGISTERED)
     publish_report(page, run, tasks)
-    leaderboard = leaderboard.model_copy(update={"run": run.name, "created": _now()})
+    models = [_with_paths(entry) for entry in leaderboard.models]
+    leaderboard = leaderboard.model_copy(update={"run": run.name, "created": _now(), "models": models})
     save_leaderboard(run, leaderboard)
     if not aside:
         point_link(run.parent / LATEST, run.name)
     return leaderboard
+
+
+def _with_paths(entry: ModelEntry) -> ModelEntry:
+    """A model's entry with its formats' paths relative to the run's folder."""
+    formats = {
+        name: made.model_copy(update={"path": f"models/{entry.model}/{made.path}"}) if made.path else made
+        for name, made in entry.formats.items()
+    }
+    return entry.model_copy(update={"formats": formats})
 
 
 def publish_report(page: Path, run: Path, tasks: list[TaskRun]) -> None:

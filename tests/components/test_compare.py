@@ -24,7 +24,7 @@ def test_leaderboard_has_what_the_design_promises(results, tmp_path):
     assert set(board.datasets["electricity"].baselines) == {"last_value", "same_time_yesterday", "ridge"}
     for model in board.models:
         assert model.rank == 1
-        assert model.formats["saved_model"].path == f"models/{model.model}/saved_model"
+        assert model.formats["saved_model"].path == "saved_model"
         assert model.train_seconds > 0
         assert model.examples_per_second > 0
         assert model.machine.cores > 0
