@@ -118,6 +118,17 @@ def test_every_figure_is_there_and_the_page_fits(opened, width, scheme):
 
 
 @pytest.mark.parametrize("width", WIDTHS)
+def test_no_headline_figure_is_broken_in_two(opened, width):
+    lines = """all => all.map(e => {
+        e.textContent = "98608.26?"
+        return e.getBoundingClientRect().height / parseFloat(getComputedStyle(e).lineHeight)
+    })"""
+    found = opened(width).eval_on_selector_all(".verdict .value", lines)
+    assert found
+    assert max(found) < 1.5
+
+
+@pytest.mark.parametrize("width", WIDTHS)
 def test_no_cell_of_a_table_is_cut_or_lies_over_another(opened, width):
     page = opened(width)
     page.evaluate("for (const part of document.querySelectorAll('details')) part.open = true")
