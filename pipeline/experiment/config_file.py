@@ -28,6 +28,11 @@ class _Loader(yaml.SafeLoader):
     nodes = 0
     levels = 0
 
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        # The keys that are there twice, each with its line.
+        self.repeated: list[tuple[int, Hashable]] = []
+
     def compose_node(self, parent: yaml.Node | None, index: Any) -> Any:  # noqa: ANN401 (a Node)
         event, before = self.peek_event(), self.nodes
         self.levels += 1
@@ -55,7 +60,7 @@ class _Loader(yaml.SafeLoader):
                 continue
             name = self.construct_object(key, deep=deep)
             if isinstance(name, Hashable) and name in seen:
-                raise yaml.MarkedYAMLError(problem=f"the key '{name}' is there twice", problem_mark=key.start_mark)
+                self.repeated.append((key.start_mark.line + 1, name))
             seen.add(name if isinstance(name, Hashable) else None)
         return super().construct_mapping(node, deep)
 
@@ -88,6 +93,12 @@ for _tag, _pattern, _first in (
 _Loader.add_constructor("tag:yaml.org,2002:int", _integer)
 
 
+def _load(text: str) -> tuple[Any, list[tuple[int, Hashable]]]:
+    """The value of a YAML text, and the keys that are there twice, each with its line."""
+    loader = _Loader(text)
+    return loader.get_single_data(), sorted(loader.repeated, key=lambda found: found[0])
+
+
 def read_config(path: Path) -> dict[Any, Any]:
     """Read a config, without looking at its keys.
 
@@ -109,7 +120,9 @@ def read_config(path: Path) -> dict[Any, Any]:
             raw = file.read(MAX_BYTES + 1)
         if len(raw) > MAX_BYTES:
             raise InputError(f"{path}: expected a config of at most {MAX_BYTES:,} bytes")
-        content = yaml.load(raw.decode("utf-8"), _Loader)  # noqa: S506 (a subclass of SafeLoader)
+        content, repeated = _load(raw.decode("utf-8"))
+        if repeated:
+            raise InputError(*(f"{path}:{line}: the key '{name}' is there twice" for line, name in repeated))
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -156,7 +169,9 @@ def _override(content: dict[Any, Any], text: str) -> None:
     if not equals or not all(keys) or len(keys) > MAX_LEVELS:
         raise InputError(f"{where}: expected key.key=value, such as models.cnn.epochs=3")
     try:
-        value = yaml.load(given, _Loader)  # noqa: S506 (a subclass of SafeLoader)
+        value, repeated = _load(given)
+        if repeated:
+            raise InputError(*(f"{where}: {cut(given)}: the key '{name}' is there twice" for _, name in repeated))
     except yaml.MarkedYAMLError as error:
         raise InputError(f"{where}: {cut(given)} is not a YAML value: {error.problem}") from None
     except (yaml.YAMLError, ValueError):

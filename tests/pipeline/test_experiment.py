@@ -366,6 +366,17 @@ NOT_YAML = {
 }
 
 
+def test_all_keys_given_twice_are_named_at_once(tmp_path):
+    path = tmp_path / "twice.yaml"
+    path.write_text("seed: 1\nmodels: {mlp: {epochs: 1, epochs: 2}}\nseed: 2\n")
+    with pytest.raises(InputError) as refused:
+        read_config(path)
+    places = [(2, "epochs"), (3, "seed")]
+    assert refused.value.problems == tuple(f"{path}:{line}: the key '{key}' is there twice" for line, key in places)
+    with pytest.raises(InputError, match="the key 'a' is there twice"):
+        override({"seed": 1}, ["seed={a: 1, a: 2}"])
+
+
 @pytest.mark.parametrize(("content", "part"), NOT_YAML.values(), ids=NOT_YAML.keys())
 def test_what_is_not_yaml_of_an_experiment_is_refused(tmp_path, content, part):
     path = write(tmp_path, content)
