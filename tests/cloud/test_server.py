@@ -18,6 +18,7 @@ NAME = f"projects/{NUMBER}/locations/us-central1/pipelineJobs"
 
 @pytest.fixture
 def pipelines(cloud):
+    """Google's client of pipeline jobs."""
     return samples.service(v1.PipelineServiceClient, cloud)
 
 

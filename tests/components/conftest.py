@@ -11,6 +11,7 @@ from components.ingest.ingest import ingest
 
 @pytest.fixture(scope="session")
 def datasets(tmp_path_factory):
+    """The folder of the data sets of `trainings`, ingested."""
     folder = tmp_path_factory.mktemp("datasets")
     for name, spec in DATASETS.items():
         ingest(name, json.dumps(spec), str(folder / name))
@@ -19,6 +20,7 @@ def datasets(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def undisturbed(datasets, tmp_path_factory):
+    """What each of the `trainings` ends with where nothing disturbs it, by name."""
     return {name: train(name, tmp_path_factory.mktemp(name), datasets) for name in MODELS}
 
 
@@ -39,6 +41,7 @@ def ingested(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def trained(ingested, tmp_path_factory):
+    """The models of `small_run`, by name."""
     from small_run import MODELS, train_one
 
     folder = tmp_path_factory.mktemp("models")

@@ -55,6 +55,7 @@ MODELS = {
 
 @pytest.fixture(scope="module")
 def datasets(divided):
+    """The data sets whose batches two workers can divide."""
     return divided
 
 
@@ -114,16 +115,19 @@ def result(folder, name):
 
 @pytest.fixture(scope="module")
 def single(datasets, tmp_path_factory):
+    """What each training ends with on one device."""
     return trained(tmp_path_factory.mktemp("single"), datasets)[0]
 
 
 @pytest.fixture(scope="module")
 def mirrored(datasets, tmp_path_factory):
+    """What each training ends with on two devices."""
     return trained(tmp_path_factory.mktemp("mirrored"), datasets, devices=2)
 
 
 @pytest.fixture(scope="module")
 def workers(datasets, tmp_path_factory):
+    """What each training ends with in two processes."""
     folder = tmp_path_factory.mktemp("workers")
     return trained(folder, datasets, workers=2, histories=str(folder / "history"))
 

@@ -106,6 +106,7 @@ def test_image_features_are_what_their_names_say():
 
 @pytest.fixture(scope="module")
 def test_images(exports):
+    """Images and labels of the test split."""
     return storage.load_images(exports["fashion"].dataset, exports["fashion"].info, "test")
 
 

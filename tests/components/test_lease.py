@@ -25,6 +25,7 @@ UPLOAD = "POST /upload/storage/v1/b/bucket/o"
 
 @pytest.fixture
 def short(monkeypatch):
+    """A lease of two seconds."""
     monkeypatch.setattr(lease, "SECONDS", 2.0)
 
 

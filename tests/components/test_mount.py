@@ -62,6 +62,7 @@ print("the steps are done")
 
 @pytest.fixture
 def mount(tmp_path):
+    """A folder that is mounted as Cloud Storage FUSE does it."""
     (tmp_path / "objects").mkdir()
     (tmp_path / "gcs").mkdir()
     ask = ["bindfs", *OPTIONS, "-o", "default_permissions", tmp_path / "objects", tmp_path / "gcs"]

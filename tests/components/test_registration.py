@@ -26,6 +26,7 @@ def made(root, version="1", about=None):
 
 @pytest.fixture
 def version(tmp_path):
+    """A version's folder in a registry."""
     return made(tmp_path / "registry")
 
 

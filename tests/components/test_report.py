@@ -52,11 +52,13 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def board(results, tmp_path_factory):
+    """The leaderboard of the small run, with a gate for the images."""
     return compared(results, tmp_path_factory.mktemp("board"), gates={"fashion": {"majority_class": 0.1}})[0]
 
 
 @pytest.fixture(scope="module")
 def html(results, board, tmp_path_factory):
+    """The page about the small run."""
     return page(results, tmp_path_factory.mktemp("page") / "report.html", board)
 
 

@@ -60,6 +60,7 @@ def lengthened(results, folder, leaderboard):
 
 @pytest.fixture(scope="module")
 def address(results, tmp_path_factory):
+    """The URL of a page with everything on it: a search, a failed task, a model below its gate."""
     folder = tmp_path_factory.mktemp("page")
     leaderboard, _ = compared(results, folder, gates={"fashion": {"linear": 0.99}})
     search = searched(folder / "search", [trial(1, 0.5), trial(2, reason="RuntimeError: NaN"), trial(3, 0.7, 0.002)])
@@ -71,6 +72,7 @@ def address(results, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def chromium():
+    """The system's Chromium, headless."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

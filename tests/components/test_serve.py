@@ -81,6 +81,7 @@ def until(true, seconds=60):
 
 @pytest.fixture(scope="module")
 def clients(served):
+    """A client of a server of each model, by the model's name."""
     with ExitStack() as stack:
         yield {n: stack.enter_context(healthy_one(partial(load_checked, folder))) for n, folder in served.items()}
 

@@ -24,6 +24,7 @@ def test_fashion_mnist_that_is_prepared_is_left_alone():
 
 @pytest.fixture
 def data_dir(tmp_path, monkeypatch):
+    """An empty folder for TFDS."""
     folder = tmp_path / "tfds"
     monkeypatch.setenv("TFDS_DATA_DIR", str(folder))
     return folder

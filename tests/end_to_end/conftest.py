@@ -67,6 +67,7 @@ class Project:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory, request):
+    """A copy of the project with a small experiment."""
     # A folder whose name a shell would stumble over. podman can't mount one with a quotation mark.
     name = 'my "python3" $(touch X) project'
     in_containers = request.module.__name__ in ("test_containers", "test_quick")
@@ -88,11 +89,13 @@ def image():
 
 @pytest.fixture(scope="session")
 def tpu_image():
+    """Name of the image tpu, built."""
     return _built("tpu")
 
 
 @pytest.fixture(scope="session")
 def serving_image():
+    """Name of the image serving, built."""
     return _built("serving")
 
 

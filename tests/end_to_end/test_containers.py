@@ -26,6 +26,7 @@ models:
 
 @pytest.fixture(scope="module", autouse=True)
 def settings(project, image):
+    """The project runs one model, in the image that was built."""
     project.config.write_text(ONLY_MLP)
     project.environment["IMAGE"] = image
 

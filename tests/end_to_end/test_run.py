@@ -32,6 +32,7 @@ def board(project):
 
 @pytest.fixture(scope="module")
 def first(project):
+    """What the first run of the project printed."""
     code, output = project.run("run", project.config)
     assert code == 0, output
     return output

@@ -31,6 +31,7 @@ models:
 
 @pytest.fixture(scope="module")
 def tuned(project):
+    """The config of a model with a search, and what its run printed."""
     config = project.folder / "configs" / "tuned.yaml"
     config.write_text(CONFIG)
     code, output = project.run("run", config)

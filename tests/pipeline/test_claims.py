@@ -4,7 +4,7 @@ import io
 
 import pytest
 from rich.console import Console
-from test_experiment import GOOD, SHIPPED, assert_refused, changed, write
+from small_experiment import GOOD, SHIPPED, assert_refused, changed, write
 
 from components.artifacts.leaderboard import METRICS, DatasetEntry, Leaderboard, ModelEntry
 from components.common.errors import InputError

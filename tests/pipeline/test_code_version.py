@@ -188,6 +188,7 @@ def test_a_new_family_reruns_nothing(code):
 
 @pytest.fixture(scope="module")
 def experiment():
+    """All families, one of them with a search."""
     return load_experiment(
         Path("configs/quick.yaml"), ["models.mlp.tune={trials: 2, ranges: {epochs: {low: 1, high: 2}}}"]
     )

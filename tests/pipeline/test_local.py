@@ -15,6 +15,7 @@ from pipeline.local.tasks import arguments, command, executor_input, read_tasks
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory):
+    """The compiled file of quick.yaml."""
     from pipeline.experiment.experiment import load_experiment
     from pipeline.graph.compile import compile_experiment
 
@@ -24,6 +25,7 @@ def compiled(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tasks(compiled):
+    """The tasks of quick.yaml as a local run reads them, by name."""
     return read_tasks(compiled)
 
 

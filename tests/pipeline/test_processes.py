@@ -55,6 +55,7 @@ def here(tmp_path, monkeypatch):
 
 @pytest.fixture
 def processes(here):
+    """Processes of tasks, closed in the end."""
     with closing(Processes(here / "scratch")) as started:
         yield started
 

@@ -38,6 +38,7 @@ RUN = "gs://bucket/runs/123456789012/families-1"
 
 @pytest.fixture
 def bucket(cloud, monkeypatch):
+    """The server, with its buckets mounted, where operations take no time."""
     for module in (files, cloud_storage):
         monkeypatch.setattr(module, "MOUNT", cloud.folder / "buckets")
     cloud_storage.local.cache_clear()

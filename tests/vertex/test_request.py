@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 import yaml
+from training_job import IMAGE
 
 from components.common.errors import InputError
 from components.vertex.client import Vertex
@@ -28,7 +29,6 @@ from pipeline.vertex.request import (
 )
 from pipeline.vertex.settings import Settings
 
-IMAGE = f"us-central1-docker.pkg.dev/my-project/images/keras-pipeline-python@sha256:{'a' * 64}"
 HERE = Settings("my-project", "us-central1", "gs://bucket/runs")
 CONFIG = """\
 seed: 1

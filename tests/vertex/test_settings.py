@@ -8,6 +8,7 @@ from pipeline.vertex.settings import BUCKET, PROJECT, REGION, settings
 
 @pytest.fixture(autouse=True)
 def bare(tmp_path, monkeypatch):
+    """An environment and a gcloud that say nothing of where to run."""
     for name in (*PROJECT, *REGION, *BUCKET, "CLOUDSDK_ACTIVE_CONFIG_NAME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path / "gcloud"))

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 import yaml
 from google.cloud.aiplatform_v1 import JobServiceClient
+from training_job import IMAGE
 
 from components.vertex import custom_job
 
 pytestmark = pytest.mark.slow
-IMAGE = f"us-central1-docker.pkg.dev/my-project/images/keras-pipeline-python@sha256:{'a' * 64}"
 CONFIG = """\
 seed: 1
 vertex: {service_account: runner@my-project.iam.gserviceaccount.com, labels: {team: vision}}
@@ -39,6 +39,7 @@ TASKS = [
 
 @pytest.fixture
 def config(tmp_path):
+    """A small experiment's file."""
     path = tmp_path / "small.yaml"
     path.write_text(CONFIG)
     return path

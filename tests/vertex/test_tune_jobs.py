@@ -9,14 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
-from test_launch import IMAGE, RUN, created, vertex
+from training_job import IMAGE, RUN, created, vertex
 
-from components.common import files
 from components.common.errors import InputError
 from components.ingest.ingest import ingest
 from components.tune import tune as tune_step
-from components.vertex import custom_job, lease
-from pipeline.experiment import machines
+from components.vertex import lease
 from pipeline.experiment.machines import placement
 
 PROJECT = Path(__file__).parent.parent.parent
@@ -33,16 +31,12 @@ CODE = (
 
 
 @pytest.fixture
-def bucket(cloud, monkeypatch):
-    """The folder that a bucket is mounted at."""
-    monkeypatch.setattr(files, "MOUNT", cloud.folder / "buckets")
-    monkeypatch.setattr(custom_job, "POLL_SECONDS", 0.1)
+def bucket(bucket, monkeypatch):
+    """The folder that a bucket is mounted at, with a data set."""
     # A search that was killed still holds its folder for so long.
     monkeypatch.setattr(lease, "SECONDS", 2.0)
-    monkeypatch.setattr(machines, "GPU_IMAGE", IMAGE)
-    cloud.put("gs://bucket/here")
-    ingest("fashion", json.dumps({"source": "fashion_mnist", "use": 0.01}), str(cloud.folder / "buckets/bucket/data"))
-    return cloud.folder / "buckets" / "bucket"
+    ingest("fashion", json.dumps({"source": "fashion_mnist", "use": 0.01}), str(bucket / "data"))
+    return bucket
 
 
 def arguments(bucket, where=None, asked=TUNE):

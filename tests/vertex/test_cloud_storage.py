@@ -4,7 +4,6 @@ import io
 
 import pytest
 from PIL import Image
-from test_request import HERE
 
 from components.common.errors import InputError
 from components.sources import csv, image_folder
@@ -12,6 +11,7 @@ from components.vertex import cloud_storage
 from pipeline.experiment.experiment import load_experiment
 from pipeline.graph.compile import compile_experiment
 from pipeline.vertex.request import pipeline_job
+from pipeline.vertex.settings import Settings
 
 ROWS = "day,units\n" + "".join(f"2024-{1 + i // 28:02}-{1 + i % 28:02},{i}\n" for i in range(28))
 OPTIONS = {"time": "day", "target": "units", "frequency": "D", "lookback": 2, "horizon": 1}
@@ -19,6 +19,7 @@ OPTIONS = {"time": "day", "target": "units", "frequency": "D", "lookback": 2, "h
 
 @pytest.fixture(autouse=True)
 def own_folder(cloud, tmp_path, monkeypatch):
+    """A folder of the test's own for copies."""
     monkeypatch.chdir(tmp_path)
     cloud_storage.local.cache_clear()
     yield
@@ -83,12 +84,13 @@ def test_a_file_of_this_machine_is_not_submitted(cloud, tmp_path):
         "models: {lstm: {family: lstm, dataset: sales}}\n"
     )
     config.write_text(text.replace("PATH", "sales.csv"))
+    there = Settings("my-project", "us-central1", "gs://bucket/runs")
     experiment = load_experiment(config, [])
     path, digest = compile_experiment(experiment, tmp_path)
     with pytest.raises(InputError, match=r"datasets\.sales: path: '/.*/sales.csv' is on this machine"):
-        pipeline_job(experiment, path, digest, HERE, {}, moving_tags=True)
+        pipeline_job(experiment, path, digest, there, {}, moving_tags=True)
     config.write_text(text.replace("PATH", "gs://bucket/sales.csv") + "vertex: {serving_image: a.pkg.dev/p/i:1}\n")
     experiment = load_experiment(config, [])
     path, digest = compile_experiment(experiment, tmp_path)
     path.write_text(path.read_text().replace("keras-pipeline-python:latest", "a.pkg.dev/p/i:1"))
-    pipeline_job(experiment, path, digest, HERE, {}, moving_tags=True)
+    pipeline_job(experiment, path, digest, there, {}, moving_tags=True)

@@ -40,6 +40,7 @@ def work(number: str) -> None:
 
 @pytest.fixture
 def machines(tmp_path, monkeypatch):
+    """A table with every machine that is offered."""
     path = tmp_path / "machines.yaml"
     path.write_text(yaml.safe_dump(every_machine()), encoding="utf-8")
     monkeypatch.setattr(table, "FILE", path)

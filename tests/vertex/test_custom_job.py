@@ -11,34 +11,17 @@ from pathlib import Path
 
 import pytest
 from google.cloud.aiplatform_v1 import JobServiceClient
+from training_job import IMAGE, RUN, created, vertex
 
 from components.common import files
 from components.common.errors import InputError
 from components.ingest.ingest import ingest
 from components.train.place import train_there
-from components.vertex import client as google
-from components.vertex import custom_job as launching
+from components.vertex import custom_job
 from pipeline.experiment import machines
 from pipeline.experiment.machines import placement
 
-IMAGE = f"us-central1-docker.pkg.dev/my-project/images/keras-pipeline-python@sha256:{'a' * 64}"
 SPEC = {"family": "mlp", "dataset": "fashion", "epochs": 2, "batch_size": 60, "hyperparameters": {"units": [8]}}
-RUN = "runs/123456789012/families-20261124-1"
-
-
-def vertex(**options):
-    return google.Vertex(project="my-project", region="us-central1", labels={"experiment": "families"}, **options)
-
-
-@pytest.fixture
-def bucket(cloud, monkeypatch):
-    """The folder that a bucket is mounted at."""
-    monkeypatch.setattr(files, "MOUNT", cloud.folder / "buckets")
-    monkeypatch.setattr(launching, "POLL_SECONDS", 0.1)
-    for kind in ("GPU_IMAGE", "TPU_IMAGE"):
-        monkeypatch.setattr(machines, kind, IMAGE)
-    cloud.put("gs://bucket/here")
-    return cloud.folder / "buckets" / "bucket"
 
 
 def folder_of(bucket, task="train-mlp"):
@@ -47,11 +30,7 @@ def folder_of(bucket, task="train-mlp"):
 
 def launch(bucket, machine="tpu-v5e", task="train-mlp", **options):
     arguments = {"name": "mlp", "folder": folder_of(bucket, task)}
-    launching.launch(placement(machine, "vertex"), vertex(**options), arguments, folder_of(bucket, task))
-
-
-def created(cloud):
-    return [call["request"]["custom_job"] for call in cloud.requests("CreateCustomJob")]
+    custom_job.launch(placement(machine, "vertex"), vertex(**options), arguments, folder_of(bucket, task))
 
 
 @pytest.mark.slow
@@ -90,7 +69,7 @@ def test_what_a_job_is_asked_for(cloud, bucket):
     launch(bucket, "multi-worker", service_account=account, tensorboard=board)
     (job,) = created(cloud)
     assert job["display_name"] == "families-20261124-1-train-mlp"
-    assert job["labels"] == {"experiment": "families", "launched-by": launching.run_label("families-20261124-1")}
+    assert job["labels"] == {"experiment": "families", "launched-by": custom_job.run_label("families-20261124-1")}
     spec = job["job_spec"]
     assert [pool["replica_count"] for pool in spec["worker_pool_specs"]] == ["1", "1"]
     for pool in spec["worker_pool_specs"]:
@@ -251,10 +230,10 @@ def test_a_task_elsewhere_trains_where_it_stands(bucket, tmp_path, capsys):
 
 def test_the_jobs_name_is_the_runs_and_the_tasks():
     path = "/gcs/bucket/runs/123/families-1/train-cnn_-42/model"
-    assert launching.job_name(path) == "families-1-train-cnn"
-    assert launching.job_name(path.replace("_-42", "_42")) == "families-1-train-cnn"
+    assert custom_job.job_name(path) == "families-1-train-cnn"
+    assert custom_job.job_name(path.replace("_-42", "_42")) == "families-1-train-cnn"
     long = [path.replace("families-1", "f" * 128).replace("train-cnn", task) for task in ("train-a", "train-b")]
-    first, second = map(launching.job_name, long)
+    first, second = map(custom_job.job_name, long)
     assert first != second, "one of them would follow the other's job"
     assert len(first) == 128
 

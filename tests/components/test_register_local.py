@@ -97,6 +97,7 @@ class Run:
 
 @pytest.fixture
 def run(results, tmp_path):
+    """Registers models of chosen mistakes."""
     return Run(results, tmp_path)
 
 
