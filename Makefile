@@ -13,7 +13,7 @@ export CONFIG
 export $(foreach name,IMAGE IMAGE_GPU IMAGE_TPU IMAGE_SERVING BASE REGISTRY,$(if $($(name)),$(name)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data compile run-local run-containers verify report tensorboard submit images push scan test lint lock bench torture clean clean-runs
+.PHONY: help setup data compile run-local run-containers verify report tensorboard submit images push scan test lint lock docs pictures bench torture clean clean-runs
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -85,6 +85,13 @@ lock: setup  ## Lock what pyproject.toml asks for; pinned versions stay: delete 
 	cp requirements-cpu.lock requirements-tpu.lock
 	$(LOCK) pyproject.toml --extra tpu --output-file requirements-tpu.lock
 	$(LOCK) --group sbom --output-file requirements-sbom.lock
+
+docs: setup  ## Build the documentation's site in build/site
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet
+	@echo build/site/index.html
+
+pictures: setup data  ## Make docs/pictures anew: runs quick.yaml and opens its report
+	@$(RUN) docs/pictures/draw.py
 
 bench: setup data  ## Measure where the time goes; ARGS=training, input, around, growth, time_to_accuracy, peers or serving
 	@$(RUN) tests/benchmarks/bench.py $(ARGS)

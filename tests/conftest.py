@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,6 +33,21 @@ def pytest_collection_modifyitems(items):
 def in_project(monkeypatch):
     """Tests that start the command line start it in the project, unless they go elsewhere."""
     monkeypatch.chdir(ROOT)
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """The system's browser, which shows no window."""
+    from playwright.sync_api import sync_playwright
+
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("no chromium on the PATH: Debian's package chromium has it")
+    with sync_playwright() as playwright:
+        # Chromium's own sandbox needs rights that a container's root doesn't have.
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,6 @@ from reported import page as make_page
 from reported import searched, trial
 from small_run import compared
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH: Debian's package chromium has it")
 WIDTHS = (360, 400, 1280, 1440)
 LONG = "a_model_whose_name_is_rather_long_for_a_column_of_a_table"
 SCHEMES = ("light", "dark")
@@ -68,18 +66,6 @@ def address(results, tmp_path_factory):
     results = lengthened(results, folder, leaderboard)
     make_page(results, folder / "report.html", leaderboard, failures, {"mlp": search})
     return (folder / "report.html").as_uri()
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    """The system's Chromium, headless."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        # Chromium's own sandbox needs rights that a container's root doesn't have.
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
