@@ -105,7 +105,7 @@ def compare(
         code_version=code_version,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         datasets={
-            name: _dataset(info, measured.get(name, {}), [m for m in ranked if m.dataset == name])
+            name: dataset_entry(info, measured.get(name, {}), [m for m in ranked if m.dataset == name])
             for name, info in infos.items()
         },
         models=_told_apart(ranked, evaluations, infos, contest.seed),
@@ -153,8 +153,8 @@ def gate(
     return "passed" if passed else "refused", reasons
 
 
-def _dataset(info: DatasetInfo, baselines: dict[str, dict[str, float]], models: list[ModelEntry]) -> DatasetEntry:
-    """A data set's entry; its models are ranked."""
+def dataset_entry(info: DatasetInfo, baselines: dict[str, dict[str, float]], models: list[ModelEntry]) -> DatasetEntry:
+    """What the leaderboard says of a data set, whose models are ranked."""
     metric, sign = RANKED_BY[info.task]
     best = sorted(baselines, key=lambda name: sign * baselines[name][metric])
     ours = [sign * model.metrics[metric] for model in models if model.rank]

@@ -144,8 +144,7 @@ def _without_names(path: Path) -> list[str]:
     Returns:
         Names of the operations that compute in float32.
     """
-    from tensorflow.lite.python import schema_py_generated as schema
-    from tensorflow.lite.tools import flatbuffer_utils
+    from ai_edge_litert.tools import flatbuffer_utils
 
     content = flatbuffer_utils.read_model(str(path))
     floats = set()
@@ -153,7 +152,7 @@ def _without_names(path: Path) -> list[str]:
         for operator in graph.operators:
             types = {graph.tensors[i].type for i in [*operator.inputs, *operator.outputs] if i >= 0}
             name = flatbuffer_utils.opcode_to_name(content, operator.opcodeIndex)
-            if schema.TensorType.FLOAT32 in types and name not in ("QUANTIZE", "DEQUANTIZE"):
+            if flatbuffer_utils.TensorType.FLOAT32 in types and name not in ("QUANTIZE", "DEQUANTIZE"):
                 floats.add(name)
         for tensor in graph.tensors:
             tensor.name = None

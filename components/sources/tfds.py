@@ -146,7 +146,7 @@ def images(
             for data, number in zip(batch[keys[0]].tolist(), batch[keys[1]].tolist(), strict=True):
                 yield (data if size == (rows, columns) else _resized(data, *size, channels)), number
 
-    splits = _instructions({s: i.num_examples for s, i in builder.info.splits.items()}, options, test)
+    splits = slices({s: i.num_examples for s, i in builder.info.splits.items()}, options, test)
     return Images(
         classes=list(label.names),
         shape=(*size, channels),
@@ -155,7 +155,7 @@ def images(
     )
 
 
-def _instructions(sizes: dict[str, int], options: ImageOptions, test: float) -> dict[str, str]:
+def slices(sizes: dict[str, int], options: ImageOptions, test: float) -> dict[str, str]:
     """TFDS' slices for each split. The order in a TFDS split is already random."""
     train = round(sizes["train"] * options.use)
     if "test" in sizes:

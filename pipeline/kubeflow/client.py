@@ -3,7 +3,6 @@
 import logging
 import os
 import re
-import warnings
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -39,47 +38,40 @@ def token() -> str | None:
     return found or None
 
 
-def connect(host: str, token: str | None, namespace: str | None) -> Any:  # noqa: ANN401 (a kfp.Client)
-    """A client of the service at `host`.
+def connect(host: str, token: str | None, namespace: str | None) -> Any:  # noqa: ANN401 (a kfp_server_api.ApiClient)
+    """A client of the service at `host`, as each part of the API takes it.
+
+    kfp.Client stands over the same one, and lets nobody set a time limit.
 
     Raises:
         InputError: What answers isn't Kubeflow Pipelines, or has several users and no namespace is given.
     """
-    import kfp
     import kfp_server_api
     from urllib3.util import Retry, Timeout
 
-    class Client(kfp.Client):
-        def _load_config(self, *args: Any, **more: Any) -> Any:  # noqa: ANN401 (a Configuration)
-            config = super()._load_config(*args, **more)
-            # What only asks is asked again; a POST is not, it might be done twice.
-            config.retries = Retry(
-                total=3, connect=1, read=1, backoff_factor=0.5, status_forcelist=(502, 503, 504), raise_on_status=False,
-                respect_retry_after_header=False,
-            )  # fmt: skip
-            return config
-
-        def get_kfp_healthz(self, sleep_duration: int = 5) -> Any:  # noqa: ANN401 (its answer)
-            """Nothing yet: the constructor tries for half a minute, with a traceback each time."""
-            return kfp_server_api.V2beta1GetHealthzResponse()
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        client = Client(host=host, existing_token=token, namespace=namespace or "kubeflow")
-    # It warns of each attempt. Not its parent: kfp sets the level of that one again and again.
+    config = kfp_server_api.Configuration(host=host.rstrip("/"))
+    if token:
+        config.api_key["authorization"], config.api_key_prefix["authorization"] = token, "Bearer"
+    # What only asks is asked again; a POST is not, it might be done twice.
+    config.retries = Retry(
+        total=3, connect=1, read=1, backoff_factor=0.5, status_forcelist=(502, 503, 504), raise_on_status=False,
+        respect_retry_after_header=False,
+    )  # fmt: skip
+    # It warns of each attempt.
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
-    pool = client._healthz_api.api_client.rest_client.pool_manager
+    client = kfp_server_api.ApiClient(config)
+    pool = client.rest_client.pool_manager
     send = pool.request
 
     def request(method: str, url: str, **more: Any) -> Any:  # noqa: ANN401 (a response)
         answer = send(method, url, **{**more, "timeout": Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS)})
         kind = answer.headers.get("content-type", "nothing")
         if answer.status in range(200, 300) and "json" not in kind:
-            # kfp takes a proxy's login page for an empty list.
+            # A proxy's login page would be taken for an empty list.
             raise InputError(f"answers with {kind}, not as Kubeflow Pipelines does; {TOKEN} holds the token")
         return answer
 
     pool.request = request
-    if client._healthz_api.healthz_service_get_healthz().multi_user and not (namespace or client.get_user_namespace()):
+    if kfp_server_api.HealthzServiceApi(client).healthz_service_get_healthz().multi_user and not namespace:
         raise InputError("has several users: --namespace is missing")
     return client

@@ -17,7 +17,7 @@ _DRIVER = "-driver"
 
 
 def follow(
-    client: Any,  # noqa: ANN401 (a kfp.Client)
+    client: Any,  # noqa: ANN401 (a kfp_server_api.ApiClient)
     run_id: str,
     tasks: list[str],
     console: Console,
@@ -39,17 +39,18 @@ def follow(
         InputError: It can't be asked for any more.
         KeyboardInterrupt: Ctrl-C; the run goes on.
     """
-    from kfp_server_api.exceptions import ApiException
+    from kfp_server_api import ApiException, RunServiceApi
     from urllib3.exceptions import HTTPError
 
+    runs = RunServiceApi(client)
     seen: dict[str, str] = {}
     lost = 0.0
     with until(signal.SIGINT) as interrupted, Display(tasks, console) as display:
         while True:
             try:
-                run = client.get_run(run_id)
+                run = runs.run_service_get_run(run_id)
                 if fail_fast and run.state == "RUNNING" and "FAILED" in seen.values():
-                    client.terminate_run(run_id)
+                    runs.run_service_terminate_run(run_id)
                 lost = 0.0
             except (ApiException, HTTPError, OSError, InputError) as error:
                 lost += poll_seconds

@@ -1,9 +1,7 @@
 """Submit a compiled pipeline to Kubeflow Pipelines: all of it, or nothing is left there."""
 
-import io
 import json
 from collections.abc import Callable
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +29,7 @@ def submit_kubeflow(
         namespace: Of a Kubeflow with several users.
 
     Returns:
-        A kfp.Client, and the run's id.
+        A client of the service, and the run's id.
 
     Raises:
         InputError: The service can't be reached or refuses it; nothing half-made is left there, or it's named.
@@ -43,9 +41,7 @@ def submit_kubeflow(
     undo: list[tuple[str, Callable[[], object]]] = []
     try:
         client = connect(host, secret, namespace)
-        # kfp prints links as it goes.
-        with redirect_stdout(io.StringIO()):
-            return client, _start(client, path, name, run, parameters, namespace, undo)
+        return client, _start(client, path, name, run, parameters, namespace, undo)
     except BaseException as error:
         left = _take_back(undo)
         if not isinstance(error, (ApiException, HTTPError, OSError, ValueError, InputError)):
@@ -54,7 +50,7 @@ def submit_kubeflow(
 
 
 def _start(
-    client: Any,  # noqa: ANN401 (a kfp.Client)
+    client: Any,  # noqa: ANN401 (a kfp_server_api.ApiClient)
     path: Path,
     name: str,
     run: str,
@@ -63,17 +59,24 @@ def _start(
     undo: list[tuple[str, Callable[[], object]]],
 ) -> str:
     """Make the pipeline or a version of it, the experiment and the run; into `undo` goes what takes each back."""
-    namespace = namespace or client.get_user_namespace() or None
+    import kfp_server_api as api
 
-    # Not client.get_pipeline_id: it looks in no namespace.
+    stored, upload = api.PipelineServiceApi(client), api.PipelineUploadServiceApi(client)
+    groups, started = api.ExperimentServiceApi(client), api.RunServiceApi(client)
+
     def pipelines() -> list[Any]:
-        return client.list_pipelines(filter=_named(name), namespace=namespace).pipelines or []
+        return stored.pipeline_service_list_pipelines(filter=_named(name), namespace=namespace).pipelines or []
 
     def versions(called: str) -> list[Any]:
-        return client.list_pipeline_versions(pipeline, filter=_named(called)).pipeline_versions or []
+        found = stored.pipeline_service_list_pipeline_versions(pipeline, filter=_named(called))
+        return found.pipeline_versions or []
+
+    def experiments() -> list[Any]:
+        found = groups.experiment_service_list_experiments(filter=_named(name), namespace=namespace)
+        return found.experiments or []
 
     def runs() -> list[Any]:
-        found = client.list_runs(experiment_id=group, filter=_named(run)).runs or []
+        found = started.run_service_list_runs(experiment_id=group, filter=_named(run)).runs or []
         return [one for one in found if one.pipeline_version_reference.pipeline_version_id == version]
 
     # Tells what is made here from what somebody else makes at the same time, or made before.
@@ -82,30 +85,35 @@ def _start(
         pipeline = _known(found[0].pipeline_id)
         made = _make(
             f"the version {run}",
-            lambda: client.upload_pipeline_version(str(path), run, pipeline_id=pipeline, description=mark),
+            lambda: upload.upload_pipeline_version(str(path), name=run, pipelineid=pipeline, description=mark),
             lambda: [one for one in versions(run) if one.description == mark],
         )
         version = _known(made.pipeline_version_id)
-        undo.append((f"the version {run}", lambda: client.delete_pipeline_version(pipeline, version)))
+        undo.append((f"the version {run}", lambda: stored.pipeline_service_delete_pipeline_version(pipeline, version)))
     else:
         made = _make(
             f"the pipeline {name}",
-            lambda: client.upload_pipeline(str(path), pipeline_name=name, description=mark, namespace=namespace),
+            lambda: upload.upload_pipeline(str(path), name=name, description=mark, namespace=namespace),
             lambda: [one for one in pipelines() if one.description == mark],
         )
         pipeline = _known(made.pipeline_id)
-        undo.append((f"the pipeline {name}", lambda: _remove_pipeline(client, pipeline, versions(name))))
+        undo.append((f"the pipeline {name}", lambda: _remove_pipeline(stored, pipeline, versions(name))))
         version = _known(next((one.pipeline_version_id for one in versions(name)), None))
+    if found := experiments():
+        group = _known(found[0].experiment_id)
+    else:
+        experiment = api.V2beta1Experiment(display_name=name, namespace=namespace)
+        create = lambda: groups.experiment_service_create_experiment(experiment)  # noqa: E731
+        group = _known(_make(f"the experiment {name}", create, experiments).experiment_id)
+        undo.append((f"the experiment {name}", lambda: groups.experiment_service_delete_experiment(group)))
+    body = api.V2beta1Run(
+        experiment_id=group,
+        display_name=run,
+        pipeline_version_reference=api.V2beta1PipelineVersionReference(pipeline, version),
+        runtime_config=api.V2beta1RuntimeConfig(parameters=parameters),
+    )
     try:
-        group = _known(client.get_experiment(experiment_name=name, namespace=namespace).experiment_id)
-    except ValueError:
-        # It looks itself before it makes one.
-        create = lambda: client.create_experiment(name, namespace=namespace)  # noqa: E731
-        group = _known(_make(f"the experiment {name}", create, lambda: [create()]).experiment_id)
-        undo.append((f"the experiment {name}", lambda: client.delete_experiment(group)))
-    config = {"params": parameters, "pipeline_id": pipeline, "version_id": version, "enable_caching": True}
-    try:
-        return _known(_make(f"the run {run}", lambda: client.run_pipeline(group, run, **config), runs).run_id)
+        return _known(_make(f"the run {run}", lambda: started.run_service_create_run(body), runs).run_id)
     except _LostError:
         # Nothing is taken away from a run that may be there.
         undo.clear()
@@ -142,11 +150,11 @@ def _known(made: str | None) -> str:
     return made
 
 
-def _remove_pipeline(client: Any, pipeline: str, versions: list[Any]) -> None:  # noqa: ANN401 (a kfp.Client)
+def _remove_pipeline(stored: Any, pipeline: str, versions: list[Any]) -> None:  # noqa: ANN401 (a PipelineServiceApi)
     """Delete a pipeline that was just made; Kubeflow keeps it if others have added versions to it."""
     for version in versions:
-        client.delete_pipeline_version(pipeline, version.pipeline_version_id)
-    client.delete_pipeline(pipeline)
+        stored.pipeline_service_delete_pipeline_version(pipeline, version.pipeline_version_id)
+    stored.pipeline_service_delete_pipeline(pipeline)
 
 
 def _take_back(undo: list[tuple[str, Callable[[], object]]]) -> str:

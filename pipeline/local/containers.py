@@ -54,7 +54,7 @@ def arguments(experiment: Experiment, home: Path, outputs: Path, registry: Path)
     """
     import docker
 
-    data = _data(experiment)
+    data = mounts(experiment)
     for path in (outputs, registry, *(source for source, _ in data)):
         if '"' in str(path):
             # podman writes mounts as lines of CSV, and reads them with Go's parser.
@@ -109,7 +109,7 @@ def limits() -> list[Any]:
     return found
 
 
-def _data(experiment: Experiment) -> list[tuple[Path, Path]]:
+def mounts(experiment: Experiment) -> list[tuple[Path, Path]]:
     """For each folder or file that an option of a data set names, where it is here and where in the container."""
     found = [(Path(os.environ["TFDS_DATA_DIR"]).absolute(),) * 2]
     options = [value for config in experiment.datasets.values() for value in config.options.model_dump().values()]

@@ -49,6 +49,11 @@ class Processes:
                 start_new_session=True,
             )
 
+    @property
+    def pid(self) -> int:
+        """The process that tasks are forked from."""
+        return self._server.pid
+
     def get_ready(self) -> None:
         """Import TensorFlow, for tasks that will come."""
         if self._ready:

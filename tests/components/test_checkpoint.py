@@ -1,14 +1,13 @@
 """A checkpoint is whole or absent, whatever happens to its files or to the disk."""
 
-import contextlib
 import re
-import resource
 import shutil
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
+from small_files import small_files
 from trainings import MODELS, assert_same, saved_states, terminated, train
 
 from components.train import train as train_step
@@ -103,17 +102,6 @@ def test_with_every_checkpoint_damaged_it_starts_anew(datasets, undisturbed, tmp
     said = capsys.readouterr().out
     assert "training starts anew" in said
     assert "going on" not in said
-
-
-@contextlib.contextmanager
-def small_files(size):
-    """No file may grow beyond a size: writes fail as on a full disk, without root's rights."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_file_that_cannot_grow_leaves_the_checkpoint_before(saved, tmp_path):

@@ -4,7 +4,7 @@ import pytest
 
 from components.artifacts.dataset import ImagesInfo, SeriesInfo
 from components.artifacts.leaderboard import FEW, Leaderboard, ModelEntry
-from components.compare.compare import _dataset, gate
+from components.compare.compare import dataset_entry, gate
 
 SERIES = SeriesInfo.model_construct(task="forecasting", unit="GW", source="csv", sha256="1" * 64, records={"test": 40},
                                     lookback=4, horizon=1)  # fmt: skip
@@ -17,7 +17,7 @@ def entry(name, metrics, rank=1, **more):
 
 
 def board(info, baselines, *models):
-    about = _dataset(info, baselines, list(models))
+    about = dataset_entry(info, baselines, list(models))
     return Leaderboard(
         experiment="x", run="x", pipeline_sha256="", code_version="", created="", datasets={"sales": about},
         models=list(models),

@@ -1,9 +1,7 @@
 """What predict and drift refuse in a line: models that aren't the registry's, damaged ones, files that are none."""
 
-import contextlib
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -13,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from predicted import idx, lines, reasons
+from small_files import small_files
 
 from components.common.errors import InputError
 from components.common.files import point_link
@@ -284,17 +283,6 @@ def test_an_output_that_can_not_be_written_is_one_line(fashion, photos, tmp_path
 
 def test_a_folder_that_may_not_be_written_into_is_one_line(fashion, photos):
     assert refusal(lambda: predict(str(fashion.model), str(photos), "/proc/none/p.jsonl")).startswith("/proc/none/")
-
-
-@contextlib.contextmanager
-def small_files(size):
-    """No file may grow beyond a size: writes fail as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("room", [0, 3000, 40_000])

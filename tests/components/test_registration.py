@@ -62,20 +62,23 @@ def test_the_key_is_for_its_owner_alone_and_made_once(version, tmp_path):
 
 def test_many_that_begin_at_once_use_one_key(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from components.artifacts.registration import _own_key;"
-        "sys.stdin.read(); print(_own_key(Path(sys.argv[1])).hex())"
-    )
+        "import sys; from pathlib import Path; from components.artifacts.registration import write_registration;"
+        "registry, version = map(Path, sys.argv[1:]); sys.stdin.read(); write_registration(version, ABOUT, registry)"
+    ).replace("ABOUT", str({"model": "mlp", "metrics": {}, "run": "r"}))
+    registry = tmp_path / "registry"
+    versions = [registry / "families" / "fashion" / str(number) for number in (1, 2, 3, 4)]
+    for version in versions:
+        version.mkdir(parents=True)
+        (version / "model.keras").write_bytes(b"weights")
     started = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, str(tmp_path / "registry")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
-        for _ in range(4)
+        subprocess.Popen([sys.executable, "-c", code, str(registry), str(version)], stdin=subprocess.PIPE)
+        for version in versions
     ]
     for process in started:
         process.stdin.close()
-    keys = {process.stdout.read() for process in started}
     assert [process.wait() for process in started] == [0] * 4
-    assert len(keys) == 1
+    for version in versions:
+        check_registration(version)
 
 
 def edit(change):

@@ -87,7 +87,7 @@ def test_real_digests_refuse_other_archives(data_dir, tmp_path):
 
 
 def test_debians_archives_reach_tfds_as_the_authors_packed_them(data_dir, debian, prepared, monkeypatch):
-    monkeypatch.setattr(fashion_mnist, "_debian_archives", lambda scratch: debian)
+    monkeypatch.setattr(fashion_mnist, "DEBIAN_FOLDER", debian)
     assert str(debian) in fashion_mnist.fetch()
     infos = image_classification.FashionMNIST.url_infos.values()
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in prepared["files"].items()}
@@ -104,7 +104,8 @@ def test_the_authors_own_archives_are_taken_as_they_are(data_dir, debian, prepar
 
 
 def test_without_archives_tfds_downloads(data_dir, debian, prepared, monkeypatch):
-    monkeypatch.setattr(fashion_mnist, "_debian_archives", lambda scratch: None)
+    monkeypatch.setattr(fashion_mnist, "DEBIAN_FOLDER", debian / "none")
+    monkeypatch.setenv("PATH", "")
     fashion_mnist.fetch()
     assert prepared == {"files": None}
 

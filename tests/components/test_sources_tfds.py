@@ -50,7 +50,7 @@ def test_a_share_too_small_for_an_image_takes_no_more_than_asked():
     ids=["test split of its own", "test split cut off"],
 )
 def test_splits_of_a_tfds_data_set_are_disjoint(sizes, expected):
-    found = tfds._instructions(sizes, ImageOptions(), 0.15)
+    found = tfds.slices(sizes, ImageOptions(), 0.15)
     for split, (first, end) in expected.items():
         of = "test" if split == "test" and "test" in sizes else "train"
         assert found[split] in (f"{of}[{first}:{end}]", f"{of}[:{end}]" if first == 0 else None)

@@ -215,7 +215,7 @@ def test_data_in_cloud_storage_are_mounted_where_vertex_mounts_them(project, mon
     monkeypatch.chdir(project.folder)
     (project.folder / "data/gs/my-bucket").mkdir(parents=True)
     options = Options(path="gs://my-bucket/a/b.csv", time="time", target="load", frequency="h", lookback=24, horizon=2)
-    found = containers._data(SimpleNamespace(datasets={"mine": SimpleNamespace(options=options)}))
+    found = containers.mounts(SimpleNamespace(datasets={"mine": SimpleNamespace(options=options)}))
     assert (project.folder / "data/gs/my-bucket", Path("/gcs/my-bucket")) in found
 
 

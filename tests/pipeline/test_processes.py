@@ -109,14 +109,14 @@ def test_what_a_task_leaves_in_the_temporary_folder_goes_with_it(processes, here
 
 
 def test_what_a_task_leaves_running_is_ended(processes):
-    session = processes._server.pid
+    session = processes.pid
     assert run(processes, *module("leaves")) == (0, ["over"])
     until(lambda: not any("sleep" in command for command in alive(str(session))))
 
 
 def test_a_server_that_was_killed_is_started_again(processes):
-    processes._server.kill()
-    processes._server.wait()
+    os.kill(processes.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, processes.pid, os.WEXITED | os.WNOWAIT)
     assert run(processes, *module("ends", "3"))[0] == 3
 
 
@@ -138,7 +138,7 @@ import os, sys
 from pathlib import Path
 from pipeline.local.processes import Processes
 processes = Processes(Path("scratch"))
-print(processes._server.pid, flush=True)
+print(processes.pid, flush=True)
 if sys.argv[1] == "task":
     processes.run("", "task", [sys.executable, "-m", "waits"], lambda line: print(line, flush=True))
 sys.stdin.readline()
