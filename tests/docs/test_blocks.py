@@ -211,6 +211,11 @@ def test_names_in_the_text(span, in_folder):
             found = getattr(found, part, None) or importlib.import_module(".".join(parts[: i + 1]))
 
 
+def test_what_a_text_finds_in_a_file_is_there(text):
+    for path, name in re.findall(r"`([\w/]+\.py)`: `(\w+)`", text.read_text(encoding="utf-8")):
+        assert re.search(rf"^ *(def|class) {name}\b", (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE), name
+
+
 def test_links_of_the_front_page_lead_somewhere(text):
     for link in re.findall(r"\]\(([^)#]+)|(?:src|href)=\"([^\"]+)\"", text.read_text(encoding="utf-8")):
         target = "".join(link)
