@@ -87,7 +87,7 @@ lock: setup  ## Lock what pyproject.toml asks for; pinned versions stay: delete 
 	$(LOCK) --group sbom --output-file requirements-sbom.lock
 
 docs: setup  ## Build the documentation's site in build/site
-	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build
 	@echo build/site/index.html
 
 pictures: setup data  ## Make docs/pictures anew: runs quick.yaml and opens its report
