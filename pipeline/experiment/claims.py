@@ -69,7 +69,7 @@ class Verdict(Strict):
     measured: float
     holds: bool
 
-    def said(self) -> str:
+    def words(self) -> str:
         """The verdict in words."""
         if self.holds:
             return "holds"

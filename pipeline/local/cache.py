@@ -1,7 +1,8 @@
-"""What finished tasks left: found again by what it depends on, and looked at before it is believed.
+"""The outputs of finished tasks, which later runs use again after a check.
 
-Each task has a folder of its own. Its manifest, which names every file with size, time and digest, is written last:
-without it the folder is nothing. No path in it is absolute, so that a project may be moved or copied.
+Each task has a folder of its own, named after what its outputs depend on. Its manifest lists every file with size,
+time and digest, and is written last: a folder without one belongs to a task that didn't finish. Its paths are
+relative, so that a project may be moved or copied.
 """
 
 import hashlib
@@ -20,16 +21,16 @@ MANIFEST = "manifest.json"
 
 
 class DamagedError(Exception):
-    """Why a folder isn't what a finished task left."""
+    """The files of a folder aren't those that a finished task wrote."""
 
 
 class File(Strict):
     """A file of an output.
 
     Attributes:
-        bytes: Its size.
-        modified: When it was last changed, nanoseconds since 1970.
-        sha256: Its digest.
+        bytes: The file's size.
+        modified: The time of its last change, in nanoseconds since 1970.
+        sha256: The digest of its content.
     """
 
     bytes: int
@@ -41,10 +42,10 @@ class Artifact(Strict):
     """An output artifact.
 
     Attributes:
-        type: KFP's schema of it.
-        metadata: What the task said of it.
-        path: Of its file or folder, relative to the task's folder; or an address such as gs://….
-        files: By path, relative to the task's folder.
+        type: KFP's schema of the artifact.
+        metadata: The artifact's metadata, written by the task.
+        path: The path of its file or folder, relative to the task's folder, or an address such as gs://….
+        files: Its files, by their path relative to the task's folder.
     """
 
     type: dict[str, str]
@@ -53,42 +54,42 @@ class Artifact(Strict):
     files: dict[str, File]
 
     def digest(self) -> str:
-        """Of all that another task can see of it."""
+        """The digest of the metadata and files, which are all that another task can read."""
         return digest([self.metadata, {name: [file.bytes, file.sha256] for name, file in self.files.items()}])
 
 
 class Outputs(Strict):
-    """All that a task gave: the manifest.
+    """All outputs of a task, as the manifest stores them.
 
     Attributes:
-        parameters: By name.
-        artifacts: By name.
+        parameters: The output parameters, by name.
+        artifacts: The output artifacts, by name.
     """
 
     parameters: dict[str, Any]
     artifacts: dict[str, Artifact]
 
 
-def digest(value: Any) -> str:  # noqa: ANN401 (anything JSON can hold)
-    """The SHA-256 of a value."""
+def digest(value: object) -> str:
+    """The SHA-256 of a value that JSON can hold."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def keep(folder: Path, given: dict[str, Any], component: dict[str, Any]) -> Outputs:
-    """Read what a task gave, and write its manifest.
+def save_outputs(folder: Path, executor: dict[str, Any], component: dict[str, Any]) -> Outputs:
+    """Read the outputs of a task that finished, and write its manifest.
 
     Args:
-        folder: The task's.
-        given: Its ExecutorInput.
+        folder: The task's folder.
+        executor: The task's ExecutorInput.
         component: The component's inputs and outputs.
 
     Raises:
         ValueError: An output isn't of its type.
     """
-    said: dict[str, Any] = {}
-    if (path := Path(given["outputs"]["outputFile"])).exists():
-        said = json.loads(path.read_text(encoding="utf-8"))
-    parameters = dict(said.get("parameterValues", {}))
+    output: dict[str, Any] = {}
+    if (path := Path(executor["outputs"]["outputFile"])).exists():
+        output = json.loads(path.read_text(encoding="utf-8"))
+    parameters = dict(output.get("parameterValues", {}))
     for name, about in component.get("outputDefinitions", {}).get("parameters", {}).items():
         if (path := folder / name).is_file():
             text = path.read_text(encoding="utf-8")
@@ -96,28 +97,30 @@ def keep(folder: Path, given: dict[str, Any], component: dict[str, Any]) -> Outp
         if about["parameterType"] == "NUMBER_INTEGER" and name in parameters:
             parameters[name] = int(parameters[name])
     artifacts = {}
-    for name, asked in given["outputs"]["artifacts"].items():
-        gave = {**asked["artifacts"][0], **said.get("artifacts", {}).get(name, asked)["artifacts"][0]}
-        place = os.path.relpath(gave["uri"], folder) if gave["uri"].startswith("/") else gave["uri"]
-        files = {file: _about(folder / file, flush=True) for file in _files(folder, place)}
-        artifacts[name] = Artifact(type=gave["type"], metadata=gave.get("metadata", {}), path=place, files=files)
+    for name, requested in executor["outputs"]["artifacts"].items():
+        artifact = {**requested["artifacts"][0], **output.get("artifacts", {}).get(name, requested)["artifacts"][0]}
+        uri = artifact["uri"]
+        place = os.path.relpath(uri, folder) if uri.startswith("/") else uri
+        files = {file: _describe(folder / file, flush=True) for file in _files(folder, place)}
+        metadata = artifact.get("metadata", {})
+        artifacts[name] = Artifact(type=artifact["type"], metadata=metadata, path=place, files=files)
     outputs = Outputs(parameters=parameters, artifacts=artifacts)
     _write(folder, outputs)
     return outputs
 
 
-def look(folder: Path, digests: bool = False) -> Outputs:
-    """What a finished task left, if it is all there as it was left.
+def load_outputs(folder: Path, digests: bool = False) -> Outputs:
+    """Load the outputs of a finished task, and check that its files are unchanged.
 
-    Files whose size and time are those of the manifest are believed; of others the digest is looked at.
+    A file whose size and time are those of the manifest is taken as unchanged. Of other files the digest is compared.
 
     Args:
-        folder: The task's.
-        digests: Look at the digests of all.
+        folder: The task's folder.
+        digests: Compare the digests of all files.
 
     Raises:
         FileNotFoundError: There is no such folder.
-        DamagedError: What is wrong with it.
+        DamagedError: The task didn't finish, or a file was changed, added or removed. The message says which.
     """
     if not folder.is_dir():
         raise FileNotFoundError(folder)
@@ -129,14 +132,14 @@ def look(folder: Path, digests: bool = False) -> Outputs:
         raise DamagedError("the manifest of its outputs was changed") from None
     touched = False
     for artifact in outputs.artifacts.values():
-        there = set(_files(folder, artifact.path))
-        for name in sorted(there ^ artifact.files.keys()):
-            raise DamagedError(f"its output {name} {'was added' if name in there else 'is gone'}")
+        present = set(_files(folder, artifact.path))
+        for name in sorted(present ^ artifact.files.keys()):
+            raise DamagedError(f"its output {name} {'was added' if name in present else 'is gone'}")
         for name, file in artifact.files.items():
             try:
                 status = (folder / name).stat()
                 same = (status.st_size, status.st_mtime_ns) == (file.bytes, file.modified)
-                now = file if same and not digests else _about(folder / name)
+                now = file if same and not digests else _describe(folder / name)
             except OSError as error:
                 raise DamagedError(f"its output {name} can't be read: {error.strerror}") from None
             if (now.bytes, now.sha256) != (file.bytes, file.sha256):
@@ -148,27 +151,27 @@ def look(folder: Path, digests: bool = False) -> Outputs:
 
 
 def tidy(folders: Path) -> None:
-    """Remove what tasks left that didn't finish."""
+    """Remove the folders of tasks that didn't finish."""
     for folder in folders.iterdir():
         if not (folder / MANIFEST).exists():
             remove(folder)
 
 
 def _files(folder: Path, place: str) -> Iterator[str]:
-    """The files of an artifact; none where it lies elsewhere."""
+    """The files of an artifact. There are none where its path is an address such as gs://…."""
     path = folder / place
     for file in [path] if path.is_file() else sorted(path.rglob("*")):
         if file.is_symlink() or not file.is_dir():
             yield file.relative_to(folder).as_posix()
 
 
-def _about(path: Path, flush: bool = False) -> File:
+def _describe(path: Path, flush: bool = False) -> File:
     with path.open("rb") as file:
         status = os.fstat(file.fileno())
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         if flush:
             os.fsync(file.fileno())
-    return File(bytes=status.st_size, modified=status.st_mtime_ns, sha256=found)
+    return File(bytes=status.st_size, modified=status.st_mtime_ns, sha256=sha256)
 
 
 def _write(folder: Path, outputs: Outputs) -> None:

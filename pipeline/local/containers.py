@@ -1,4 +1,4 @@
-"""Tasks of a local run in containers."""
+"""The containers of a local run's tasks."""
 
 import base64
 import json
@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from components.common.errors import InputError
 from components.common.files import MOUNT
@@ -18,15 +18,18 @@ from pipeline.experiment.experiment import Experiment
 from pipeline.graph.code_version import all_files, code_digest
 from pipeline.local.processes import ROOT, lines
 
-# Of every container of a run: the folder of its experiment, whose lock the run holds.
+if TYPE_CHECKING:
+    import docker
+
+# Every container of a run has this label. Its value is the experiment's folder, whose lock the run holds.
 LABEL = "keras-pipeline.run"
-# The image's own user, for a host whose user is root.
+# The user that the images have, for a host whose user is root.
 USER = 1000
-# The training writes a checkpoint when it is asked to end.
+# A training that is asked to end writes a checkpoint first.
 STOP_SECONDS = 10
-# Files and processes of a container. podman 4.3 lowers its own limit of processes to this.
+# The most files and processes of a container. podman 4.3 lowers its own limit of processes to this.
 MOST = 32768
-# What an image's components/ holds: the path and the bytes of each file, as JSON.
+# A program that prints the path and the bytes of each file of an image's components/, as JSON.
 _CODE = """
 import base64, json
 from pathlib import Path
@@ -38,15 +41,15 @@ print(json.dumps({path.relative_to(root).as_posix(): base64.b64encode(path.read_
 
 
 def arguments(experiment: Experiment, home: Path, outputs: Path, registry: Path) -> dict[str, Any]:
-    """How the run's containers are started, as docker-py's `containers.run` takes it.
+    """The arguments that start a container of the run, by their names in docker-py's `containers.run`.
 
-    A task reads the data and writes the folders of the run; nothing else of it or of this machine. It runs as the
-    user who started it, or as the image's where that is root.
+    A task can read the data, and write the tasks' outputs and the registry. It sees nothing else of this machine. It
+    runs as the user who started the run, or as the image's user where that is root.
 
     Args:
-        experiment: Whose data are mounted, read-only and where they are here.
+        experiment: The experiment. Its data are mounted read-only, under the path that they have here.
         home: The experiment's folder.
-        outputs: The folder that the tasks write to, which kfp mounts.
+        outputs: The folder that the tasks write to. `Containers` mounts it.
         registry: The folder that models are registered in.
 
     Raises:
@@ -64,7 +67,7 @@ def arguments(experiment: Experiment, home: Path, outputs: Path, registry: Path)
         folder.mkdir(parents=True, exist_ok=True)
     uid, gid = os.getuid(), os.getgid()
     if "name=rootless" in docker.from_env().info().get("SecurityOptions", []):
-        uid, gid = 0, 0  # the name that this machine's user has in there
+        uid, gid = 0, 0  # inside a rootless container, root is this machine's user
     elif uid == 0:
         uid, gid = USER, USER
         for folder in (outputs, registry):
@@ -82,72 +85,71 @@ def arguments(experiment: Experiment, home: Path, outputs: Path, registry: Path)
         },
         "mounts": [
             docker.types.Mount(str(registry), str(registry), type="bind"),
-            *(docker.types.Mount(str(t), str(s), type="bind", read_only=True) for s, t in data),
+            *(docker.types.Mount(str(target), str(path), type="bind", read_only=True) for path, target in data),
         ],
         "read_only": True,
         "tmpfs": {"/tmp": ""},  # noqa: S108
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges"],
-        # A source of one's own may read from a network, whose proxy may be this machine's.
+        # A user's own source may read from the network, through a proxy on this machine.
         "network_mode": "host",
         "ulimits": limits(),
     }
 
 
-def limits() -> list[Any]:
-    """Files and processes of a container, as many as podman can give where it runs in a container itself.
+def limits() -> "list[docker.types.Ulimit]":
+    """The limits of a container's files and processes, at most those of this process.
 
-    Without CAP_SYS_RESOURCE its own defaults are refused.
+    The kernel refuses podman's own defaults where podman itself runs in a container without CAP_SYS_RESOURCE.
     """
     import docker
 
-    found = []
+    ulimits = []
     for name, number in (("nofile", resource.RLIMIT_NOFILE), ("nproc", resource.RLIMIT_NPROC)):
         hard = resource.getrlimit(number)[1]
         most = MOST if hard == resource.RLIM_INFINITY else min(hard, MOST)
-        found.append(docker.types.Ulimit(name=name, soft=most, hard=most))
-    return found
+        ulimits.append(docker.types.Ulimit(name=name, soft=most, hard=most))
+    return ulimits
 
 
 def mounts(experiment: Experiment) -> list[tuple[Path, Path]]:
-    """For each folder or file that an option of a data set names, where it is here and where in the container."""
-    found = [(Path(os.environ["TFDS_DATA_DIR"]).absolute(),) * 2]
+    """Each folder or file that an option of a data set names: its path here, and its path in the container."""
+    pairs = [(Path(os.environ["TFDS_DATA_DIR"]).absolute(),) * 2]
     options = [value for config in experiment.datasets.values() for value in config.options.model_dump().values()]
     for path in options:
         if not isinstance(path, str) or not path:
             continue
         if path.startswith(GS):
             bucket = path.removeprefix(GS).partition("/")[0]
-            found.append(((COPIES / bucket).absolute(), MOUNT / bucket))
+            pairs.append(((COPIES / bucket).absolute(), MOUNT / bucket))
         else:
-            found.append(
-                (Path(os.path.normpath(Path(path).absolute())),) * 2
-            )  # without "..", as a mount's target has to be
-    return sorted({pair for pair in found if pair[0].exists()})
+            # The target of a mount may not have "..".
+            pairs.append((Path(os.path.normpath(Path(path).absolute())),) * 2)
+    return sorted({pair for pair in pairs if pair[0].exists()})
 
 
 def check_images(images: list[str], started: dict[str, Any]) -> None:
-    """Refuse images that aren't here and can't be pulled, that don't start, or that hold other code than this folder.
+    """Refuse an image that isn't here and can't be pulled, doesn't start, or holds other code than this folder.
 
     Args:
-        images: Their names.
-        started: `arguments` of a container.
+        images: The names of the images.
+        started: The `arguments` of a container.
 
     Raises:
-        InputError: One line on the first of them.
+        InputError: An image is refused. Only the first such image is named.
     """
     import docker
 
     client, here = docker.from_env(), all_files()
     for image in images:
         try:
-            _image(client, image)
-            said = output(client, image, ["python3", "-c", _CODE], **started)
+            _pull(client, image)
+            printed = output(client, image, ["python3", "-c", _CODE], **started)
         except docker.errors.ContainerError as error:
             raise InputError(f"image {image}: can't run this folder's code: {_line(error)}; make images") from None
         except docker.errors.DockerException as error:
             raise InputError(f"image {image}: {_line(error)}") from None
-        held = {name: code_digest(name, base64.b64decode(content)) for name, content in json.loads(said).items()}
+        held = {name: code_digest(name, base64.b64decode(content)) for name, content in json.loads(printed).items()}
         if differing := sorted({name for name, _ in held.items() ^ here.items()}):
             more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
             raise InputError(
@@ -155,7 +157,8 @@ def check_images(images: list[str], started: dict[str, Any]) -> None:
             )
 
 
-def _image(client: Any, image: str) -> None:  # noqa: ANN401 (a docker.DockerClient)
+def _pull(client: "docker.DockerClient", image: str) -> None:
+    """Pull an image that isn't here."""
     import docker
 
     try:
@@ -167,6 +170,7 @@ def _image(client: Any, image: str) -> None:  # noqa: ANN401 (a docker.DockerCli
 
 
 def _line(error: Exception) -> str:
+    """The last line of an error's message."""
     text = getattr(error, "stderr", None) or getattr(error, "explanation", None) or str(error)
     text = text.decode() if isinstance(text, bytes) else text
     return " ".join(text.strip().splitlines()[-1:])
@@ -178,50 +182,50 @@ class Containers:
     Args:
         home: The experiment's folder.
         outputs: The folder that the tasks write to.
-        started: `arguments` of their containers.
+        started: The `arguments` of a container.
     """
 
     def __init__(self, home: Path, outputs: Path, started: dict[str, Any]) -> None:
         self._home = home
         self._started = {**started, "volumes": {str(outputs): {"bind": str(outputs), "mode": "rw"}}}
-        # It removes them where this process is killed.
+        # A process of its own removes the containers where this one is killed: its standard input ends then.
         watch = [sys.executable, "-m", __name__, str(home)]
         self._watch = subprocess.Popen(watch, cwd=ROOT, stdin=subprocess.PIPE, start_new_session=True)
 
     def get_ready(self) -> None:
-        """Nothing: each container imports for itself."""
+        """Do nothing, for each container imports for itself."""
 
-    def run(self, image: str, name: str, command: list[str], say: Callable[[str], None]) -> int:
+    def run(self, image: str, name: str, command: list[str], on_line: Callable[[str], None]) -> int:
         """Run a task.
 
         Args:
             image: The image's name.
-            name: The task's; not used.
-            command: What to run.
-            say: Gets each line that it prints.
+            name: The task's name, which isn't used.
+            command: The command with its arguments.
+            on_line: It is called with each line that the task prints.
 
         Returns:
-            Its exit code.
+            The exit code.
         """
         import docker
 
         with _started(docker.from_env(), image, command, **self._started) as (container, stream):
             for line in lines(stream):
-                say(line)
+                on_line(line)
             return int(container.wait()["StatusCode"])
 
     def close(self) -> None:
-        """Remove what goes on."""
+        """Stop and remove the containers."""
         remove(self._home)
         self._watch.kill()
         self._watch.wait()
 
 
-def output(client: Any, image: str, command: list[str], **arguments: Any) -> str:  # noqa: ANN401
-    """What a command prints in an image.
+def output(client: "docker.DockerClient", image: str, command: list[str], **arguments: Any) -> str:  # noqa: ANN401
+    """The output of a command in a container.
 
     Raises:
-        docker.errors.ContainerError: It failed; the error says what it printed.
+        docker.errors.ContainerError: The command failed. The error holds its output.
     """
     import docker
 
@@ -234,10 +238,15 @@ def output(client: Any, image: str, command: list[str], **arguments: Any) -> str
 
 
 @contextmanager
-def _started(client: Any, image: str, command: list[str], **arguments: Any) -> Iterator[tuple[Any, Iterable[bytes]]]:  # noqa: ANN401
-    """A container and what it prints; in the end it is removed.
+def _started(
+    client: "docker.DockerClient",
+    image: str,
+    command: list[str],
+    **arguments: Any,  # noqa: ANN401 (docker-py's)
+) -> Iterator[tuple["docker.models.containers.Container", Iterable[bytes]]]:
+    """Start a container, give it and its output, and remove it at the end.
 
-    Its output is attached to before it starts: podman's log of a container that has ended may never end (4.3.1).
+    The output is attached to before the start, for podman's log of a container that has ended may never end (4.3.1).
     """
     container = client.containers.create(image, command, **arguments)
     try:
@@ -255,13 +264,13 @@ def remove(home: Path) -> None:
     """Stop and remove the containers of an experiment's run, if there are any."""
     import docker
 
-    # Sparse: docker-py would ask about each, and one that is removed meanwhile is an error of podman's.
+    # Without `sparse`, docker-py asks about each container, and podman fails for one that was removed meanwhile.
     for container in docker.from_env().containers.list(all=True, sparse=True, filters={"label": f"{LABEL}={home}"}):
         try:
             container.stop(timeout=STOP_SECONDS)
             container.remove(force=True)
         except docker.errors.APIError as error:
-            # Docker answers 404 of one that is gone, podman 4.3 in its midst 500.
+            # Docker answers 404 where a container is gone; podman 4.3 answers 500 while it removes one.
             if "no such container" not in str(error).lower():
                 raise
 

@@ -1,4 +1,4 @@
-"""What runs containers on this machine: Docker's daemon, or podman, which speaks Docker's interface."""
+"""The daemon that runs containers on this machine: Docker's, or podman's, which has Docker's interface."""
 
 import os
 import shutil
@@ -16,10 +16,10 @@ _START_SECONDS = 30
 
 @contextmanager
 def daemon() -> Iterator[None]:
-    """Have DOCKER_HOST point to what runs containers: Docker where it answers, else podman, started for this run.
+    """Make sure that a daemon answers: Docker's, or else podman's, which is started and named in DOCKER_HOST.
 
     Raises:
-        InputError: There is neither.
+        InputError: Neither of them answers.
     """
     import docker
 
@@ -34,20 +34,21 @@ def daemon() -> Iterator[None]:
         raise InputError(f"DOCKER_HOST: nothing answers at {os.environ['DOCKER_HOST']}")
     if not shutil.which("podman"):
         raise InputError("no Docker daemon answers, and there is no podman; on Debian: apt-get install podman")
-    with tempfile.TemporaryDirectory(prefix="keras-pipeline-") as folder, tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryDirectory(prefix="keras-pipeline-") as folder, tempfile.TemporaryFile() as errors:
         address = f"unix://{folder}/podman.sock"
-        # It ends by itself where this process has no time to end it.
+        # The service ends by itself after a minute without requests, for this process may be killed.
         service = subprocess.Popen(
             ["podman", "system", "service", "--time", "60", address],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            # No pipe: what it says after this process was killed would end it, before the containers are removed.
-            stderr=said,
+            # A pipe would end the service at its first message after this process was killed, when the containers
+            # haven't been removed yet.
+            stderr=errors,
             start_new_session=True,
         )
         os.environ["DOCKER_HOST"] = address
         try:
-            _await(service, said)
+            _await(service, errors)
             yield
         finally:
             del os.environ["DOCKER_HOST"]
@@ -55,7 +56,7 @@ def daemon() -> Iterator[None]:
             service.wait()
 
 
-def _await(service: subprocess.Popen[bytes], said: IO[bytes]) -> None:
+def _await(service: subprocess.Popen[bytes], errors: IO[bytes]) -> None:
     import docker
 
     deadline = time.monotonic() + _START_SECONDS
@@ -68,6 +69,6 @@ def _await(service: subprocess.Popen[bytes], said: IO[bytes]) -> None:
             return
     service.kill()
     service.wait()
-    said.seek(0)
-    lines = said.read().decode(errors="replace").strip().splitlines()
+    errors.seek(0)
+    lines = errors.read().decode(errors="replace").strip().splitlines()
     raise InputError(f"podman system service doesn't start: {lines[-1] if lines else 'no answer'}")

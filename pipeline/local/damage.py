@@ -1,4 +1,4 @@
-"""State that can't be read, and places that can't be used."""
+"""Files that can't be read, and folders that can't be used."""
 
 import os
 import shutil
@@ -10,7 +10,11 @@ from components.common.errors import InputError
 
 
 def set_aside(path: Path, problem: str) -> None:
-    """Rename what can't be used, and say so in a line.
+    """Rename a file or folder that can't be used, and print a line that says so.
+
+    Args:
+        path: The file or folder.
+        problem: The part of the line after the path, such as "isn't a folder".
 
     Raises:
         InputError: It can't be renamed.
@@ -26,7 +30,7 @@ def set_aside(path: Path, problem: str) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a folder with all that is in it, or what is in its place."""
+    """Remove a folder with all that is in it, or a file or link. It needn't exist."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -34,14 +38,14 @@ def remove(path: Path) -> None:
 
 
 def usable(folder: Path, ours: bool = False) -> None:
-    """Make sure that a folder is there and can be written to.
+    """Make sure that a folder exists and can be written to.
 
     Args:
         folder: The folder.
-        ours: It holds nothing of the user's, so something else in its place is set aside.
+        ours: The folder holds nothing of the user's, so that a file in its place may be renamed.
 
     Raises:
-        InputError: It can't be used.
+        InputError: The folder can't be made or written to.
     """
     if os.path.lexists(folder) and not folder.is_dir():
         problem = "is a link to what isn't there" if folder.is_symlink() else "isn't a folder"
@@ -57,5 +61,5 @@ def usable(folder: Path, ours: bool = False) -> None:
 
 
 def shown(path: Path) -> str:
-    """A path as a person types it here."""
+    """A path relative to the working directory, for a message."""
     return os.path.relpath(path)

@@ -1,4 +1,4 @@
-"""What a person sees of a local run: one line per task, live on a terminal, plain lines elsewhere."""
+"""The progress of a local run: one line for each task, live on a terminal, plain lines elsewhere."""
 
 import time
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from rich.text import Text
 
 State = Literal["waiting", "running", "cached", "done", "failed", "skipped"]
 STYLES = {"waiting": "dim", "running": "bold cyan", "cached": "dim green", "done": "green", "failed": "bold red"}
-# Without a terminal, a task that runs long is heard of this often.
+# Without a terminal, a running task prints its progress at most this often.
 PLAIN_SECONDS = 60
 
 
@@ -21,32 +21,32 @@ class Line:
     """The line of a task.
 
     Attributes:
-        state: Where it stands.
-        why: Why it runs, or was taken from the cache.
-        said: How far it is, then how it ended.
-        started: When it started, by the monotonic clock.
-        heard: When it was last heard of without a terminal.
-        seconds: How long it took.
+        state: The task's state.
+        why: The reason why it runs, or was taken from the cache.
+        message: Its progress, then how it ended.
+        started: The time when it started, by the monotonic clock.
+        printed: The time when its line was last printed without a terminal.
+        seconds: Its duration, once it has ended.
     """
 
     state: State = "waiting"
     why: str = ""
-    said: str = ""
+    message: str = ""
     started: float = 0.0
     seconds: float | None = None
-    heard: float = 0.0
+    printed: float = 0.0
 
     def note(self) -> str:
-        """What stands behind it."""
-        return "; ".join(filter(None, [self.why, self.said]))
+        """The text at the end of the line."""
+        return "; ".join(filter(None, [self.why, self.message]))
 
 
 class Display:
     """Shows the tasks of a run.
 
     Args:
-        tasks: Their names, in the order that they are shown.
-        console: Where to.
+        tasks: The names of the tasks, in the order of their lines.
+        console: The terminal.
     """
 
     def __init__(self, tasks: Iterable[str], console: Console) -> None:
@@ -65,35 +65,35 @@ class Display:
             self._console.print(self._table())
 
     def start(self, task: str, why: str) -> None:
-        """A task starts, for this reason."""
+        """Show that a task starts, and why."""
         now = time.monotonic()
-        self.lines[task] = Line("running", why, started=now, heard=now)
+        self.lines[task] = Line("running", why, started=now, printed=now)
 
     def progress(self, task: str, text: str) -> None:
-        """A running task said how far it is."""
+        """Show the progress of a running task."""
         line = self.lines[task]
-        line.said = text
-        if not self._console.is_terminal and time.monotonic() - line.heard >= PLAIN_SECONDS:
-            line.heard = time.monotonic()
+        line.message = text
+        if not self._console.is_terminal and time.monotonic() - line.printed >= PLAIN_SECONDS:
+            line.printed = time.monotonic()
             self._plain(task)
 
     def cached(self, task: str, why: str) -> None:
-        """A task needn't run."""
+        """Show that a task's outputs come from the cache."""
         self.lines[task].why = why
         self.end(task, "cached")
 
-    def end(self, task: str, state: State, said: str = "") -> None:
-        """A task ended. Without words, what was said last stays."""
+    def end(self, task: str, state: State, message: str = "") -> None:
+        """Show that a task ended. Without a message its last progress stays."""
         line = self.lines[task]
         line.state = state
-        line.said = said or line.said
+        line.message = message or line.message
         if line.started:
             line.seconds = time.monotonic() - line.started
         if not self._console.is_terminal:
             self._plain(task)
 
     def skip_waiting(self) -> None:
-        """The tasks that wait will not run."""
+        """Show that the tasks that wait will not run."""
         for line in self.lines.values():
             if line.state in ("waiting", "running"):
                 line.state, line.why = "skipped", "a task before it failed, or the run ended"

@@ -1,4 +1,4 @@
-"""What is said of a task that failed."""
+"""The failures of tasks, and their messages."""
 
 import errno
 import os
@@ -16,27 +16,27 @@ from components.common.errors import InputError, error_in
 from pipeline.local.damage import shown
 from pipeline.local.publish import REPORT
 
-# What isn't a mistake of this program.
+# Errors of the disk, which aren't mistakes of this program.
 _OF_THE_DISK = {
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EISDIR, errno.ENOTDIR,
     errno.ELOOP,
 }  # fmt: skip
 LAST_LINES = 12
-# Lines of TensorFlow's about this machine, which say nothing of the task.
+# Lines that KFP and TensorFlow print in every task.
 _NOISE = re.compile(r"(\[KFP Executor|[WIE]0000 |WARNING: All log messages)")
 
 
 class TaskFailedError(Exception):
-    """A task failed; what there is to say was said."""
+    """A task failed, and a message was printed."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """How a task failed.
+    """The failure of a task.
 
     Attributes:
-        error: The name of the exception that it ended with, or what ended it.
-        message: Of the exception.
+        error: The name of the exception that ended the task, or a sentence on what else ended it.
+        message: The exception's message.
     """
 
     error: str
@@ -47,23 +47,23 @@ class Failure:
 
     @property
     def refused(self) -> bool:
-        """Whether the user can mend it."""
+        """Whether the task refused its input, so that the user can correct it."""
         return self.error.endswith(InputError.__name__)
 
     @property
     def full_disk(self) -> bool:
-        """Whether the disk is full."""
+        """Whether the task failed because the disk is full."""
         return os.strerror(errno.ENOSPC) in self.message
 
 
 def failure(code: int, lines: Iterable[str]) -> Failure:
-    """How a task failed.
+    """The failure of a task.
 
     Args:
-        code: Its exit code, negative where a signal ended it.
-        lines: What it printed last.
+        code: The exit code of its process, negative where a signal ended it.
+        lines: The last lines that it printed.
     """
-    # A container's exit code is 128 and the signal's number.
+    # The exit code of a container that a signal ended is 128 plus the signal's number.
     if number := -code if code < 0 else code - 128 if code == 128 + signal.SIGKILL else 0:
         memory = ", as the kernel does when memory runs out" if number == signal.SIGKILL else ""
         return Failure(f"it was ended by {signal.Signals(number).name}{memory}")
@@ -72,14 +72,14 @@ def failure(code: int, lines: Iterable[str]) -> Failure:
 
 @contextmanager
 def explained(home: Path, console: Console) -> Iterator[None]:
-    """Say in a line that the disk is full, or what else keeps this process from writing or reading inside.
+    """Print a line instead of a traceback where the disk is full, or a file can't be written or read.
 
     Args:
         home: The experiment's folder.
-        console: Where to.
+        console: The terminal.
 
     Raises:
-        TaskFailedError: Something does.
+        TaskFailedError: The disk is full, or a file can't be written or read.
     """
     try:
         yield
@@ -93,25 +93,25 @@ def explained(home: Path, console: Console) -> Iterator[None]:
 
 
 def explain(failures: dict[str, Failure], run: Path, console: Console) -> NoReturn:
-    """Say what failed, with the end of its log, and raise.
+    """Print each failure with the end of the task's log, and raise an error.
 
     Args:
-        failures: By task.
+        failures: The failures, by the task's name.
         run: The run's folder.
-        console: Where to.
+        console: The terminal.
 
     Raises:
         InputError: A task refused its input.
-        TaskFailedError: Else.
+        TaskFailedError: No task refused its input.
     """
     if (run / REPORT).exists():
         console.print(f"report: {shown(run / REPORT)}", soft_wrap=True, highlight=False)
-    if problems := [line for one in failures.values() if one.refused for line in one.message.splitlines()]:
+    if problems := [line for each in failures.values() if each.refused for line in each.message.splitlines()]:
         raise InputError(*problems)
-    for task, one in failures.items():
+    for task, problem in failures.items():
         log = run / "logs" / f"{task}.log"
-        console.print(f"\n{task} failed: {one}", style="bold red", markup=False, soft_wrap=True, highlight=False)
-        if one.full_disk:
+        console.print(f"\n{task} failed: {problem}", style="bold red", markup=False, soft_wrap=True, highlight=False)
+        if problem.full_disk:
             continue
         text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
         lines = [line for line in text.splitlines() if line and not _NOISE.match(line)]

@@ -1,12 +1,12 @@
-"""Processes that are forked from one that has imported what they need, so that each doesn't import it again.
+"""Processes that are forked from a server, which has imported the libraries already, so that tasks start at once.
 
-This file is a program, which imports nothing of the project: the code of the project is read anew by each process.
+This file is a program. It imports nothing of the project, so that each process reads the project's code anew.
 
-    forks.py SOCKET                     the server: it forks a process for each request that comes over the socket
-    forks.py SOCKET -m MODULE [ARG …]   asks for a process, and stands for it with its own streams and exit code
+    forks.py SOCKET                     is the server: it forks a process for each request that comes over the socket
+    forks.py SOCKET -m MODULE [ARG …]   asks for a process, and gives it its own streams and returns its exit code
 
-A process ends, and all that it started, when the other end of its connection closes, however that came about. So
-nothing is left when the run is killed, together with the server or not.
+A process and all that it started end when the other end of its connection closes. So no process is left when the run
+is killed, whether the server is killed with it or not.
 """
 
 import contextlib
@@ -15,14 +15,14 @@ import os
 import socket
 import sys
 
-TYPE_CHECKING = False  # importing typing would take a third of the time that asking takes
+TYPE_CHECKING = False  # the import of typing would take a third of the time of a request
 if TYPE_CHECKING:
-    from typing import Any, NoReturn
+    from typing import NoReturn
 
-# At first what every task needs, then on demand what most need; it takes three seconds.
+# The server imports LIGHT, which every task needs, when it starts, and HEAVY on demand, which takes three seconds.
 LIGHT = ("kfp.dsl.executor", "pydantic.type_adapter", "pydantic.types")
 HEAVY = ("tensorflow", "keras", "tensorflow_datasets", "sklearn.linear_model", "sklearn.metrics", "PIL.Image")
-# As components/common/forked.py has it.
+# The variable's name in components/common/forked.py, too.
 PYTHON = "KERAS_PIPELINE_PYTHON"
 FORK, IMPORT, TERMINATE = b"f", b"i", b"t"
 
@@ -33,11 +33,11 @@ def ask(
     """Ask for a process.
 
     Args:
-        server: A connection to the server.
-        command: What to run. A Python with `-m` is forked, anything else is started by the fork.
+        server: The connection to the server.
+        command: The command with its arguments. `python -m` runs in the fork itself, other commands are its children.
         folder: The working directory.
-        environment: All of it.
-        streams: Descriptors of its standard input, output and error.
+        environment: All environment variables of the process.
+        streams: The descriptors of its standard input, output and error.
 
     Returns:
         The connection that `exit_code` reads. The process ends when it is closed.
@@ -51,56 +51,60 @@ def ask(
 
 
 def exit_code(connection: socket.socket) -> int:
-    """Wait for the end of a process: its exit code, negative for a signal, SIGKILL's where the server is gone."""
-    said = connection.recv(16)
-    return int(said) if said else -9
+    """Wait for the end of a process.
+
+    Returns:
+        The exit code, or minus a signal's number: SIGKILL's where the server is gone.
+    """
+    code = connection.recv(16)
+    return int(code) if code else -9
 
 
 def serve(server: socket.socket) -> None:
-    """Fork until the other end of the socket closes; then end all processes."""
+    """Fork a process for each request until the other end of the socket closes. Then end all processes."""
     import gc
     import select
     import signal
 
-    # The collector needn't look through half a million imported objects, here and in every process again.
+    # The garbage collector needn't walk half a million imported objects, here and again in each process.
     gc.disable()
     for name in LIGHT:
         __import__(name)
     gc.freeze()
-    woken, wakes = socket.socketpair()
-    wakes.setblocking(False)
+    signals, wakeup = socket.socketpair()
+    wakeup.setblocking(False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    signal.set_wakeup_fd(wakes.fileno())
-    askers = [server]
+    signal.set_wakeup_fd(wakeup.fileno())
+    clients = [server]
     running: dict[int, socket.socket] = {}
     while True:
-        for ready in select.select([woken, *askers], [], [])[0]:
-            if ready is woken:
-                woken.recv(4096)
+        for ready in select.select([signals, *clients], [], [])[0]:
+            if ready is signals:
+                signals.recv(4096)
                 _reap(running)
                 continue
             try:
-                asked, descriptors, _, _ = socket.recv_fds(ready, 1, 4)
+                request, descriptors, _, _ = socket.recv_fds(ready, 1, 4)
             except OSError:
-                asked = b""
-            if asked == FORK:
-                connection, (asks, answers) = socket.socket(fileno=descriptors[0]), socket.socketpair()
+                request = b""
+            if request == FORK:
+                connection, (ours, theirs) = socket.socket(fileno=descriptors[0]), socket.socketpair()
                 process = os.fork()
                 if process == 0:
-                    for other in (woken, wakes, asks, *askers, *running.values()):
+                    for other in (signals, wakeup, ours, *clients, *running.values()):
                         other.close()
-                    _become(connection, descriptors[1:], answers)
-                os.setpgid(process, process)  # as it does itself
-                answers.close()
+                    _become(connection, descriptors[1:], theirs)
+                os.setpgid(process, process)  # the process does it too; whoever comes first
+                theirs.close()
                 for stream in descriptors[1:]:
                     os.close(stream)
                 running[process] = connection
-                askers.append(asks)
-            elif asked == IMPORT:
+                clients.append(ours)
+            elif request == IMPORT:
                 for name in HEAVY:
                     __import__(name)
                 gc.freeze()
-            elif asked == TERMINATE:
+            elif request == TERMINATE:
                 _signal(running, signal.SIGTERM)
             elif ready is server:
                 _signal(running, signal.SIGKILL)
@@ -108,31 +112,31 @@ def serve(server: socket.socket) -> None:
                     os.waitpid(process, 0)
                 return
             else:
-                askers.remove(ready)
+                clients.remove(ready)
                 ready.close()
 
 
 def _signal(running: "dict[int, socket.socket]", number: int) -> None:
-    """Send a signal to the processes, and to what they started."""
+    """Send a signal to the processes, and to the processes that they started."""
     for process in running:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process, number)
 
 
 def _reap(running: "dict[int, socket.socket]") -> None:
-    """Tell how the processes ended that have ended, and end what they left running."""
+    """Send the exit codes of the processes that have ended, and end the processes that they started."""
     while running:
         process, status = os.waitpid(-1, os.WNOHANG)
         if not process:
             return
         connection = running.pop(process)
         _signal({process: connection}, 9)
-        with connection, contextlib.suppress(OSError):  # nobody may wait for it
+        with connection, contextlib.suppress(OSError):  # the other end may be closed
             connection.sendall(b"%d" % os.waitstatus_to_exitcode(status))
 
 
 def _become(connection: socket.socket, streams: list[int], server: socket.socket) -> "NoReturn":
-    """Run what was asked for in this process, which was just forked."""
+    """Read the request and run it in this process, which was just forked."""
     import gc
     import importlib
     import runpy
@@ -142,7 +146,7 @@ def _become(connection: socket.socket, streams: list[int], server: socket.socket
     import threading
     import traceback
 
-    code: Any = 1
+    code = 1
     try:
         os.setpgid(0, 0)
         signal.set_wakeup_fd(-1)
@@ -154,8 +158,8 @@ def _become(connection: socket.socket, streams: list[int], server: socket.socket
         sys.stdin = open(0, closefd=False, encoding="utf-8")  # noqa: SIM115 (a descriptor)
         sys.stdout = open(1, "w", buffering=1, closefd=False, encoding="utf-8", errors="replace")  # noqa: SIM115
         sys.stderr = open(2, "w", buffering=1, closefd=False, encoding="utf-8", errors="replace")  # noqa: SIM115
-        with connection.makefile(encoding="utf-8") as asked:
-            request = json.loads(asked.readline())
+        with connection.makefile(encoding="utf-8") as file:
+            request = json.loads(file.readline())
         threading.Thread(target=_end_with, args=[connection], daemon=True).start()
         os.chdir(request["folder"])
         os.environ.clear()
@@ -187,12 +191,13 @@ def _become(connection: socket.socket, streams: list[int], server: socket.socket
 
 
 def _end_with(connection: socket.socket) -> None:
-    """End this process' group when the connection closes."""
+    """Wait until the connection closes, and kill the group of this process."""
     connection.recv(1)
     os.killpg(0, 9)
 
 
 def _stand_in(server: socket.socket, arguments: list[str]) -> "NoReturn":
+    """Have the server run a Python with these arguments, and end with its exit code."""
     command = [sys.executable, *arguments]
     try:
         code = exit_code(ask(server, command, os.getcwd(), dict(os.environ), [0, 1, 2]))

@@ -1,4 +1,4 @@
-"""What has to be true before a local run starts: the data can be had, and there is room for them."""
+"""The checks before a local run: the data can be fetched, and the disk has room for them."""
 
 import shutil
 from pathlib import Path
@@ -8,18 +8,18 @@ from components.sources import load_source
 from pipeline.experiment.experiment import Experiment
 from pipeline.local.damage import usable
 
-# Beside its records, a data set needs room for models, checkpoints and logs.
-BESIDE_BYTES = 100_000_000
+# The room for models, checkpoints and logs.
+MODELS_BYTES = 100_000_000
 
 
 def prepare(experiment: Experiment, runs: Path) -> None:
-    """Fetch what the sources of an experiment know how to fetch, and look at the disk.
+    """Fetch the data that the experiment's sources can fetch, and check the disk.
 
     Raises:
-        InputError: Data can't be had, or the disk has no room for them.
+        InputError: The data can't be fetched, or the disk has no room for them.
     """
     usable(runs)
-    needed = sum(config.facts.bytes for config in experiment.datasets.values()) + BESIDE_BYTES
+    needed = sum(config.facts.bytes for config in experiment.datasets.values()) + MODELS_BYTES
     free = shutil.disk_usage(runs).free
     if free < needed:
         raise InputError(f"{runs}: no room for the data: {needed >> 20} MB needed, {free >> 20} MB free")

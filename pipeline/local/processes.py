@@ -1,4 +1,4 @@
-"""The processes of a run's tasks."""
+"""The processes of a local run's tasks."""
 
 import codecs
 import contextlib
@@ -15,9 +15,9 @@ from pathlib import Path
 from pipeline.local import forks
 
 ROOT = Path(__file__).parent.parent.parent
-# Between asking a task to end and killing it: a training saves a checkpoint.
+# The time between SIGTERM and SIGKILL, in which a training saves a checkpoint.
 GRACE_SECONDS = 4.0
-# What KFP's command of a Python component does with the source and arguments that follow it.
+# The shell script in KFP's command of a Python component. The component's source and its arguments follow it.
 _KFP = (
     'program_path=$(mktemp -d) printf "%s" "$0" > "$program_path/ephemeral_component.py" _KFP_RUNTIME=true python3 '
     '-m kfp.dsl.executor_main --component_module_path "$program_path/ephemeral_component.py" "$@"'
@@ -25,10 +25,10 @@ _KFP = (
 
 
 class Processes:
-    """Runs tasks, each in a process that is forked from one that has imported what it needs.
+    """Runs tasks, each in a process that is forked from a server, which has imported the libraries already.
 
     Args:
-        scratch: A folder for all that is temporary.
+        scratch: The folder of temporary files.
     """
 
     def __init__(self, scratch: Path) -> None:
@@ -40,7 +40,7 @@ class Processes:
         self._control, theirs = socket.socketpair()
         with theirs, (self._scratch / "forks.log").open("wb") as log:
             self._server = subprocess.Popen(
-                # Without the user's settings: they are for the tasks.
+                # -I: the user's PYTHON… variables are for the tasks, not for the server.
                 [sys.executable, "-I", "-X", "utf8", forks.__file__, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
@@ -55,24 +55,24 @@ class Processes:
         return self._server.pid
 
     def get_ready(self) -> None:
-        """Import TensorFlow, for tasks that will come."""
+        """Have the server import TensorFlow, for the tasks to come."""
         if self._ready:
             return
         self._ready = True
         with contextlib.suppress(OSError):
             self._control.send(forks.IMPORT)
 
-    def run(self, image: str, name: str, command: list[str], say: Callable[[str], None]) -> int:
+    def run(self, image: str, name: str, command: list[str], on_line: Callable[[str], None]) -> int:
         """Run a task.
 
         Args:
-            image: Of its container; not used.
-            name: Its name.
-            command: KFP's of a Python component runs without its shell; another one runs as it stands.
-            say: Gets each line that it prints.
+            image: The image's name, which isn't used.
+            name: The task's name.
+            command: The command with its arguments. That of a Python component runs without KFP's shell script.
+            on_line: It is called with each line that the task prints.
 
         Returns:
-            Its exit code, negative where a signal ended it.
+            The exit code, negative where a signal ended the process.
         """
         if self._server.poll() is not None:
             self._start()
@@ -101,29 +101,29 @@ class Processes:
         with connection, open(printed, "rb", buffering=0):  # noqa: PTH123 (a descriptor)
             try:
                 for line in lines(_chunks(printed, connection)):
-                    say(line)
+                    on_line(line)
             except BaseException:
                 with contextlib.suppress(OSError):
                     self._control.send(forks.TERMINATE)
                 for line in lines(_chunks(printed, connection, GRACE_SECONDS)):
-                    say(line)
+                    on_line(line)
                 raise
             finally:
                 with contextlib.suppress(OSError):
-                    connection.shutdown(socket.SHUT_WR)  # it is killed, if it hasn't ended
+                    connection.shutdown(socket.SHUT_WR)  # a process that hasn't ended is killed by this
                 code = forks.exit_code(connection)
                 shutil.rmtree(folder, ignore_errors=True)
             return code
 
     def close(self) -> None:
-        """End what they are forked from."""
+        """End the server."""
         self._server.kill()
         self._server.wait()
         self._control.close()
 
 
 def lines(chunks: Iterable[bytes]) -> Iterator[str]:
-    """Whole lines of a stream that comes in pieces."""
+    """Split a stream of bytes into its lines."""
     rest = ""
     for text in codecs.iterdecode(chunks, "utf-8", "replace"):
         *whole, rest = (rest + text).split("\n")
@@ -133,7 +133,7 @@ def lines(chunks: Iterable[bytes]) -> Iterator[str]:
 
 
 def _chunks(printed: int, connection: socket.socket, seconds: float | None = None) -> Iterator[bytes]:
-    """What a process prints until it has ended, or so many seconds have passed; what it started may live longer."""
+    """The output of a process until it has ended or the seconds have passed, even where its own children live on."""
     deadline = None if seconds is None else time.monotonic() + seconds
     open_ends: list[int | socket.socket] = [printed, connection]
     while True:

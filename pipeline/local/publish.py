@@ -14,7 +14,7 @@ from pipeline.local.damage import remove
 
 LATEST = "latest"
 REPORT = "report.html"
-# The folder of a run in which its files are copied, before they appear.
+# The subfolder that a run's files are copied to first, so that they appear in its folder all at once.
 PARTIAL = ".partial"
 
 
@@ -26,22 +26,22 @@ def publish(
     run: Path,
     pipeline: Path,
     tasks: list[TaskRun],
-    aside: bool,
+    keep_latest: bool,
 ) -> Leaderboard:
-    """Fill the run's folder and let `latest` point to it.
+    """Copy the results to the run's folder, and point `latest` to it.
 
-    Files are copies, so that they can be changed without a change of the tasks' outputs. `leaderboard.json` comes
-    last: a run without it isn't whole.
+    Files are copies, so that a user can change them and the tasks' outputs stay the same. `leaderboard.json` is
+    written last: a run's folder without it is incomplete.
 
     Args:
-        inputs: What compare read: `<kind>_<name>` for each model and data set.
+        inputs: The paths of compare's inputs, by name: `<kind>_<name>` for each model and data set.
         board: The folder that compare wrote.
         page: The page that report wrote.
-        registration: The folder that register wrote; None where it didn't run.
+        registration: The folder that register wrote, or None where it didn't run.
         run: The run's folder.
         pipeline: The compiled pipeline that ran.
-        tasks: How each task went.
-        aside: `latest` stays where it is.
+        tasks: The state and duration of each task.
+        keep_latest: Leave `latest` as it is.
 
     Returns:
         The leaderboard, under this run's name.
@@ -68,7 +68,7 @@ def publish(
     models = [_with_paths(entry) for entry in leaderboard.models]
     leaderboard = leaderboard.model_copy(update={"run": run.name, "created": _now(), "models": models})
     save_leaderboard(run, leaderboard)
-    if not aside:
+    if not keep_latest:
         point_link(run.parent / LATEST, run.name)
     return leaderboard
 
@@ -76,19 +76,19 @@ def publish(
 def _with_paths(entry: ModelEntry) -> ModelEntry:
     """A model's entry with its formats' paths relative to the run's folder."""
     formats = {
-        name: made.model_copy(update={"path": f"models/{entry.model}/{made.path}"}) if made.path else made
-        for name, made in entry.formats.items()
+        name: item.model_copy(update={"path": f"models/{entry.model}/{item.path}"}) if item.path else item
+        for name, item in entry.formats.items()
     }
     return entry.model_copy(update={"formats": formats})
 
 
 def publish_report(page: Path, run: Path, tasks: list[TaskRun]) -> None:
-    """Put the page into the run's folder, with how long each task took, which its own task couldn't know.
+    """Copy the report to the run's folder, and add each task's duration, which the report's own task couldn't know.
 
     Args:
         page: The page that report wrote.
         run: The run's folder.
-        tasks: How each task went.
+        tasks: The state and duration of each task.
     """
     write_text(run / REPORT, with_run(page.read_text(encoding="utf-8"), run.name, _now(), tasks))
 
@@ -98,11 +98,11 @@ def _now() -> str:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy a file or a folder. Where the file system can, both share the blocks on the disk until one is changed."""
+    """Copy a file or a folder. On some file systems both share the disk's blocks until one of them changes."""
     if source.is_dir():
         target.mkdir(parents=True, exist_ok=True)
-        for one in source.iterdir():
-            _copy(one, target / one.name)
+        for path in source.iterdir():
+            _copy(path, target / path.name)
         return
     with source.open("rb") as old, target.open("xb") as new:
         try:

@@ -1,4 +1,4 @@
-"""What a task depends on, and why it runs."""
+"""The reason why a task runs: a change in what its outputs depend on."""
 
 import json
 from pathlib import Path
@@ -11,9 +11,9 @@ from components.common.spec import Strict
 from pipeline.local.cache import digest
 from pipeline.local.damage import set_aside
 
-# Differences that a reason names.
+# The most differences that a reason names.
 SHOWN = 3
-# Letters of a value that a reason shows.
+# The longest value that a reason shows, in characters.
 LONGEST = 40
 
 
@@ -21,11 +21,11 @@ class Basis(Strict):
     """All that a task's outputs depend on.
 
     Attributes:
-        image: Of its container.
-        command: Digest of what it runs.
-        parameters: Values by name.
-        inputs: Digest of each input artifact, by name.
-        code: Digest of each file of its code, of which a parameter is made.
+        image: The name of its container's image.
+        command: The digest of its command.
+        parameters: The values of its parameters, by name.
+        inputs: The digests of its input artifacts, by name.
+        code: The digests of the files of its code. The parameter `code_version` is computed from them.
     """
 
     image: str
@@ -35,7 +35,7 @@ class Basis(Strict):
     code: dict[str, str] = {}
 
     def key(self) -> str:
-        """What its outputs are found by."""
+        """The end of the name of its outputs' folder."""
         return digest(self.model_dump(exclude={"code"}))[:16]
 
 
@@ -43,7 +43,7 @@ _MEMORY = TypeAdapter(dict[str, Basis])
 
 
 def remembered(path: Path) -> dict[str, Basis]:
-    """For each task its basis in the last run that it was part of."""
+    """Read the basis of each task in the last run that it was part of."""
     try:
         return _MEMORY.validate_json(path.read_bytes())
     except FileNotFoundError:
@@ -54,22 +54,22 @@ def remembered(path: Path) -> dict[str, Basis]:
 
 
 def remember(path: Path, tasks: dict[str, Basis]) -> None:
-    """Write them for the next run."""
+    """Write the basis of each task for the next run."""
     write_text(path, _MEMORY.dump_json(tasks).decode())
 
 
 def why(before: Basis | None, now: Basis, after: dict[str, str]) -> str:
-    """Why a task runs whose outputs aren't there.
+    """The reason why a task runs that has no outputs of an earlier run.
 
     Args:
-        before: Its basis in the last run that it was part of.
-        now: Its basis.
-        after: For each input artifact the task that gave it.
+        before: The task's basis in the last run that it was part of.
+        now: Its basis in this run.
+        after: The producing task of each input artifact.
     """
     if before is None:
         return "first time"
     names = [name for name, value in now.parameters.items() if value != before.parameters.get(name)]
-    if differences := [one for name in names for one in _differences(name, before, now)]:
+    if differences := [text for name in names for text in _differences(name, before, now)]:
         return ", ".join(differences[:SHOWN]) + (" …" if len(differences) > SHOWN else "")
     if names:
         return "the pipeline changed"
@@ -98,12 +98,12 @@ def _differences(name: str, before: Basis, now: Basis) -> list[str]:
     return [_difference(key, left.get(key), right.get(key)) for key in changed]
 
 
-def _difference(key: str, old: Any, new: Any) -> str:  # noqa: ANN401 (JSON values)
+def _difference(key: str, old: object, new: object) -> str:
     before, now = _text(old), _text(new)
     return f"{key}: {before} → {now}" if max(len(before), len(now)) <= LONGEST else f"{key} changed"
 
 
-def _text(value: Any) -> str:  # noqa: ANN401 (JSON values)
+def _text(value: object) -> str:
     return "default" if value is None else value if isinstance(value, str) else json.dumps(value)
 
 

@@ -33,14 +33,14 @@ from pipeline.local.stopping import stoppable
 from pipeline.local.tasks import Task, arguments, command, executor_input, read_tasks
 
 RUNS = Path("runs")
-# Of an experiment: the outputs of its tasks, with checkpoints, and what is temporary.
+# An experiment's folder of its tasks' outputs, their checkpoints, and temporary files.
 WORK = ".work"
 OUTPUTS = "outputs"
 TASKS = "tasks"
 MEMORY = "tasks.json"
-# Tasks that ran in containers have a cache of their own: in containers means in containers.
+# Tasks that run in containers have a cache of their own, so that none of their outputs comes from a process.
 WORK_IN_CONTAINERS = ".work-containers"
-# They report what there is after a failure.
+# These tasks run after a failure as well, and report the results that there are.
 REPORTING = ("compare", "report")
 _PROGRESS = re.compile(r"((?:epoch|trial) \d+/\d+ .*|best (?:epoch|trial) .*)")
 
@@ -51,7 +51,7 @@ def run_local(
     build: Path = BUILD,
     keep_going: bool = False,
     in_containers: bool = False,
-    aside: bool = False,
+    keep_latest: bool = False,
     verify_cache: bool = False,
     promote: bool = False,
 ) -> Leaderboard:
@@ -59,13 +59,13 @@ def run_local(
 
     Args:
         experiment: The checked experiment: results go to `runs/<its name>/<time>`, and `latest` points there.
-        console: Where progress is shown.
+        console: The terminal that progress is printed to.
         build: The folder for the compiled file.
         keep_going: Finish the models that don't depend on a failed task.
         in_containers: Run each task in a container of its image, instead of in a process.
-        aside: Leave `latest` and the registry as they are.
-        verify_cache: Look at the digests of all that earlier runs left, not only at sizes and times.
-        promote: Register a winner that can't be told apart from the current version, too.
+        keep_latest: Leave `latest` and the registry as they are.
+        verify_cache: Compare the digests of all outputs of earlier runs, not only their sizes and times.
+        promote: Register the winner even where it can't be told apart from the current version.
 
     Returns:
         The leaderboard of the finished run.
@@ -73,9 +73,9 @@ def run_local(
     Raises:
         InputError: A task refused its input, another run of this experiment is under way, a folder can't be used, or
             containers can't be started.
-        TaskFailedError: A task failed; the run's folder has a report of it. With `keep_going` that is raised in the
-            end, after the results are in place. Or the disk is full.
-        Stopped: Ctrl-C, SIGTERM or SIGHUP; all processes have ended.
+        TaskFailedError: A task failed, or the disk is full. The run's folder has a report of the failure. With
+            `keep_going` the error is raised at the end, when the results are in place.
+        Stopped: The user pressed Ctrl-C, or SIGTERM or SIGHUP came. All processes have ended.
     """
     home, registry = RUNS.absolute() / experiment.name, RUNS.absolute() / "registry"
     work = home / (WORK_IN_CONTAINERS if in_containers else WORK)
@@ -90,18 +90,18 @@ def run_local(
         scratch = stack.enter_context(_scratch(work))
         if in_containers:
             stack.enter_context(daemon())
-            containers.remove(home)  # what a run that was killed left behind
+            containers.remove(home)  # a run that was killed may have left some
         else:
-            # It imports while the pipeline is compiled; in a first run, for the tasks too.
+            # The server of processes imports while the pipeline is compiled; in a first run, TensorFlow as well.
             launcher: Processes | Containers = stack.enter_context(closing(Processes(scratch)))
             if not (work / MEMORY).exists():
                 launcher.get_ready()
-        from pipeline.graph.tasks import tasks as specified  # it imports kfp, meanwhile
+        from pipeline.graph.tasks import tasks as specified  # kfp takes a second to import, so it comes late
 
         pipeline, digest = compile_experiment(experiment, build)
         tasks = read_tasks(pipeline)
         code = {task.name: code_files(*task.modules) for task in specified(experiment)}
-        if aside:
+        if keep_latest:
             tasks.pop("register")
         if in_containers:
             started = containers.arguments(experiment, home, work / OUTPUTS, registry)
@@ -114,20 +114,20 @@ def run_local(
         parameters = {"pipeline_sha256": digest, "registry": str(registry), "vertex": "", "promote": promote}
         with Display(tasks, console) as display:
             run = _Run(home / name, work, tasks, code, parameters, launcher, display, verify_cache)
-            whole = run.execute(keep_going)
+            completed = run.execute(keep_going)
             display.skip_waiting()
-        if not whole:
+        if not completed:
             if "report" in run.outputs:
-                publish_report(run.place("report", "page"), run.folder, run.went())
+                publish_report(run.path("report", "page"), run.folder, run.task_runs())
             explain(run.failures, run.folder, console)
-        read = {
-            key: run.place(*source) for key, source in tasks["compare"].artifacts.items() if source[0] in run.outputs
+        inputs = {
+            key: run.path(*source) for key, source in tasks["compare"].artifacts.items() if source[0] in run.outputs
         }
-        results = run.place("compare", "leaderboard"), run.place("report", "page")
+        results = run.path("compare", "leaderboard"), run.path("report", "page")
         if not run.failures:
             cache.tidy(work / OUTPUTS / TASKS)
-        registration = run.place("register", "registration") if "register" in run.outputs else None
-        board = publish(read, *results, registration, run.folder, pipeline, run.went(), aside)
+        registration = run.path("register", "registration") if "register" in run.outputs else None
+        board = publish(inputs, *results, registration, run.folder, pipeline, run.task_runs(), keep_latest)
         if run.failures:
             console.print(f"results without them: {shown(run.folder)}", soft_wrap=True, highlight=False)
             explain(run.failures, run.folder, console)
@@ -138,9 +138,9 @@ class _Run:
     """A run under way.
 
     Attributes:
-        folder: Its folder.
-        outputs: What each finished task gave.
-        failures: How each failed task failed.
+        folder: The run's folder.
+        outputs: The outputs of each finished task, by the task's name.
+        failures: The failure of each failed task, by the task's name.
     """
 
     def __init__(
@@ -159,28 +159,28 @@ class _Run:
         self.failures: dict[str, Failure] = {}
         self._work, self._tasks, self._code, self._parameters = work, tasks, code, parameters
         self._launcher, self._display, self._verify_cache = launcher, display, verify_cache
-        self._places: dict[str, Path] = {}
+        self._folders: dict[str, Path] = {}
         self._memory = remembered(work / MEMORY)
 
     def execute(self, keep_going: bool) -> bool:
-        """Run what has to run. False where a failure ended the run."""
+        """Run each task whose outputs aren't there. Returns False where a failure ended the run."""
         ended = False
         for task in self._tasks.values():
             if not self.outputs.keys() >= set(task.needs) - task.optional:
                 continue
             full = any(failure.full_disk for failure in self.failures.values())
-            # After a failure, only what reports what there is.
-            self._do(task, found_only=ended and (full or task.name not in REPORTING))
+            # After a failure, only the tasks that report run, and none where the disk is full.
+            self._run_or_reuse(task, reuse_only=ended and (full or task.name not in REPORTING))
             if failed := self.failures.get(task.name):
                 ended = ended or not keep_going or failed.refused or bool(task.optional)
         return not ended
 
-    def place(self, task: str, artifact: str) -> Path:
-        """Where an output lies."""
-        return self._places[task] / self.outputs[task].artifacts[artifact].path
+    def path(self, task: str, artifact: str) -> Path:
+        """The path of a task's output artifact."""
+        return self._folders[task] / self.outputs[task].artifacts[artifact].path
 
-    def went(self) -> list[TaskRun]:
-        """How each task went."""
+    def task_runs(self) -> list[TaskRun]:
+        """The state, duration and reason of each task."""
         lines = self._display.lines
         return [
             TaskRun(
@@ -188,20 +188,20 @@ class _Run:
                 needs=[need for need in task.needs if need in self._tasks],
                 state=lines[name].state,
                 seconds=lines[name].seconds,
-                why=lines[name].said if lines[name].state == "failed" else lines[name].why,
+                why=lines[name].message if lines[name].state == "failed" else lines[name].why,
             )
             for name, task in self._tasks.items()
         ]
 
-    def _do(self, task: Task, found_only: bool) -> None:
-        """Take a task's outputs from an earlier run, or run it."""
+    def _run_or_reuse(self, task: Task, reuse_only: bool) -> None:
+        """Take a task's outputs from an earlier run, or run it where `reuse_only` allows."""
         failures = {name: str(failure) for name, failure in self.failures.items()}
         parameters = {**self._parameters, "failures": json.dumps(failures, sort_keys=True)}
         values = arguments(task, parameters, self.outputs)
         inputs = {
-            name: (self._places[of], self.outputs[of].artifacts[key])
-            for name, (of, key) in task.artifacts.items()
-            if of in self.outputs
+            name: (self._folders[producer], self.outputs[producer].artifacts[key])
+            for name, (producer, key) in task.artifacts.items()
+            if producer in self.outputs
         }
         digests = {name: artifact.digest() for name, (_, artifact) in inputs.items()}
         basis = Basis(
@@ -212,38 +212,38 @@ class _Run:
             code=self._code.get(task.name, {}),
         )
         before = self._memory.get(task.name)
-        folder = self._places[task.name] = self._work / OUTPUTS / TASKS / f"{task.name}-{basis.key()}"
+        folder = self._folders[task.name] = self._work / OUTPUTS / TASKS / f"{task.name}-{basis.key()}"
         reason = "" if task.cached else "it runs every time"
         if task.cached:
             try:
-                self.outputs[task.name] = cache.look(folder, self._verify_cache)
+                self.outputs[task.name] = cache.load_outputs(folder, self._verify_cache)
             except FileNotFoundError:
                 pass
             except DamagedError as problem:
                 reason = str(problem)
-        found = task.name in self.outputs
-        if found_only and not found:
+        reused = task.name in self.outputs
+        if reuse_only and not reused:
             return
         if before != basis:
             self._memory[task.name] = basis
             remember(self._work / MEMORY, self._memory)
-        if found:
+        if reused:
             same = before is not None and before.key() == basis.key()
             self._display.cached(task.name, "nothing it depends on changed" if same else "as in an earlier run")
             return
         if task.cached:
             self._launcher.get_ready()
-        reason = reason or why(before, basis, {name: of for name, (of, _) in task.artifacts.items()})
+        reason = reason or why(before, basis, {name: producer for name, (producer, _) in task.artifacts.items()})
         self._display.start(task.name, reason)
         remove(folder)
         folder.mkdir()
-        owner = folder.parent.stat()  # another user may run in a container
+        owner = folder.parent.stat()  # a container's user may be another one than this process'
         os.chown(folder, owner.st_uid, owner.st_gid)
-        given = executor_input(task, values, inputs, folder, self.folder.name)
-        failed = self._launch(task, given)
+        executor = executor_input(task, values, inputs, folder, self.folder.name)
+        failed = self._launch(task, executor)
         if failed is None:
             try:
-                self.outputs[task.name] = cache.keep(folder, given, task.component)
+                self.outputs[task.name] = cache.save_outputs(folder, executor, task.component)
             except ValueError as error:
                 failed = Failure(type(error).__name__, str(error))
         if failed is not None:
@@ -252,26 +252,26 @@ class _Run:
         else:
             self._display.end(task.name, "done")
 
-    def _launch(self, task: Task, given: dict[str, Any]) -> Failure | None:
-        """Run a task's command, and keep its log."""
-        last: deque[str] = deque(maxlen=200)
+    def _launch(self, task: Task, executor: dict[str, Any]) -> Failure | None:
+        """Run a task's command, and write what it prints to its log."""
+        last_lines: deque[str] = deque(maxlen=200)
         with (self.folder / "logs" / f"{task.name}.log").open("a", encoding="utf-8") as log:
 
-            def say(line: str) -> None:
-                last.append(line)
-                with suppress(OSError):  # a full disk: the task says so itself
+            def on_line(line: str) -> None:
+                last_lines.append(line)
+                with suppress(OSError):  # the task itself reports a full disk
                     log.write(line + "\n")
                     log.flush()
                 if match := _PROGRESS.match(line):
                     self._display.progress(task.name, match[1])
 
-            code = self._launcher.run(task.image, task.name, command(task, given), say)
-        return failure(code, last) if code else None
+            code = self._launcher.run(task.image, task.name, command(task, executor), on_line)
+        return failure(code, last_lines) if code else None
 
 
 @contextmanager
 def _only_run(home: Path) -> Iterator[None]:
-    """Hold the lock of an experiment; remove what a run that was killed left."""
+    """Hold the lock of an experiment, and remove the partial files of a run that was killed."""
     path = home / ".lock"
     if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
         set_aside(path, "isn't a file")
@@ -289,7 +289,7 @@ def _only_run(home: Path) -> Iterator[None]:
 
 @contextmanager
 def _scratch(work: Path) -> Iterator[Path]:
-    """The folder of all that is temporary, which goes with the run; what a run that was killed left goes before."""
+    """Make the folder of temporary files, and remove it at the end; that of a run that was killed goes first."""
     folder = work / "tmp"
     remove(folder)
     folder.mkdir()

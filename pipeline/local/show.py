@@ -1,4 +1,4 @@
-"""Show the results of the last run."""
+"""The command that shows the results of the last run."""
 
 import os
 import sys
@@ -11,13 +11,13 @@ from pipeline.local.run import RUNS
 
 
 def show_report(config: Path) -> None:
-    """Open the report in a browser, where there is a display, and print where it is.
+    """Print the path of the last run's report, and open it in a browser where there is a display.
 
     Args:
         config: The experiment's file.
 
     Raises:
-        InputError: There is none.
+        InputError: The experiment has no finished run.
     """
     path = RUNS / config.stem / LATEST / REPORT
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""How a local run is stopped."""
+"""The signals that stop a local run."""
 
 import signal
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ class Stopped(BaseException):
     """SIGINT (Ctrl-C), SIGTERM or SIGHUP came.
 
     Attributes:
-        signal: Which of them.
+        signal: The signal that came.
     """
 
     def __init__(self, number: int) -> None:
@@ -20,13 +20,13 @@ class Stopped(BaseException):
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Raise `Stopped` where such a signal comes meanwhile."""
+    """Raise `Stopped` when one of these signals comes inside the `with` block."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise Stopped(number)
 
     numbers = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup has it
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup ignores it
         numbers.append(signal.SIGHUP)
     old = {number: signal.signal(number, stop) for number in numbers}
     try:

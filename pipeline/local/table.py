@@ -15,14 +15,16 @@ from pipeline.commands.options import fitting
 from pipeline.experiment.claims import Verification
 from pipeline.local.damage import shown
 
-# Columns that a narrow terminal has no room for: the first goes first.
+# Columns that a narrow terminal leaves out, beginning with the first.
 _OPTIONAL = ("parameters", "epoch", "time")
+_COLORS = {"refused": "red", "passed": "green"}
 
 
 def show(board: Leaderboard, console: Console) -> None:
-    """Print a table for each data set: its models, best first, then its baselines; and whether the first is alone.
+    """Print a table for each data set: its models, best first, then its baselines.
 
-    Baselines that beat every model come before all of that, in red.
+    Sentences on baselines that beat every model come first, in red. A line below each table says which models can't be
+    told apart from the best.
     """
     datasets = list(dict.fromkeys(model.dataset for model in board.models))
     beaten = [sentence for dataset in datasets if (sentence := board.beaten(dataset))]
@@ -31,13 +33,14 @@ def show(board: Leaderboard, console: Console) -> None:
     if beaten:
         console.print()
     for dataset in datasets:
-        # What is left out is in the report.
+        # The report has the columns that a narrow terminal leaves out.
         console.print(fitting(functools.partial(_table, board, dataset), _OPTIONAL, console))
         for model in board.models:
             if model.dataset == dataset and (model.gate == "refused" or model.rank is None):
-                console.print(f" [red]{model.model}: {escape('; '.join(_against(model)))}[/]", soft_wrap=True)
-            elif model.dataset == dataset and "," in (said := board.verdict(model)):
-                console.print(f" [yellow]{model.model}: {said}; {escape('; '.join(model.reasons))}[/]", soft_wrap=True)
+                console.print(f" [red]{model.model}: {escape('; '.join(_problems(model)))}[/]", soft_wrap=True)
+            elif model.dataset == dataset and "," in (verdict := board.verdict(model)):
+                reasons = escape("; ".join(model.reasons))
+                console.print(f" [yellow]{model.model}: {verdict}; {reasons}[/]", soft_wrap=True)
         best = board.best(dataset)
         if best and best.ties:
             console.print(f" {best.model} {best.tied()} (paired bootstrap, 95 %)", style="dim", soft_wrap=True)
@@ -46,10 +49,10 @@ def show(board: Leaderboard, console: Console) -> None:
 
 def _table(board: Leaderboard, dataset: str, optional: Sequence[str]) -> Table:
     """The table of a data set, with some of the optional columns."""
-    about = board.datasets.get(dataset)
-    metrics = METRICS[about.task] if about else ()
-    few = about is not None and about.few
-    size = f", {counted(about.splits['test'], 'test example')}" if about else ""
+    entry = board.datasets.get(dataset)
+    metrics = METRICS[entry.task] if entry else ()
+    few = entry is not None and entry.few
+    size = f", {counted(entry.splits['test'], 'test example')}" if entry else ""
     warning = f" [yellow](fewer than {FEW}: a figure with ? says little)[/]" if few else ""
     table = Table(title=f"{dataset}{size}{warning}", title_justify="left", box=None, header_style="dim", padding=(0, 1))
     table.add_column("#")
@@ -60,53 +63,53 @@ def _table(board: Leaderboard, dataset: str, optional: Sequence[str]) -> Table:
     for model in board.models:
         if model.dataset == dataset:
             table.add_row(*_row(model, board.verdict(model), metrics, few, optional))
-    for name, values in about.baselines.items() if about else ():
-        figures = [_figure(values[c], few) if c in values else "" for c in metrics]
+    for name, values in entry.baselines.items() if entry else ():
+        figures = [_figure(values[metric], few) if metric in values else "" for metric in metrics]
         table.add_row("", name, *figures, "", *[""] * len(optional), "baseline", style="dim")
     return table
 
 
 def show_refused_formats(board: Leaderboard, console: Console) -> bool:
-    """Print a line for each format that was asked for and couldn't be made. False if there is none."""
+    """Print a line for each requested format that couldn't be exported. Returns False where there is none."""
     refused = [(m.model, n, f.refused) for m in board.models for n, f in m.formats.items() if f.refused]
     for model, name, why in refused:
         console.print(f"[red]{model} was not exported to {name}: {escape(why)}[/]", soft_wrap=True)
     return bool(refused)
 
 
-def show_registered(found: list[Registered], console: Console) -> None:
-    """Print what register did with each data set's winner, and where what it registered is."""
-    for done in found:
-        console.print(done.sentence, style="yellow" if done.action == "refused" else "", soft_wrap=True)
-        if done.action == "registered" and done.path:
-            console.print(f"registry: {shown(Path(done.path))}/", soft_wrap=True)
+def show_registered(registered: list[Registered], console: Console) -> None:
+    """Print a sentence on each data set's winner, and the folder where it was registered."""
+    for winner in registered:
+        console.print(winner.sentence, style="yellow" if winner.action == "refused" else "", soft_wrap=True)
+        if winner.action == "registered" and winner.path:
+            console.print(f"registry: {shown(Path(winner.path))}/", soft_wrap=True)
 
 
-def show_claims(found: Verification, console: Console) -> None:
-    """Print a line for each claim; after several seeds one for each metric, with its spread."""
+def show_claims(verification: Verification, console: Console) -> None:
+    """Print a line for each claim. After several seeds, print a line for each metric, with its spread."""
     table = Table(box=None, header_style="dim", padding=(0, 1))
-    several = len(found.seeds) > 1
+    several = len(verification.seeds) > 1
     spread = ("std", "min", "max") if several else ()
     for heading in ("model", "metric"):
         table.add_column(heading, no_wrap=True)
     for heading in ("claimed", "mean" if several else "measured", *spread):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("")
-    claims = {(claim.model, claim.metric): claim for claim in found.claims}
-    for model, metrics in found.models.items():
+    claims = {(claim.model, claim.metric): claim for claim in verification.claims}
+    for model, metrics in verification.models.items():
         for metric, values in metrics.items():
             claim = claims.get((model, metric))
             if claim or several:
                 claimed = f"{claim.value:g} ± {claim.within:g}" if claim else ""
-                said = f"[{'green' if claim.holds else 'red'}]{claim.said()}[/]" if claim else ""
+                verdict = f"[{'green' if claim.holds else 'red'}]{claim.words()}[/]" if claim else ""
                 numbers = [values.mean, values.std or 0.0, values.min, values.max] if several else [values.mean]
-                table.add_row(model, metric, claimed, *(f"{number:.4f}" for number in numbers), said)
+                table.add_row(model, metric, claimed, *(f"{number:.4f}" for number in numbers), verdict)
     console.print(table)
 
 
-def _row(model: ModelEntry, said: str, metrics: tuple[str, ...], few: bool, optional: Sequence[str]) -> list[str]:
+def _row(model: ModelEntry, verdict: str, metrics: tuple[str, ...], few: bool, optional: Sequence[str]) -> list[str]:
     if model.rank is None:
-        return ["-", model.model, *[""] * (len(metrics) + 1 + len(optional)), f"[red]{said}[/]"]
+        return ["-", model.model, *[""] * (len(metrics) + 1 + len(optional)), f"[red]{verdict}[/]"]
     more = {
         "parameters": f"{model.parameters:,}",
         "epoch": f"{model.best_epoch} of {model.epochs}",
@@ -118,15 +121,15 @@ def _row(model: ModelEntry, said: str, metrics: tuple[str, ...], few: bool, opti
         *(_figure(model.metrics[metric], few) for metric in metrics),
         interval(model.intervals[metrics[0]]) + ("[yellow]?[/]" if few else ""),
         *(more[name] for name in optional),
-        f"[{'red' if said == 'refused' else 'green' if said == 'passed' else 'yellow'}]{said.partition(',')[0]}[/]",
+        f"[{_COLORS.get(verdict, 'yellow')}]{verdict.partition(',')[0]}[/]",
     ]
 
 
 def _figure(value: float, few: bool) -> str:
-    """A figure of a test split; with a mark where that is small."""
+    """A metric of a test split, with a question mark where the split is small."""
     return figure(value) + ("[yellow]?[/]" if few else "")
 
 
-def _against(model: ModelEntry) -> list[str]:
-    """Why a model was refused, or failed."""
+def _problems(model: ModelEntry) -> list[str]:
+    """The reasons why a model was refused, or failed."""
     return [reason for reason in model.reasons if reason.startswith("fails")] or model.reasons

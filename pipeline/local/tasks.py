@@ -1,4 +1,4 @@
-"""The tasks of a compiled pipeline, and what Kubeflow's launcher gives each of them."""
+"""The tasks of a compiled pipeline, and the ExecutorInput that Kubeflow's launcher would give each of them."""
 
 import json
 import re
@@ -18,15 +18,15 @@ class Task:
     """A task of a compiled pipeline.
 
     Attributes:
-        name: Its name.
-        needs: Names of the tasks before it.
-        optional: Those of them that it can do without.
-        parameters: Where each parameter comes from, as the file says it, defaults too.
-        artifacts: For each input artifact the task that gives it, and its name there.
-        component: The component's inputs and outputs, as the file says them.
-        image: Of its container.
-        command: What it runs, with placeholders.
-        cached: Whether what it left is used again where nothing it depends on changed.
+        name: The task's name.
+        needs: The names of the tasks that have to end before it starts.
+        optional: The names among them whose outputs it can do without.
+        parameters: The source of each parameter's value, in the compiled file's form. Defaults are included.
+        artifacts: For each input artifact, the task that produces it and the output's name there.
+        component: The component's inputs and outputs, in the compiled file's form.
+        image: The name of its container's image.
+        command: The command with its arguments, in which KFP's placeholders stand.
+        cached: Whether its outputs are used again while nothing that it depends on changes.
     """
 
     name: str
@@ -60,9 +60,9 @@ def _task(name: str, task: dict[str, Any], spec: dict[str, Any]) -> Task:
     optional = {key for key in sources if defined["artifacts"][key].get("isOptional")}
     needs = set(task.get("dependentTasks", []))
     defaults = {
-        key: {"runtimeValue": {"constant": about["defaultValue"]}}
-        for key, about in defined.get("parameters", {}).items()
-        if "defaultValue" in about
+        key: {"runtimeValue": {"constant": parameter["defaultValue"]}}
+        for key, parameter in defined.get("parameters", {}).items()
+        if "defaultValue" in parameter
     }
     return Task(
         name=name,
@@ -80,24 +80,24 @@ def _task(name: str, task: dict[str, Any], spec: dict[str, Any]) -> Task:
     )
 
 
-def arguments(task: Task, given: dict[str, Any], outputs: dict[str, Outputs]) -> dict[str, Any]:
+def arguments(task: Task, pipeline: dict[str, Any], outputs: dict[str, Outputs]) -> dict[str, Any]:
     """The values of a task's parameters.
 
     Args:
         task: The task.
-        given: The pipeline's parameters.
-        outputs: What the tasks before it gave.
+        pipeline: The values of the pipeline's parameters.
+        outputs: The outputs of the tasks before it.
     """
     values = {}
     for name, source in task.parameters.items():
         if "componentInputParameter" in source:
-            value = given[source["componentInputParameter"]]
+            value = pipeline[source["componentInputParameter"]]
         elif "taskOutputParameter" in source:
             output = source["taskOutputParameter"]
             value = outputs[output["producerTask"]].parameters[output["outputParameterKey"]]
         else:
             value = source["runtimeValue"]["constant"]
-        # YAML and JSON may write it with a point.
+        # YAML and JSON may write a whole number with a decimal point.
         whole = task.component["inputDefinitions"]["parameters"][name]["parameterType"] == "NUMBER_INTEGER"
         values[name] = int(value) if whole else value
     return values
@@ -110,9 +110,9 @@ def executor_input(
 
     Args:
         task: The task.
-        values: Of its parameters.
-        inputs: Its input artifacts, with the folders of the tasks that gave them.
-        folder: Where its outputs go.
+        values: The values of its parameters.
+        inputs: Its input artifacts, each with the folder of the task that produced it.
+        folder: The folder for its outputs.
         run: The run's name.
     """
     job = {"$.pipeline_job_name": run, "$.pipeline_job_uuid": run, "$.pipeline_task_name": task.name}
@@ -121,42 +121,42 @@ def executor_input(
         "inputs": {
             "parameterValues": {k: replaced(v, job) if isinstance(v, str) else v for k, v in values.items()},
             "artifacts": {
-                name: _artifact(name, artifact.type, _uri(of, artifact.path), artifact.metadata)
-                for name, (of, artifact) in inputs.items()
+                name: _artifact(name, artifact.type, _uri(producer, artifact.path), artifact.metadata)
+                for name, (producer, artifact) in inputs.items()
             },
         },
         "outputs": {
             "parameters": {name: {"outputFile": str(folder / name)} for name in defined.get("parameters", {})},
             "artifacts": {
-                name: _artifact(name, about["artifactType"], str(folder / name), {})
-                for name, about in defined.get("artifacts", {}).items()
+                name: _artifact(name, output["artifactType"], str(folder / name), {})
+                for name, output in defined.get("artifacts", {}).items()
             },
             "outputFile": str(folder / "executor_output.json"),
         },
     }
 
 
-def command(task: Task, given: dict[str, Any]) -> list[str]:
-    """What a task runs.
+def command(task: Task, executor: dict[str, Any]) -> list[str]:
+    """The command of a task, without placeholders.
 
     Args:
         task: The task.
-        given: Its ExecutorInput.
+        executor: The task's ExecutorInput.
     """
-    values = {"$": json.dumps(given), "$.outputs.output_file": given["outputs"]["outputFile"]}
-    for name, value in given["inputs"]["parameterValues"].items():
+    values = {"$": json.dumps(executor), "$.outputs.output_file": executor["outputs"]["outputFile"]}
+    for name, value in executor["inputs"]["parameterValues"].items():
         values[f"$.inputs.parameters['{name}']"] = value if isinstance(value, str) else json.dumps(value)
-    for name, output in given["outputs"]["parameters"].items():
+    for name, output in executor["outputs"]["parameters"].items():
         values[f"$.outputs.parameters['{name}'].output_file"] = output["outputFile"]
     for side in ("inputs", "outputs"):
-        for name, artifacts in given[side]["artifacts"].items():
+        for name, artifacts in executor[side]["artifacts"].items():
             for key in ("uri", "path"):
                 values[f"$.{side}.artifacts['{name}'].{key}"] = artifacts["artifacts"][0]["uri"]
     return [replaced(part, values) for part in task.command]
 
 
 def replaced(text: str, values: dict[str, str]) -> str:
-    """A text with its placeholders replaced, such as {{$.inputs.parameters['seed']}}; those unknown stay."""
+    """A text with its placeholders replaced, such as {{$.inputs.parameters['seed']}}. Unknown placeholders stay."""
     return _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), text)
 
 

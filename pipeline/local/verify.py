@@ -1,4 +1,4 @@
-"""Run an experiment, with one seed or several, and hold its claims against what came out."""
+"""Run an experiment with one seed or several, and compare its claims with the measured metrics."""
 
 import tempfile
 from datetime import UTC, datetime
@@ -17,16 +17,16 @@ FILE = "verify.json"
 
 
 def load_seeds(config: Path, overrides: list[str], seeds: int, models: list[str]) -> list[Experiment]:
-    """An experiment once for each seed, from its own on.
+    """Load an experiment once for each seed: its own seed, then the numbers after it.
 
     Args:
         config: The YAML file.
         overrides: As for `load_experiment`.
-        seeds: How many.
-        models: The models to keep, with the data sets that they use; all where it is empty.
+        seeds: The number of seeds.
+        models: The models to keep, with the data sets that they use. An empty list keeps all.
 
     Raises:
-        InputError: The file isn't as it should be, has no such model, or claims nothing that one run could verify.
+        InputError: The file has a mistake or no such model, or it claims nothing that one run could verify.
     """
     first = load_experiment(config, overrides)
     later = [load_experiment(config, [*overrides, f"seed={first.seed + i}"]) for i in range(1, seeds)]
@@ -40,30 +40,30 @@ def load_seeds(config: Path, overrides: list[str], seeds: int, models: list[str]
 
 
 def verify(experiments: list[Experiment], console: Console) -> Verification:
-    """Run and judge; `latest`, the registry and build/ stay as they are.
+    """Run the experiments and judge their claims. `latest`, the registry and build/ stay as they are.
 
-    What was run before with the same settings comes from the cache.
+    Tasks that ran before with the same settings come from the cache.
 
     Args:
-        experiments: One for each seed.
-        console: Where progress is shown.
+        experiments: One experiment for each seed.
+        console: The terminal that progress is printed to.
 
     Returns:
-        What was written to `runs/<experiment>/verify.json`.
+        The content of `runs/<experiment>/verify.json`, which is written.
 
     Raises:
-        InputError: As `run_local` does.
-        TaskFailedError: The same; nothing is written.
-        Stopped: The same.
+        InputError: `run_local` raised it.
+        TaskFailedError: `run_local` raised it, and nothing is written.
+        Stopped: `run_local` raised it.
     """
     boards = []
     with tempfile.TemporaryDirectory() as build:
         for experiment in experiments:
             prepare(experiment, RUNS)
             console.print(f"{experiment.name}, seed {experiment.seed}: logs in {RUNS}/{experiment.name}/")
-            boards.append(run_local(experiment, console, Path(build), aside=True))
+            boards.append(run_local(experiment, console, Path(build), keep_latest=True))
     measured = spreads(boards)
-    found = Verification(
+    verification = Verification(
         experiment=experiments[0].name,
         seeds=[experiment.seed for experiment in experiments],
         runs=[board.run for board in boards],
@@ -71,5 +71,5 @@ def verify(experiments: list[Experiment], console: Console) -> Verification:
         models=measured,
         claims=judge(experiments[0].expect, measured),
     )
-    write_text(RUNS / found.experiment / FILE, found.model_dump_json(indent=2) + "\n")
-    return found
+    write_text(RUNS / verification.experiment / FILE, verification.model_dump_json(indent=2) + "\n")
+    return verification

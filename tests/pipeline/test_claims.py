@@ -136,7 +136,7 @@ def test_spreads_are_those_of_the_seeds():
 )
 def test_a_claim_holds_within_its_tolerance_to_either_side(metric, value, said):
     verdict = judge({"a": {metric: Claim(value=value, within=0.01)}}, spreads([board(a=0.8)]))[0]
-    assert (verdict.said(), verdict.holds) == (said, said == "holds")
+    assert (verdict.words(), verdict.holds) == (said, said == "holds")
 
 
 def test_after_several_seeds_the_mean_is_judged():

@@ -140,17 +140,17 @@ def finished(tmp_path):
             "outputFile": str(folder / "executor_output.json"),
         }
     }
-    cache.keep(folder, given, COMPONENT)
+    cache.save_outputs(folder, given, COMPONENT)
     return folder
 
 
 def test_what_a_task_gave_is_found_again_also_where_it_was_moved(finished, tmp_path):
-    before = cache.look(finished)
+    before = cache.load_outputs(finished)
     assert before.parameters == {"tuned": "a: 1", "number": 3}
     assert before.artifacts["model"].metadata == {"parameters": "3"}
     assert before.artifacts["model"].path == "model"
     (tmp_path / "work").rename(tmp_path / "elsewhere")
-    assert cache.look(tmp_path / "elsewhere" / finished.name, digests=True) == before
+    assert cache.load_outputs(tmp_path / "elsewhere" / finished.name, digests=True) == before
 
 
 def rewrite(path, content):
@@ -176,27 +176,27 @@ def test_a_damaged_output_is_not_believed(finished, name):
     damage, message = DAMAGES[name]
     damage(finished / "model")
     with pytest.raises(DamagedError, match=message):
-        cache.look(finished)
+        cache.load_outputs(finished)
 
 
 def test_a_flipped_bit_of_the_same_time_is_seen_where_digests_are_looked_at(finished):
     rewrite(finished / "model" / "weights", b"0123456780")
-    cache.look(finished)
+    cache.load_outputs(finished)
     with pytest.raises(DamagedError, match="its output model/weights was changed"):
-        cache.look(finished, digests=True)
+        cache.load_outputs(finished, digests=True)
 
 
 def test_a_file_with_another_time_and_the_same_content_is_believed(finished):
     os.utime(finished / "model" / "weights", (1, 1))
-    cache.look(finished)
+    cache.load_outputs(finished)
     # From now on its time is known: so this goes unseen without a look at the digests.
     rewrite(finished / "model" / "weights", b"0123456780")
-    cache.look(finished)
+    cache.load_outputs(finished)
 
 
 def test_without_a_folder_there_is_nothing_to_say(tmp_path):
     with pytest.raises(FileNotFoundError):
-        cache.look(tmp_path / "nothing")
+        cache.load_outputs(tmp_path / "nothing")
 
 
 BASIS = Basis(
