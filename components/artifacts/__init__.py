@@ -1,1 +1,1 @@
-"""What one step writes and another reads: a module for each folder or file."""
+"""The folders and files that one step writes and another reads. Each has a module, with its schema, load and save."""

@@ -1,7 +1,7 @@
 """The `Dataset` folder that ingest writes and every other step reads.
 
-It is a folder that `tfds.builder_from_directory` opens: TFRecord shards, TFDS' own metadata, and beside
-them `dataset.json`, described by the classes here.
+`tfds.builder_from_directory` opens the folder: it has TFRecord shards and TFDS' own metadata. Beside them stands
+`dataset.json`, whose schema the classes here are.
 """
 
 from pathlib import Path
@@ -20,22 +20,27 @@ SPLITS = ("train", "validation", "test")
 
 
 class Check(Strict):
-    """A check of the data that was made and passed, with what it found."""
+    """A check that the data passed.
+
+    Attributes:
+        name: The name of the check.
+        found: Its result, for people.
+    """
 
     name: str
     found: str
 
 
 class _Info(Strict):
-    """What both kinds of data set have.
+    """The attributes of both kinds of data set.
 
     Attributes:
         name: The data set's name in the experiment.
-        source: Where it comes from.
-        records: For each split, the records that are stored: images, or rows of a series.
-        mean: Of each channel or column, over the training split.
-        std: Standard deviation of the same; 1 where it would be 0.
-        sha256: Digest of all records in their order.
+        source: The name of its source.
+        records: The number of stored records of each split: images, or rows of a series.
+        mean: The mean of each channel or column over the training split.
+        std: The standard deviation of each channel or column over the training split; 1 where it would be 0.
+        sha256: The digest of all records, in their order.
         checks: The checks that passed.
     """
 
@@ -52,11 +57,11 @@ class ImagesInfo(_Info):
     """A data set of labelled images.
 
     Attributes:
-        classes: Names of the labels, in the labels' order.
-        shape: Height, width, channels.
-        label_counts: For each split, how many images each label has.
-        resized: Whether pictures of any size were resized to `shape`.
-        named: Whether each record has the name of its file, see `components.data.storage.load_names`.
+        classes: The names of the labels, in the labels' order.
+        shape: The height, width and number of channels of an image.
+        label_counts: The number of images of each label, for each split.
+        resized: Whether the images were resized to `shape`.
+        named: Whether each record has the name of its file, which `components.data.storage.load_names` reads.
     """
 
     task: Literal["classification"] = "classification"
@@ -67,24 +72,24 @@ class ImagesInfo(_Info):
     named: bool = False
 
     def examples(self, split: str) -> int:
-        """How many examples a model sees of `split`."""
+        """The number of examples in `split`."""
         return self.records[split]
 
 
 class SeriesInfo(_Info, CsvFormat):
-    """A time series, cut into windows when it is read.
+    """A time series. It is cut into windows when it is read.
 
     Attributes:
-        stored: Names of the values of a stored row. `mean` and `std` are in their order.
-        columns: The first of them, which a window shows; the very first is the target.
-        known: Those stored values that are known in the future, the calendar's among them.
-        frequency: The step, see `components.readers.time_axis.Frequency`.
+        stored: The names of a stored row's values. `mean` and `std` are in this order.
+        columns: The first of these names, whose values a model sees of past rows. The first column is the target.
+        known: The names of the values that are known in the future, the calendar's included.
+        frequency: The time between two rows, in the notation of `components.readers.time_axis.Frequency`.
         unit: The target's unit.
-        lookback: Rows that a model sees before the first that it forecasts.
-        horizon: Rows that it forecasts.
-        seasonal_error: Mean absolute difference of the target one season apart, over the training split: the
-            scale of MASE (Hyndman and Koehler 2006, doi:10.1016/j.ijforecast.2006.03.001).
-        filled: Values that were filled, by column.
+        lookback: The number of rows that a model sees before the first one that it forecasts.
+        horizon: The number of rows that it forecasts.
+        seasonal_error: The mean absolute difference of two targets one season apart, over the training split. It is
+            the scale of MASE (Hyndman and Koehler 2006, doi:10.1016/j.ijforecast.2006.03.001).
+        filled: The number of filled values of each column.
     """
 
     task: Literal["forecasting"] = "forecasting"
@@ -99,19 +104,22 @@ class SeriesInfo(_Info, CsvFormat):
     filled: dict[str, int] = {}
 
     def examples(self, split: str) -> int:
-        """How many windows lie wholly in `split`, one at every row."""
+        """The number of windows that lie wholly in `split`. One begins at every row."""
         return max(0, self.records[split] - self.lookback - self.horizon + 1)
 
     def season(self) -> int:
-        """Steps of the shortest season."""
+        """The length of the shortest season, in rows."""
         return Frequency(self.frequency).season()
 
     def calendar(self) -> list[str]:
-        """The cycles that columns are derived from, see `components.readers.time_axis.calendar_values`."""
+        """The names of the calendar's cycles among the stored values, such as "hour".
+
+        Source: `components.readers.time_axis.calendar_values` computes the values.
+        """
         return [name.removesuffix("_sin") for name in self.stored[len(self.columns) :: 2]]
 
     def known_places(self) -> list[int]:
-        """Places in a stored row of the values that are known in the future."""
+        """The positions in a stored row of the values that are known in the future."""
         return [self.stored.index(name) for name in self.known]
 
 
@@ -120,15 +128,15 @@ _ADAPTER: TypeAdapter[DatasetInfo] = TypeAdapter(DatasetInfo)
 
 
 def save_info(folder: Path, info: DatasetInfo) -> None:
-    """Write the description of a data set folder, or of one beside a model."""
+    """Write `dataset.json` into a data set's folder, or into the folder of a model that was trained on it."""
     write_text(folder / _DATASET, info.model_dump_json(indent=2) + "\n")
 
 
 def load_info(folder: Path | str) -> DatasetInfo:
-    """Read the description of a data set folder.
+    """Read the `dataset.json` of a folder.
 
     Raises:
-        InputError: The folder has none, or not one of this version.
+        InputError: The folder has no such file, or one of another version.
     """
     path = Path(folder) / _DATASET
     try:

@@ -21,9 +21,9 @@ class Bin(Strict):
     """Predictions of about the same confidence.
 
     Attributes:
-        confidence: Their mean probability of the class that they predict.
-        accuracy: The share of them that is right.
-        examples: How many they are.
+        confidence: The mean probability of the predicted class.
+        accuracy: The share of the predictions that are right.
+        examples: The number of predictions.
     """
 
     confidence: float
@@ -32,11 +32,11 @@ class Bin(Strict):
 
 
 class Calibration(Strict):
-    """Whether a classifier's probabilities are what they say.
+    """The calibration of a classifier: whether predictions with a probability of 80 % are right in 80 % of the cases.
 
     Attributes:
-        ece: Expected calibration error: the mean distance of accuracy and confidence, over all examples.
-        bins: Without the empty ones.
+        ece: The expected calibration error: the mean distance between accuracy and confidence, over all examples.
+        bins: The bins that have predictions, by rising confidence.
     """
 
     ece: float
@@ -47,11 +47,11 @@ class Mistake(Strict):
     """A wrong prediction.
 
     Attributes:
-        example: Its place in the test split, from 0.
+        example: The example's position in the test split, from 0.
         label: The right class.
         predicted: The class that was predicted.
-        probability: Of the predicted one.
-        file: The name of the image's file; empty where there is none.
+        probability: The probability of the predicted class.
+        file: The name of the image's file; empty where it has none.
     """
 
     example: int
@@ -62,12 +62,12 @@ class Mistake(Strict):
 
 
 class Window(Strict):
-    """A window to look at.
+    """A window that the report shows.
 
     Attributes:
-        name: "good", "median" or "worst"; of few windows "best" for "good", and of a single one "only".
-        example: Its place in the test split, from 0.
-        mae: Of its forecast, in the target's unit.
+        name: "good", "median" or "worst". Where windows are few, "best" stands for "good", and a single one is "only".
+        example: The window's position in the test split, from 0.
+        mae: The mean absolute error of its forecast, in the target's unit.
     """
 
     name: str
@@ -76,13 +76,13 @@ class Window(Strict):
 
 
 class Latency(Strict):
-    """How long the model takes on the machine that evaluated it.
+    """The latency of the model on the machine that evaluated it.
 
     Attributes:
-        batch: Examples at a time.
-        median_ms: Milliseconds for a batch.
-        p95_ms: The 95th percentile.
-        examples_per_second: At the median.
+        batch: The number of examples in a batch.
+        median_ms: The median time of a batch, in milliseconds.
+        p95_ms: The 95th percentile of the time of a batch, in milliseconds.
+        examples_per_second: The batch size divided by the median time.
     """
 
     batch: int
@@ -92,20 +92,21 @@ class Latency(Strict):
 
 
 class Evaluation(Strict):
-    """How a model does on the test split.
+    """The results of a model on the test split.
 
     Attributes:
         model: The model's name.
-        metrics: accuracy, loss and macro_f1; or mae, rmse (in the target's unit) and mase.
-        intervals: 95 % interval of each.
-        confusion: How often each label (row) was predicted as each (column); classification only.
-        per_class: precision, recall, f1-score and support of each class; classification only.
-        calibration: Of the probabilities; classification only.
-        mistakes: The most confident ones, first; classification only.
+        metrics: accuracy, loss and macro_f1; or mae, rmse (both in the target's unit) and mase.
+        intervals: The 95 % interval of each metric.
+        confusion: The number of examples of each label (row) that were predicted as each label (column);
+            classification only.
+        per_class: The precision, recall, f1-score and support of each class; classification only.
+        calibration: The calibration of the probabilities; classification only.
+        mistakes: The wrong predictions with the highest probabilities, in falling order; classification only.
         per_step: Each metric at each step ahead; forecasting only.
-        per_hour: The mae of all forecasts for each hour of the day; of a series with several rows a day.
+        per_hour: The mae of all forecasts for each hour of the day; only for series with several rows a day.
         windows: A good, a median and the worst forecast, each once; forecasting only.
-        latency: Of the Keras model, for some sizes of a batch.
+        latency: The latency of the Keras model for some batch sizes.
     """
 
     model: str
@@ -122,13 +123,13 @@ class Evaluation(Strict):
 
 
 def save_evaluation(folder: Path, evaluation: Evaluation, target: "np.ndarray", prediction: "np.ndarray") -> None:
-    """Write an evaluation.
+    """Write the folder of an evaluation.
 
     Args:
-        folder: Where to write.
-        evaluation: What was measured.
-        target: int64 [examples], or float32 [examples, horizon].
-        prediction: float32 [examples, classes], or [examples, horizon].
+        folder: The folder.
+        evaluation: The results.
+        target: The labels, int64 [examples]; or the targets, float32 [examples, horizon].
+        prediction: The probabilities, float32 [examples, classes]; or the forecasts, float32 [examples, horizon].
     """
     import numpy as np
 
@@ -137,12 +138,12 @@ def save_evaluation(folder: Path, evaluation: Evaluation, target: "np.ndarray", 
 
 
 def load_evaluation(folder: Path | str) -> Evaluation:
-    """Read what was measured."""
+    """Read the results of an evaluation."""
     return Evaluation.model_validate_json((Path(folder) / _EVALUATION).read_text(encoding="utf-8"))
 
 
 def load_predictions(folder: Path | str) -> "tuple[np.ndarray, np.ndarray]":
-    """Read targets and predictions, as `save_evaluation` takes them."""
+    """Read targets and predictions, in the shapes that `save_evaluation` has."""
     import numpy as np
 
     with np.load(Path(folder) / _PREDICTIONS, allow_pickle=False) as saved:

@@ -1,9 +1,9 @@
 """The folder that export writes.
 
 export.json        an `Exported`
-model.keras        for Keras
-saved_model/       for TensorFlow Serving
-model.onnx, model.tflite, model_int8.tflite    where the experiment asks for them
+model.keras        the model for Keras
+saved_model/       the model for TensorFlow Serving
+model.onnx, model.tflite, model_int8.tflite    the formats that the experiment names
 golden.json        a `Golden` request
 dataset.json       a copy of the data set's description
 reference.json     a `TrainingProfile`
@@ -21,18 +21,18 @@ SAVED_MODEL = "saved_model"
 GOLDEN = "golden.json"
 ONNX = "model.onnx"
 
-# What a model is exported to where the experiment asks for it.
+# The formats that a model is exported to only where the experiment names them.
 OptionalFormat = Literal["litert", "litert_int8", "onnx"]
 
 
 class Quality(Strict):
-    """The metric that a quantized model is held to, beside the model's own on the same examples.
+    """The metric of a quantized model, beside the metric of the unquantized model on the same examples.
 
     Attributes:
         metric: "accuracy", or "mae" in the target's unit.
-        quantized: Of the quantized model.
-        model: Of the model that it was made of.
-        test_examples: How many examples of the test split it is of, from the first.
+        quantized: The metric of the quantized model.
+        model: The metric of the unquantized model.
+        test_examples: The number of examples that both were measured on: the first ones of the test split.
     """
 
     metric: Literal["accuracy", "mae"]
@@ -41,28 +41,28 @@ class Quality(Strict):
     test_examples: int
 
     def __str__(self) -> str:
-        """For people: "accuracy 0.8921, the model's 0.8938, 10,000 test examples"."""
-        of = counted(self.test_examples, "test example")
-        return f"{self.metric} {self.quantized:.4f}, the model's {self.model:.4f}, {of}"
+        """Such as "accuracy 0.8921, the model's 0.8938, 10,000 test examples"."""
+        examples = counted(self.test_examples, "test example")
+        return f"{self.metric} {self.quantized:.4f}, the model's {self.model:.4f}, {examples}"
 
 
 class Format(Strict):
-    """A format that a model was exported to, and how it does in a fresh process that has its runtime alone.
+    """A format that a model was exported to. It was measured in a fresh process that has only the format's runtime.
 
     Attributes:
-        path: Relative to the export folder; None where it was refused.
-        bytes: Size of its files.
-        max_abs_difference: Largest difference from the model's own output, in the output's unit.
-        agreement: Share of the examples that it gives the model's class for; classification only.
+        path: The path of its file or folder, relative to the export folder; None where it was refused.
+        bytes: The size of its files.
+        max_abs_difference: The largest difference from the Keras model's output, in the output's unit.
+        agreement: The share of the examples for which it predicts the Keras model's class; classification only.
         batch: The only batch size that it takes; None where it takes any.
-        batch_1_median_ms: Milliseconds for one example, on the machine that exported it. None for "keras", which
-            evaluate times.
-        batch_1_p95_ms: The 95th percentile.
-        batch_32_median_ms: For 32 examples; one by one where `batch` is 1.
-        batch_32_p95_ms: The 95th percentile.
-        left_in_float: Of a quantized format, the operations that compute in float32; None of the others.
-        quality: Of a quantized format, what it costs; None of the others.
-        refused: Why it isn't there.
+        batch_1_median_ms: The median time of one example in milliseconds, on the machine that exported it. None for
+            "keras", which evaluate measures.
+        batch_1_p95_ms: The 95th percentile of the time of one example.
+        batch_32_median_ms: The median time of 32 examples, one by one where `batch` is 1.
+        batch_32_p95_ms: The 95th percentile of the time of 32 examples.
+        left_in_float: The operations of a quantized format that compute in float32; None for other formats.
+        quality: The metric of a quantized format beside the model's; None for other formats.
+        refused: The reason why it couldn't be exported; None where it could.
     """
 
     path: str | None = None
@@ -79,19 +79,19 @@ class Format(Strict):
     refused: str | None = None
 
     def notes(self) -> list[str]:
-        """What to know before it is used."""
-        one = ["takes one example at a time"] if self.batch == 1 else []
+        """The limits of this format, for people."""
+        batch = ["takes one example at a time"] if self.batch == 1 else []
         floats = [f"in float: {', '.join(self.left_in_float)}"] if self.left_in_float else []
-        return [*one, *floats, *([str(self.quality)] if self.quality else [])]
+        return [*batch, *floats, *([str(self.quality)] if self.quality else [])]
 
 
 class Blessing(Strict):
-    """What a process that has TensorFlow and not this project found when it served the SavedModel.
+    """The result of serving the SavedModel in a process that has TensorFlow and nothing of this project.
 
     Attributes:
-        saved_model_sha256: Digest of the SavedModel's files.
-        faults: Golden requests that it answered wrongly and malformed ones that it answered at all; without any, the
-            model may be registered.
+        saved_model_sha256: The digest of the SavedModel's files.
+        faults: A phrase for each golden request that was answered wrongly, and for each malformed request that was
+            answered at all. A model without faults may be registered.
     """
 
     saved_model_sha256: str
@@ -99,12 +99,12 @@ class Blessing(Strict):
 
 
 class Exported(Strict):
-    """A model's formats.
+    """The content of `export.json`: a model's formats.
 
     Attributes:
         model: The model's name.
-        formats: By name: "keras", "saved_model", and those of `OptionalFormat` that were asked for.
-        blessing: Of the SavedModel; None where nobody has tried to serve it.
+        formats: The formats by name: "keras", "saved_model", and the `OptionalFormat`s that the experiment names.
+        blessing: The result of serving the SavedModel; None where it wasn't served.
     """
 
     model: str
@@ -113,12 +113,12 @@ class Exported(Strict):
 
 
 class Golden(Strict):
-    """A request that a served model has to answer as recorded.
+    """A request, and the answer that a served model has to give.
 
     Attributes:
-        instances: Inputs by name, one entry for each example, as TensorFlow Serving's REST API takes them; a large
-            image as `{"b64": …}`, a PNG file in Base64.
-        predictions: Its answers: a list of numbers for each example.
+        instances: The inputs of each example, by name, as TensorFlow Serving's REST API takes them. A large image is
+            `{"b64": …}`, a PNG file in Base64.
+        predictions: The answer: a list of numbers for each example.
     """
 
     instances: list[dict[str, list[object] | dict[str, str]]]
@@ -128,35 +128,35 @@ class Golden(Strict):
         """Whether a server's predictions are the recorded ones.
 
         Args:
-            predictions: A list for each example; or what a server that names its outputs sends, a dictionary with
-                one list in it.
-            tolerance: Largest difference, relative to the largest recorded number.
+            predictions: A list for each example, or a dictionary with one list in it, from a server that names its
+                outputs.
+            tolerance: The largest allowed difference, relative to the largest recorded number.
         """
         if not isinstance(predictions, list) or len(predictions) != len(self.predictions):
             return False
         largest = max(1.0, max(abs(value) for row in self.predictions for value in row))
-        for got, expected in zip(predictions, self.predictions, strict=True):
-            values = next(iter(got.values()), None) if isinstance(got, dict) and len(got) == 1 else got
+        for answer, expected in zip(predictions, self.predictions, strict=True):
+            values = next(iter(answer.values()), None) if isinstance(answer, dict) and len(answer) == 1 else answer
             if not isinstance(values, list) or len(values) != len(expected):
                 return False
             if not all(isinstance(v, int | float) for v in values):
                 return False
-            # A NaN is no smaller than anything.
+            # `not all(… <=)` refuses NaN as well, which is smaller than nothing.
             if not all(abs(v - e) <= tolerance * largest for v, e in zip(values, expected, strict=True)):
                 return False
         return True
 
 
 def save_export(folder: Path, exported: Exported) -> None:
-    """Write what a model was exported to."""
+    """Write `export.json`."""
     write_text(folder / _EXPORT, exported.model_dump_json(indent=2) + "\n")
 
 
 def load_export(folder: Path | str) -> Exported:
-    """Read what a model was exported to.
+    """Read `export.json`.
 
     Raises:
-        FileNotFoundError: The folder isn't one of export.
+        FileNotFoundError: The folder has no such file.
     """
     return Exported.model_validate_json((Path(folder) / _EXPORT).read_text(encoding="utf-8"))
 
@@ -172,12 +172,12 @@ def load_golden(folder: Path | str) -> Golden:
 
 
 def digest(saved_model: Path) -> str:
-    """Digest of a SavedModel's files, their names included."""
+    """The digest of a SavedModel's files and their names."""
     return sha256(sorted(p for p in saved_model.rglob("*") if p.is_file()), saved_model)
 
 
 def why_not_blessed(folder: Path) -> str | None:
-    """Why the model of an export folder must not be registered; None where it may."""
+    """The reason why the model of an export folder may not be registered; None where it may."""
     blessing = load_export(folder).blessing
     if blessing is None:
         return "nobody has tried to serve it"

@@ -1,4 +1,4 @@
-"""`leaderboard.json`: the result of a run, and a promise to whoever reads it."""
+"""`leaderboard.json`: the result of a run, in a form that other programs may rely on."""
 
 from pathlib import Path
 from typing import Literal
@@ -11,21 +11,21 @@ from components.common.files import write_text
 from components.common.spec import Strict, Task
 
 _LEADERBOARD = "leaderboard.json"
-# Of each task, the ones that rank first.
+# The metrics of each task. The first one ranks the models.
 METRICS = {"classification": ("accuracy", "macro_f1", "loss"), "forecasting": ("mae", "rmse", "mase")}
-# For each task the metric that ranks its models, and the sign that makes smaller better.
+# The metric that ranks the models of each task, and the sign to multiply it with so that smaller is better.
 RANKED_BY = {"classification": ("accuracy", -1), "forecasting": ("mae", 1)}
-# Below so many test examples a figure says little, and a warning stands beside it.
+# A metric over fewer test examples than this says little, and a warning stands beside it.
 FEW = 30
 
 
 def figure(value: float) -> str:
-    """A metric for people: four places, or four digits where those would all be zeros."""
+    """A metric as text, with four decimal places, or four significant digits where it is below 0.01."""
     return f"{value:.4f}" if abs(value) >= 0.01 or not value else f"{value:.4g}"
 
 
 def interval(ends: list[float]) -> str:
-    """A 95 % interval for people. All samples of a split that is too short are the same, and say nothing."""
+    """A 95 % interval as text. Equal ends mean that the split is too short for a bootstrap."""
     low, high = ends
     return "no interval" if low == high else f"{figure(low)} to {figure(high)}"
 
@@ -40,16 +40,16 @@ class DatasetEntry(Strict):
     """A data set of the leaderboard.
 
     Attributes:
-        task: What it is for.
-        source: Where it comes from.
-        splits: Examples of each split: images, or windows of a series.
-        sha256: Digest of its records.
-        baselines: For each baseline its metrics, on the test examples.
-        unit: Of mae and rmse; empty for images, and where the config names none.
-        best_baseline: The baseline that is best by the metric that ranks models; None where none was measured.
-        beaten_by: The baselines that are better than every model by that metric, best first. With one of them the
-            models are of no use, which terminal and report say first: see `Leaderboard.beaten`.
-        few: Whether there are fewer than FEW test examples.
+        task: The task of its models.
+        source: The name of its source.
+        splits: The number of examples of each split: images, or windows of a series.
+        sha256: The digest of its records.
+        baselines: The metrics of each baseline on the test examples.
+        unit: The unit of mae and rmse; empty for images, and where the config names none.
+        best_baseline: The best baseline by the metric that ranks models; None where none was measured.
+        beaten_by: The baselines that are better than every model by that metric, best first. Where there is one, the
+            models are of no use, and the terminal and the report begin with `Leaderboard.beaten`.
+        few: Whether it has fewer than FEW test examples.
     """
 
     task: Task
@@ -64,31 +64,32 @@ class DatasetEntry(Strict):
 
 
 class ModelEntry(Strict):
-    """A model of the leaderboard. One that failed has no rank, no metrics, and says why in `reasons`.
+    """A model of the leaderboard. A model that failed has neither rank nor metrics, and `reasons` says why.
 
     Attributes:
-        model: Its name.
-        family: Its architecture.
-        dataset: Its data set.
-        task: The data set's task; None if that failed.
-        rank: Its place among the models of its data set, from 1.
-        passed: Whether it may be registered: its gate let it through, or there is none.
-        gate: "passed": it beats every baseline that the data set's gate names, by the margin named; without `gate:` in
-            the config every naive baseline. "refused": it doesn't. "none": the config says `gate: none`. None where
-            the model failed.
-        reasons: A sentence for each baseline of the gate, or why the model failed.
-        metrics: On the test split.
-        intervals: 95 % interval of each metric.
-        behind: How much worse than the first of its data set it is by the metric that ranks them: the ends of the
-            95 % interval of the difference, by a paired bootstrap over the test examples. Empty for the first.
-        ties: Models of its data set that it can't be told apart from: that interval, of these two, holds zero.
-        parameters: Weights.
-        epochs: Epochs trained.
-        best_epoch: The one whose weights were kept, from 1.
-        train_seconds: Time in the epochs.
-        examples_per_second: Training examples per second of it.
-        machine: What it was trained on.
-        formats: What it was exported to. Paths are relative to the export folder; in a run's leaderboard, to its own.
+        model: The model's name.
+        family: The name of its family.
+        dataset: The name of its data set.
+        task: The data set's task; None where the model failed.
+        rank: Its rank among the models of its data set, from 1.
+        passed: Whether it may be registered, for its gate let it through, or there is no gate.
+        gate: "passed": the model beats every baseline that the data set's gate names by the margin there; without
+            `gate:` in the config, every naive baseline. "refused": it doesn't. "none": the config says `gate: none`.
+            None: the model failed.
+        reasons: A sentence for each baseline of the gate, or the reason why the model failed.
+        metrics: The metrics on the test split.
+        intervals: The 95 % interval of each metric.
+        behind: The ends of the 95 % interval of the difference from the best model of its data set, by the metric that
+            ranks them and a paired bootstrap over the test examples. Empty for the best model.
+        ties: The models of its data set that it can't be told apart from, for the interval of their difference holds
+            zero.
+        parameters: The number of its weights.
+        epochs: The number of epochs trained.
+        best_epoch: The epoch whose weights were kept, from 1.
+        train_seconds: The sum of the epochs' seconds.
+        examples_per_second: The number of training examples per second of them.
+        machine: The machine that it was trained on.
+        formats: The formats by name. Their paths are relative to the export folder, and in a run's folder to that.
     """
 
     model: str
@@ -112,13 +113,13 @@ class ModelEntry(Strict):
     formats: dict[str, Format] = {}
 
     def distance(self) -> str:
-        """How far behind the first it is, as the end of a sentence; empty for the first."""
+        """The difference from the best model, as the end of a sentence; empty for the best model."""
         if not self.behind:
             return ""
         return f"{interval(self.behind)} behind" if is_clear(self.behind) else "no clear difference"
 
     def tied(self) -> str:
-        """Its ties as the end of a sentence; empty where it has none."""
+        """The ties, as the end of a sentence; empty where there are none."""
         *others, last = self.ties or [""]
         return f"can't be told apart from {', '.join(others)}{' or ' if others else ''}{last}" if last else ""
 
@@ -127,14 +128,14 @@ class Leaderboard(Strict):
     """The result of a run.
 
     Attributes:
-        experiment: Name of the experiment.
-        run: Name of the run.
-        pipeline_sha256: Digest of the compiled pipeline that ran.
-        code_version: Digest of the code that its tasks ran.
-        created: When, ISO 8601, UTC.
-        datasets: By name.
-        models: Best first within each data set.
-        seed: Of the experiment; None in a file that is older than this field.
+        experiment: The experiment's name.
+        run: The run's name.
+        pipeline_sha256: The digest of the compiled pipeline that ran.
+        code_version: The digest of the code that its tasks ran.
+        created: The time, ISO 8601, UTC.
+        datasets: The data sets, by name.
+        models: The models, best first within each data set.
+        seed: The experiment's seed; None in a file that is older than this field.
     """
 
     experiment: str
@@ -148,47 +149,47 @@ class Leaderboard(Strict):
 
     def best(self, dataset: str) -> ModelEntry | None:
         """The best model of a data set, whether it passed or not."""
-        return next((m for m in self.models if m.dataset == dataset and m.rank == 1), None)
+        return next((model for model in self.models if model.dataset == dataset and model.rank == 1), None)
 
     def winner(self, dataset: str) -> ModelEntry | None:
-        """The best model of a data set, if it passed."""
+        """The best model of a data set; None where it didn't pass."""
         best = self.best(dataset)
         return best if best and best.passed else None
 
     def verdict(self, model: ModelEntry) -> str:
-        """What the gate said of a model; and of one that passed, the baseline that is better all the same."""
-        about = self.datasets.get(model.dataset)
-        if model.rank is None or about is None:
+        """The gate's verdict on a model. For a model that passed, it names a baseline that is better nevertheless."""
+        entry = self.datasets.get(model.dataset)
+        if model.rank is None or entry is None:
             return "failed"
         if model.gate == "none":
             return "no gate"
         if not model.passed:
             return "refused"
-        metric, sign = RANKED_BY[about.task]
-        best = about.best_baseline
-        behind = best and sign * model.metrics[metric] > sign * about.baselines[best][metric]
+        metric, sign = RANKED_BY[entry.task]
+        best = entry.best_baseline
+        behind = best and sign * model.metrics[metric] > sign * entry.baselines[best][metric]
         return f"passed, behind {best}" if behind else "passed"
 
     def beaten(self, dataset: str) -> str:
-        """A sentence that says which baselines beat every model of a data set; empty where none does."""
-        about, best = self.datasets.get(dataset), self.best(dataset)
-        if about is None or best is None or not about.beaten_by:
+        """The sentence that says which baselines beat every model of a data set; empty where none does."""
+        entry, best = self.datasets.get(dataset), self.best(dataset)
+        if entry is None or best is None or not entry.beaten_by:
             return ""
-        metric, _ = RANKED_BY[about.task]
-        unit = f" {about.unit}" if metric == "mae" and about.unit else ""
-        theirs, ours = about.baselines[about.beaten_by[0]][metric], best.metrics[metric]
-        *others, last = about.beaten_by
+        metric, _ = RANKED_BY[entry.task]
+        unit = f" {entry.unit}" if metric == "mae" and entry.unit else ""
+        theirs, ours = entry.baselines[entry.beaten_by[0]][metric], best.metrics[metric]
+        *others, last = entry.beaten_by
         names, verb = (f"{', '.join(others)} and {last}", "beat") if others else (last, "beats")
         return f"{names} {verb} every model of {dataset}: {metric} {figure(theirs)} against {figure(ours)}{unit}"
 
 
 class Contestant(Strict):
-    """A model that compare expects results of.
+    """A model whose results compare reads.
 
     Attributes:
-        family: Its family.
-        dataset: Its data set.
-        tasks: Names of the tasks that its results need.
+        family: The name of its family.
+        dataset: The name of its data set.
+        tasks: The names of the tasks that its results come from.
     """
 
     family: str
@@ -197,14 +198,15 @@ class Contestant(Strict):
 
 
 class Contest(Strict):
-    """What compare is told of the experiment.
+    """The part of the experiment that compare needs.
 
     Attributes:
-        experiment: Its name.
-        seed: Of the resampling that tells models apart.
-        gates: For each data set, the baselines to beat and the share of their error to take away: none where that is
-            empty. Of a data set that isn't here, or is None, a model has to be better than every naive baseline.
-        models: By name.
+        experiment: The experiment's name.
+        seed: The seed of the bootstrap that tells models apart.
+        gates: For each data set, the baselines to beat, each with the share of its error that a model has to take
+            away. An empty gate lets every model pass. Without a gate, or with None, a model has to be better than
+            every naive baseline.
+        models: The models, by name.
     """
 
     experiment: str

@@ -1,4 +1,9 @@
-"""The `Model` folder that train writes, and what evaluate, export and compare read of it."""
+"""The `Model` folder that train writes.
+
+model.json      a `ModelInfo`
+model.keras     the model with the weights of its best epoch
+tensorboard/    the logs of the training
+"""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,11 +19,11 @@ if TYPE_CHECKING:
     import numpy as np
     import tensorflow as tf
 
-# A model as a function of a batch.
+# A function that gives a model's output for a batch.
 Call: TypeAlias = "Callable[[dict[str, np.ndarray] | np.ndarray], tf.Tensor]"
 _MODEL = "model.json"
 KERAS_FILE = "model.keras"
-# What a training selects its best epoch by, and a search its best trial: Keras' name, and whether more is better.
+# The metric that selects the best epoch of a training and the best trial of a search: its name in Keras, and its mode.
 MONITORED: dict[str, tuple[str, Literal["max", "min"]]] = {
     "classification": ("val_accuracy", "max"),
     "forecasting": ("val_mae", "min"),
@@ -29,11 +34,11 @@ class Layer(Strict):
     """A layer of a model, or an operation on tensors.
 
     Attributes:
-        name: Its name in the model.
-        kind: Its class: "Dense".
-        shape: Of its first output, without the batch; None where a length is free.
-        parameters: Its weights.
-        inputs: Names of the layers whose outputs it takes.
+        name: The layer's name in the model.
+        kind: The name of its class, such as "Dense".
+        shape: The shape of its first output, without the batch; None where a length is free.
+        parameters: The number of its weights.
+        inputs: The names of the layers whose outputs it takes.
     """
 
     name: str
@@ -44,12 +49,12 @@ class Layer(Strict):
 
 
 class Machine(Strict):
-    """What a model was trained on. On a CPU the last bits of its weights may depend on it.
+    """The machine that a model was trained on. On a CPU, the last bits of the weights may depend on it.
 
     Attributes:
         cpu: The CPU's name.
-        cores: Those that the training could use.
-        devices: What it was trained on: "the CPU", "a GPU".
+        cores: The number of cores that the training could use.
+        devices: The devices that it was trained on, such as "the CPU" or "a GPU".
     """
 
     cpu: str
@@ -62,16 +67,16 @@ class ModelInfo(Strict):
 
     Attributes:
         name: The model's name in the experiment.
-        spec: How it was asked for.
+        spec: The model's keys in the config.
         dataset: The data set's name.
-        dataset_sha256: Digest of the data it was trained on.
-        parameters: Trainable and other weights.
-        layers: In the order that they are computed.
-        best_epoch: The epoch whose weights were kept, counted from 1.
-        history: For each epoch, its metrics and its "seconds".
-        train_seconds: Sum of all epochs' seconds, validation included.
-        examples_per_second: Training examples seen per second of it.
-        machine: What it was trained on; None where an older version trained it.
+        dataset_sha256: The digest of the data that it was trained on.
+        parameters: The number of its weights, trainable or not.
+        layers: Its layers, in the order of computation.
+        best_epoch: The epoch whose weights were kept, from 1.
+        history: The metrics and the "seconds" of each epoch.
+        train_seconds: The sum of all epochs' seconds, validation included.
+        examples_per_second: The number of training examples per second of them.
+        machine: The machine that it was trained on; None where an older version trained it.
     """
 
     name: str
@@ -88,9 +93,10 @@ class ModelInfo(Strict):
 
 
 def load_keras(path: Path | str) -> "keras.Model":
-    """Load a `.keras` file, to predict with.
+    """Load a `.keras` file for prediction.
 
-    Without XLA, which Keras takes by itself: it compiles for seconds, and TPUs' TensorFlow has none for CPUs.
+    The model doesn't use XLA, which Keras would choose: XLA compiles for seconds, and the TensorFlow of TPUs has no XLA
+    for CPUs.
     """
     import keras
 
@@ -100,13 +106,13 @@ def load_keras(path: Path | str) -> "keras.Model":
 
 
 def compiled(model: "keras.Model", info: DatasetInfo) -> Call:
-    """A model as one compiled function, traced once for batches of every size.
+    """Compile a model to one function, which is traced once for batches of every size.
 
-    Keras' own `predict` traces again for another size, and each trace is a tenth of a short task.
+    Keras' `predict` traces again for another batch size, and each trace takes a tenth of the time of a short task.
 
     Args:
         model: The model.
-        info: Its data set: images are given as they are, what belongs to a window by name.
+        info: Its data set. The function takes an array of images, or the inputs of windows by name.
     """
     import tensorflow as tf
 
@@ -121,12 +127,12 @@ def compiled(model: "keras.Model", info: DatasetInfo) -> Call:
 
 
 def layers_of(model: "keras.Model") -> list[Layer]:
-    """The layers of a Functional or Sequential model; those of a Sequential model inside it as its own."""
+    """The layers of a Functional or Sequential model. The layers of a Sequential model inside it are listed, too."""
     import keras
 
-    # A Sequential model has layers alone, and doesn't count its input among them.
+    # A Sequential model has no `operations`, and its `layers` are without its input.
     operations = {operation.name: operation for operation in getattr(model, "operations", model.layers)}
-    found: list[Layer] = []
+    layers: list[Layer] = []
     lasts: dict[str, str] = {}
     for entry in model.get_config()["layers"]:
         name = entry["config"].get("name") or entry["name"]
@@ -136,15 +142,15 @@ def layers_of(model: "keras.Model") -> list[Layer]:
         if "inbound_nodes" in entry:
             inputs = [lasts.get(before, before) for before in dict.fromkeys(_histories(entry["inbound_nodes"]))]
         else:
-            inputs = [found[-1].name] if found else []
+            inputs = [layers[-1].name] if layers else []
         if isinstance(operation, keras.Sequential):
             for layer in layers_of(operation):
                 before = [f"{name}/{source}" for source in layer.inputs] or inputs
-                found.append(layer.model_copy(update={"name": f"{name}/{layer.name}", "inputs": before}))
-            lasts[name] = found[-1].name
+                layers.append(layer.model_copy(update={"name": f"{name}/{layer.name}", "inputs": before}))
+            lasts[name] = layers[-1].name
             continue
         output = keras.tree.flatten(operation.output)[0]
-        found.append(
+        layers.append(
             Layer(
                 name=name,
                 kind=type(operation).__name__,
@@ -153,11 +159,11 @@ def layers_of(model: "keras.Model") -> list[Layer]:
                 inputs=inputs,
             )
         )
-    return found
+    return layers
 
 
 def _histories(value: object) -> Iterator[str]:
-    """Names of the layers that made the tensors in a part of a model's configuration."""
+    """The names of the layers whose output tensors a part of a model's configuration names."""
     if isinstance(value, dict):
         if "keras_history" in value:
             yield value["keras_history"][0]
@@ -168,17 +174,17 @@ def _histories(value: object) -> Iterator[str]:
 
 
 def save_model_info(folder: Path, model: ModelInfo) -> None:
-    """Write the description of a model folder."""
+    """Write `model.json`."""
     write_text(folder / _MODEL, model.model_dump_json(indent=2) + "\n")
 
 
 def load_model_info(folder: Path | str) -> ModelInfo:
-    """Read the description of a model folder."""
+    """Read `model.json`."""
     return ModelInfo.model_validate_json((Path(folder) / _MODEL).read_text(encoding="utf-8"))
 
 
 def load(folder: Path | str, dataset: Path | str) -> tuple["keras.Model", ModelInfo, DatasetInfo]:
-    """Load a trained model and the data set it belongs to.
+    """Load a trained model and the description of its data set.
 
     Raises:
         InputError: The model was trained on other data.

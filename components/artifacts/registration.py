@@ -1,6 +1,6 @@
-"""`registration.json`: what register says beside a model's files, signed with a key of the registry's own.
+"""`registration.json`: the description of a registered version, signed with the registry's key.
 
-runs/registry/.key                                        32 random bytes, for its owner alone
+runs/registry/.key                                        32 random bytes, which only its owner can read
 runs/registry/<experiment>/<data set>/<version>/…         a model's files and its registration.json
 runs/registry/<experiment>/<data set>/current             a link to a version
 """
@@ -21,21 +21,20 @@ from components.common.spec import Strict, Task
 FILE = "registration.json"
 KEY = ".key"
 _KEY_BYTES = 32
-# What register gives.
+# The file that register writes into its output folder.
 REGISTERED = "registered.json"
 
 
 class Registered(Strict):
-    """What register did with the winner of a data set.
+    """The result of register for a data set's winner.
 
     Attributes:
-        dataset: The data set.
-        action: "registered": the winner is the current version now. "kept": the version that was current still is; it
-            may be this very model. "refused": the winner may not be registered. "none": there was nothing to register,
-            or nowhere.
-        version: The current version; None where there is none, or it wasn't looked at.
-        path: Where that is: a folder, or a name of Vertex AI's Model Registry.
-        sentence: All of it for people.
+        dataset: The data set's name.
+        action: "registered": the winner is the current version now. "kept": the current version stays; it may be the
+            same model. "refused": the winner may not be registered. "none": there was no winner, or no registry.
+        version: The current version; None where there is none, or register didn't look.
+        path: The version's folder, or its name in Vertex AI's Model Registry.
+        sentence: The result as a sentence.
     """
 
     dataset: str
@@ -48,35 +47,35 @@ class Registered(Strict):
 _LIST: TypeAdapter[list[Registered]] = TypeAdapter(list[Registered])
 
 
-def write_registered(folder: Path, found: list[Registered]) -> None:
-    """Write what register did, for each data set."""
-    write_text(folder / REGISTERED, _LIST.dump_json(found, indent=2).decode() + "\n")
+def write_registered(folder: Path, registered: list[Registered]) -> None:
+    """Write the results of register, one for each data set."""
+    write_text(folder / REGISTERED, _LIST.dump_json(registered, indent=2).decode() + "\n")
 
 
 def load_registered(folder: Path) -> list[Registered]:
-    """Read what register did; nothing where it didn't run."""
+    """Read the results of register. The list is empty where register didn't run."""
     path = folder / REGISTERED
     return _LIST.validate_json(path.read_bytes()) if path.is_file() else []
 
 
 class Registration(BaseModel):
-    """A registered version. Registrations of before a field was there are read, too.
+    """The description of a registered version. A file that is older than some field is read, too.
 
     Attributes:
-        model: Name of the model.
-        family: Its architecture.
-        dataset: Its data set.
-        task: What the data set is for.
-        metrics: On the test split.
-        intervals: 95 % interval of each.
-        run: Name of the run that registered it.
-        seed: Of the experiment.
-        time: When, ISO 8601, UTC.
-        pipeline_sha256: Digest of the compiled pipeline.
-        dataset_sha256: Digest of the data set's records.
-        sha256: Digest of the export that it was copied from.
-        files: SHA-256 of each file but this one, by its path in the folder.
-        signature: HMAC-SHA256, by the registry's key, of all of the above and what else stands in the file.
+        model: The model's name.
+        family: The name of its family.
+        dataset: The name of its data set.
+        task: The data set's task.
+        metrics: The metrics on the test split.
+        intervals: The 95 % interval of each metric.
+        run: The name of the run that registered it.
+        seed: The experiment's seed.
+        time: The time, ISO 8601, UTC.
+        pipeline_sha256: The digest of the compiled pipeline.
+        dataset_sha256: The digest of the data set's records.
+        sha256: The digest of the export that it was copied from.
+        files: The SHA-256 of each file but this one, by its path in the folder.
+        signature: The HMAC-SHA256 of everything else in the file, by the registry's key.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -98,7 +97,7 @@ class Registration(BaseModel):
 
 
 def file_digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file of a model's folder but the registration, by its path in the folder."""
+    """The SHA-256 of each file of a model's folder but the registration, by its path in the folder."""
     paths = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     return {name: sha256([path]) for name, path in paths.items() if name != FILE}
 
@@ -107,39 +106,39 @@ def write_registration(folder: Path, about: dict[str, Any], registry: Path) -> N
     """Write the registration of a model's folder, with the digests of its files, and sign it.
 
     Args:
-        folder: The folder, with all of its other files in place.
+        folder: The folder, which has all its other files.
         about: The registration without `files` and `signature`.
-        registry: The registry's folder. Its key is made where there is none.
+        registry: The registry's folder. A registry without a key gets one.
     """
     content = {**about, "files": file_digests(folder)}
     write_json(folder / FILE, {**content, "signature": _signature(content, _own_key(registry))})
 
 
 def read_registration(folder: Path) -> Registration:
-    """Read the registration of a model's folder as it is; `check_registration` says whether it can be believed.
+    """Read the registration of a model's folder without a check of its signature.
 
     Raises:
-        InputError: There is none, or it is none.
+        InputError: The folder has no registration, or the file isn't one.
     """
     return _read(folder)[0]
 
 
 def check_registration(folder: Path, registry: Path | None = None) -> Registration:
-    """Whether a model's folder is a version that this registry wrote, and nobody changed since.
+    """Check that a registry wrote a model's folder, and that nobody has changed it since.
 
-    The key that has to have signed it lies in the folder's registry, `<registry>/.key`: three levels above the folder,
-    <registry>/<experiment>/<data set>/<version>. A registry that somebody else made has a key of theirs; so whoever
+    The signature is checked with the key of the registry that the folder lies in, `<registry>/.key`, three levels
+    above <registry>/<experiment>/<data set>/<version>. Somebody else's registry has a key of its own. So a caller who
     doesn't know where the folder comes from names the registry that is trusted.
 
     Args:
         folder: The folder of a version, or a link to it.
-        registry: The registry that it has to lie in; None for whichever it lies in.
+        registry: The registry that the folder has to lie in; None allows any.
 
     Returns:
-        The registration; its `files` are the digests of the files as they are.
+        The registration. Its `files` are the digests of the folder's files now.
 
     Raises:
-        InputError: It isn't; the reason.
+        InputError: The folder wasn't written by that registry, or was changed. The message says which.
     """
     registration, content = _read(folder)
     parents = folder.resolve().parents
@@ -156,26 +155,26 @@ def check_registration(folder: Path, registry: Path | None = None) -> Registrati
     return registration
 
 
-def check_files(folder: Path, found: dict[str, str]) -> None:
-    """Compare a model's files with what was registered, without a look at the signature.
+def check_files(folder: Path, digests: dict[str, str]) -> None:
+    """Compare a model's files with those that were registered, without a check of the signature.
 
     Args:
-        folder: The model's folder. One without a registration, as export wrote it, is not checked.
-        found: What `file_digests` gives now.
+        folder: The model's folder. A folder without a registration, as export writes it, is not checked.
+        digests: The `file_digests` of the folder now.
 
     Raises:
         InputError: A file was changed, added or removed since the model was registered.
     """
     if (folder / FILE).is_file():
-        _compare(folder, read_registration(folder).files, found)
+        _compare(folder, read_registration(folder).files, digests)
 
 
-def _compare(folder: Path, registered: dict[str, str], found: dict[str, str]) -> None:
-    for name in sorted(registered.keys() | found.keys()):
-        if registered.get(name) != found.get(name):
-            what = "removed" if name not in found else "changed" if name in registered else "added"
+def _compare(folder: Path, registered: dict[str, str], now: dict[str, str]) -> None:
+    for name in sorted(registered.keys() | now.keys()):
+        if registered.get(name) != now.get(name):
+            change = "removed" if name not in now else "changed" if name in registered else "added"
             raise InputError(
-                f"{folder / name}: {what} after the model was registered; register it again, or restore it"
+                f"{folder / name}: {change} after the model was registered; register it again, or restore it"
             )
 
 
@@ -211,7 +210,7 @@ def _read_key(registry: Path) -> bytes:
 
 
 def _own_key(registry: Path) -> bytes:
-    """The key of a registry, made on first use."""
+    """Read the key of a registry. A registry without a key gets one."""
     path = registry / KEY
     if not path.exists():
         make_folder(registry)
@@ -223,9 +222,9 @@ def _own_key(registry: Path) -> bytes:
         try:
             path.hardlink_to(new)
         except FileExistsError:
-            pass  # of two that begin at once, one makes the key, and both use it
+            pass  # another process wrote the key first, and both use that one
         except OSError:
-            new.replace(path)  # a file system without hard links
+            new.replace(path)  # some file systems have no hard links
         new.unlink(missing_ok=True)
         sync(registry)
     return _read_key(registry)

@@ -1,4 +1,7 @@
-"""A search for the values of a model's keys: what an experiment asks for, and what it found."""
+"""The search space of a model, and the folder that tune writes.
+
+trials.json    a `Search`
+"""
 
 import copy
 import math
@@ -15,7 +18,7 @@ _TRIALS = "trials.json"
 
 
 def _number(value: object) -> object:
-    """As it is, since 1 asks for whole numbers and 1.0 doesn't."""
+    """Check a number, and keep its type: 1 stands for whole numbers, 1.0 for all."""
     if value is None or (isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)):
         return value
     raise PydanticCustomError("number", "Input should be a finite number")
@@ -25,13 +28,13 @@ Number = Annotated[Any, AfterValidator(_number)]
 
 
 class Range(Strict):
-    """What a key may be: a number from `low` to `high`, both included, or one of `values`.
+    """The range of a key: the numbers from `low` to `high`, both included, or one of `values`.
 
     Attributes:
-        low: The least; two whole numbers mean whole numbers between them too.
-        high: The greatest.
+        low: The smallest number. Where `low` and `high` are whole numbers, only whole numbers are drawn.
+        high: The largest number.
         log: Whether numbers are drawn evenly by their logarithm.
-        values: Anything YAML can hold.
+        values: The values to choose from, of any type that YAML has.
     """
 
     low: Number = None
@@ -41,7 +44,7 @@ class Range(Strict):
 
     @property
     def whole(self) -> bool:
-        """Whether it holds whole numbers alone."""
+        """Whether only whole numbers are drawn."""
         return isinstance(self.low, int) and isinstance(self.high, int)
 
 
@@ -49,10 +52,11 @@ class Tune(Strict):
     """The search of a model, under its key `tune`.
 
     Attributes:
-        trials: How many trainings.
-        parallel: Trainings of a round: each round knows the results of those before it. What is found depends on it.
-        epochs: Of each trial; None for the model's own.
-        ranges: By key of the model's, such as learning_rate or hyperparameters.units.
+        trials: The number of trainings.
+        parallel: The number of trainings in a round. A round uses the results of the rounds before it, so that the
+            values found depend on this number.
+        epochs: The epochs of each trial; None for the model's own.
+        ranges: The range of each key of the model, such as learning_rate or hyperparameters.units.
     """
 
     trials: int = Field(ge=1, le=10_000)
@@ -65,15 +69,15 @@ class Trial(Strict):
     """A training of a search.
 
     Attributes:
-        number: Counted from 1.
-        values: By key of the ranges.
-        state: "failed" where it gave no score.
+        number: The trial's number, from 1.
+        values: The value of each key of the search space.
+        state: "failed" where the training gave no score.
         scores: The metric after each epoch.
-        score: Of the best epoch.
-        best_epoch: Counted from 1.
-        seconds: Of its epochs, validation included.
-        same_as: The earlier trial that had these values already, and was not trained again.
-        reason: Why it failed.
+        score: The metric after the best epoch.
+        best_epoch: The best epoch, from 1.
+        seconds: The sum of its epochs' seconds, validation included.
+        same_as: The number of an earlier trial with the same values, whose result this trial has without a training.
+        reason: The reason why it failed.
     """
 
     number: int
@@ -91,11 +95,11 @@ class Search(Strict):
     """The content of `trials.json`.
 
     Attributes:
-        metric: Of the validation split, such as val_accuracy: it alone decides.
-        mode: Whether more or less of it is better.
-        best: Number of the best trial, of equal ones the first.
-        tune: What was asked for.
-        trials: In their order.
+        metric: The metric on the validation split that selects the best trial, such as val_accuracy.
+        mode: Whether a larger or a smaller metric is better.
+        best: The number of the best trial; the first one where several are equal.
+        tune: The search space.
+        trials: The trials, by their number.
     """
 
     metric: str
@@ -109,8 +113,8 @@ def with_values(config: dict[str, Any], values: dict[str, Any]) -> dict[str, Any
     """A copy of a model's configuration with other values.
 
     Args:
-        config: Keys of a `ModelSpec`.
-        values: By key; a dot leads into another mapping.
+        config: The keys of a `ModelSpec`.
+        values: The new values by key. A dot in a key leads into a nested mapping.
     """
     changed = copy.deepcopy(config)
     for key, value in values.items():
@@ -123,10 +127,10 @@ def with_values(config: dict[str, Any], values: dict[str, Any]) -> dict[str, Any
 
 
 def save_search(folder: Path, search: Search) -> None:
-    """Write what a search found."""
+    """Write `trials.json`."""
     write_text(folder / _TRIALS, search.model_dump_json(indent=2) + "\n")
 
 
 def load_search(folder: Path | str) -> Search:
-    """Read what a search found."""
+    """Read `trials.json`."""
     return Search.model_validate_json((Path(folder) / _TRIALS).read_text(encoding="utf-8"))

@@ -9,22 +9,22 @@ CURRENT = "current"
 
 
 def versions(shelf: Path) -> list[str]:
-    """The versions that are there, the oldest first."""
+    """The versions of the model, the oldest first."""
     return sorted((path.name for path in shelf.glob("*") if path.name.isdigit() and path.is_dir()), key=int)
 
 
 def current(shelf: Path) -> str | None:
-    """The version that `current` points to; None where there is no such link, or no such version."""
+    """The version that `current` points to; None where the link or the version doesn't exist."""
     link = shelf / CURRENT
     name = str(link.readlink()) if link.is_symlink() else ""
     return name if name in versions(shelf) else None
 
 
 def make_current(shelf: Path, version: str) -> None:
-    """Let `current` point to a version, in one step.
+    """Point `current` to a version, atomically.
 
     Raises:
-        InputError: There is something else in the link's place.
+        InputError: A file or folder stands in the link's place.
     """
     link = shelf / CURRENT
     if link.exists() and not link.is_symlink():

@@ -1,6 +1,7 @@
-"""`reference.json`: how the training data are distributed, for whoever asks whether new data still are.
+"""`reference.json`: the distributions of the training data's features, for the comparison with later data.
 
-A feature is kept as its cumulative distribution at some of its quantiles, so a comparison needs no training example.
+Each distribution is stored as the cumulative distribution at its quantiles, so that a comparison needs no training
+example.
 """
 
 from pathlib import Path
@@ -15,9 +16,9 @@ from components.common.files import write_text
 from components.common.spec import Strict
 
 FILE = "reference.json"
-# Every half percent: a Kolmogorov-Smirnov statistic computed at these points is at most that much too small.
+# One quantile every half percent. The Kolmogorov-Smirnov statistic at these points is at most half a percent too small.
 QUANTILES = 201
-# A class that the model predicts is the only feature that has no order.
+# The predicted class is the only feature without an order.
 CLASS = "predicted class"
 IMAGE_FEATURES = ("brightness", "contrast", "edges")
 
@@ -26,10 +27,10 @@ class Distribution(Strict):
     """The distribution of a number.
 
     Attributes:
-        values: Quantiles, rising, each once; the smallest and the largest value among them.
-        below: For each, the share of the examples that are smaller.
-        up_to: For each, the share that are smaller or equal.
-        mean: Of all.
+        values: The quantiles in rising order, each once. They include the smallest and the largest value.
+        below: For each quantile, the share of the examples that are smaller.
+        up_to: For each quantile, the share of the examples that are smaller or equal.
+        mean: The mean of all examples.
     """
 
     values: list[FiniteFloat] = Field(min_length=1)
@@ -45,12 +46,12 @@ class Distribution(Strict):
 
 
 class TrainingProfile(Strict):
-    """The training split's features.
+    """The features of the training split.
 
     Attributes:
-        examples: How many it was made of: images, or rows of a series.
-        numbers: For each feature its distribution.
-        classes: Share of each class among the model's predictions; empty for a series.
+        examples: The number of examples: images, or rows of a series.
+        numbers: The distribution of each feature.
+        classes: The share of each class among the model's predictions; empty for a series.
     """
 
     examples: int
@@ -71,50 +72,50 @@ def distribution(values: np.ndarray) -> Distribution:
 
 
 def image_features(images: np.ndarray) -> dict[str, np.ndarray]:
-    """Features of images that a camera, light or a converter change.
+    """The features of images that another camera, light or converter changes.
 
     Args:
-        images: uint8 [images, height, width, channels].
+        images: The images, uint8 [images, height, width, channels].
 
     Returns:
-        float64 [images] for each: brightness and contrast, mean and standard deviation of all values as shares of 255;
-        and edges, the mean difference between neighbours, which blur makes small and noise makes large.
+        Each feature, float64 [images]. Brightness and contrast are the mean and the standard deviation of all values,
+        as shares of 255. Edges is the mean difference between neighbours, which blur makes small and noise large.
     """
     values = images.astype(np.float32) / 255
     flat = values.reshape(len(values), -1)
     steps = [np.abs(np.diff(values, axis=axis)).reshape(len(values), -1) for axis in (1, 2)]
     edges = np.concatenate(steps, axis=1)
-    found = (
+    features = (
         flat.mean(axis=1, dtype=np.float64),
         flat.std(axis=1, dtype=np.float64),
         # An image of one pixel has no neighbours.
         edges.mean(axis=1, dtype=np.float64) if edges.size else np.zeros(len(values)),
     )
-    return dict(zip(IMAGE_FEATURES, found, strict=True))
+    return dict(zip(IMAGE_FEATURES, features, strict=True))
 
 
-def save_profile(reference: TrainingProfile, folder: Path) -> None:
-    """Write it beside a model."""
-    write_text(folder / FILE, reference.model_dump_json() + "\n")
+def save_profile(profile: TrainingProfile, folder: Path) -> None:
+    """Write `reference.json` into a model's folder."""
+    write_text(folder / FILE, profile.model_dump_json() + "\n")
 
 
 def load_profile(folder: Path, info: DatasetInfo) -> TrainingProfile:
-    """Read it.
+    """Read the `reference.json` of a model's folder.
 
     Args:
         folder: The model's folder.
-        info: Its data set.
+        info: The description of its data set.
 
     Raises:
-        InputError: The model has none, or one of other data.
+        InputError: The folder has no such file, or one of other data.
     """
     path = folder / FILE
     features, classes = (list(IMAGE_FEATURES), info.classes) if isinstance(info, ImagesInfo) else (info.columns, [])
     try:
-        found = TrainingProfile.model_validate_json(path.read_text(encoding="utf-8"))
-        if [list(found.numbers), list(found.classes)] != [features, classes]:
-            raise InputError(f"{path}: of {[*found.numbers, *found.classes]}, expected {[*features, *classes]}")
-        return found
+        profile = TrainingProfile.model_validate_json(path.read_text(encoding="utf-8"))
+        if [list(profile.numbers), list(profile.classes)] != [features, classes]:
+            raise InputError(f"{path}: of {[*profile.numbers, *profile.classes]}, expected {[*features, *classes]}")
+        return profile
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; export the model again") from None
     except ValidationError as error:

@@ -1,1 +1,1 @@
-"""Compare: rank the models of each data set beside its baselines, and pass or refuse each."""
+"""The step compare. It ranks the models of each data set beside its baselines, and passes or refuses each model."""

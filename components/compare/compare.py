@@ -1,4 +1,4 @@
-"""Put the results of all models into one leaderboard. No TensorFlow here: JSON and predictions are read."""
+"""Rank the models and write the leaderboard. This module needs no TensorFlow, for it reads JSON and predictions."""
 
 import json
 import math
@@ -45,16 +45,16 @@ def compare(
 
     Args:
         contest_json: A `Contest` as JSON.
-        failures_json: JSON of task name to the reason that it failed; "{}" where all finished.
-        pipeline_sha256: Digest of the compiled pipeline.
-        code_version: Digest of the steps' code.
-        run: Name of the run.
-        datasets: For each data set its folder, or None if its task failed.
-        baselines: The same for its baselines.
-        models: For each model its folder, or None if a task it needs failed.
-        evaluations: The same for its evaluation.
-        exports: The same for its export.
-        searches: For each model that has one the folder of its search, or None if that failed.
+        failures_json: The reason why each failed task failed, as JSON; "{}" where all finished.
+        pipeline_sha256: The digest of the compiled pipeline.
+        code_version: The digest of the steps' code.
+        run: The run's name.
+        datasets: The folder of each data set, or None where its task failed.
+        baselines: The folder of each data set's baselines, or None.
+        models: The folder of each model, or None where a task before it failed.
+        evaluations: The folder of each model's evaluation, or None.
+        exports: The folder of each model's export, or None.
+        searches: The folder of each model's search, or None, for the models that have one.
         folder: The folder to write into.
 
     Returns:
@@ -65,12 +65,12 @@ def compare(
     infos = {name: load_info(path) for name, path in datasets.items() if path}
     measured = {name: load_baselines(path) for name, path in baselines.items() if path}
     entries = []
-    for name, about in contest.models.items():
-        dataset = about.dataset
-        entry = ModelEntry(model=name, family=about.family, dataset=dataset)
+    for name, contestant in contest.models.items():
+        dataset = contestant.dataset
+        entry = ModelEntry(model=name, family=contestant.family, dataset=dataset)
         trained, evaluated, exported = models[name], evaluations[name], exports[name]
         if not (trained and evaluated and exported and dataset in infos and dataset in measured):
-            reasons = [f"{task} failed: {failures[task]}" for task in about.tasks if task in failures]
+            reasons = [f"{task} failed: {failures[task]}" for task in contestant.tasks if task in failures]
             reasons = reasons or ["did not run"]
             entries.append(entry.model_copy(update={"reasons": reasons}))
             continue
@@ -105,10 +105,10 @@ def compare(
         code_version=code_version,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         datasets={
-            name: dataset_entry(info, measured.get(name, {}), [m for m in ranked if m.dataset == name])
+            name: dataset_entry(info, measured.get(name, {}), [entry for entry in ranked if entry.dataset == name])
             for name, info in infos.items()
         },
-        models=_told_apart(ranked, evaluations, infos, contest.seed),
+        models=_with_ties(ranked, evaluations, infos, contest.seed),
         seed=contest.seed,
     )
     save_leaderboard(Path(folder), leaderboard)
@@ -121,14 +121,14 @@ def gate(
     metrics: dict[str, float],
     info: DatasetInfo,
 ) -> tuple[Literal["passed", "refused", "none"], list[str]]:
-    """Hold a model against the baselines that a data set's gate names.
+    """Compare a model with the baselines that a data set's gate names.
 
     Args:
-        margins: For each baseline, the share of its error that the model has to take away; empty for no gate. None
-            for the default: the model has to be better than every naive baseline.
-        baselines: Metrics of each.
-        metrics: Metrics of the model.
-        info: The data set.
+        margins: For each baseline, the share of its error that the model has to take away; empty where there is no
+            gate. None stands for the default: the model has to be better than every naive baseline.
+        baselines: The metrics of each baseline.
+        metrics: The metrics of the model.
+        info: The description of the data set.
 
     Returns:
         The verdict, and a sentence for each baseline.
@@ -137,15 +137,15 @@ def gate(
     for name in [name for name in baselines if name not in FITTED] if margins is None else margins:
         margin = margins[name] if margins else None
         theirs, ours = _error(baselines[name], info), _error(metrics, info)
-        # A baseline without any error leaves nothing to take away.
+        # A baseline may have no error at all, and the share would be a division by zero.
         better = 1 - ours / theirs if theirs else (0.0 if ours == 0 else -math.inf)
         passes = ours < theirs if margin is None else better >= margin
         passed = passed and passes
-        what = f"mae {ours:.4g} {info.unit}".strip() if info.task == "forecasting" else f"error {ours:.2%}"
+        error = f"mae {ours:.4g} {info.unit}".strip() if info.task == "forecasting" else f"error {ours:.2%}"
         share = f"{abs(better):.0%} " if math.isfinite(better) else ""
         side = "below" if better > 0 else "above" if better < 0 else "that of"
         reasons.append(
-            f"{'passes' if passes else 'fails'}: {what} is {share if better else ''}{side} {name} "
+            f"{'passes' if passes else 'fails'}: {error} is {share if better else ''}{side} {name} "
             f"({theirs:.4g}{'' if margin is None else f', margin {margin:.0%}'})"
         )
     if margins is not None and not margins:
@@ -154,7 +154,7 @@ def gate(
 
 
 def dataset_entry(info: DatasetInfo, baselines: dict[str, dict[str, float]], models: list[ModelEntry]) -> DatasetEntry:
-    """What the leaderboard says of a data set, whose models are ranked."""
+    """The entry of a data set, from its baselines and its ranked models."""
     metric, sign = RANKED_BY[info.task]
     best = sorted(baselines, key=lambda name: sign * baselines[name][metric])
     ours = [sign * model.metrics[metric] for model in models if model.rank]
@@ -172,10 +172,12 @@ def dataset_entry(info: DatasetInfo, baselines: dict[str, dict[str, float]], mod
 
 
 def _error(metrics: dict[str, float], info: DatasetInfo) -> float:
+    """The error that a gate compares: the mae, or the share of wrong predictions."""
     return metrics["mae"] if info.task == "forecasting" else 1 - metrics["accuracy"]
 
 
 def _ranked(entries: list[ModelEntry]) -> list[ModelEntry]:
+    """The entries with their ranks, sorted by data set and rank."""
     ranked = []
     for dataset in dict.fromkeys(entry.dataset for entry in entries):
         own = [entry for entry in entries if entry.dataset == dataset]
@@ -186,19 +188,20 @@ def _ranked(entries: list[ModelEntry]) -> list[ModelEntry]:
     return ranked
 
 
-def _told_apart(
+def _with_ties(
     ranked: list[ModelEntry], evaluations: Folders, infos: dict[str, DatasetInfo], seed: int
 ) -> list[ModelEntry]:
-    """The entries with which of them can be told apart."""
-    found: dict[str, ModelEntry] = {entry.model: entry for entry in ranked}
+    """The entries, with `behind` and `ties` by a paired bootstrap."""
+    entries: dict[str, ModelEntry] = {entry.model: entry for entry in ranked}
     for dataset, info in infos.items():
         names = [entry.model for entry in ranked if entry.dataset == dataset and entry.rank]
         if not names:
             continue
-        apart = differences({name: errors_of(evaluations[name] or "", info) for name in names}, seed, block_of(info))
-        ties = [pair for pair, ends in apart.items() if not is_clear(ends)]
+        errors = {name: errors_of(evaluations[name] or "", info) for name in names}
+        intervals = differences(errors, seed, block_of(info))
+        ties = [pair for pair, ends in intervals.items() if not is_clear(ends)]
         for name in names:
             theirs = [a if b == name else b for a, b in ties if name in (a, b)]
-            behind = apart.get((names[0], name), [])
-            found[name] = found[name].model_copy(update={"behind": behind, "ties": theirs})
-    return list(found.values())
+            behind = intervals.get((names[0], name), [])
+            entries[name] = entries[name].model_copy(update={"behind": behind, "ties": theirs})
+    return list(entries.values())

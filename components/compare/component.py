@@ -23,18 +23,18 @@ def compare(
     """Rank the models of each data set.
 
     Args:
-        contest: JSON of a `Contest`.
-        failures: JSON of the tasks that failed, with the reasons.
-        pipeline_sha256: Digest of the compiled pipeline.
-        code_version: Of the code of all tasks.
+        contest: A `Contest` as JSON.
+        failures: The reason why each failed task failed, as JSON.
+        pipeline_sha256: The digest of the compiled pipeline.
+        code_version: The digest of the code of all tasks.
         run: The run's name.
         leaderboard: The folder of leaderboard.json.
-        datasets: For each data set its folder; None if its task failed. So are the others.
-        baselines: For each data set.
-        searches: For each model that has a search.
-        models: For each model.
-        evaluations: For each model.
-        exports: For each model.
+        datasets: The folder of each data set, or None where its task failed.
+        baselines: The folder of each data set's baselines, or None.
+        searches: The folder of each model's search, or None, for the models that have one.
+        models: The folder of each model, or None.
+        evaluations: The folder of each model's evaluation, or None.
+        exports: The folder of each model's export, or None.
     """
     from components.compare.compare import compare
 
