@@ -1,6 +1,6 @@
 """The folder that baseline writes.
 
-baselines.json    for each baseline its metrics, those of the data set's task
+baselines.json    the metrics of each baseline
 """
 
 import json
@@ -20,5 +20,5 @@ def save_baselines(folder: Path, baselines: Baselines) -> None:
 
 def load_baselines(folder: Path | str) -> Baselines:
     """Read the metrics of all baselines."""
-    found: Baselines = json.loads((Path(folder) / _BASELINES).read_text(encoding="utf-8"))
-    return found
+    baselines: Baselines = json.loads((Path(folder) / _BASELINES).read_text(encoding="utf-8"))
+    return baselines
