@@ -1,1 +1,1 @@
-"""Report: one self-contained page that someone who wasn't there can judge a run by."""
+"""The step report. It writes one self-contained page that shows a run."""

@@ -1,17 +1,17 @@
-"""What the report is told of the experiment when it is compiled."""
+"""The report's input that is known when the pipeline is compiled."""
 
 from components.common.spec import Strict
 
 
 class About(Strict):
-    """What a page says of the run that it shows.
+    """The experiment and the tasks of a run.
 
     Attributes:
-        experiment: Name of the experiment.
-        command: What starts the same run again.
-        seed: All randomness comes from it.
-        code_version: Digest of the code that its tasks ran.
-        tasks: For each task the names of those before it, which stand before it here.
+        experiment: The experiment's name.
+        command: The command that starts the same run again.
+        seed: The experiment's seed.
+        code_version: The digest of the code of all tasks.
+        tasks: For each task, the names of the tasks that it needs. A task comes after those that it needs.
     """
 
     experiment: str

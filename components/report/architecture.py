@@ -5,12 +5,12 @@ from markupsafe import Markup
 from components.artifacts.model import Layer, ModelInfo
 from components.report.drawing import Node, draw
 
-# Operations that take a part of a tensor: an edge says as much.
+# Operations that slice a tensor. The drawing shows an edge in their place.
 HIDDEN = ("GetItem",)
 
 
 def architecture(model: ModelInfo) -> Markup:
-    """Draw the layers of a model, without those that only slice."""
+    """Draw the layers of a model, without operations that only slice."""
     by_name = {layer.name: layer for layer in model.layers}
 
     def shown(name: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a model card says (Mitchell et al. 2019, doi:10.1145/3287560.3287596) beyond figures: use and limits."""
+"""The use and the limits of a model, as in a model card (Mitchell et al. 2019, doi:10.1145/3287560.3287596)."""
 
 import numpy as np
 
@@ -13,7 +13,13 @@ MISCALIBRATED = 0.05
 
 
 def use(model: ModelInfo, info: DatasetInfo, example: str) -> str:
-    """What the model is for."""
+    """The intended use of a model.
+
+    Args:
+        model: The description of its training.
+        info: The description of its data set.
+        example: A sentence on what an example is.
+    """
     if isinstance(info, ImagesInfo):
         does = f"gives a probability for each of {counted(len(info.classes), 'class')}"
     else:
@@ -22,56 +28,59 @@ def use(model: ModelInfo, info: DatasetInfo, example: str) -> str:
 
 
 def limits(info: DatasetInfo, evaluation: Evaluation | None, entry: ModelEntry | None) -> list[str]:
-    """What to know before the model is used, a sentence each."""
+    """The limits of a model, as sentences."""
     tested = info.examples("test")
-    said = [f"It was tested on {counted(tested, 'example')}: its figures say little."] if tested < FEW else []
+    sentences = [f"It was tested on {counted(tested, 'example')}: its figures say little."] if tested < FEW else []
     if entry and entry.rank is not None and not entry.passed:
-        said.append("It did not pass its gate and was not registered.")
+        sentences.append("It did not pass its gate and was not registered.")
     if evaluation is None:
-        return [*said, "It was not evaluated: nothing is known of how well it does."]
+        return [*sentences, "It was not evaluated: nothing is known of how well it does."]
     if isinstance(info, ImagesInfo):
-        return said + _of_classifier(info, evaluation)
-    return said + _of_forecaster(info, evaluation)
+        return sentences + _classifier_limits(info, evaluation)
+    return sentences + _forecaster_limits(info, evaluation)
 
 
-def _of_classifier(info: ImagesInfo, evaluation: Evaluation) -> list[str]:
-    # A class without test examples was never to be found.
+def _classifier_limits(info: ImagesInfo, evaluation: Evaluation) -> list[str]:
+    # The recall of a class without test examples is 0, which says nothing.
     recall = {name: values["recall"] for name, values in evaluation.per_class.items() if values["support"]}
     worst = min(recall, key=recall.__getitem__)
-    said = [f"It finds {recall[worst]:.0%} of {worst}, its worst class."] if len(recall) > 1 else []
+    sentences = [f"It finds {recall[worst]:.0%} of {worst}, its worst class."] if len(recall) > 1 else []
     wrong = np.array(evaluation.confusion)
     np.fill_diagonal(wrong, 0)
     if wrong.max():
         label, predicted = np.unravel_index(int(wrong.argmax()), wrong.shape)
-        said.append(
+        sentences.append(
             f"Its most common mistake takes {info.classes[label]} for {info.classes[predicted]}: "
             f"{wrong[label, predicted]} of {sum(evaluation.confusion[label])}."
         )
     if evaluation.calibration and evaluation.calibration.ece > MISCALIBRATED:
-        said.append(
+        sentences.append(
             f"Its probabilities are not to be taken at their word: on average they are "
             f"{evaluation.calibration.ece:.2f} from the accuracy."
         )
     return [
-        *said,
+        *sentences,
         "An image of none of the classes gets one of them all the same. Other sources, sizes or crops weren't tried.",
     ]
 
 
-def _of_forecaster(info: SeriesInfo, evaluation: Evaluation) -> list[str]:
+def _forecaster_limits(info: SeriesInfo, evaluation: Evaluation) -> list[str]:
     unit = f" {info.unit}" if info.unit else ""
     mae = evaluation.per_step["mae"]
-    said = []
+    sentences = []
     if len(mae) > 1:
-        said.append(
+        sentences.append(
             f"Its mean error goes from {mae[0]:.3g}{unit} at the first step to {mae[-1]:.3g}{unit} at the last."
         )
     worst = next((window for window in evaluation.windows if window.name == "worst"), None)
     if worst:
-        said.append(f"At worst, a whole forecast was off by {worst.mae:.3g}{unit} on average.")
+        sentences.append(f"At worst, a whole forecast was off by {worst.mae:.3g}{unit} on average.")
     if len(evaluation.per_hour) > 1:
         hour = max(evaluation.per_hour, key=evaluation.per_hour.__getitem__)
-        said.append(f"It errs most between {hour}:00 and {hour}:59, by {evaluation.per_hour[hour]:.3g}{unit}.")
+        sentences.append(f"It errs most between {hour}:00 and {hour}:59, by {evaluation.per_hour[hour]:.3g}{unit}.")
     if evaluation.metrics["mase"] >= 1:
-        said.append("It is no better than repeating the season before (MASE of 1 or more).")
-    return [*said, "It gives one value a step and no interval. Times unlike those it was trained on weren't tried."]
+        sentences.append("It is no better than repeating the season before (MASE of 1 or more).")
+    return [
+        *sentences,
+        "It gives one value a step and no interval. Times unlike those it was trained on weren't tried.",
+    ]

@@ -6,21 +6,22 @@ from components.artifacts.dataset import ImagesInfo
 from components.artifacts.evaluation import Evaluation
 from components.report.svg import FIRST, INK, MUTED, SECOND, Picture, figure, legend, picture
 
-# More classes than this don't leave room for their names or their counts.
+# The most classes whose names and counts have room in the confusion matrix.
 NAMED = 25
+# The longest name of a class that is drawn whole, in characters.
 LONGEST = 14
 
 
 def confusion(evaluation: Evaluation, info: ImagesInfo) -> Picture:
-    """How often each label was predicted as each class, as a share of the label."""
+    """Draw the confusion matrix, coloured by the share of each label that was predicted as each class."""
     counts = np.array(evaluation.confusion)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     classes = len(info.classes)
     longest = min(max(map(len, info.classes)), LONGEST) if classes <= NAMED else 4
-    with figure(f"confusion-{evaluation.model}", 4.2, 4.9, 0.35 + 0.062 * longest) as (made, ax):
-        made.subplots_adjust(bottom=(0.4 + 0.045 * longest) / 4.2, top=0.99)
+    with figure(f"confusion-{evaluation.model}", 4.2, 4.9, 0.35 + 0.062 * longest) as (fig, ax):
+        fig.subplots_adjust(bottom=(0.4 + 0.045 * longest) / 4.2, top=0.99)
         colors = np.zeros((classes, classes, 4))
-        # Hits in one colour and mistakes in another; the square root shows the rare ones too.
+        # Right predictions and mistakes have different colours. The square root makes rare ones visible.
         for (row, column), share in np.ndenumerate(shares):
             base = FIRST if row == column else SECOND
             colors[row, column] = (0, 0, int(base[1:], 16) / 255, np.sqrt(share) * 0.85)
@@ -40,27 +41,28 @@ def confusion(evaluation: Evaluation, info: ImagesInfo) -> Picture:
         ax.set_ylabel("label")
         pairs = counts - np.diag(np.diag(counts))
         label, predicted = np.unravel_index(int(pairs.argmax()), pairs.shape)
-        says = f"{evaluation.model}: confusion matrix, {int(np.trace(counts))} of {int(counts.sum())} are right"
+        description = f"{evaluation.model}: confusion matrix, {int(np.trace(counts))} of {int(counts.sum())} are right"
         if pairs.max():
-            says += f"; most often confused: {info.classes[label]} taken for {info.classes[predicted]}"
-        return picture(made, "Confusion matrix: test examples by label and prediction", says)
+            description += f"; most often confused: {info.classes[label]} taken for {info.classes[predicted]}"
+        return picture(fig, "Confusion matrix: test examples by label and prediction", description)
 
 
 def calibration(evaluation: Evaluation) -> Picture:
-    """Accuracy against confidence."""
-    found = evaluation.calibration
-    assert found is not None  # noqa: S101 (a classifier has one)
-    confidence = [b.confidence for b in found.bins]
-    with figure(f"calibration-{evaluation.model}") as (made, ax):
+    """Draw the accuracy by confidence."""
+    measured = evaluation.calibration
+    assert measured is not None  # noqa: S101 (a classifier has one)
+    bins = measured.bins
+    confidence = [entry.confidence for entry in bins]
+    with figure(f"calibration-{evaluation.model}") as (fig, ax):
         ax.set_title("calibration")
         ax.plot([0, 1], [0, 1], color=MUTED, lw=0.8, ls=":", label="ideal")
-        largest = max(b.examples for b in found.bins)
-        lowered = [0.2 * b.examples / largest for b in found.bins]
-        ax.bar(confidence, lowered, width=0.05, color=SECOND, alpha=0.35, label="examples")
-        ax.plot(confidence, [b.accuracy for b in found.bins], "o-", ms=4, color=FIRST, label="accuracy")
+        largest = max(entry.examples for entry in bins)
+        heights = [0.2 * entry.examples / largest for entry in bins]
+        ax.bar(confidence, heights, width=0.05, color=SECOND, alpha=0.35, label="examples")
+        ax.plot(confidence, [entry.accuracy for entry in bins], "o-", ms=4, color=FIRST, label="accuracy")
         ax.set(xlim=(0, 1.03), ylim=(0, 1.03), xlabel="confidence", ylabel="accuracy")
         legend(ax)
-        says = f"{evaluation.model}: accuracy by confidence, expected calibration error {found.ece:.3f}: " + ", ".join(
-            f"{b.confidence:.2f} sure and {b.accuracy:.2f} right" for b in found.bins
-        )
-        return picture(made, f"Accuracy by confidence; expected calibration error (ECE) {found.ece:.3f}", says)
+        ece = f"{measured.ece:.3f}"
+        pairs = ", ".join(f"{entry.confidence:.2f} sure and {entry.accuracy:.2f} right" for entry in bins)
+        description = f"{evaluation.model}: accuracy by confidence, expected calibration error {ece}: {pairs}"
+        return picture(fig, f"Accuracy by confidence; expected calibration error (ECE) {ece}", description)

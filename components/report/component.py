@@ -22,17 +22,17 @@ def report(
     """Write the page that shows a run.
 
     Args:
-        about: JSON of an `About`.
-        failures: JSON of the tasks that failed, with the reasons.
-        pipeline_sha256: Digest of the compiled pipeline.
-        code_version: Of the code: another one is another task to the cache.
+        about: An `About` as JSON.
+        failures: The reason why each failed task failed, as JSON.
+        pipeline_sha256: The digest of the compiled pipeline.
+        code_version: The digest of the step's code, so that KFP's cache runs changed code.
         page: The page.
-        datasets: For each data set its folder; None if its task failed. So are the others.
-        searches: For each model that has a search.
-        models: For each model.
-        evaluations: For each model.
-        exports: For each model.
-        leaderboard: What compare wrote; None if it failed.
+        datasets: The folder of each data set, or None where its task failed.
+        searches: The folder of each model's search, or None, for the models that have one.
+        models: The folder of each model, or None.
+        evaluations: The folder of each model's evaluation, or None.
+        exports: The folder of each model's export, or None.
+        leaderboard: The folder that compare wrote, or None where it failed.
     """
     from components.report.report import report
 

@@ -14,12 +14,13 @@ from components.report.svg import Picture
 
 @dataclass(frozen=True)
 class Data:
-    """A data set as the page reads it.
+    """A data set, as the sections of the page use it.
 
     Attributes:
-        folder: Its folder.
+        folder: The data set's folder.
         info: Its description.
-        rows: Of a series, for each split times int64 [rows] in seconds and the target float32 [rows].
+        rows: For each split of a series, the times int64 [rows] in seconds since 1970 and the target float32 [rows].
+            Empty for images.
     """
 
     folder: str
@@ -32,10 +33,10 @@ class ClassRow:
     """A class of a data set of images.
 
     Attributes:
-        name: The class.
-        images: Some of it, as a data URI; "" where none are shown.
-        counts: For each split, its images.
-        share: Of the training images, against the largest class.
+        name: The name of the class.
+        images: Some of its images side by side, as a data URI; "" where none are shown.
+        counts: The number of its images in each split.
+        share: The number of its training images, divided by that of the largest class.
     """
 
     name: str
@@ -46,25 +47,25 @@ class ClassRow:
 
 @dataclass(frozen=True)
 class DataSection:
-    """What the page shows of a data set.
+    """The section of the page about a data set.
 
     Attributes:
-        info: Its description.
-        what: What an example is, in a sentence.
-        splits: For each split, stored records and examples.
-        classes: Of images.
-        series: Of a series, it drawn.
+        info: The description of the data set.
+        example: A sentence on what an example is.
+        splits: The number of stored records and of examples of each split.
+        classes: The classes of images; empty for a series.
+        series: The drawing of a series; None for images.
     """
 
     info: DatasetInfo
-    what: str
+    example: str
     splits: dict[str, tuple[int, int]]
     classes: list[ClassRow]
     series: Picture | None
 
 
 def read(folder: str) -> Data:
-    """Read a data set's description and, of a series, the target."""
+    """Read the description of a data set, and the target of a series."""
     info = load_info(folder)
     if isinstance(info, ImagesInfo):
         return Data(folder, info)
@@ -80,7 +81,7 @@ def section(data: Data) -> DataSection:
     info = data.info
     return DataSection(
         info=info,
-        what=describe(info),
+        example=describe(info),
         splits={split: (info.records[split], info.examples(split)) for split in SPLITS},
         classes=_classes(data.folder, info) if isinstance(info, ImagesInfo) else [],
         series=forecasting.series(info, data.rows) if isinstance(info, SeriesInfo) else None,
@@ -88,7 +89,7 @@ def section(data: Data) -> DataSection:
 
 
 def describe(info: DatasetInfo) -> str:
-    """What an example is, in a sentence."""
+    """A sentence on what an example is."""
     if isinstance(info, ImagesInfo):
         height, width, channels = info.shape
         return f"Images of {height} × {width} × {channels}, each of one of {counted(len(info.classes), 'class')}."

@@ -11,7 +11,8 @@ from itertools import pairwise
 from markupsafe import Markup, escape
 
 ORDER_SWEEPS, PLACE_SWEEPS = 8, 4
-# Pixels of a node, and between layers and neighbours. An edge that passes a layer takes GAP alone.
+# The size of a node, and the distance between layers and between neighbours, in pixels. An edge that passes a layer
+# needs no more than GAP.
 WIDTH, HEIGHT = 190, 34
 BETWEEN, GAP = 26, 12
 
@@ -21,11 +22,11 @@ class Node:
     """A node of a graph.
 
     Attributes:
-        title: Its first line.
-        detail: Its second.
-        note: What a pointer over it shows.
-        style: Class of its style.
-        needs: Titles of the nodes before it.
+        title: The first line of its text.
+        detail: The second line.
+        note: The text that a pointer over it shows.
+        style: The name of its CSS class.
+        needs: The titles of the nodes that edges come from.
     """
 
     title: str
@@ -35,13 +36,13 @@ class Node:
     needs: list[str]
 
 
-def draw(nodes: list[Node], says: str, across: bool = False) -> Markup:
+def draw(nodes: list[Node], description: str, across: bool = False) -> Markup:
     """Draw a graph as SVG.
 
     Args:
-        nodes: Each after those that it needs.
-        says: What there is to see, for those who don't.
-        across: From left to right instead of downwards.
+        nodes: The nodes, each after those that it needs.
+        description: The text for screen readers.
+        across: Whether edges go from left to right, instead of downwards.
     """
     by_title = {node.title: node for node in nodes}
     edges = [(need, node.title) for node in nodes for need in node.needs if need in by_title]
@@ -55,7 +56,7 @@ def draw(nodes: list[Node], says: str, across: bool = False) -> Markup:
     step = (WIDTH if across else HEIGHT) + BETWEEN
 
     def point(name: str, end: int) -> tuple[float, float]:
-        """Where edges enter (0) or leave (1) a node."""
+        """The point where edges enter (`end` 0) or leave (`end` 1) a node."""
         along = depth[name] * step + end * (step - BETWEEN)
         return (along, at[name]) if across else (at[name], along)
 
@@ -74,12 +75,16 @@ def draw(nodes: list[Node], says: str, across: bool = False) -> Markup:
     length = len(layers) * step - BETWEEN
     width, height = (length, breadth) if across else (breadth, length)
     head = f'<svg class="graph" viewBox="-2 -2 {width + 4:.0f} {height + 4:.0f}" '
-    head += f'style="width:{width + 4:.0f}px" role="img" aria-label="{escape(says)}">'
+    head += f'style="width:{width + 4:.0f}px" role="img" aria-label="{escape(description)}">'
     return Markup(head + "".join(parts) + "</svg>")  # noqa: S704 (all text is escaped above)
 
 
 def _layers(names: list[str], edges: list[tuple[str, str]]) -> tuple[list[list[str]], list[list[str]]]:
-    """Give each node the last layer that it can have, and each long edge a place in every layer that it passes."""
+    """Give each node the last possible layer, and each long edge a place in every layer that it passes.
+
+    Returns:
+        The names in each layer, and for each edge the names that it goes through, from its source to its target.
+    """
     after = {name: 0 for name in names}
     for name in reversed(names):
         after[name] = max((after[target] + 1 for source, target in edges if source == name), default=0)
@@ -97,53 +102,57 @@ def _layers(names: list[str], edges: list[tuple[str, str]]) -> tuple[list[list[s
 
 
 def _order(layers: list[list[str]], links: list[tuple[str, str]]) -> None:
-    """Sort each layer by the mean place of the neighbours in the layer before, then after, some times over."""
+    """Sort each layer by the mean position of the neighbours, in turns in the layer before and in the layer after."""
     for sweep in range(ORDER_SWEEPS):
         pairs = pairwise(layers if sweep % 2 == 0 else layers[::-1])
         for fixed, moved in pairs:
-            place = {name: i for i, name in enumerate(fixed)}
-            moved.sort(key=_mean_of(place, links, {name: float(i) for i, name in enumerate(moved)}))
+            positions = {name: i for i, name in enumerate(fixed)}
+            moved.sort(key=_mean_of(positions, links, {name: float(i) for i, name in enumerate(moved)}))
 
 
 def _place(
     layers: list[list[str]], links: list[tuple[str, str]], sizes: dict[str, float], sweeps: int
 ) -> dict[str, float]:
-    """Centers across the layers: near the mean of the neighbours in the layer before or after, without overlaps."""
+    """Center each node near the mean of its neighbours in the layer before or after, without overlaps.
+
+    Returns:
+        The position of each node's center in its layer, in pixels.
+    """
     at: dict[str, float] = {}
     for layer in layers:
         _pack(layer, dict.fromkeys(layer, 0.0), sizes, at)
     for sweep in range(sweeps):
-        # A last one with the edges leaves those straight that pass layers; one against them puts a node amid what
-        # follows it, which suits a tree.
+        # Where the last sweep follows the edges, long edges are straight. Where it goes against them, a node stands in
+        # the middle of those after it, which suits a tree.
         for fixed, moved in pairwise(layers[::-1] if sweep % 2 == 0 else layers):
-            wanted = _mean_of({name: at[name] for name in fixed}, links, at)
-            _pack(moved, {name: wanted(name) for name in moved}, sizes, at)
+            mean = _mean_of({name: at[name] for name in fixed}, links, at)
+            _pack(moved, {name: mean(name) for name in moved}, sizes, at)
     first = min(at[name] - sizes[name] / 2 for name in at)
     return {name: value - first for name, value in at.items()}
 
 
-def _pack(layer: list[str], wanted: dict[str, float], sizes: dict[str, float], at: dict[str, float]) -> None:
-    """Place a layer's nodes where they want to be, moved apart as far as they need; passing edges give way to them."""
+def _pack(layer: list[str], ideal: dict[str, float], sizes: dict[str, float], at: dict[str, float]) -> None:
+    """Place a layer's nodes near their ideal positions, as far apart as their sizes need. Passing edges give way."""
     edge = float("-inf")
     placed = {}
     for name in layer:
-        placed[name] = max(wanted[name], edge + sizes[name] / 2)
+        placed[name] = max(ideal[name], edge + sizes[name] / 2)
         edge = placed[name] + sizes[name] / 2 + GAP
     firm = [name for name in layer if sizes[name]] or layer
-    shift = sum(wanted[name] - placed[name] for name in firm) / len(firm)
+    shift = sum(ideal[name] - placed[name] for name in firm) / len(firm)
     at.update({name: value + shift for name, value in placed.items()})
 
 
 def _mean_of(
-    place: Mapping[str, float], links: list[tuple[str, str]], otherwise: Mapping[str, float]
+    positions: Mapping[str, float], links: list[tuple[str, str]], otherwise: Mapping[str, float]
 ) -> Callable[[str], float]:
-    """Where a node would be between those of its neighbours that have a place; without any, where it is."""
+    """The function that gives the mean position of a node's neighbours. Without any, it gives `otherwise`."""
     neighbours: dict[str, list[float]] = {}
     for source, target in links:
-        if source in place:
-            neighbours.setdefault(target, []).append(place[source])
-        if target in place:
-            neighbours.setdefault(source, []).append(place[target])
+        if source in positions:
+            neighbours.setdefault(target, []).append(positions[source])
+        if target in positions:
+            neighbours.setdefault(source, []).append(positions[target])
 
     def mean(name: str) -> float:
         own = neighbours.get(name)
@@ -168,5 +177,5 @@ def _curve(chain: list[str], point: Callable[[str, int], tuple[float, float]], a
 
 
 def short(text: str, length: int = 28) -> str:
-    """Text that takes no more room than this many letters."""
+    """A text cut to a length in characters."""
     return text if len(text) <= length else text[: length - 1] + "…"

@@ -11,25 +11,25 @@ from components.artifacts.evaluation import Evaluation, Window
 from components.readers.time_axis import Frequency
 from components.report.svg import FIRST, INK, MUTED, SECOND, THIRD, Picture, figure, legend, picture
 
-# Places along the axis at which a long series is drawn.
-PLACES = 500
+# The most points that a long series is drawn with.
+POINTS = 500
 RESIDUAL_BINS = 50
 
-_PLACES = {"good": "better than nine of ten forecasts", "median": "half are better", "worst": "none is worse"}
-_PLACES |= {"best": "none is better", "only": "the only forecast"}
+_RANKS = {"good": "better than nine of ten forecasts", "median": "half are better", "worst": "none is worse"}
+_RANKS |= {"best": "none is better", "only": "the only forecast"}
 
 Rows = tuple[np.ndarray, np.ndarray]
 
 
 def series(info: SeriesInfo, rows: dict[str, Rows]) -> Picture:
-    """The target over time, its splits in colours of their own.
+    """Draw the target over time, each split in a colour of its own.
 
     Args:
-        info: The series.
-        rows: For each split, times int64 [rows] in seconds and the target float32 [rows].
+        info: The description of the series.
+        rows: For each split, the times int64 [rows] in seconds since 1970 and the target float32 [rows].
     """
-    every = -(-sum(len(times) for times, _ in rows.values()) // PLACES)
-    with figure(f"series-{info.name}", 2.3, 10.5) as (made, ax):
+    every = -(-sum(len(times) for times, _ in rows.values()) // POINTS)
+    with figure(f"series-{info.name}", 2.3, 10.5) as (fig, ax):
         for split, color in zip(SPLITS, (FIRST, SECOND, THIRD), strict=True):
             times, values = rows[split]
             starts = np.arange(0, len(times), every)
@@ -42,23 +42,23 @@ def series(info: SeriesInfo, rows: dict[str, Rows]) -> Picture:
         locator = dates.AutoDateLocator()
         ax.xaxis.set_major_locator(locator)
         ax.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
-        ax.set_ylabel(_named(info))
+        ax.set_ylabel(_label(info))
         ax.margins(x=0.01)
         legend(ax)
         first, last = (str(np.datetime64(int(t), "s"))[:16] for t in (rows["train"][0][0], rows["test"][0][-1]))
-        says = f"{info.columns[0]} from {first} to {last}, in time order cut into training, validation and test"
+        description = f"{info.columns[0]} from {first} to {last}, in time order cut into training, validation and test"
         title = "The series and its splits" + (f"; mean and range of every {every} rows" if every > 1 else "")
-        return picture(made, title, says, True)
+        return picture(fig, title, description, True)
 
 
 def windows(evaluation: Evaluation, info: SeriesInfo, rows: Rows, forecast: np.ndarray) -> list[Picture]:
-    """A good, a median and the worst forecast beside the truth.
+    """Draw a good, a median and the worst forecast beside the target.
 
     Args:
-        evaluation: Of the model.
-        info: The series.
-        rows: Times and the target of the test split.
-        forecast: float32 [windows, horizon].
+        evaluation: The model's evaluation.
+        info: The description of the series.
+        rows: The times and the target of the test split.
+        forecast: The forecasts, float32 [windows, horizon].
     """
     return [_window(evaluation.model, window, info, rows, forecast[window.example]) for window in evaluation.windows]
 
@@ -70,23 +70,25 @@ def _window(model: str, window: Window, info: SeriesInfo, rows: Rows, forecast: 
     past, ahead = np.arange(-shown + 1, 1), np.arange(1, info.horizon + 1)
     marker = "o" if info.horizon <= 12 else ""
     at = datetime.fromtimestamp(int(times[first]), UTC)
-    with figure(f"{window.name}-{model}") as (made, ax):
+    with figure(f"{window.name}-{model}") as (fig, ax):
         ax.plot(past, target[first - shown : first], color=MUTED, lw=1, label="seen")
         ax.plot(ahead, target[first : first + info.horizon], marker=marker, color=INK, lw=1.2, label="truth")
         ax.plot(ahead, forecast, marker=marker, color=FIRST, label="forecast")
         ax.axvline(0.5, color=MUTED, lw=0.8, ls=":")
         ax.set_title(f"{window.name}: mae {window.mae:.3g} {info.unit}".rstrip())
-        ax.set(xlabel=f"steps, one every {Frequency(info.frequency).words()}", ylabel=_named(info))
+        ax.set(xlabel=f"steps, one every {Frequency(info.frequency).words()}", ylabel=_label(info))
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         legend(ax)
-        says = f"{model}: forecast and truth of a test window ({window.name}), mean absolute error {window.mae:.3g}"
-        return picture(made, f"From {at:%Y-%m-%d %H:%M}: {_PLACES[window.name]}", says)
+        description = (
+            f"{model}: forecast and truth of a test window ({window.name}), mean absolute error {window.mae:.3g}"
+        )
+        return picture(fig, f"From {at:%Y-%m-%d %H:%M}: {_RANKS[window.name]}", description)
 
 
 def errors(evaluation: Evaluation, info: SeriesInfo) -> Picture:
-    """Mean absolute error by steps ahead."""
+    """Draw the mean absolute error by steps ahead."""
     mae = evaluation.per_step["mae"]
-    with figure(f"steps-{evaluation.model}") as (made, ax):
+    with figure(f"steps-{evaluation.model}") as (fig, ax):
         ax.plot(range(1, len(mae) + 1), mae, marker="o" if len(mae) <= 12 else "", color=FIRST)
         ax.axhline(evaluation.metrics["mae"], color=MUTED, lw=0.8, ls=":", label="over the horizon")
         ax.set_title("error by steps ahead")
@@ -94,35 +96,37 @@ def errors(evaluation: Evaluation, info: SeriesInfo) -> Picture:
         ax.set(xlabel=f"steps ahead, one every {Frequency(info.frequency).words()}", ylabel=f"mae{_unit(info)}")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         legend(ax)
-        says = f"{evaluation.model}: mean absolute error from {mae[0]:.3g} one step ahead to {mae[-1]:.3g} at the last"
-        return picture(made, "Mean absolute error at each step of the horizon", says)
+        description = (
+            f"{evaluation.model}: mean absolute error from {mae[0]:.3g} one step ahead to {mae[-1]:.3g} at the last"
+        )
+        return picture(fig, "Mean absolute error at each step of the horizon", description)
 
 
 def hours(evaluation: Evaluation, info: SeriesInfo) -> Picture:
-    """Mean absolute error by hour of the day."""
+    """Draw the mean absolute error by hour of the day."""
     mae = evaluation.per_hour
-    with figure(f"hours-{evaluation.model}") as (made, ax):
+    with figure(f"hours-{evaluation.model}") as (fig, ax):
         ax.set_title("error by hour of the day")
         ax.bar([int(hour) for hour in mae], list(mae.values()), width=0.8, color=FIRST, alpha=0.7)
         ax.set(xlabel="hour of the day", ylabel=f"mae{_unit(info)}", xlim=(-0.6, 23.6))
         ax.set_xticks(range(0, 24, 3))
         worst, best = max(mae, key=mae.__getitem__), min(mae, key=mae.__getitem__)
-        says = (
+        description = (
             f"{evaluation.model}: mean absolute error by hour of the day, from {mae[best]:.3g} at {best} "
             f"to {mae[worst]:.3g} at {worst}"
         )
-        return picture(made, "Mean absolute error of the values of each hour", says)
+        return picture(fig, "Mean absolute error of the values of each hour", description)
 
 
 def residuals(evaluation: Evaluation, info: SeriesInfo, error: np.ndarray) -> Picture:
-    """How the errors are distributed.
+    """Draw the distribution of the errors.
 
     Args:
-        evaluation: Of the model.
-        info: The series.
-        error: Forecast less target, float [windows, horizon].
+        evaluation: The model's evaluation.
+        info: The description of the series.
+        error: The forecasts less the targets, float [windows, horizon].
     """
-    with figure(f"residuals-{evaluation.model}") as (made, ax):
+    with figure(f"residuals-{evaluation.model}") as (fig, ax):
         ax.set_title("residuals")
         counts, edges = np.histogram(error, min(RESIDUAL_BINS, error.size))
         ax.stairs(counts / counts.sum(), edges, fill=True, color=FIRST, alpha=0.5)
@@ -131,13 +135,15 @@ def residuals(evaluation: Evaluation, info: SeriesInfo, error: np.ndarray) -> Pi
         ax.axvline(bias, color=SECOND, lw=1, ls="--", label=f"mean {bias:+.3g}")
         ax.set(xlabel=f"forecast less truth{_unit(info)}", ylabel="share")
         legend(ax)
-        says = f"{evaluation.model}: errors of all forecasts, mean {bias:+.3g}, standard deviation {error.std():.3g}"
-        return picture(made, "All errors of all forecasts", says)
+        description = (
+            f"{evaluation.model}: errors of all forecasts, mean {bias:+.3g}, standard deviation {error.std():.3g}"
+        )
+        return picture(fig, "All errors of all forecasts", description)
 
 
 def _unit(info: SeriesInfo) -> str:
     return f" in {info.unit}" if info.unit else ""
 
 
-def _named(info: SeriesInfo) -> str:
+def _label(info: SeriesInfo) -> str:
     return f"{info.columns[0]}{_unit(info)}"

@@ -1,4 +1,4 @@
-"""The part of the page about a model."""
+"""The section of the page about a model."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from components.artifacts.export import Exported, Format
 from components.artifacts.leaderboard import ModelEntry
 from components.artifacts.model import ModelInfo
 from components.artifacts.search import Search
-from components.report import card, classification, forecasting, pictures, training, tuning
+from components.report import card, classification, forecasting, pictures, search, training
 from components.report.architecture import architecture, shape
 from components.report.data_section import Data, describe
 from components.report.svg import Picture
@@ -20,15 +20,15 @@ from components.report.svg import Picture
 
 @dataclass(frozen=True)
 class Mistake:
-    """A mistake as a picture.
+    """A wrong prediction, with its image.
 
     Attributes:
-        image: A data URI.
-        example: Its place in the test split.
-        label: The right class.
-        predicted: The predicted class.
-        probability: Of that.
-        file: The name of the image's file; empty where there is none.
+        image: The image as a data URI.
+        example: The example's position in the test split, from 0.
+        label: The name of the right class.
+        predicted: The name of the predicted class.
+        probability: The probability of the predicted class.
+        file: The name of the image's file; empty where it has none.
     """
 
     image: str
@@ -41,24 +41,24 @@ class Mistake:
 
 @dataclass(frozen=True)
 class ModelSection:
-    """What the page shows of a model.
+    """The section of the page about a model.
 
     Attributes:
         name: The model's name.
-        info: Of its training.
-        unit: The target's; empty for images.
-        evaluation: On the test split; None if that failed.
-        entry: Of the leaderboard; None if there is none.
-        settings: What the experiment sets for it, without defaults, as YAML.
-        architecture: Its layers, drawn.
-        layers: Name, kind, output shape, weights and inputs of each.
+        info: The description of its training.
+        unit: The target's unit; empty for images.
+        evaluation: Its results on the test split; None where evaluate failed.
+        entry: Its entry in the leaderboard; None where compare failed.
+        settings: Its keys in the config that differ from the defaults, as YAML.
+        architecture: The drawing of its layers.
+        layers: The name, kind, output shape, number of weights and inputs of each layer.
         pictures: Its figures.
-        confusion: Of a classifier, the confusion matrix.
-        mistakes: The most confident ones.
-        formats: That it was exported to.
-        search: What was tried before; None where nothing was.
-        use: What it is for.
-        limits: What to know before it is used, a sentence each.
+        confusion: The confusion matrix of a classifier.
+        mistakes: The wrong predictions with the highest probabilities.
+        formats: The formats that it was exported to.
+        search: Its search for hyperparameters; None where it had none.
+        use: Its intended use.
+        limits: Its limits, as sentences.
     """
 
     name: str
@@ -73,7 +73,7 @@ class ModelSection:
     confusion: Picture | None
     mistakes: list[Mistake]
     formats: dict[str, Format]
-    search: tuning.SearchSection | None
+    search: search.SearchSection | None
     use: str
     limits: list[str]
 
@@ -85,31 +85,31 @@ def section(
     folder: Path | None,
     exported: Exported | None,
     entry: ModelEntry | None,
-    search: Search | None = None,
+    tuned: Search | None = None,
 ) -> ModelSection:
     """Draw and describe a model.
 
     Args:
-        model: Of its training.
+        model: The description of its training.
         data: Its data set.
-        evaluation: On the test split; None if that failed.
-        folder: Of the evaluation.
-        exported: Its formats; None if that failed.
-        entry: Of the leaderboard; None if there is none.
-        search: For its hyperparameters; None if there was none.
+        evaluation: Its results on the test split; None where evaluate failed.
+        folder: The folder of the evaluation.
+        exported: Its formats; None where export failed.
+        entry: Its entry in the leaderboard; None where compare failed.
+        tuned: Its search for hyperparameters; None where it had none.
     """
     info = data.info
-    drawn, confused, wrong = training.curves(model, info.task), None, []
+    figures, confusion, mistakes = training.curves(model, info.task), None, []
     if evaluation and isinstance(info, ImagesInfo):
-        drawn.append(classification.calibration(evaluation))
-        confused = classification.confusion(evaluation, info)
-        wrong = _mistakes(evaluation, data.folder, info)
+        figures.append(classification.calibration(evaluation))
+        confusion = classification.confusion(evaluation, info)
+        mistakes = _mistakes(evaluation, data.folder, info)
     elif evaluation and folder and isinstance(info, SeriesInfo):
         target, forecast = load_predictions(folder)
-        drawn += [forecasting.errors(evaluation, info)] if info.horizon > 1 else []
-        drawn += forecasting.windows(evaluation, info, data.rows["test"], forecast)
-        drawn += [forecasting.hours(evaluation, info)] if len(evaluation.per_hour) > 1 else []
-        drawn.append(forecasting.residuals(evaluation, info, forecast - target))
+        figures += [forecasting.errors(evaluation, info)] if info.horizon > 1 else []
+        figures += forecasting.windows(evaluation, info, data.rows["test"], forecast)
+        figures += [forecasting.hours(evaluation, info)] if len(evaluation.per_hour) > 1 else []
+        figures.append(forecasting.residuals(evaluation, info, forecast - target))
     settings = model.spec.model_dump(exclude_defaults=True, exclude={"dataset", "machine"})
     return ModelSection(
         name=model.name,
@@ -119,19 +119,21 @@ def section(
         entry=entry,
         settings=yaml.safe_dump(settings, default_flow_style=True, sort_keys=False, width=10_000).strip(),
         architecture=architecture(model),
-        layers=[(la.name, la.kind, shape(la), la.parameters, ", ".join(la.inputs)) for la in model.layers],
-        pictures=drawn,
-        confusion=confused,
-        mistakes=wrong,
+        layers=[
+            (layer.name, layer.kind, shape(layer), layer.parameters, ", ".join(layer.inputs)) for layer in model.layers
+        ],
+        pictures=figures,
+        confusion=confusion,
+        mistakes=mistakes,
         formats=exported.formats if exported else {},
-        search=tuning.section(model.name, search) if search else None,
+        search=search.section(model.name, tuned) if tuned else None,
         use=card.use(model, info, describe(info)),
         limits=card.limits(info, evaluation, entry),
     )
 
 
 def _mistakes(evaluation: Evaluation, folder: str, info: ImagesInfo) -> list[Mistake]:
-    images = pictures.of_test(folder, info, {mistake.example for mistake in evaluation.mistakes})
+    images = pictures.test_images(folder, info, {mistake.example for mistake in evaluation.mistakes})
     return [
         Mistake(
             image=images[mistake.example],

@@ -1,8 +1,7 @@
-"""Turn templates into HTML: every value is escaped, and an unknown one is an error."""
+"""Render templates as HTML. Every value is escaped, and an unknown name is an error."""
 
 import re
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -13,8 +12,8 @@ from components.common.words import counted
 FOLDER = Path(__file__).with_name("templates")
 
 
-def render(template: str, **values: Any) -> Markup:  # noqa: ANN401 (whatever the template shows)
-    """Render a file of `templates/`."""
+def render(template: str, **values: object) -> Markup:
+    """Render a file of `templates/` with some values."""
     environment = Environment(
         loader=FileSystemLoader(FOLDER),
         autoescape=True,
@@ -29,7 +28,7 @@ def render(template: str, **values: Any) -> Markup:  # noqa: ANN401 (whatever th
 
 
 def _in_unit(metric: str, unit: str) -> str:
-    """The name of a metric with the target's unit, if it has that: "mae in GW"."""
+    """The name of a metric, with the target's unit where the metric has it: "mae in GW"."""
     return f"{metric} in {unit}" if unit and metric in ("mae", "rmse") else metric
 
 
@@ -47,12 +46,12 @@ def _size(count: int) -> str:
 
 
 def _breakable(name: str) -> Markup:
-    """A name that a narrow column may break after a mark, or after so many letters."""
+    """A name that a narrow column may break after a punctuation mark, or after 16 letters."""
     return Markup("<wbr>").join(re.findall(r"[^\W_]{1,16}[\W_]*|[\W_]+", name))
 
 
-def _number(value: Any) -> str:  # noqa: ANN401 (of a leaderboard)
-    """A value for a table's cell."""
+def _number(value: object) -> str:
+    """A value of the leaderboard as the text of a table's cell."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return "" if value is None else ", ".join(value) if isinstance(value, list) else str(value)
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"

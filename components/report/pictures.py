@@ -1,4 +1,4 @@
-"""Images of a data set as small PNGs that are part of the page."""
+"""Images of a data set, as small PNGs that are part of the page."""
 
 import base64
 import io
@@ -9,43 +9,43 @@ from PIL import Image
 from components.artifacts.dataset import ImagesInfo
 from components.data import storage
 
-# Of each class.
+# The number of images that are shown of each class, and the number of classes.
 EXAMPLES = 8
-# Classes that examples are shown of.
 CLASSES = 40
+# The largest width and height of an image, in pixels.
 LARGEST = 64
 
 
 def examples(folder: str, info: ImagesInfo) -> list[str]:
     """The first training images of each class, side by side, as data URIs."""
-    found: list[list[np.ndarray]] = [[] for _ in info.classes[:CLASSES]]
-    wanted = [min(EXAMPLES, count) for count in info.label_counts["train"][:CLASSES]]
+    rows: list[list[np.ndarray]] = [[] for _ in info.classes[:CLASSES]]
+    counts = [min(EXAMPLES, count) for count in info.label_counts["train"][:CLASSES]]
     for images, labels in storage.read_images(folder, "train", info.shape).as_numpy_iterator():
         for image, label in zip(images, labels, strict=True):
-            if label < CLASSES and len(found[label]) < wanted[label]:
-                found[label].append(image)
-        if all(len(own) == count for own, count in zip(found, wanted, strict=True)):
+            if label < CLASSES and len(rows[label]) < counts[label]:
+                rows[label].append(image)
+        if all(len(row) == count for row, count in zip(rows, counts, strict=True)):
             break
-    return [_uri(np.concatenate(own, axis=1), LARGEST * len(own)) if own else "" for own in found]
+    return [_uri(np.concatenate(row, axis=1), LARGEST * len(row)) if row else "" for row in rows]
 
 
-def of_test(folder: str, info: ImagesInfo, places: set[int]) -> dict[int, str]:
-    """Images at some places of the test split, as data URIs."""
-    found, first = {}, 0
+def test_images(folder: str, info: ImagesInfo, positions: set[int]) -> dict[int, str]:
+    """The images at some positions of the test split, as data URIs."""
+    uris, first = {}, 0
     for images, _ in storage.read_images(folder, "test", info.shape).as_numpy_iterator():
-        for place in places:
-            if first <= place < first + len(images):
-                found[place] = _uri(images[place - first], LARGEST)
+        for position in positions:
+            if first <= position < first + len(images):
+                uris[position] = _uri(images[position - first], LARGEST)
         first += len(images)
-        if len(found) == len(places):
+        if len(uris) == len(positions):
             break
-    return found
+    return uris
 
 
-def _uri(image: np.ndarray, widest: int) -> str:
-    """An image uint8 [height, width, channels] as a data URI."""
-    made = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image[:, :, :3])
-    made.thumbnail((widest, LARGEST))
+def _uri(array: np.ndarray, width: int) -> str:
+    """An image uint8 [height, width, channels] as a data URI, at most `width` pixels wide."""
+    image = Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array[:, :, :3])
+    image.thumbnail((width, LARGEST))
     png = io.BytesIO()
-    made.save(png, "PNG", optimize=True)
+    image.save(png, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(png.getvalue()).decode()

@@ -1,4 +1,4 @@
-"""Write the page of a run from what its tasks left."""
+"""Write the page of a run from the outputs of its tasks."""
 
 import json
 from pathlib import Path
@@ -34,27 +34,27 @@ def report(
 
     Args:
         about_json: An `About` as JSON.
-        failures_json: JSON of task name to the reason that it failed; "{}" where all finished.
-        pipeline_sha256: Digest of the compiled pipeline.
-        datasets: For each data set its folder, or None if its task failed.
-        models: For each model its folder, or None if a task it needs failed.
-        evaluations: The same for its evaluation.
-        exports: The same for its export.
-        leaderboard: The folder that compare wrote, or None if that failed.
-        searches: For each model that has one the folder of its search, or None if that failed.
+        failures_json: The reason why each failed task failed, as JSON; "{}" where all finished.
+        pipeline_sha256: The digest of the compiled pipeline.
+        datasets: The folder of each data set, or None where its task failed.
+        models: The folder of each model, or None where a task before it failed.
+        evaluations: The folder of each model's evaluation, or None.
+        exports: The folder of each model's export, or None.
+        leaderboard: The folder that compare wrote, or None where it failed.
+        searches: The folder of each model's search, or None, for the models that have one.
         path: The file to write.
     """
     about = About.model_validate_json(about_json)
     failures: dict[str, str] = json.loads(failures_json)
     board = load_leaderboard(leaderboard) if leaderboard else None
     data = {name: data_section.read(folder) for name, folder in datasets.items() if folder}
-    shown = []
+    sections = []
     for name, folder in models.items():
         if folder is None:
             continue
         model = load_model_info(folder)
         evaluated, exported = evaluations[name], exports[name]
-        shown.append(
+        sections.append(
             model_section.section(
                 model,
                 data[model.dataset],
@@ -71,12 +71,14 @@ def report(
         failures=failures,
         board=board,
         ranked_by={task: metric for task, (metric, _) in RANKED_BY.items()},
-        contests={n: training.contest(board, n) for n in board.datasets if _ranked(board, n)} if board else {},
+        contests={name: training.contest(board, name) for name in board.datasets if _ranked(board, name)}
+        if board
+        else {},
         run=run_section(board.run if board else "", board.created if board else "", _tasks(about, failures)),
-        data=[data_section.section(given) for given in data.values()],
-        models=_best_first(shown, board),
+        data=[data_section.section(dataset) for dataset in data.values()],
+        models=_best_first(sections, board),
         pipeline_sha256=pipeline_sha256,
-        trained_on=sorted({(m.info.machine.cpu, m.info.machine.cores) for m in shown if m.info.machine}),
+        trained_on=sorted({(machine.cpu, machine.cores) for part in sections if (machine := part.info.machine)}),
         versions=versions(),
     )
     write_text(Path(path), html + "\n")
@@ -86,13 +88,15 @@ def _ranked(board: Leaderboard, dataset: str) -> bool:
     return any(entry.dataset == dataset and entry.rank for entry in board.models)
 
 
-def _best_first(shown: list[model_section.ModelSection], board: Leaderboard | None) -> list[model_section.ModelSection]:
+def _best_first(
+    sections: list[model_section.ModelSection], board: Leaderboard | None
+) -> list[model_section.ModelSection]:
     order = {entry.model: i for i, entry in enumerate(board.models)} if board else {}
-    return sorted(shown, key=lambda section: order.get(section.name, 0))
+    return sorted(sections, key=lambda section: order.get(section.name, 0))
 
 
 def _tasks(about: About, failures: dict[str, str]) -> list[TaskRun]:
-    """The tasks as this one knows them: what failed, and what then couldn't run."""
+    """The tasks with the states that this task can know: those that failed, and those that couldn't run then."""
     known: dict[str, TaskRun] = {}
     for name, needs in about.tasks.items():
         before = [known[need].state for need in needs]

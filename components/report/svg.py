@@ -1,4 +1,4 @@
-"""Matplotlib figures as SVG that is part of a page: its colours, its font, no bytes to spare."""
+"""Matplotlib figures as small SVGs that are part of a page, in its colours and its font."""
 
 import io
 import re
@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-# Stand-ins, which become the page's colours: those follow the reader's light or dark scheme.
+# Placeholders for the page's colours, which follow the reader's light or dark scheme.
 INK, MUTED, LINE, FIRST, SECOND, THIRD, BAD = (f"#00000{i}" for i in range(1, 8))
 _VARIABLES = {
     INK: "--ink",
@@ -22,11 +22,11 @@ _VARIABLES = {
     THIRD: "--third",
     BAD: "--bad",
 }
-# Inches for a title with a legend below it, and for the labels of the horizontal axis.
+# The height of a title with a legend below it, and of the labels of the horizontal axis, in inches.
 ABOVE, BELOW = 0.42, 0.45
 _STYLE = {
     "svg.fonttype": "none",
-    # A name may hold a $.
+    # A "$" in a name isn't the start of a formula.
     "text.parse_math": False,
     "font.size": 9,
     "axes.labelpad": 3,
@@ -66,9 +66,9 @@ class Picture:
     """A figure of the page.
 
     Attributes:
-        title: Its caption.
-        svg: It, as an element of HTML.
-        wide: Whether it takes the whole width.
+        title: The figure's caption.
+        svg: The figure as an SVG element.
+        wide: Whether it takes the page's whole width.
     """
 
     title: str
@@ -78,51 +78,51 @@ class Picture:
 
 @contextmanager
 def figure(name: str, height: float = 2.57, width: float = 3.7, left: float = 0.55) -> Iterator[tuple[Figure, Axes]]:
-    """A figure in the page's style, for `picture` to take.
+    """Make a figure in the page's style, which `picture` draws.
 
     Args:
-        name: Its own in the page: ids in the SVG are made from it.
-        height: In inches.
-        width: In inches; 3.7 is a third of the page, or a phone's width.
-        left: Inches for the labels of the vertical axis. Matplotlib's own layout would draw everything twice.
+        name: The figure's name. It is unique in the page, for ids in the SVG are computed from it.
+        height: The height in inches.
+        width: The width in inches. 3.7 is a third of the page, or a phone's width.
+        left: The width of the vertical axis' labels in inches. Matplotlib's own layout would draw everything twice.
 
     Yields:
         The figure and its axes.
     """
     with mpl.rc_context({**_STYLE, "svg.hashsalt": name}):
-        made = Figure(figsize=(width, height))
-        made.subplots_adjust(left / width, BELOW / height, 1 - 0.08 / width, 1 - ABOVE / height)
-        yield made, made.add_subplot()
+        fig = Figure(figsize=(width, height))
+        fig.subplots_adjust(left / width, BELOW / height, 1 - 0.08 / width, 1 - ABOVE / height)
+        yield fig, fig.add_subplot()
 
 
 def legend(ax: Axes) -> None:
-    """A legend in a line between title and axes, where it can't lie over what is drawn."""
+    """Add a legend in a line between title and axes, where it covers nothing."""
     ax.legend(ncols=len(ax.get_legend_handles_labels()[0]), loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
 
 
-def picture(made: Figure, title: str, says: str, wide: bool = False) -> Picture:
-    """Draw a figure. It has to be called while the figure's style holds.
+def picture(fig: Figure, title: str, description: str, wide: bool = False) -> Picture:
+    """Draw a figure as SVG. It has to be called inside `with figure(…)`, where the style holds.
 
     Args:
-        made: The figure.
-        title: Its caption.
-        says: What there is to see, for those who don't.
-        wide: Whether it takes the whole width.
+        fig: The figure.
+        title: The figure's caption.
+        description: The text for screen readers.
+        wide: Whether it takes the page's whole width.
     """
     text = io.StringIO()
-    made.savefig(text, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    fig.savefig(text, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     svg = text.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>|<style type.*?</style>|<!--.*?-->", "", svg, flags=re.DOTALL)
-    # Of the ids, those of parts repeat in every figure, and nothing refers to them.
+    # The ids of a figure's parts are the same in every figure, and nothing refers to them.
     svg = re.sub(r' id="[\w.]+_\d+"| transform="rotate\(-0 [^"]*"', "", svg)
     svg = re.sub(r'font-family: [^;"]*;?\s*', "", svg)
     svg = re.sub(r'\bfont: ([\d.]+)px [^;"]*', r"font-size: \1px", svg)
-    svg = re.sub(r' (?:d|x|y|width|height)="[^"]*"', lambda found: re.sub(r"(\.\d)\d+", r"\1", found[0]), svg)
+    svg = re.sub(r' (?:d|x|y|width|height)="[^"]*"', lambda match: re.sub(r"(\.\d)\d+", r"\1", match[0]), svg)
     svg = re.sub(r"\s*\n\s*", "\n", svg)
     for color, variable in _VARIABLES.items():
         svg = svg.replace(color, f"var({variable})")
     box = re.search(r'viewBox="[^"]*"', svg)
     inside = svg[svg.index(">") + 1 :]
-    head = f'<svg {box[0] if box else ""} role="img" aria-label="{escape(says)}">'
+    head = f'<svg {box[0] if box else ""} role="img" aria-label="{escape(description)}">'
     return Picture(title, Markup(head + inside), wide)  # noqa: S704 (matplotlib escapes its text)

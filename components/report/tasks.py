@@ -1,7 +1,7 @@
-"""The part of the page about the run itself: its tasks, and how each ended.
+"""The section of the page about the run: its tasks, and how each ended.
 
-A task can't know how long the others took. So the report's task draws them without times; a local run, which
-followed them all, puts this part anew when it publishes the page.
+A task can't know how long the others took. So the report's task draws this section without times. A local run, which
+has watched all tasks, replaces the section when it publishes the page.
 """
 
 from markupsafe import Markup
@@ -17,11 +17,11 @@ class TaskRun(Strict):
     """A task of a run.
 
     Attributes:
-        name: Its name.
-        needs: Names of the tasks before it.
-        state: "done", "cached", "failed" or "skipped"; "" where that isn't known.
-        seconds: How long it took; None where that isn't known.
-        why: Why it ran, or didn't.
+        name: The task's name.
+        needs: The names of the tasks that it needs.
+        state: "done", "cached", "failed" or "skipped"; "" where it isn't known.
+        seconds: The task's duration; None where it isn't known.
+        why: The reason why it ran, failed or didn't run.
     """
 
     name: str
@@ -32,12 +32,12 @@ class TaskRun(Strict):
 
 
 def run_section(run: str, created: str, tasks: list[TaskRun]) -> Markup:
-    """The part about the run, between its marks.
+    """Render the section about the run, between START and END.
 
     Args:
         run: The run's name.
-        created: When, ISO 8601.
-        tasks: Each after those that it needs.
+        created: The time, ISO 8601.
+        tasks: The tasks, each after those that it needs.
     """
     needs = {task.name: set(task.needs) for task in tasks}
     reached: dict[str, set[str]] = {}
@@ -49,8 +49,8 @@ def run_section(run: str, created: str, tasks: list[TaskRun]) -> Markup:
             detail=_detail(task),
             note=f"{task.name}: {', '.join(filter(None, [task.state, _took(task), task.why]))}",
             style=task.state,
-            # What another one before it needs as well goes without saying.
-            needs=[n for n in task.needs if not any(n in reached.get(o, ()) for o in task.needs)],
+            # An edge is left out where another path leads to the same task.
+            needs=[need for need in task.needs if not any(need in reached.get(other, ()) for other in task.needs)],
         )
         for task in tasks
     ]
@@ -68,7 +68,7 @@ def run_section(run: str, created: str, tasks: list[TaskRun]) -> Markup:
 
 
 def with_run(page: str, run: str, created: str, tasks: list[TaskRun]) -> str:
-    """The page with another part about the run."""
+    """Replace the page's section about the run."""
     before, _, rest = page.partition(START)
     _, _, after = rest.partition(END)
     return before + str(run_section(run, created, tasks)) + after

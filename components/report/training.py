@@ -8,12 +8,12 @@ from components.common.words import counted
 from components.report.drawing import short
 from components.report.svg import BAD, FIRST, INK, MUTED, SECOND, Picture, figure, legend, picture
 
-# Keras' names of what is monitored, and those that a reader knows.
+# The metrics of each task that are drawn by epoch, by their names in Keras.
 _CURVES = {"classification": ("loss", "accuracy"), "forecasting": ("loss", "mae")}
 
 
 def curves(model: ModelInfo, task: str) -> list[Picture]:
-    """Loss and metric of every epoch, for the training and the validation split, with the best epoch marked."""
+    """Draw the loss and the metric of each epoch, on both splits. A ring marks the best epoch."""
     return [_curve(model, name) for name in _CURVES[task]]
 
 
@@ -21,7 +21,7 @@ def _curve(model: ModelInfo, name: str) -> Picture:
     training, validation = ([epoch[key] for epoch in model.history] for key in (name, f"val_{name}"))
     epochs = range(1, len(training) + 1)
     marker = "o" if len(epochs) <= 20 else ""
-    with figure(f"{name}-{model.name}") as (made, ax):
+    with figure(f"{name}-{model.name}") as (fig, ax):
         ax.plot(epochs, training, marker=marker, color=FIRST, label="training")
         ax.plot(epochs, validation, marker=marker, color=SECOND, label="validation")
         ax.axvline(model.best_epoch, color=MUTED, lw=0.8, ls=":")
@@ -32,12 +32,12 @@ def _curve(model: ModelInfo, name: str) -> Picture:
         if len(epochs) == 1:
             ax.set_xticks([1])
         legend(ax)
-        says = f"{model.name}: {name} over {counted(len(epochs), 'epoch')}, " + ", ".join(
+        description = f"{model.name}: {name} over {counted(len(epochs), 'epoch')}, " + ", ".join(
             f"{_change(values)} of the {split} split"
             for split, values in (("training", training), ("validation", validation))
         )
         return picture(
-            made, f"{name.capitalize()} by epoch; the ring is epoch {model.best_epoch}, which was kept", says
+            fig, f"{name.capitalize()} by epoch; the ring is epoch {model.best_epoch}, which was kept", description
         )
 
 
@@ -46,14 +46,14 @@ def _change(values: list[float]) -> str:
 
 
 def contest(board: Leaderboard, dataset: str) -> Picture:
-    """The ranking metric of each model of a data set with its interval, and of each baseline."""
-    about = board.datasets[dataset]
-    metric, _ = RANKED_BY[about.task]
-    ranked = [m for m in board.models if m.dataset == dataset and m.rank is not None]
-    baselines = {name: values[metric] for name, values in about.baselines.items() if metric in values}
-    names = [short(name) for name in [*(m.model for m in ranked), *baselines]]
+    """Draw the metric that ranks the models of a data set: each model's with its interval, and each baseline's."""
+    entry = board.datasets[dataset]
+    metric, _ = RANKED_BY[entry.task]
+    ranked = [model for model in board.models if model.dataset == dataset and model.rank is not None]
+    baselines = {name: values[metric] for name, values in entry.baselines.items() if metric in values}
+    names = [short(name) for name in [*(model.model for model in ranked), *baselines]]
     left = 0.2 + 0.072 * max(map(len, names))
-    with figure(f"contest-{dataset}", 0.75 + 0.2 * len(names), 4.4, left) as (made, ax):
+    with figure(f"contest-{dataset}", 0.75 + 0.2 * len(names), 4.4, left) as (fig, ax):
         for i, model in enumerate(ranked):
             color = FIRST if model.passed else BAD
             ax.plot(model.intervals[metric], [i, i], color=color, lw=3, alpha=0.45, solid_capstyle="round")
@@ -66,9 +66,10 @@ def contest(board: Leaderboard, dataset: str) -> Picture:
         ax.grid(True, axis="x")
         ax.grid(False, axis="y")
         ax.spines["left"].set_visible(False)
-        ax.set_xlabel(f"{metric} in {about.unit}" if about.unit else metric)
-        says = f"{metric} on {dataset}: " + ", ".join(
-            [f"{m.model} {m.metrics[metric]:.4g}" for m in ranked] + [f"{n} {v:.4g}" for n, v in baselines.items()]
+        ax.set_xlabel(f"{metric} in {entry.unit}" if entry.unit else metric)
+        description = f"{metric} on {dataset}: " + ", ".join(
+            [f"{model.model} {model.metrics[metric]:.4g}" for model in ranked]
+            + [f"{name} {value:.4g}" for name, value in baselines.items()]
         )
         title = f"{metric} on the test split: models with their 95 % interval, red if refused; baselines as diamonds"
-        return picture(made, title, says)
+        return picture(fig, title, description)

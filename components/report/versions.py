@@ -1,4 +1,4 @@
-"""Versions of the packages that decide results."""
+"""The versions of the packages that a run's results depend on."""
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
@@ -7,11 +7,11 @@ PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "numpy", "scikit-learn", "t
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of the packages that are installed here."""
-    found = {"Python": platform.python_version()}
+    """The versions of Python and of the packages that are installed here."""
+    installed = {"Python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = version(package)
+            installed[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return installed

@@ -1,33 +1,33 @@
-"""The part of the page about a search for hyperparameters."""
+"""The part of a model's section about its search for hyperparameters."""
 
 import json
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from components.artifacts.search import Range, Search, Trial
 from components.common.words import counted
 from components.report.svg import FIRST, INK, MUTED, SECOND, Picture, figure, legend, picture
 
-# A logarithmic axis that is longer has a label for each power of ten alone.
+# A logarithmic axis whose ends are farther apart than this factor has labels at powers of ten only.
 MANY = 1000
 
 
 @dataclass(frozen=True)
 class SearchSection:
-    """What the page shows of a search.
+    """The part of the page about a search.
 
     Attributes:
-        metric: That the trials were compared by.
-        epochs: Of a trial; None for those of the model.
-        parallel: Trials of a round.
+        metric: The metric that selects the best trial.
+        epochs: The epochs of a trial; None for the model's own.
+        parallel: The number of trials in a round.
         best: The best trial.
-        failed: How many trials failed.
-        rows: For each trial, it and its values as text.
-        keys: Of the values.
-        pictures: The scores by trial, and by each of the keys.
+        failed: The number of trials that failed.
+        rows: Each trial with its values as text.
+        keys: The keys of the values.
+        pictures: The scores by trial, and the scores by each key.
     """
 
     metric: str
@@ -45,7 +45,7 @@ def section(model: str, search: Search) -> SearchSection:
 
     Args:
         model: The model's name.
-        search: What was tried.
+        search: The search.
     """
     keys = list(search.tune.ranges)
     return SearchSection(
@@ -64,7 +64,7 @@ def _progress(model: str, search: Search) -> Picture:
     trials = _scored(search)
     numbers, scores = [trial.number for trial in trials], _scores(trials)
     best = list(accumulate(scores, max if search.mode == "max" else min))
-    with figure(f"search-{model}") as (made, ax):
+    with figure(f"search-{model}") as (fig, ax):
         ax.plot(numbers, scores, "o", color=MUTED, label="trial")
         ax.step(numbers, best, where="post", color=FIRST, label="best so far")
         _ring(ax, search.best, best[-1])
@@ -72,39 +72,39 @@ def _progress(model: str, search: Search) -> Picture:
         ax.set_xlabel("trial")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         legend(ax)
-        says = (
+        description = (
             f"{model}: {search.metric} of {counted(len(trials), 'trial')}; the best so far goes from {best[0]:.4g} "
             f"in trial {numbers[0]} to {best[-1]:.4g} in trial {search.best}"
         )
-        return picture(made, f"Validation score by trial; the ring is trial {search.best}, the best", says)
+        return picture(fig, f"Validation score by trial; the ring is trial {search.best}, the best", description)
 
 
 def _by_key(model: str, search: Search, key: str) -> Picture:
-    """The score against a key: a number on its axis, a value of a list at a place of its own."""
-    asked, trials = search.tune.ranges[key], _scored(search)
-    names = _names(asked)
-    at = [names.index(_text(trial.values[key])) if names else trial.values[key] for trial in trials]
+    """Draw the scores by the values of a key. Values of a list stand at equal distances."""
+    space, trials = search.tune.ranges[key], _scored(search)
+    names = _names(space)
+    xs = [names.index(_text(trial.values[key])) if names else trial.values[key] for trial in trials]
     scores = _scores(trials)
     best = next(i for i, trial in enumerate(trials) if trial.number == search.best)
-    with figure(f"search-{model}-{key}") as (made, ax):
-        ax.plot(at, scores, "o", color=SECOND)
-        _ring(ax, at[best], scores[best])
+    with figure(f"search-{model}-{key}") as (fig, ax):
+        ax.plot(xs, scores, "o", color=SECOND)
+        _ring(ax, xs[best], scores[best])
         if names:
             ax.set_xticks(range(len(names)), names)
             ax.set_xlim(-0.5, len(names) - 0.5)
-        elif asked.log:
+        elif space.log:
             ax.set_xscale("log")
-            few = asked.high / asked.low > MANY
-            ax.xaxis.set_major_locator(LogLocator(subs=(1,) if few else (1, 2, 5)))
+            ax.xaxis.set_major_locator(LogLocator(subs=(1,) if space.high / space.low > MANY else (1, 2, 5)))
             ax.xaxis.set_minor_locator(NullLocator())
             ax.xaxis.set_major_formatter("{x:g}")
         ax.set_title(search.metric)
         ax.set_xlabel(_short(key))
-        says = f"{model}: {search.metric} by {_short(key)}; the best trial has {_text(trials[best].values[key])}"
-        return picture(made, f"Validation score by {_short(key)}", says)
+        description = f"{model}: {search.metric} by {_short(key)}; the best trial has {_text(trials[best].values[key])}"
+        return picture(fig, f"Validation score by {_short(key)}", description)
 
 
-def _ring(ax: Any, x: float, y: float) -> None:  # noqa: ANN401 (matplotlib's Axes)
+def _ring(ax: Axes, x: float, y: float) -> None:
+    """Mark the best trial."""
     ax.plot(x, y, "o", ms=8, mfc="none", color=INK)
 
 
@@ -116,9 +116,9 @@ def _scores(trials: list[Trial]) -> list[float]:
     return [trial.score for trial in trials if trial.score is not None]
 
 
-def _names(asked: Range) -> list[str]:
-    """Of the values of a list, each once; none for numbers between two ends."""
-    return list(dict.fromkeys(map(_text, asked.values))) if asked.values is not None else []
+def _names(space: Range) -> list[str]:
+    """The values of a list as text, each once. The list is empty for a range of numbers."""
+    return list(dict.fromkeys(map(_text, space.values))) if space.values is not None else []
 
 
 def _short(key: str) -> str:
