@@ -1,1 +1,1 @@
-"""Register: put the best model of each data set where users look for it, if it passed."""
+"""The step register. It adds the best model of each data set to the registry, where the model passed."""

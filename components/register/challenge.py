@@ -1,11 +1,10 @@
-"""Whether the winner of a run is better than the version that stands, on the same test examples."""
+"""Compare the winner of a run with the current version, on the same test examples."""
 
 import json
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,12 +15,13 @@ from components.common.errors import InputError
 from components.metrics.bootstrap import block_of, differences, errors, errors_of
 from components.models.fresh.process import ask, start
 
-# Beside a version's files: the error of each test example that it was registered with, float64 [examples].
+# The file in a version's folder with the error of each test example, float64 [examples].
 ERRORS = "test_errors.npy"
 BATCH = 256
-# Of raw examples that a process is given at a time.
+# The most bytes of examples that a process gets at a time.
 PART_BYTES = 256 << 20
-# What a model takes and gives: where two data sets differ in this, a model of one can't answer the other.
+# The attributes that a model's inputs and outputs depend on. Where two data sets differ in one of them, a model of one
+# can't answer the other.
 _FORM = ("task", "classes", "shape", "stored", "columns", "known", "frequency", "lookback", "horizon", "unit")
 
 
@@ -30,12 +30,12 @@ class Winner:
     """The best model of a data set in a run, which may be registered.
 
     Attributes:
-        board: The leaderboard; its `run` is the one that registers.
+        board: The leaderboard. Its `run` is the run that registers.
         entry: The model's entry.
-        data: The data set folder.
-        evaluation: Its evaluation folder.
-        export: Its export folder.
-        promote: Whether it takes the place of a version that it can't be told apart from, too.
+        data: The data set's folder.
+        evaluation: The folder of the model's evaluation.
+        export: The folder of the model's export.
+        promote: Whether it replaces the current version even where the two can't be told apart.
     """
 
     board: Leaderboard
@@ -46,36 +46,36 @@ class Winner:
     promote: bool
 
     def figure(self) -> str:
-        """Its figure on the test split, for people."""
-        about = self.board.datasets[self.entry.dataset]
-        metric, _ = RANKED_BY[about.task]
-        return f"{metric} {figure(self.entry.metrics[metric])} {about.unit}".strip()
+        """The metric that ranks it, as text."""
+        dataset = self.board.datasets[self.entry.dataset]
+        metric, _ = RANKED_BY[dataset.task]
+        return f"{metric} {figure(self.entry.metrics[metric])} {dataset.unit}".strip()
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A comparison with the version that stands.
+    """The result of a comparison with the current version.
 
     Attributes:
-        takes_place: Whether the winner becomes the current version: the 95 % interval of the difference, by the paired
-            bootstrap, is on its side. With `promote` where it holds zero, too, or where they can't be compared.
-        sentence: Both figures for people, or why they can't be compared.
+        replaces: Whether the winner becomes the current version: the 95 % interval of the difference, by the paired
+            bootstrap, is on its side. With `promote`, the interval may hold zero, or a comparison be impossible.
+        sentence: Both metrics, or the reason why a comparison is impossible.
     """
 
-    takes_place: bool
+    replaces: bool
     sentence: str
 
 
 def challenge(winner: Winner, standing: Path, version: str) -> Outcome:
-    """Compare the winner of a run with the version that stands.
+    """Compare the winner of a run with the current version.
 
-    Where that was registered with the errors of the same test examples, these are what is compared. Otherwise its
-    SavedModel answers the new test split first, in a process that can't import this project.
+    A version that was registered with the errors of the same test examples is compared by these. Otherwise its
+    SavedModel first answers the new test split, in a process that can't import this project.
 
     Args:
         winner: The winner.
-        standing: The version's folder: an export folder, or a copy of one with `ERRORS` in it.
-        version: Its name, for the sentence.
+        standing: The folder of the current version: an export folder, or a copy of one with `ERRORS` in it.
+        version: The version's name, for the sentence.
     """
     info, model = load_info(winner.data), winner.entry.model
     ours = errors_of(winner.evaluation, info)
@@ -93,23 +93,23 @@ def challenge(winner: Winner, standing: Path, version: str) -> Outcome:
             raise InputError(f"it has answers for {len(theirs):,} test examples of {len(ours):,}")
     except (InputError, RuntimeError, OSError, ValueError) as error:
         return unknown(winner, version, " ".join(str(error).split()))
-    apart = differences({"standing": theirs, "winner": ours}, winner.board.seed or 0, block_of(info))
-    low, high = apart["standing", "winner"]
-    # A model that gives NaN is worse than any other.
+    intervals = differences({"standing": theirs, "winner": ours}, winner.board.seed or 0, block_of(info))
+    low, high = intervals["standing", "winner"]
+    # A model whose output is NaN is worse than any other.
     better = high < 0 or not np.isfinite(theirs).all()
     tie = not better and low <= 0
-    takes_place = better or (tie and winner.promote)
+    replaces = better or (tie and winner.promote)
     figures = f"{_figure(theirs, info)} against {_figure(ours, info)} of {model}"
-    if takes_place:
+    if replaces:
         figures = f"{_figure(ours, info)} against {_figure(theirs, info)} of version {version}"
     scored = "" if known else f" (version {version} answered these test examples now)"
     unclear = ", no clear difference" if tie else ""
-    ask = f"; --promote registers {model}" if tie and not takes_place else ""
-    return Outcome(takes_place, f"{RANKED_BY[info.task][0]} {figures}{scored}{unclear}{ask}")
+    hint = f"; --promote registers {model}" if tie and not replaces else ""
+    return Outcome(replaces, f"{RANKED_BY[info.task][0]} {figures}{scored}{unclear}{hint}")
 
 
 def unknown(winner: Winner, version: str, why: str) -> Outcome:
-    """The outcome where the version that stands can't be compared, for a reason."""
+    """The result where a comparison with the current version is impossible."""
     model = winner.entry.model
     if winner.promote:
         return Outcome(True, f"version {version} can't be compared with it, {why}")
@@ -117,28 +117,28 @@ def unknown(winner: Winner, version: str, why: str) -> Outcome:
 
 
 def score(saved_model: Path, dataset: str, info: DatasetInfo) -> np.ndarray:
-    """The error of each test example of a SavedModel, asked in a process that can't import this project.
+    """Compute the error of each test example of a SavedModel, which runs in a process that can't import this project.
 
     Args:
-        saved_model: Its folder.
-        dataset: The data set folder whose test split it answers.
-        info: The description of it.
+        saved_model: The SavedModel's folder.
+        dataset: The folder of the data set whose test split is used.
+        info: The description of the data set.
 
     Returns:
-        float64 [examples], see `components.metrics.bootstrap.errors`.
+        The errors, float64 [examples], as `components.metrics.bootstrap.errors` computes them.
 
     Raises:
-        RuntimeError: It can't be loaded, or refuses the examples.
+        RuntimeError: The SavedModel can't be loaded, or it refuses the examples.
         InputError: The test split isn't whole.
     """
     if not saved_model.is_dir():
         raise RuntimeError(f"{saved_model}: no such folder")
-    found = []
+    parts = []
     with tempfile.TemporaryDirectory() as scratch:
         for sizes, examples, target in _parts(dataset, info):
             inputs, outputs = Path(scratch) / "inputs.npz", Path(scratch) / "outputs.npy"
             with start(SAVED_MODEL) as process:
-                np.savez(inputs, **examples)  # type: ignore[arg-type]  # its stub takes them for allow_pickle
+                np.savez(inputs, **examples)  # type: ignore[arg-type]  # the stub mistakes them for allow_pickle
                 ask(
                     process,
                     model=str(saved_model.absolute()),
@@ -147,12 +147,12 @@ def score(saved_model: Path, dataset: str, info: DatasetInfo) -> np.ndarray:
                     batches=sizes,
                     timed=[],
                 )
-            found.append(errors(target, np.load(outputs, allow_pickle=False), info))
-    return np.concatenate(found)
+            parts.append(errors(target, np.load(outputs, allow_pickle=False), info))
+    return np.concatenate(parts)
 
 
 def _parts(dataset: str, info: DatasetInfo) -> Iterator[tuple[list[int], dict[str, np.ndarray], np.ndarray]]:
-    """The test split in parts of about `PART_BYTES`: sizes of the batches, inputs by name, targets."""
+    """Read the test split in parts of about `PART_BYTES`: the sizes of the batches, the inputs by name, the targets."""
     from components.data import batching  # TensorFlow
 
     batches: list[tuple[dict[str, np.ndarray], np.ndarray]] = []
@@ -173,12 +173,12 @@ def _joined(
     return [len(target) for _, target in batches], examples, np.concatenate([target for _, target in batches])
 
 
-def _figure(wrong: np.ndarray, info: DatasetInfo) -> str:
-    """The metric that ranks models, of the errors of all examples."""
-    mean = float(wrong.mean())
+def _figure(errors: np.ndarray, info: DatasetInfo) -> str:
+    """The metric that ranks models, as text, from the errors of all examples."""
+    mean = float(errors.mean())
     return f"{figure(mean)} {info.unit}".strip() if isinstance(info, SeriesInfo) else figure(1 - mean)
 
 
-def _short(value: Any) -> str:  # noqa: ANN401 (a field of a description)
+def _short(value: object) -> str:
     text = json.dumps(value)
     return text if len(text) <= 60 else text[:59] + "…"

@@ -21,16 +21,16 @@ def register(
     """Register the best model of each data set that passed: in a folder, or in Vertex AI's Model Registry.
 
     Args:
-        registry: The folder of versions; empty for none.
-        vertex: JSON of a `Vertex`; empty where the pipeline doesn't run on Vertex AI.
-        code_version: Of the code: another one is another task to the cache.
+        registry: The registry's folder; empty where there is none.
+        vertex: A `Vertex` as JSON; empty where the pipeline doesn't run on Vertex AI.
+        code_version: The digest of the step's code, so that KFP's cache runs changed code.
         run: The run's name.
-        promote: Whether a winner takes the place of a version that it can't be told apart from.
-        leaderboard: What compare wrote.
+        promote: Whether a winner replaces the current version even where the two can't be told apart.
+        leaderboard: The folder that compare wrote.
         registration: The folder of registered.json.
-        datasets: For each data set its folder; None if its task failed. So are the others.
-        evaluations: For each model.
-        exports: For each model.
+        datasets: The folder of each data set, or None where its task failed.
+        evaluations: The folder of each model's evaluation, or None.
+        exports: The folder of each model's export, or None.
     """
     from components.register.register import register
 

@@ -1,48 +1,53 @@
-"""Deploy a registered version to its data set's endpoint, and take it back when it doesn't answer as it should."""
+"""Deploy a registered version to its data set's endpoint, and undo that where it gives a wrong answer."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from components.artifacts.export import Golden, load_golden
 from components.common.errors import InputError
 from components.vertex.client import CALL_SECONDS, Vertex, client, explain, named
 
+if TYPE_CHECKING:
+    from google.cloud.aiplatform_v1 import EndpointServiceClient
+    from google.cloud.aiplatform_v1.types import Endpoint
+
 DEPLOY_SECONDS = 3600.0
 PREDICT_SECONDS = 60.0
-# Times that the golden request is sent until the new model is the one that answers it.
+# The golden request is sent at most this often, until the new model is the one that answers it.
 MAX_REQUESTS = 1000
-# The serving image may have another TensorFlow than the one that recorded the answers; relative to the largest.
+# The allowed difference from the recorded answer, relative to its largest number, for the serving image may compute
+# with another library.
 TOLERANCE = 1e-3
 
 
 def deploy(vertex: Vertex, version: str, name: str, export: Path) -> str:
-    """Deploy a version with its share of the requests, and ask it what the export step asked.
+    """Deploy a version with its share of the requests, and send it the golden request of its export.
 
-    Models that are left without requests are undeployed: each costs as much as one with requests.
+    Models that get no requests any more are undeployed, for each costs as much as one with requests.
 
     Args:
-        vertex: Where, and how: the machine, the image, the share.
-        version: Name of a registered version, projects/…/models/…@version.
-        name: The endpoint's display name; it is made where there is none.
+        vertex: The project, the machine, the image and the share.
+        version: The name of a registered version, projects/…/models/…@version.
+        name: The endpoint's display name. Where there is no such endpoint, it is created.
         export: The export folder with the golden request.
 
     Returns:
-        Where it is deployed.
+        A phrase that names the endpoint and the share.
 
     Raises:
-        InputError: The service refuses it. What was there before is there, an endpoint made for it is gone.
-        RuntimeError: It answers the golden request wrongly. As well.
+        InputError: The service refuses it. The endpoint is as it was before, and a new one is deleted.
+        RuntimeError: The version answers the golden request wrongly. The endpoint is as it was before, too.
     """
     from google.api_core import exceptions
     from google.cloud.aiplatform_v1 import EndpointServiceClient, types
 
     endpoints = client(EndpointServiceClient, vertex.region)
-    there = named(endpoints.list_endpoints, vertex.parent, name)
-    endpoint, made, deployed = there[0] if there else None, False, ""
+    existing = named(endpoints.list_endpoints, vertex.parent, name)
+    endpoint, created, deployed = existing[0] if existing else None, False, ""
     before: dict[str, int] = {}
     try:
         if endpoint is None:
-            endpoint, made = _create(endpoints, vertex, name), True
+            endpoint, created = _create(endpoints, vertex, name), True
         before = {model: share for model, share in endpoint.traffic_split.items() if share}
         answer = endpoints.deploy_model(
             endpoint=endpoint.name,
@@ -63,7 +68,7 @@ def deploy(vertex: Vertex, version: str, name: str, export: Path) -> str:
         _ask(vertex, endpoint.name, deployed, load_golden(export))
     except (RuntimeError, exceptions.GoogleAPICallError) as error:
         if endpoint is not None:
-            _roll_back(endpoints, endpoint.name, deployed, before, made)
+            _roll_back(endpoints, endpoint.name, deployed, before, created)
         if isinstance(error, RuntimeError):
             raise
         raise InputError(explain(error, f"deploying {version}")) from None
@@ -77,33 +82,34 @@ def deploy(vertex: Vertex, version: str, name: str, export: Path) -> str:
 
 
 def split(before: dict[str, int], new: str, share: int) -> dict[str, int]:
-    """Shares of an endpoint's requests, in whole percents that sum to 100.
+    """Compute the shares of an endpoint's requests, in whole percents that sum to 100.
 
     Args:
-        before: The shares of what is deployed, which sum to 100 or are empty.
-        new: The id of what is added.
-        share: Its share; all of it where nothing is deployed. The others keep their proportions.
+        before: The shares of the deployed models, which sum to 100 or are empty.
+        new: The id of the added model.
+        share: The share of the added model. Where no other is deployed, it gets all requests. The others keep their
+            proportions.
     """
     if not before:
         return {new: 100}
     shares = {model: old * (100 - share) // 100 for model, old in before.items()}
-    left = 100 - share - sum(shares.values())
-    # Rounding down leaves fewer percents over than there are models.
-    for model in sorted(before, key=lambda m: -(before[m] * (100 - share) % 100))[:left]:
+    rest = 100 - share - sum(shares.values())
+    # The rest of rounding down is smaller than the number of models.
+    for model in sorted(before, key=lambda model: -(before[model] * (100 - share) % 100))[:rest]:
         shares[model] += 1
-    return {**{model: s for model, s in shares.items()}, new: share}
+    return {**shares, new: share}
 
 
-def _create(endpoints: Any, vertex: Vertex, name: str) -> Any:  # noqa: ANN401 (a client; an Endpoint)
+def _create(endpoints: "EndpointServiceClient", vertex: Vertex, name: str) -> "Endpoint":
     from google.cloud.aiplatform_v1 import types
 
     endpoint = types.Endpoint(display_name=name, labels=vertex.labels, network=vertex.network or "")
-    made = endpoints.create_endpoint(parent=vertex.parent, endpoint=endpoint, timeout=CALL_SECONDS)
-    return made.result(timeout=DEPLOY_SECONDS)
+    operation = endpoints.create_endpoint(parent=vertex.parent, endpoint=endpoint, timeout=CALL_SECONDS)
+    return operation.result(timeout=DEPLOY_SECONDS)
 
 
 def _ask(vertex: Vertex, endpoint: str, deployed: str, golden: Golden) -> None:
-    """Send the golden request until the new model answers it, and compare.
+    """Send the golden request until the new model answers it, and compare the answer with the recorded one.
 
     Raises:
         RuntimeError: The answer isn't the recorded one, or the new model never answers.
@@ -120,18 +126,20 @@ def _ask(vertex: Vertex, endpoint: str, deployed: str, golden: Golden) -> None:
             break
     else:
         raise RuntimeError(f"{endpoint}: {deployed} answered none of {MAX_REQUESTS} requests; it is taken back")
-    got = [MessageToDict(value) for value in type(answer).pb(answer).predictions]
-    if not golden.agrees(got, TOLERANCE):
+    predictions = [MessageToDict(value) for value in type(answer).pb(answer).predictions]
+    if not golden.agrees(predictions, TOLERANCE):
         raise RuntimeError(
-            f"{endpoint}: {deployed} answers the golden request wrongly, {str(got)[:200]}; it is taken back"
+            f"{endpoint}: {deployed} answers the golden request wrongly, {str(predictions)[:200]}; it is taken back"
         )
 
 
-def _roll_back(endpoints: Any, endpoint: str, deployed: str, before: dict[str, int], made: bool) -> None:  # noqa: ANN401
-    """Give what was deployed before all requests again, and remove what was made."""
+def _roll_back(
+    endpoints: "EndpointServiceClient", endpoint: str, deployed: str, before: dict[str, int], created: bool
+) -> None:
+    """Undeploy the new model, give the others their shares again, and delete an endpoint that was created."""
     if deployed:
         endpoints.undeploy_model(
             endpoint=endpoint, deployed_model_id=deployed, traffic_split=before, timeout=CALL_SECONDS
         ).result(timeout=DEPLOY_SECONDS)
-    if made:
+    if created:
         endpoints.delete_endpoint(name=endpoint, timeout=CALL_SECONDS).result(timeout=DEPLOY_SECONDS)

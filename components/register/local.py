@@ -1,4 +1,4 @@
-"""The registry on this machine: <registry>/<experiment>/<data set>/<version>, and the link `current` to one."""
+"""The registry in a folder: <registry>/<experiment>/<data set>/<version>, and the link `current` to one version."""
 
 import contextlib
 import shutil
@@ -19,57 +19,58 @@ from components.register.kserve import FILE as MANIFEST
 from components.register.kserve import manifest
 
 
-def register_here(registry: Path, winner: Winner) -> Registered:
-    """Add a winner to the registry and let it be current, where it is better than what is.
+def register_locally(registry: Path, winner: Winner) -> Registered:
+    """Add a winner to the registry, and make it current where it is better than the current version.
 
-    A version is a copy of the model's export with the errors of its test examples, signed. It appears whole, and
-    `current` is switched in one step. The same export is one version. Where its files were changed, or nobody signed
-    them, they are written anew. Another current version that was changed gives way: `predict` doesn't load it either.
+    A version is a signed copy of the model's export with the errors of its test examples. It appears as a whole, and
+    `current` is switched atomically. The same export is added once. Where the files of its version were changed, or
+    nobody signed them, they are written again. A current version that was changed is replaced without a comparison,
+    for `predict` refuses it as well.
 
     Args:
         registry: The registry's folder.
         winner: The winner.
 
     Raises:
-        InputError: Something that isn't the registry's is in its place.
+        InputError: A file or folder that isn't the registry's stands in the place of one of its own.
     """
     dataset, model = winner.entry.dataset, winner.entry.model
     shelf = registry / winner.board.experiment / dataset
-    for left in shelf.glob(".*.partial"):  # by a register that was killed
-        shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
+    for partial in shelf.glob(".*.partial"):  # a register that was killed may have left some
+        shutil.rmtree(partial) if partial.is_dir() and not partial.is_symlink() else partial.unlink()
 
-    def done(action: Literal["registered", "kept"], version: str, sentence: str) -> Registered:
+    def result(action: Literal["registered", "kept"], version: str, sentence: str) -> Registered:
         path = str(shelf / version)
         return Registered(
-            dataset=dataset, action=action, version=version, path=path, sentence=f"{dataset}: {sentence}{mended}"
+            dataset=dataset, action=action, version=version, path=path, sentence=f"{dataset}: {sentence}{repair}"
         )
 
-    digest, mended = sha256(sorted(p for p in winner.export.rglob("*") if p.is_file()), winner.export), ""
+    digest, repair = sha256(sorted(p for p in winner.export.rglob("*") if p.is_file()), winner.export), ""
     own, standing = _version_of(shelf, digest), current(shelf)
     if own and (damage := _damage(shelf / own, registry)):
         _write(shelf / own, winner, digest, registry)
-        mended = f"; its files are written anew: {damage}"
+        repair = f"; its files are written anew: {damage}"
     if own and own == standing:
-        return done("kept", own, f"{model} is version {own} already")
+        return result("kept", own, f"{model} is version {own} already")
     if standing is None:
-        said = winner.figure()
+        reason = winner.figure()
     elif damage := _damage(shelf / standing, registry):
-        said = f"version {standing} can't be used, {damage}"
+        reason = f"version {standing} can't be used, {damage}"
     else:
         outcome = challenge(winner, shelf / standing, standing)
-        if not outcome.takes_place:
-            return done("kept", standing, f"kept version {standing}: {outcome.sentence}")
-        said = outcome.sentence
+        if not outcome.replaces:
+            return result("kept", standing, f"kept version {standing}: {outcome.sentence}")
+        reason = outcome.sentence
     version = own or str(max((int(path.name) for path in shelf.glob("*") if path.name.isdecimal()), default=0) + 1)
     if not own:
         _write(shelf / version, winner, digest, registry)
     make_current(shelf, version)
-    how = f"version {version} is current now" if own else f"{model} is registered as version {version}"
-    return done("registered", version, f"{how}: {said}")
+    action = f"version {version} is current now" if own else f"{model} is registered as version {version}"
+    return result("registered", version, f"{action}: {reason}")
 
 
 def _version_of(shelf: Path, digest: str) -> str | None:
-    """The newest version that is a copy of the export with this digest."""
+    """The newest version whose export has this digest; None where there is none."""
     for version in reversed(versions(shelf)):
         with contextlib.suppress(InputError):
             if read_registration(shelf / version).sha256 == digest:
@@ -78,7 +79,7 @@ def _version_of(shelf: Path, digest: str) -> str | None:
 
 
 def _damage(version: Path, registry: Path) -> str | None:
-    """Why a version isn't what this registry wrote; None where it is."""
+    """The reason why a version isn't what this registry wrote; None where it is."""
     try:
         check_registration(version, registry)
     except InputError as error:
@@ -101,7 +102,7 @@ def _write(version: Path, winner: Winner, digest: str, registry: Path) -> None:
         copy_contents(winner.export, new)
         np.save(new / ERRORS, errors_of(winner.evaluation, info))
         experiment, dataset = board.experiment, winner.entry.dataset
-        # Of a volume that the registry is copied to: this machine's disk isn't the cluster's.
+        # A cluster can't read this machine's disk, so the manifest names a volume that the registry is copied to.
         storage = f"pvc://registry/{experiment}/{dataset}/{version.name}"
         write_text(new / MANIFEST, manifest(f"{experiment}-{dataset}", storage))
         write_registration(new, about, registry)

@@ -1,4 +1,4 @@
-"""Register winners: in runs/registry/<experiment>/<data set>/<version> with a link `current`, or on Vertex AI."""
+"""Register the winners of a run, in the folder of a registry or in Vertex AI's Model Registry."""
 
 from pathlib import Path
 from typing import Literal
@@ -10,7 +10,7 @@ from components.common.files import alone, gs, write_text
 from components.register.challenge import Winner
 from components.register.kserve import FILE as MANIFEST
 from components.register.kserve import manifest
-from components.register.local import register_here
+from components.register.local import register_locally
 from components.vertex.client import Vertex
 
 Folders = dict[str, str | None]
@@ -27,60 +27,61 @@ def register(
     promote: bool,
     folder: str,
 ) -> list[Registered]:
-    """Register the winner of each data set, if it may be, and let it be `current` if it is better than what is.
+    """Register the winner of each data set, and make it current where it is better than the current version.
 
-    Its gate has to let it through, and a process without this project has to have served it. Then it is compared with
-    the current version, see `components.register.challenge`. Only one that is better takes its place; with `promote`
-    one that can't be told apart from it, or can't be compared with it, too.
+    A winner is registered where its gate passes it and a process without this project has served it. Then
+    `components.register.challenge` compares it with the current version. A better winner replaces that. With `promote`,
+    so does one that can't be told apart from it, or can't be compared with it.
 
     Args:
-        leaderboard_folder: What compare wrote.
-        datasets: For each data set its folder, or None if its task failed.
-        evaluations: For each model its evaluation folder, or None if it failed.
-        exports: The same for its export.
-        registry: The registry's folder; "" for none.
-        vertex: JSON of a `Vertex`: the winner goes to Vertex AI's Model Registry; "" for none.
-        run: Name of the run that registers. The leaderboard may be an older one's, from the cache.
-        promote: See above.
-        folder: The folder to write `registered.json` into, and of Vertex AI's winners KServe's manifests.
+        leaderboard_folder: The folder that compare wrote.
+        datasets: The folder of each data set, or None where its task failed.
+        evaluations: The folder of each model's evaluation, or None.
+        exports: The folder of each model's export, or None.
+        registry: The registry's folder; "" where there is none.
+        vertex: A `Vertex` as JSON, for Vertex AI's Model Registry; "" where winners go to a folder.
+        run: The name of the run that registers. The leaderboard may be an older run's, from the cache.
+        promote: Whether a winner replaces the current version even where it isn't clearly better.
+        folder: The folder to write `registered.json` into, and KServe's manifests of Vertex AI's winners.
 
     Returns:
-        What was done, for each data set.
+        The result for each data set.
     """
     board = load_leaderboard(leaderboard_folder)
     board = board.model_copy(update={"run": run})
     cloud = Vertex.model_validate_json(vertex) if vertex else None
-    found = []
+    results = []
     for dataset in dict.fromkeys(model.dataset for model in board.models):
         best = board.best(dataset)
         data = datasets.get(dataset)
         evaluation, export = (folders.get(best.model if best else "") for folders in (evaluations, exports))
         if not registry and not cloud:
-            found.append(_nothing(dataset, "none", "nothing registered, no registry was given"))
+            results.append(_nothing(dataset, "none", "nothing registered, no registry was given"))
         elif not (best and data and evaluation and export):
-            found.append(_nothing(dataset, "none", "nothing registered, no model finished"))
+            results.append(_nothing(dataset, "none", "nothing registered, no model finished"))
         elif not best.passed:
             reason = next((r.removeprefix("fails: ") for r in best.reasons if r.startswith("fails")), "it fails")
-            found.append(_nothing(dataset, "refused", f"{best.model} is not registered, its gate refuses it: {reason}"))
+            sentence = f"{best.model} is not registered, its gate refuses it: {reason}"
+            results.append(_nothing(dataset, "refused", sentence))
         elif fault := why_not_blessed(Path(export)):
-            found.append(_nothing(dataset, "refused", f"{best.model} is not registered, {fault}"))
+            results.append(_nothing(dataset, "refused", f"{best.model} is not registered, {fault}"))
         else:
             winner = Winner(board, best, data, evaluation, Path(export), promote)
             if cloud:
                 from components.register.vertex import register_on_vertex
 
-                found.append(register_on_vertex(cloud, winner))
+                results.append(register_on_vertex(cloud, winner))
                 service = manifest(f"{board.experiment}-{dataset}", gs(export), cloud.serving_image)
                 write_text(Path(folder) / f"{dataset}_{MANIFEST}", service)
             else:
-                # On Kubeflow two runs of an experiment can come at once.
+                # On Kubeflow, two runs of an experiment may register at the same time.
                 lock = Path(registry) / board.experiment / ".lock"
                 with alone(lock, f"{dataset}: waits for another run that registers"):
-                    found.append(register_here(Path(registry), winner))
-    write_registered(Path(folder), found)
-    for done in found:
-        print(done.sentence, flush=True)
-    return found
+                    results.append(register_locally(Path(registry), winner))
+    write_registered(Path(folder), results)
+    for result in results:
+        print(result.sentence, flush=True)
+    return results
 
 
 def _nothing(dataset: str, action: Literal["refused", "none"], why: str) -> Registered:

@@ -1,7 +1,7 @@
 """Vertex AI's Model Registry: one model for each data set of an experiment, a version for each winner."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from components.artifacts.export import ONNX, SAVED_MODEL, digest
 from components.artifacts.leaderboard import Leaderboard, ModelEntry
@@ -13,28 +13,32 @@ from components.register.challenge import Winner, challenge, unknown
 from components.vertex.client import CALL_SECONDS, Vertex, client, explain, named
 from components.vertex.cloud_storage import local
 
+if TYPE_CHECKING:
+    from google.cloud.aiplatform_v1 import ModelServiceClient
+    from google.cloud.aiplatform_v1.types import ModelEvaluation
+
 OPERATION_SECONDS = 1800.0
 _SCHEMAS = "gs://google-cloud-aiplatform/schema/modelevaluation"
 _LABEL_DIGITS = 16
 
 
 def register_on_vertex(vertex: Vertex, winner: Winner) -> Registered:
-    """Upload the winner of a data set as a new version, if it is better than the version that is there.
+    """Upload the winner of a data set as a new version, where it is better than the current version.
 
-    The files of that version, where its `artifact_uri` says, answer the test split of this run, and both are compared,
-    see `components.register.challenge`. The new version gets the test metrics as an imported evaluation, labels that
-    say what it was made from, and, with `deploy`, a place at the data set's endpoint. Once all of that has worked it
-    gets the aliases `current` and `default`; what hasn't is taken back.
+    `components.register.challenge` compares both, with the current version's files at its `artifact_uri`. The new
+    version gets the test metrics as an imported evaluation and labels with the digests of data and pipeline. With
+    `deploy`, it is deployed to the data set's endpoint. After all of that it gets the aliases `current` and `default`.
+    Where something fails, the version is deleted.
 
     Args:
-        vertex: Where.
-        winner: The winner; its export folder is under /gcs.
+        vertex: The project, its region and the settings.
+        winner: The winner. Its export folder lies under /gcs.
 
     Returns:
-        What was done.
+        The result.
 
     Raises:
-        InputError: The service refuses it; nothing half-made is left.
+        InputError: The service refuses it. No part of the new version is left.
     """
     from google.api_core import exceptions
     from google.cloud.aiplatform_v1 import ModelServiceClient
@@ -48,10 +52,10 @@ def register_on_vertex(vertex: Vertex, winner: Winner) -> Registered:
         return Registered(dataset=entry.dataset, action="refused", sentence=sentence)
     models = client(ModelServiceClient, vertex.region)
     name = f"{board.experiment}-{entry.dataset}"
-    said = winner.figure()
+    reason = winner.figure()
     try:
-        there = named(models.list_models, vertex.parent, name)
-        parent = there[0].name.partition("@")[0] if there else None
+        existing = named(models.list_models, vertex.parent, name)
+        parent = existing[0].name.partition("@")[0] if existing else None
         if parent:
             current = models.get_model(name=f"{parent}@default", timeout=CALL_SECONDS)
             kept = Registered(
@@ -62,19 +66,19 @@ def register_on_vertex(vertex: Vertex, winner: Winner) -> Registered:
                 sentence=f"{entry.dataset}: {entry.model} is version {current.version_id} already",
             )
             try:
-                # Without a place in the bucket it wasn't this pipeline that uploaded it.
+                # A version without files in a bucket wasn't uploaded by this pipeline, and `local` refuses it.
                 place = local(current.artifact_uri or "no-artifacts")
             except InputError as error:
                 outcome = unknown(winner, current.version_id, str(error))
             else:
-                # Of a version from before the server of our own, it is the SavedModel in the export folder.
+                # The versions that older releases uploaded name the SavedModel in the export folder.
                 standing = place.parent if place.name == SAVED_MODEL else place
                 if standing == place and digest(standing / SAVED_MODEL) == digest(winner.export / SAVED_MODEL):
                     return kept
                 outcome = challenge(winner, standing, current.version_id)
-            said = outcome.sentence
-            if not outcome.takes_place:
-                sentence = f"{entry.dataset}: kept version {current.version_id}: {said}"
+            reason = outcome.sentence
+            if not outcome.replaces:
+                sentence = f"{entry.dataset}: kept version {current.version_id}: {reason}"
                 return kept.model_copy(update={"sentence": sentence})
         version = _upload(models, vertex, board, entry, parent, name, winner.export)
         try:
@@ -82,10 +86,10 @@ def register_on_vertex(vertex: Vertex, winner: Winner) -> Registered:
             if vertex.deploy:
                 from components.register.deploy import deploy
 
-                said += f"; {deploy(vertex, version, name, winner.export)}"
+                reason += f"; {deploy(vertex, version, name, winner.export)}"
         except Exception:
-            # Left there, it would be beaten by nothing, or never be deployed.
-            _take_back(models, version, first=parent is None)
+            # A version that stayed would win every later comparison, and never be deployed.
+            _delete(models, version, first=parent is None)
             raise
         models.merge_version_aliases(name=version, version_aliases=["default", CURRENT], timeout=CALL_SECONDS)
     except exceptions.GoogleAPICallError as error:
@@ -95,20 +99,21 @@ def register_on_vertex(vertex: Vertex, winner: Winner) -> Registered:
         action="registered",
         version=version.rpartition("@")[2],
         path=version,
-        sentence=f"{entry.dataset}: {entry.model} is registered as {version}: {said}",
+        sentence=f"{entry.dataset}: {entry.model} is registered as {version}: {reason}",
     )
 
 
-def _take_back(models: Any, version: str, first: bool) -> None:  # noqa: ANN401 (a client)
+def _delete(models: "ModelServiceClient", version: str, first: bool) -> None:
+    """Delete a version. The first version of a model can only be deleted with the model."""
     if first:
-        gone = models.delete_model(name=version.partition("@")[0], timeout=CALL_SECONDS)
+        operation = models.delete_model(name=version.partition("@")[0], timeout=CALL_SECONDS)
     else:
-        gone = models.delete_model_version(name=version, timeout=CALL_SECONDS)
-    gone.result(timeout=OPERATION_SECONDS)
+        operation = models.delete_model_version(name=version, timeout=CALL_SECONDS)
+    operation.result(timeout=OPERATION_SECONDS)
 
 
 def _upload(
-    models: Any,  # noqa: ANN401 (a client)
+    models: "ModelServiceClient",
     vertex: Vertex,
     board: Leaderboard,
     winner: ModelEntry,
@@ -116,7 +121,7 @@ def _upload(
     name: str,
     export: Path,
 ) -> str:
-    """Upload a version without an alias, and give its name, projects/…/models/…@version."""
+    """Upload a version without an alias, and return its name, projects/…/models/…@version."""
     from google.cloud.aiplatform_v1 import types
 
     labels = {
@@ -130,7 +135,7 @@ def _upload(
         display_name=name,
         description=f"{winner.model} ({winner.family}) of run {board.run}. " + " ".join(winner.reasons),
         artifact_uri=gs(export),
-        # Vertex tells the server port and routes in AIP_HTTP_PORT, AIP_PREDICT_ROUTE and AIP_HEALTH_ROUTE.
+        # Vertex sets AIP_HTTP_PORT, AIP_PREDICT_ROUTE and AIP_HEALTH_ROUTE, which the server reads.
         container_spec=types.ModelContainerSpec(
             image_uri=vertex.serving_image,
             ports=[types.Port(container_port=8080)],
@@ -146,26 +151,26 @@ def _upload(
     return f"{answer.model}@{answer.model_version_id}"
 
 
-def _evaluation(winner: ModelEntry) -> Any:  # noqa: ANN401 (a ModelEvaluation)
-    """The test metrics: those that Google's schemas know as `metrics`, all of them as `metadata`."""
+def _evaluation(winner: ModelEntry) -> "ModelEvaluation":
+    """The test metrics as a ModelEvaluation. `metrics` has those of Google's schemas, `metadata` has all."""
     from google.cloud.aiplatform_v1 import types
     from google.protobuf.json_format import ParseDict
 
     metrics = winner.metrics
     if winner.task == "classification":
         schema = "classification_metrics_1.0.0.yaml"
-        # Without a threshold the best class is the answer, and micro-averaged recall is the accuracy.
+        # At a threshold of 0, the class with the highest probability counts, and micro-averaged recall is the accuracy.
         at_zero = {"confidenceThreshold": 0, "recall": metrics["accuracy"], "precision": metrics["accuracy"]}
-        shown: dict[str, Any] = {"logLoss": metrics["loss"], "confidenceMetrics": [at_zero]}
+        shown: dict[str, object] = {"logLoss": metrics["loss"], "confidenceMetrics": [at_zero]}
     else:
         schema = "forecasting_metrics_1.0.0.yaml"
         shown = {"meanAbsoluteError": metrics["mae"], "rootMeanSquaredError": metrics["rmse"]}
-    made = types.ModelEvaluation()
+    evaluation = types.ModelEvaluation()
     message = {
         "display_name": f"test split of {winner.dataset}",
         "metrics_schema_uri": f"{_SCHEMAS}/{schema}",
         "metrics": shown,
         "metadata": {**metrics, "intervals": winner.intervals},
     }
-    ParseDict(message, types.ModelEvaluation.pb(made))
-    return made
+    ParseDict(message, types.ModelEvaluation.pb(evaluation))
+    return evaluation
