@@ -1,1 +1,1 @@
-"""Readers of the files that users have: series in CSV, pictures in folders."""
+"""Readers of users' files: series in CSV, pictures in folders."""

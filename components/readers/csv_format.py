@@ -1,4 +1,4 @@
-"""How the rows of a CSV series are written, and how their fields are read."""
+"""The format of a CSV series: the options that say how it is written, and the functions that read its fields."""
 
 import math
 import re
@@ -12,18 +12,18 @@ from components.common.spec import Strict
 
 Method = Literal["mean", "sum", "min", "max", "first", "last"]
 MISSING = ("", "na", "n/a", "#n/a", "nan", "null", "none")
-# Scaling squares deviations in float32, which ends at 3.4e38.
+# The largest value. Its square is still below 3.4e38, the largest float32, which standard deviations need.
 LARGEST = 1e18
 YEARS = (1000, 8000)
 
 
 class Fill(Strict):
-    """What takes the place of missing values, and of the missing rows of a gap.
+    """The rule that fills missing values, and the missing rows of a gap.
 
     Attributes:
-        method: "linear" between the values around it, "forward" repeats the value before, "seasonal" that of one season
-            before. Models see what is filled; "forward" and "seasonal" look at nothing that comes later.
-        at_most: Rows in a row that are filled; more are a problem.
+        method: "linear" interpolates between the values around a gap, "forward" repeats the value before it, and
+            "seasonal" repeats the value of one season before. Only "linear" uses a later value.
+        at_most: The most successive rows that are filled. A longer gap is a problem.
     """
 
     method: Literal["linear", "forward", "seasonal"]
@@ -31,19 +31,19 @@ class Fill(Strict):
 
 
 class CsvFormat(Strict):
-    r"""How a file is written and made regular; predictions and drift read theirs as the training's.
+    r"""The options that say how a file is written and made regular. Predictions and drift use those of the training.
 
     Attributes:
         time: The column of times.
-        time_format: Of the time column, as strptime takes it; ISO 8601 where it isn't given.
-        separator: Between fields, such as ";" or "\t" (tab).
-        decimal: Before a number's fraction: "." or ",".
-        thousands: Between groups of three digits, such as ",".
-        strip: Signs before and after numbers that are no part of them, such as "$%".
-        where: Rows to keep, by "column: value"; one series of several in a file.
+        time_format: The format of the times, as strptime takes it. Without it, times are ISO 8601.
+        separator: The character between fields, such as ";" or "\t" (tab).
+        decimal: The decimal point of numbers: "." or ",".
+        thousands: The character between groups of three digits, such as ",".
+        strip: Characters before and after numbers that are no part of them, such as "$%".
+        where: The rows to keep, by "column: value". It selects one of several series in a file.
         fill: Fill missing values and gaps.
-        resample: Make one row of all rows of a period of `frequency`: their "mean", "sum", "min", "max", "first" or
-            "last"; or that by column. Periods at the ends that aren't whole are left out.
+        resample: Combine the rows of each period of `frequency` to one: their "mean", "sum", "min", "max", "first" or
+            "last", for all columns or by column. Periods at the ends that aren't whole are left out.
     """
 
     time: str = "time"
@@ -57,46 +57,46 @@ class CsvFormat(Strict):
     resample: Method | dict[str, Method] | None = None
 
     def form(self) -> "CsvFormat":
-        """These alone."""
+        """These options, without those of a subclass."""
         return CsvFormat.model_validate({name: getattr(self, name) for name in CsvFormat.model_fields})
 
     def problems(self, columns: list[str]) -> dict[str, str]:
-        """What doesn't go together, by the option without which the rest can be used.
+        """The contradictions between options, each by an option without which the others can be used.
 
         Args:
-            columns: Those of values.
+            columns: The columns of values.
         """
-        found = {}
+        problems = {}
         if self.decimal == self.thousands:
-            found["thousands"] = f"decimal and thousands are both '{self.decimal}'"
+            problems["thousands"] = f"decimal and thousands are both '{self.decimal}'"
         if isinstance(self.resample, dict) and self.resample.keys() != set(columns):
-            found["resample"] = f"resample: names {', '.join(self.resample)}, expected each of {', '.join(columns)}"
+            problems["resample"] = f"resample: names {', '.join(self.resample)}, expected each of {', '.join(columns)}"
         if self.time_format is not None and not _is_format(self.time_format):
-            said = shortened(self.time_format)
-            found["time_format"] = f"time_format '{said}' is not one of strptime, such as %d.%m.%Y %H:%M"
-        return found
+            text = shortened(self.time_format)
+            problems["time_format"] = f"time_format '{text}' is not one of strptime, such as %d.%m.%Y %H:%M"
+        return problems
 
     def parse_time(self, text: str) -> datetime:
-        """A field of the time column.
+        """Read a field of the time column.
 
         Raises:
-            InputError: It is no such time, or of a year that calendars and plots can't hold.
+            InputError: The field isn't such a time, or its year is one that calendars and plots can't hold.
         """
         text = text.strip()
         try:
             time = parse(text, self.time_format or "")
         except ValueError:
-            wanted = self.time_format or "ISO 8601, such as 2014-01-31T13:30 (or set time_format)"
-            raise InputError(f"column '{self.time}': '{shortened(text)}' is not a time as {wanted}") from None
+            expected = self.time_format or "ISO 8601, such as 2014-01-31T13:30 (or set time_format)"
+            raise InputError(f"column '{self.time}': '{shortened(text)}' is not a time as {expected}") from None
         if not YEARS[0] <= time.year <= YEARS[1]:
             raise InputError(f"column '{self.time}': {time} is not in the years {YEARS[0]} to {YEARS[1]}")
         return time
 
     def parse_number(self, text: str, column: str) -> float:
-        """A field of a column of values; NaN where it is missing.
+        """Read a field of a column of values. A missing value gives NaN.
 
         Raises:
-            InputError: It isn't a number, or not one that models can compute with.
+            InputError: The field isn't a number, or it is infinite or beyond LARGEST.
         """
         try:
             value = float(self._plain(text))
@@ -112,10 +112,10 @@ class CsvFormat(Strict):
         raise InputError(f"column '{column}': {text} is beyond {LARGEST:g}; use a larger unit")
 
     def _plain(self, text: str) -> str:
-        """The number as Python writes it.
+        """The text of a number in Python's notation.
 
         Raises:
-            ValueError: It has another decimal sign, or groups of another length.
+            ValueError: The number has another decimal point, or groups of another length.
         """
         if self.strip or self.thousands:
             text = text.strip()
@@ -137,7 +137,7 @@ class CsvFormat(Strict):
         return text
 
     def keeps(self, fields: dict[str, str]) -> bool:
-        """Whether `where` keeps a row, given its fields in the columns that `where` names."""
+        """Whether `where` keeps a row, from its fields in the columns that `where` names."""
         return all(fields[column].strip() == str(value) for column, value in self.where.items())
 
 
@@ -147,7 +147,7 @@ def parse(text: str, time_format: str) -> datetime:
     A year of two digits (%y) may be written with one, such as 1-01 for January 2001.
 
     Raises:
-        ValueError: It isn't of the format.
+        ValueError: The text doesn't have the format.
     """
     if not time_format:
         return datetime.fromisoformat(text)
@@ -160,7 +160,7 @@ def parse(text: str, time_format: str) -> datetime:
 
 
 def shortened(text: str) -> str:
-    """A field as a message shows it."""
+    """The text of a field for a message: its first 40 characters, with escapes for those that can't be printed."""
     shown = text if len(text) <= 40 else f"{text[:40]}…"
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in shown)
 

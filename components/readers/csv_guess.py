@@ -1,4 +1,4 @@
-"""What a CSV file looks like: guesses for what a user left out, or wrote wrongly."""
+"""Guess the format of a CSV file, for options that a user left out or set wrongly."""
 
 import itertools
 from collections import Counter
@@ -8,10 +8,10 @@ from pathlib import Path
 
 from components.common.errors import InputError
 from components.readers.csv_format import MISSING, CsvFormat, parse
-from components.readers.csv_rows import Bad, opened, read_fields
+from components.readers.csv_rows import Problem, open_text, read_fields
 from components.readers.time_axis import Frequency
 
-# Of the first rows so many, and fewer where there are many columns.
+# The number of first rows that guesses look at, and the most fields of them.
 _SAMPLE = 10_000
 _SAMPLE_FIELDS = 200_000
 _SEPARATORS = (",", ";", "\t", "|")
@@ -22,55 +22,55 @@ _DATES = (
 )
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", " %Hh", "T%H:%M:%S%z", " %H:%M:%S %z")
 _SIGNS = "$€£¥%"
-# A column of more values than these doesn't name series.
+# A column with more different values than this doesn't name series.
 _SERIES = 1000
-# So many columns are tried in pairs.
+# The number of columns that are tried in pairs.
 _PAIRED = 10
 
 
 def sample(path: Path, name: str, separator: str) -> tuple[list[str], list[list[str]]]:
-    """The header, and the first rows that have as many fields."""
-    with opened(path, name) as file:
-        rows = (fields for _, fields in read_fields(file, separator) if not isinstance(fields, Bad))
+    """Read the header, and the first rows that have as many fields."""
+    with open_text(path, name) as file:
+        rows = (fields for _, fields in read_fields(file, separator) if not isinstance(fields, Problem))
         header = next(rows, [])
         most = min(_SAMPLE, _SAMPLE_FIELDS // max(1, len(header)) + 1)
         return header, [fields for fields in itertools.islice(rows, most) if len(fields) == len(header)]
 
 
-def separator_of(path: Path, name: str, wanted: Sequence[str] = ()) -> str:
-    """What separates the fields: with it the header has the wanted columns, or else the most."""
+def separator_of(path: Path, name: str, columns: Sequence[str] = ()) -> str:
+    """Guess the separator: the one with which the header has most of the columns, or else the most fields."""
 
     def fit(separator: str) -> tuple[int, int]:
         header, rows = sample(path, name, separator)
-        return sum(column in header for column in wanted), len(header) * len(rows) if len(header) > 1 else 0
+        return sum(column in header for column in columns), len(header) * len(rows) if len(header) > 1 else 0
 
     return max(_SEPARATORS, key=fit)
 
 
 def time_format_of(texts: Iterable[str]) -> str | None:
-    """A format that reads all of these times, or as good as all; of several the one that gives the fewest steps back.
+    """Guess the format that reads at least 90 % of these times, and with which the fewest go back.
 
     Returns:
-        The format; "" for ISO 8601; None where there is none.
+        The format, "" for ISO 8601, or None where no format reads them.
     """
-    some = [text.strip() for text in texts if text.strip()]
-    if not some:
+    samples = [text.strip() for text in texts if text.strip()]
+    if not samples:
         return None
     best: tuple[float, int, str] | None = None
     for i, form in enumerate(["", *(date + clock for date, clock in itertools.product(_DATES, _CLOCKS))]):
-        if not time_of(some[0], form) and not time_of(some[-1], form):
+        if not time_of(samples[0], form) and not time_of(samples[-1], form):
             continue
-        times = [time_of(text, form) for text in some]
+        times = [time_of(text, form) for text in samples]
         read = [time.replace(tzinfo=None) for time in times if time]
         back = sum(after < before for before, after in itertools.pairwise(read))
         repeats = len(read) - len(set(read))
-        if len(read) >= 0.9 * len(some):
-            best = min(best or (2 * len(some), 0, ""), (back + repeats / len(some), i, form))
+        if len(read) >= 0.9 * len(samples):
+            best = min(best or (2 * len(samples), 0, ""), (back + repeats / len(samples), i, form))
     return best[2] if best else None
 
 
 def time_of(text: str, form: str) -> datetime | None:
-    """A time in this format, "" for ISO 8601; None where it isn't."""
+    """Read a time in this format, "" for ISO 8601. The result is None where the text has another format."""
     try:
         return parse(text, form)
     except ValueError:
@@ -78,24 +78,29 @@ def time_of(text: str, form: str) -> datetime | None:
 
 
 def numbers_of(columns: dict[str, list[str]], form: CsvFormat) -> dict[str, str]:
-    """The options `decimal`, `thousands` and `strip` with which most values of these columns are numbers.
+    """Guess the options `decimal`, `thousands` and `strip` with which most values of these columns are numbers.
 
     Args:
-        columns: Their values.
-        form: The options as they are; those that read as many values as any others stay.
+        columns: The values of each column.
+        form: The current options. They stay where no others read more values.
+
+    Returns:
+        The options that change.
     """
     present = {(name, text) for name, texts in columns.items() for text in texts if text.strip().lower() not in MISSING}
     if all(reads(form, name, text) for name, text in present):
         return {}
     signs = "".join(sign for sign in _SIGNS if any(sign in text for _, text in present))
     marks = {mark for mark in ".,' \u00a0\u202f" if any(mark in text.strip(_SIGNS + " ") for _, text in present)}
-    tried = [form]
+    forms = [form]
     for decimal, thousands in itertools.product((".", ","), ("", *sorted(marks))):
         if decimal != thousands:
             changes = {"decimal": decimal, "thousands": thousands, "strip": form.strip + signs}
-            tried.append(form.model_copy(update=changes))
-    best = max(tried, key=lambda one: sum(reads(one, name, text) for name, text in present))
-    return {k: v for k in ("decimal", "thousands", "strip") if (v := getattr(best, k)) != getattr(form, k)}
+            forms.append(form.model_copy(update=changes))
+    best = max(forms, key=lambda other: sum(reads(other, name, text) for name, text in present))
+    return {
+        key: value for key in ("decimal", "thousands", "strip") if (value := getattr(best, key)) != getattr(form, key)
+    }
 
 
 def reads(form: CsvFormat, name: str, text: str) -> bool:
@@ -108,11 +113,12 @@ def reads(form: CsvFormat, name: str, text: str) -> bool:
 
 
 def frequency_of(times: Sequence[datetime], on_average: bool = False) -> str | None:
-    """The step that most of these times, in their order, are apart; None where there is none.
+    """Guess the step between most of these times; None where there is none.
 
     Args:
-        times: The rows'.
-        on_average: Where there is none, take the shortest of minute, hour, day and week that has a row on average.
+        times: The times of the rows, in their order.
+        on_average: Where no step is the most frequent one, take the shortest of minute, hour, day and week that has
+            a row on average.
     """
     if len({time.tzinfo is None for time in times}) > 1:
         times = [time.replace(tzinfo=None) for time in times]
@@ -149,57 +155,63 @@ def _next(frequency: Frequency, time: datetime) -> datetime | None:
 
 
 def series_columns(path: Path, name: str, form: CsvFormat, columns: Sequence[str]) -> list[dict[str, str]]:
-    """What tells interleaved series apart: the values of a column or two, such that the times of each series rise.
+    """Find one or two columns that tell interleaved series apart, so that the times of each series rise.
 
     Args:
         path: The file.
-        name: Of it, for messages.
-        form: How it is written.
-        columns: Those of values.
+        name: The file's name in messages.
+        form: The format of the file.
+        columns: The columns of values.
 
     Returns:
-        For each series its values by column; empty where no columns do that.
+        For each series, its values of these columns. The list is empty where there are no such columns.
     """
-    with opened(path, name) as file:
-        lines = (fields for _, fields in read_fields(file, form.separator) if not isinstance(fields, Bad))
+    with open_text(path, name) as file:
+        lines = (fields for _, fields in read_fields(file, form.separator) if not isinstance(fields, Problem))
         header = next(lines, [])
         used = {form.time, *columns, *form.where}
-        places = [i for i, column in enumerate(header) if column not in used and header.count(column) == 1]
-        pairs = itertools.combinations(places[:_PAIRED], 2)
-        found: dict[tuple[int, ...], _Apart] = {key: _Apart() for key in (*((i,) for i in places), *pairs)}
-        place = header.index(form.time)
-        kept = {column: header.index(column) for column in form.where}
+        unused = [i for i, column in enumerate(header) if column not in used and header.count(column) == 1]
+        pairs = itertools.combinations(unused[:_PAIRED], 2)
+        groupings: dict[tuple[int, ...], _Grouping] = {key: _Grouping() for key in (*((i,) for i in unused), *pairs)}
+        time_index = header.index(form.time)
+        selectors = {column: header.index(column) for column in form.where}
         rows, previous, wrong = 0, None, 0
         for fields in lines:
-            if len(fields) != len(header) or not form.keeps({c: fields[i] for c, i in kept.items()}):
+            if len(fields) != len(header) or not form.keeps({name: fields[i] for name, i in selectors.items()}):
                 continue
             try:
-                time = form.parse_time(fields[place]).replace(tzinfo=None)
+                time = form.parse_time(fields[time_index]).replace(tzinfo=None)
             except InputError:
                 continue
             rows += 1
             wrong += previous is not None and time <= previous
             previous = time
-            for key, apart in list(found.items()):
-                if not apart.add(tuple(fields[i].strip() for i in key), time):
-                    del found[key]
-    able = [
-        (len(key), len(apart.last), key)
-        for key, apart in found.items()
-        if 2 <= len(apart.last) <= rows / 2
-        and apart.wrong <= rows / 100
-        and apart.wrong < wrong
-        # Else a few repeated times would make any column one.
-        and (wrong > rows / 10 or apart.changes == len(apart.last) - 1)
+            for key, grouping in list(groupings.items()):
+                if not grouping.add(tuple(fields[i].strip() for i in key), time):
+                    del groupings[key]
+    candidates = [
+        (len(key), len(grouping.last), key)
+        for key, grouping in groupings.items()
+        if 2 <= len(grouping.last) <= rows / 2
+        and grouping.wrong <= rows / 100
+        and grouping.wrong < wrong
+        # Where only a few times repeat, almost any column would do. So its values have to come in blocks.
+        and (wrong > rows / 10 or grouping.changes == len(grouping.last) - 1)
     ]
-    if not able:
+    if not candidates:
         return []
-    key = min(able)[2]
-    return [dict(zip((header[i] for i in key), values, strict=True)) for values in found[key].last]
+    key = min(candidates)[2]
+    return [dict(zip((header[i] for i in key), values, strict=True)) for values in groupings[key].last]
 
 
-class _Apart:
-    """How well some columns tell series apart."""
+class _Grouping:
+    """Groups rows by the values of some columns, to see whether the times of each group rise.
+
+    Attributes:
+        last: The last time of each group.
+        wrong: The number of rows whose time isn't after the one before in their group.
+        changes: The number of rows of another group than the row before.
+    """
 
     def __init__(self) -> None:
         self.last: dict[tuple[str, ...], datetime] = {}
@@ -207,7 +219,7 @@ class _Apart:
         self._value: tuple[str, ...] | None = None
 
     def add(self, value: tuple[str, ...], time: datetime) -> bool:
-        """Look at a row; False where there are too many values."""
+        """Add a row. Returns False where there are too many groups."""
         before = self.last.get(value)
         self.wrong += before is not None and time <= before
         self.changes += self._value is not None and value != self._value

@@ -1,24 +1,25 @@
-"""Columns that tell a model what it is to forecast."""
+"""Find columns that leak the target to a model."""
 
 from collections import deque
 from collections.abc import Sequence
 
-# Fewer rows than these could be equal by chance.
+# Fewer rows than this could be equal by chance.
 _ROWS = 20
+# The most rows between a value and the target that it is compared with.
 _SHIFTS = 1000
 
 
 class Leaks:
-    """Compares each column with the target of the same row, of later and of earlier ones, as rows come.
+    """Compares each column with the target of the same row, of later and of earlier rows.
 
-    A covariate that equals the target of a later row, or any column that equals it of its own row, tells the answer. A
-    column that is known in the future does so too where it equals the target of less than a horizon before.
+    A column that equals the target of its own row or of a later one gives a model the answer. So does a column that is
+    known in the future, where it equals the target of less than a horizon before.
 
     Args:
-        columns: The target first.
-        known: Those that are known in the future.
-        lookback: Rows that a model sees.
-        horizon: Rows that it forecasts.
+        columns: The columns, the target first.
+        known: The columns that are known in the future.
+        lookback: The number of rows that a model sees.
+        horizon: The number of rows that it forecasts.
     """
 
     def __init__(self, columns: Sequence[str], known: Sequence[str], lookback: int, horizon: int) -> None:
@@ -33,7 +34,7 @@ class Leaks:
         }
 
     def add(self, values: list[float]) -> None:
-        """Look at the next row; NaN is equal to everything."""
+        """Compare the next row. NaN counts as equal to everything."""
         self._rows += 1
         if not any(self._shifts.values()):
             return

@@ -1,4 +1,4 @@
-"""Make the rows of a series regular: one row of all those of a period, and values for what is missing."""
+"""Make the rows of a series regular: combine the rows of each period, and fill missing values."""
 
 import math
 from collections import Counter, deque
@@ -7,23 +7,23 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from components.readers.csv_format import CsvFormat, Fill, Method
-from components.readers.csv_rows import Bad, Row, skipped
+from components.readers.csv_rows import Problem, Row, count_missing
 from components.readers.time_axis import Frequency
 
-Rows = Iterator[Row | Bad]
+Rows = Iterator[Row | Problem]
 
 
 @dataclass
 class Changes:
-    """What was done to the rows, counted.
+    """The counts of changes to the rows.
 
     Attributes:
-        filled: Values filled, by column.
-        inserted: Rows inserted into gaps; their values count as filled, too.
-        left_out: Rows left out at the start and at the end, because they can't be filled.
-        merged: Rows that were made one with others, before.
-        sizes: Smallest and largest number of rows that were made one.
-        partial: Periods at the ends that were left out, since they aren't whole.
+        filled: The number of filled values of each column.
+        inserted: The number of rows inserted into gaps. Their values count as filled, too.
+        left_out: The number of rows left out at the start and at the end, which can't be filled.
+        merged: The number of rows that were combined.
+        sizes: The smallest and the largest number of rows that were combined to one.
+        partial: The number of periods at the ends that were left out, for they aren't whole.
     """
 
     filled: Counter[str] = field(default_factory=Counter)
@@ -34,18 +34,19 @@ class Changes:
     partial: int = 0
 
 
-def regular(
+def regularize(
     rows: Rows, columns: list[str], frequency: Frequency, form: CsvFormat, changes: Changes, future: bool = False
 ) -> Rows:
-    """Resample and fill, as a stream, where `form` asks for it.
+    """Resample and fill a stream of rows, where `form` says so.
 
     Args:
-        rows: As they were read. After something bad the series begins anew.
-        columns: Of values, the target first.
-        frequency: The step that rows shall have.
-        form: What to do.
-        changes: Counts what was done.
-        future: Whether rows at the end without a target are those of the future, to be kept; else they are left out.
+        rows: The rows as they were read. After a problem, the series begins anew.
+        columns: The columns of values, the target first.
+        frequency: The time between two rows.
+        form: The format of the file, with `resample` and `fill`.
+        changes: The counts, which are updated.
+        future: Whether rows at the end without a target belong to the future, and are kept. Otherwise they are left
+            out.
     """
     if form.resample:
         rows = _Resampled(columns, frequency, form.resample, changes).rows(rows)
@@ -55,7 +56,7 @@ def regular(
 
 
 class _Resampled:
-    """One row of all those of a period."""
+    """Combines the rows of each period to one."""
 
     def __init__(
         self, columns: list[str], frequency: Frequency, how: Method | dict[str, Method], changes: Changes
@@ -64,19 +65,20 @@ class _Resampled:
         self._methods = [how[column] if isinstance(how, dict) else how for column in columns]
 
     def rows(self, rows: Rows) -> Rows:
-        """Combine them."""
+        """Combine the rows."""
         self._begin()
         for row in rows:
-            if isinstance(row, Bad):
+            if isinstance(row, Problem):
                 yield from self._finished()
                 self._begin()
                 yield row
                 continue
             if self._time is not None and (row.time.tzinfo is None) != (self._time.tzinfo is None):
-                yield Bad(row.line, "zone", f"{row.time} and the row before, {self._time}, don't both have a time zone")
+                text = f"{row.time} and the row before, {self._time}, don't both have a time zone"
+                yield Problem(row.line, "zone", text)
                 continue
             if self._time is not None and row.time < self._time:
-                yield Bad(row.line, "order", f"times out of order: {row.time} after {self._time}")
+                yield Problem(row.line, "order", f"times out of order: {row.time} after {self._time}")
                 continue
             yield from self._add(row)
         yield from self._finished(last=True)
@@ -85,7 +87,7 @@ class _Resampled:
         self._time: datetime | None = None
         self._step = timedelta(0)
         self._size = 0
-        # Whether the period under way may lack rows at its start.
+        # Whether the current period may lack rows at its start.
         self._partial = False
 
     def _add(self, row: Row) -> Rows:
@@ -105,19 +107,19 @@ class _Resampled:
             self._line = row.line
             self._sums = [0.0] * len(row.values)
             self._counts = [0] * len(row.values)
-            self._kept = [math.nan] * len(row.values)
+            self._chosen = [math.nan] * len(row.values)
         self._size += 1
         for i, value in enumerate(row.values):
             if math.isnan(value):
                 continue
             self._sums[i] += value
-            method, kept = self._methods[i], self._kept[i]
-            if not self._counts[i] or method == "last" or (method, value < kept) in (("min", True), ("max", False)):
-                self._kept[i] = value
+            method, chosen = self._methods[i], self._chosen[i]
+            if not self._counts[i] or method == "last" or (method, value < chosen) in (("min", True), ("max", False)):
+                self._chosen[i] = value
             self._counts[i] += 1
 
     def _move(self, time: datetime) -> None:
-        """Go on to the period that `time` lies in; those of several units are counted from the first."""
+        """Go on to the period that `time` lies in. Periods of several units are counted from the first one."""
         frequency = self._frequency
         if frequency.seconds:
             step = timedelta(seconds=frequency.seconds)
@@ -131,7 +133,7 @@ class _Resampled:
             self._end = self._label + timedelta(days=1) if last_day else frequency.next(self._label)
 
     def _finished(self, last: bool = False) -> Rows:
-        """The row of the period under way, if it has any and is whole."""
+        """The row of the current period, where the period has rows and is whole."""
         if not self._size or self._time is None:
             return
         changes = self._changes
@@ -149,15 +151,15 @@ class _Resampled:
         if method == "mean":
             return self._sums[i] / count if count else math.nan
         if method == "sum":
-            # A sum of some would be too small.
+            # A sum of only some of the rows would be too small.
             return self._sums[i] if count == self._size else math.nan
-        return self._kept[i]
+        return self._chosen[i]
 
 
 class _Filled:
-    """Values for what is missing, where no more than `at_most` rows are missing in a row.
+    """Fills missing values, where at most `at_most` of them follow each other.
 
-    Rows wait until what is missing of them is known. They are at most `at_most`.
+    A row with a missing value waits until the next value is known. At most `at_most` rows wait.
     """
 
     def __init__(self, columns: list[str], frequency: Frequency, fill: Fill, changes: Changes, future: bool) -> None:
@@ -168,16 +170,16 @@ class _Filled:
 
     def _begin(self) -> None:
         self._waiting: deque[Row] = deque()
-        # For each column, how many rows at the end lack it, and the last value before them.
+        # The number of rows at the end that lack each column, and the column's last value before them.
         self._missing = [0] * len(self._columns)
         self._before = [math.nan] * len(self._columns)
         self._past: deque[Row] = deque(maxlen=self._season + self._fill.at_most + 1)
 
     def rows(self, rows: Rows) -> Rows:
-        """Fill them."""
+        """Fill the rows."""
         skipped_at_start = 0
         for row in rows:
-            if isinstance(row, Bad):
+            if isinstance(row, Problem):
                 yield from self._end()
                 self._begin()
                 yield row
@@ -192,11 +194,11 @@ class _Filled:
         yield from self._end(last=True)
 
     def _gap(self, row: Row) -> Iterable[Row]:
-        """The rows that are missing before this one, if they aren't too many."""
+        """The missing rows before this one, where they aren't too many."""
         if not self._past or (row.time.tzinfo is None) != (self._past[-1].time.tzinfo is None):
             return
         time = self._past[-1].time
-        count = skipped(time, row.time, self._frequency)
+        count = count_missing(time, row.time, self._frequency)
         if 0 < count <= self._fill.at_most:
             self._changes.inserted += count
             for _ in range(count):
@@ -212,35 +214,38 @@ class _Filled:
                 self._missing[i] += 1
                 continue
             if 0 < self._missing[i] <= self._fill.at_most:
-                self._give(i, self._missing[i], skip=1, after=value)
+                self._fill_column(i, self._missing[i], skip=1, after=value)
             self._missing[i] = 0
             self._before[i] = value
-        waits = max((count for count in self._missing if count <= self._fill.at_most), default=0)
-        while len(self._waiting) > waits:
+        count = max((count for count in self._missing if count <= self._fill.at_most), default=0)
+        while len(self._waiting) > count:
             yield self._waiting.popleft()
 
-    def _give(self, i: int, count: int, skip: int, after: float) -> None:
-        """Fill a column of `count` rows, the last of `_past` but `skip`; NaN `after` them where nothing comes."""
+    def _fill_column(self, i: int, count: int, skip: int, after: float) -> None:
+        """Fill column `i` of `count` rows of `_past`, which end before its last `skip` rows.
+
+        `after` is the column's next value, or NaN at the end.
+        """
         before, size = self._before[i], len(self._past)
         if math.isnan(before):
             return
         for n in range(count):
-            place = size - skip - count + n
+            position = size - skip - count + n
             value = before
             if self._fill.method == "linear" and not math.isnan(after):
                 value = before + (after - before) * (n + 1) / (count + 1)
-            elif self._fill.method == "seasonal" and place >= self._season:
-                repeated = self._past[place - self._season].values[i]
+            elif self._fill.method == "seasonal" and position >= self._season:
+                repeated = self._past[position - self._season].values[i]
                 value = before if math.isnan(repeated) else repeated
-            self._past[place].values[i] = value
+            self._past[position].values[i] = value
             self._changes.filled[self._columns[i]] += 1
 
     def _end(self, last: bool = False) -> Rows:
-        """What waits, at the end or before something bad. Rows without a target are of the future, or left out."""
+        """The rows that wait, at the end or before a problem. Last rows without a target are the future or left out."""
         without = self._missing[0] if self._missing and self._missing[0] <= self._fill.at_most else 0
         for i, count in enumerate(self._missing[1:], 1):
             if without < count <= self._fill.at_most:
-                self._give(i, count - without, skip=without, after=math.nan)
+                self._fill_column(i, count - without, skip=without, after=math.nan)
         rows = list(self._waiting)
         if last and not self._future and without:
             self._changes.left_out += without

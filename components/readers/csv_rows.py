@@ -1,4 +1,4 @@
-"""The rows of a CSV file, one after the other, so that memory doesn't grow with the file."""
+"""Read the rows of a CSV file one after the other, so that memory doesn't grow with the file."""
 
 import csv
 import difflib
@@ -24,9 +24,9 @@ class Row:
     """A row that could be read.
 
     Attributes:
-        line: Where it is in the file, from 1; one that was made of several is where the first of them is.
-        time: Its time.
-        values: Of each column; NaN where a value is missing.
+        line: The number of its line in the file, from 1. A row that combines several has the line of the first.
+        time: The row's time.
+        values: The value of each column; NaN where it is missing.
     """
 
     line: int
@@ -35,14 +35,14 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Bad:
-    """Something of a file that can't be used.
+class Problem:
+    """A problem in a line of a file.
 
     Attributes:
-        line: Where, from 1.
-        kind: What counts as the same problem.
-        text: What it is, without the place.
-        time: Of a row whose values alone are bad.
+        line: The number of the line, from 1.
+        kind: The kind of problem. Problems of one kind are counted together.
+        text: The message, without the line.
+        time: The row's time, where only its values are wrong.
     """
 
     line: int
@@ -52,13 +52,13 @@ class Bad:
 
 
 @contextmanager
-def opened(path: Path, name: str) -> Iterator[TextIO]:
-    """Open a file of text, and refuse what isn't one.
+def open_text(path: Path, name: str) -> Iterator[TextIO]:
+    """Open a text file.
 
-    What isn't UTF-8 becomes lone surrogates, so that it is found where it stands.
+    Bytes that aren't UTF-8 become lone surrogates, so that `read_fields` can name their line.
 
     Raises:
-        InputError: It is a folder, a device or a pipe, or can't be opened.
+        InputError: The file is a folder, a device or a pipe, or it can't be opened.
     """
     if not _is_text(name):
         shown = name.encode(errors="backslashreplace").decode().replace("\0", "\\0")
@@ -72,18 +72,18 @@ def opened(path: Path, name: str) -> Iterator[TextIO]:
         raise InputError(f"{name}: {error.strerror}") from None
 
 
-def read_fields(file: TextIO, separator: str) -> Iterator[tuple[int, list[str] | Bad]]:
-    """The fields of each line that isn't blank, the header's first.
+def read_fields(file: TextIO, separator: str) -> Iterator[tuple[int, list[str] | Problem]]:
+    """Read the fields of each line that isn't blank, the header's first.
 
     Raises:
-        InputError: A line is longer than any of a CSV file.
+        InputError: A line is longer than LONGEST_LINE, or has more fields than MOST_COLUMNS.
     """
     reader = csv.reader(_lines(file), delimiter=separator, strict=True)
     while True:
         try:
             fields = next(reader, None)
         except csv.Error as error:
-            yield reader.line_num, Bad(reader.line_num, "quotes", str(error))
+            yield reader.line_num, Problem(reader.line_num, "quotes", str(error))
             continue
         if fields is None:
             return
@@ -96,7 +96,7 @@ def read_fields(file: TextIO, separator: str) -> Iterator[tuple[int, list[str] |
         if all(map(str.isascii, fields)) or _is_text("".join(fields)):
             yield reader.line_num, fields
         else:
-            yield reader.line_num, Bad(reader.line_num, "text", "not UTF-8 text; save it as CSV in UTF-8")
+            yield reader.line_num, Problem(reader.line_num, "text", "not UTF-8 text; save it as CSV in UTF-8")
 
 
 def _is_text(text: str) -> bool:
@@ -117,15 +117,18 @@ def _lines(file: TextIO) -> Iterator[str]:
 
 
 class Table:
-    """The columns of a file that a series is made of.
+    """The columns of a file that a series needs.
 
     Args:
-        header: The fields of its first line.
-        columns: Those of values.
-        form: How it is written.
+        header: The fields of the file's first line.
+        columns: The columns of values.
+        form: The format of the file.
+
+    Attributes:
+        seen: Some values of the first column of `where`, for a message where no row is kept.
 
     Raises:
-        InputError: A column isn't there, or more than once; one line for each.
+        InputError: A column is missing, or there more than once. There is a line for each.
     """
 
     def __init__(self, header: list[str], columns: list[str], form: CsvFormat) -> None:
@@ -139,72 +142,71 @@ class Table:
                 problems.append(missing_column(header, name))
         if problems:
             raise InputError(*problems)
-        # Of the first column of `where`, what there is; for a message where nothing is kept.
         self.seen: dict[str, None] = {}
 
-    def rows(self, lines: Iterable[tuple[int, list[str] | Bad]]) -> Iterator[Row | Bad]:
+    def rows(self, lines: Iterable[tuple[int, list[str] | Problem]]) -> Iterator[Row | Problem]:
         """Read the lines after the header."""
         form = self._form
         for number, fields in lines:
-            if isinstance(fields, Bad):
+            if isinstance(fields, Problem):
                 yield fields
                 continue
             if len(fields) != self._width:
                 count = f"{len(fields)} {'field' if len(fields) == 1 else 'fields'} where the header has {self._width}"
                 kind = "too few" if len(fields) < self._width else "too many"
-                yield Bad(number, kind, f"{count}, the first '{shortened(fields[0])}'")
+                yield Problem(number, kind, f"{count}, the first '{shortened(fields[0])}'")
                 continue
             if form.where:
-                told = {name: fields[self._places[name]] for name in form.where}
+                selectors = {name: fields[self._places[name]] for name in form.where}
                 if len(self.seen) < _NAMES:
-                    self.seen[next(iter(told.values()))] = None
-                if not form.keeps(told):
+                    self.seen[next(iter(selectors.values()))] = None
+                if not form.keeps(selectors):
                     continue
             yield from self._parsed(number, fields)
 
-    def _parsed(self, number: int, fields: list[str]) -> Iterator[Row | Bad]:
-        """The row of a line, or each of its fields that can't be read."""
+    def _parsed(self, number: int, fields: list[str]) -> Iterator[Row | Problem]:
+        """The row of a line, or a problem for each field that can't be read."""
         form, places = self._form, self._places
         try:
             time = form.parse_time(fields[places[form.time]])
             yield Row(number, time, [form.parse_number(fields[places[name]], name) for name in self._columns])
         except InputError:
-            yield from self._bad(number, fields)
+            yield from self._problems(number, fields)
 
-    def _bad(self, number: int, fields: list[str]) -> Iterator[Bad]:
-        bad, time = [], None
+    def _problems(self, number: int, fields: list[str]) -> Iterator[Problem]:
+        problems, time = [], None
         try:
             time = self._form.parse_time(fields[self._places[self._form.time]])
         except InputError as error:
-            bad.append(Bad(number, "time", str(error)))
+            problems.append(Problem(number, "time", str(error)))
         for name in self._columns:
             try:
                 self._form.parse_number(fields[self._places[name]], name)
             except InputError as error:
                 kind = "number" if "is not a number" in str(error) else "value"
-                bad.append(Bad(number, f"{kind} {name}", str(error)))
-        # The last one has the time, so that it is looked at once.
-        yield from [*bad[:-1], replace(bad[-1], time=time)]
+                problems.append(Problem(number, f"{kind} {name}", str(error)))
+        # Only the last problem of a row has its time, so that the time is checked once.
+        yield from [*problems[:-1], replace(problems[-1], time=time)]
 
 
 def missing_column(header: list[str], name: str) -> str:
-    """What to say of a column that isn't there, or more than once."""
+    """The message on a column that is missing, or there more than once."""
     if name in header:
         return f"column '{shortened(name)}' is there {header.count(name)} times"
-    near = difflib.get_close_matches(name, header, n=1)
-    there = ", ".join(shortened(column) for column in header[:_NAMES]) or "none"
+    similar = difflib.get_close_matches(name, header, n=1)
+    names = ", ".join(shortened(column) for column in header[:_NAMES]) or "none"
     more = f" and {len(header) - _NAMES} more" if len(header) > _NAMES else ""
-    hint = f"did you mean '{shortened(near[0])}'?" if near else f"there are: {there}{more}"
+    hint = f"did you mean '{shortened(similar[0])}'?" if similar else f"there are: {names}{more}"
     return f"no column '{shortened(name)}'; {hint}"
 
 
 def step_problem(time: datetime, previous: datetime | None, frequency: Frequency) -> tuple[str, str] | None:
-    """What is wrong with a row's time, if anything: the kind, and a text.
+    """The problem with a row's time: its kind and its message. None where there is no problem.
 
     Args:
-        time: The row's.
-        previous: That of the row before; None for the first.
-        frequency: The step.
+        time: The row's time.
+        previous: The time of the row before; None for the first row.
+        frequency: The time between two rows.
     """
     if previous is None:
         if frequency.holds(time):
@@ -222,16 +224,15 @@ def step_problem(time: datetime, previous: datetime | None, frequency: Frequency
         return "frequency", f"no time one step of {frequency.text} after {previous}: {error}"
     if time == expected:
         return None
-    # A gap of whole steps, or a row beside them.
-    step = "gap" if time > expected and skipped(previous, time, frequency) else "off the frequency"
+    step = "gap" if time > expected and count_missing(previous, time, frequency) else "off the frequency"
     kind = "gap" if step == "gap" else "frequency"
     return kind, f"{step}: {time} after {previous}, expected {expected} ({frequency.text})"
 
 
-def skipped(before: datetime, after: datetime, frequency: Frequency) -> int:
-    """How many rows are missing between two; 0 where the second isn't a whole number of steps after the first.
+def count_missing(before: datetime, after: datetime, frequency: Frequency) -> int:
+    """The number of missing rows between two; 0 where they aren't a whole number of steps apart.
 
-    Steps of differing length are counted one by one, and not further than `_MOST_STEPS`.
+    Steps of different length are counted one by one, up to `_MOST_STEPS`.
     """
     if frequency.seconds:
         steps, rest = divmod((after - before).total_seconds(), frequency.seconds)

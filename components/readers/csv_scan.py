@@ -1,7 +1,7 @@
-"""Read a CSV series once, and find all that is wrong with it: each kind of problem with its count and first place.
+"""Read a CSV series and find all of its problems. Each kind of problem has its count and its first line.
 
-Where the file is written otherwise than its options say, the options that would read it are named, and it is read
-once more with them, so that what is behind comes with the rest.
+Where other options than the given ones would read the file, these are named. The file is then read once more with
+them, so that the remaining problems are found in the same scan.
 """
 
 import json
@@ -16,25 +16,34 @@ from components.common.errors import InputError
 from components.readers import csv_guess
 from components.readers.csv_format import CsvFormat, shortened
 from components.readers.csv_leaks import Leaks
-from components.readers.csv_regular import Changes, regular
-from components.readers.csv_rows import Bad, Row, Table, missing_column, opened, read_fields, skipped, step_problem
+from components.readers.csv_regular import Changes, regularize
+from components.readers.csv_rows import (
+    Problem,
+    Row,
+    Table,
+    count_missing,
+    missing_column,
+    open_text,
+    read_fields,
+    step_problem,
+)
 from components.readers.time_axis import Frequency
 
 _NUMBERS = ("decimal", "thousands", "strip")
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What is to be found in a file.
+class SeriesFile:
+    """A file, and the series that it should hold.
 
     Attributes:
-        path: Where it is.
-        name: Its name in messages.
-        columns: Of values, the target first.
-        known: Those that are known in the future.
-        frequency: The step between rows.
-        lookback: Rows that a model sees.
-        horizon: Rows that it forecasts.
+        path: The file.
+        name: The file's name in messages.
+        columns: The columns of values, the target first.
+        known: The columns that are known in the future.
+        frequency: The time between two rows.
+        lookback: The number of rows that a model sees.
+        horizon: The number of rows that it forecasts.
     """
 
     path: Path
@@ -55,18 +64,18 @@ class _Kind:
 
 @dataclass
 class Scan:
-    """What was found.
+    """The result of a scan.
 
     Attributes:
-        lines: The problems, a line each.
-        fixes: Options that would read what is written otherwise than the options say.
-        rows: That are left when rows were resampled and gaps filled.
-        first: The first row's time.
-        last: The last row's.
-        lacking: For each column, the most rows in a row that lack a value of it, missing rows among them.
-        missing_rows: Rows that gaps lack.
-        kinds: The kinds of problems that are left, and how often each is there.
-        changes: What was resampled and filled.
+        lines: A line for each problem.
+        fixes: The options to change, so that more of the file can be read.
+        rows: The number of rows, after resampling and filling.
+        first: The time of the first row.
+        last: The time of the last row.
+        lacking: For each column, the most successive rows without a value, missing rows included.
+        missing_rows: The number of missing rows in gaps.
+        kinds: The count of each kind of problem, with the options that `fixes` changes.
+        changes: The counts of resampled and filled rows.
     """
 
     lines: list[str] = field(default_factory=list)
@@ -80,37 +89,37 @@ class Scan:
     changes: Changes = field(default_factory=Changes)
 
 
-def scan(wanted: Wanted, form: CsvFormat) -> Scan:
-    """Find all problems.
+def scan(series_file: SeriesFile, form: CsvFormat) -> Scan:
+    """Find all problems of a file.
 
     Raises:
-        InputError: It can't be read at all: no such file, no text, no column of times.
+        InputError: The file can't be read at all, for it doesn't exist or isn't text.
     """
     lines: list[str] = []
     fixes: dict[str, Any] = {}
-    # Each round finds one of the separator, times and numbers, the series, the frequency.
+    # Each round corrects one of the separator, times and numbers, the series, and the frequency.
     for _ in range(6):
-        once = _Pass(wanted, form)
-        once.read()
-        new = once.fixes()
-        lines += [line for line in once.fixed(new) if line not in lines]
+        reading = _Reading(series_file, form)
+        reading.read()
+        new = reading.fixes()
+        lines += [line for line in reading.fix_lines(new) if line not in lines]
         if not new:
             break
         fixes |= new
         if "frequency" in new:
-            wanted = replace(wanted, frequency=Frequency(new["frequency"]))
+            series_file = replace(series_file, frequency=Frequency(new["frequency"]))
         form = form.model_copy(update={key: value for key, value in new.items() if key != "frequency"})
-    lines += [line for line in once.lines() if line not in lines]
-    found = once.scan
-    found.lines, found.fixes, found.kinds = lines, fixes, once.kinds()
-    return found
+    lines += [line for line in reading.lines() if line not in lines]
+    result = reading.scan
+    result.lines, result.fixes, result.kinds = lines, fixes, reading.kinds()
+    return result
 
 
-class _Pass:
-    """One reading of the file."""
+class _Reading:
+    """One reading of a file."""
 
-    def __init__(self, wanted: Wanted, form: CsvFormat) -> None:
-        self._wanted, self._form, self._asked = wanted, form, form
+    def __init__(self, series_file: SeriesFile, form: CsvFormat) -> None:
+        self._file, self._form, self._given = series_file, form, form
         self.scan = Scan()
         self._kinds: dict[str, _Kind] = {}
         self._header: list[str] = []
@@ -118,55 +127,57 @@ class _Pass:
         self._columns: list[str] = []
         self._leaks: Leaks | None = None
         self._previous: Row | None = None
-        self._begun = self._told = False
+        self._begun = self._hinted = False
         self._longest_gap = 0
-        # For each column, how many rows at the end lack it, and the most that did.
+        # The number of successive rows at the end that lack each column, and the largest such number.
         self._runs: Counter[str] = Counter()
         self._longest: Counter[str] = Counter()
 
     def read(self) -> None:
-        """Count everything."""
-        wanted = self._wanted
-        with opened(wanted.path, wanted.name) as file:
+        """Read the file, and count its problems."""
+        series_file = self._file
+        with open_text(series_file.path, series_file.name) as file:
             lines = read_fields(file, self._form.separator)
             _, header = next(lines, (1, []))
-            if isinstance(header, Bad):
-                raise InputError(f"{wanted.name}: {header.text}")
+            if isinstance(header, Problem):
+                raise InputError(f"{series_file.name}: {header.text}")
             self._header = header
-            missing = [c for c in dict.fromkeys([*wanted.columns, *self._form.where]) if self._header.count(c) != 1]
+            missing = [
+                c for c in dict.fromkeys([*series_file.columns, *self._form.where]) if self._header.count(c) != 1
+            ]
             for column in missing:
                 self._add(1, f"no {column}", missing_column(self._header, column))
             if self._header.count(self._form.time) != 1:
                 self._add(1, "no time", missing_column(self._header, self._form.time))
                 return
-            self._columns = [column for column in wanted.columns if column not in missing]
+            self._columns = [column for column in series_file.columns if column not in missing]
             where = {column: value for column, value in self._form.where.items() if column not in missing}
             form = self._form = self._form.model_copy(update={"where": where})
             table = Table(self._header, self._columns, form)
-            if wanted.columns[0] in self._columns:
-                self._leaks = Leaks(self._columns, wanted.known, wanted.lookback, wanted.horizon)
-            rows = regular(table.rows(lines), self._columns, wanted.frequency, form, self.scan.changes)
+            if series_file.columns[0] in self._columns:
+                self._leaks = Leaks(self._columns, series_file.known, series_file.lookback, series_file.horizon)
+            rows = regularize(table.rows(lines), self._columns, series_file.frequency, form, self.scan.changes)
             for row in rows:
-                self._look(row)
+                self._check(row)
         if not self.scan.rows and not self._kinds:
             seen = ", ".join(shortened(value) for value in table.seen)
             self._add(1, "none", f"where keeps no row; there are: {seen}" if seen else "no rows below the header")
 
-    def _look(self, row: Row | Bad) -> None:
-        if isinstance(row, Bad):
+    def _check(self, row: Row | Problem) -> None:
+        if isinstance(row, Problem):
             self._add(row.line, row.kind, row.text)
             if row.time is None or self._form.resample:
                 self._previous = None
             else:
-                self._step(Row(row.line, row.time, []))
+                self._check_time(Row(row.line, row.time, []))
             return
-        self._step(row)
+        self._check_time(row)
         scan = self.scan
         scan.rows += 1
         scan.first, scan.last = scan.first or row.time, row.time
         if self._leaks:
             self._leaks.add(row.values)
-        # A sum with NaN is NaN.
+        # The sum is NaN where a value is, and costs less than a look at each value.
         if not self._runs and not math.isnan(sum(row.values)):
             return
         for column, value in zip(self._columns, row.values, strict=True):
@@ -181,13 +192,13 @@ class _Pass:
         self._runs[column] += rows
         self.scan.lacking[column] = max(self.scan.lacking[column], self._runs[column])
 
-    def _step(self, row: Row) -> None:
-        """Look at a row's time, beside that of the row before."""
+    def _check_time(self, row: Row) -> None:
+        """Compare a row's time with that of the row before."""
         before, self._previous = self._previous, row
         if before is None and self._begun:
             return
         self._begun = True
-        frequency = self._wanted.frequency
+        frequency = self._file.frequency
         problem = step_problem(row.time, before.time if before else None, frequency)
         if problem is None:
             return
@@ -195,7 +206,7 @@ class _Pass:
         if kind == "duplicate" and before and before.values == row.values:
             kind, text = "same", f"the same row twice, at {row.time}"
         if kind == "gap" and before:
-            gap = skipped(before.time, row.time, frequency)
+            gap = count_missing(before.time, row.time, frequency)
             self.scan.missing_rows += gap
             self._longest_gap = max(self._longest_gap, gap)
             for column in self._columns:
@@ -206,37 +217,37 @@ class _Pass:
         self._kinds.setdefault(kind, _Kind(line, text)).count += 1
 
     def kinds(self) -> dict[str, int]:
-        """How often each kind of problem is there."""
-        return {kind: found.count for kind, found in self._kinds.items()}
+        """The count of each kind of problem."""
+        return {name: kind.count for name, kind in self._kinds.items()}
 
     def lines(self) -> list[str]:
-        """All problems of this reading."""
+        """A line for each problem of this reading."""
         leaks = self._leaks.problems() if self._leaks else []
-        return [*map(self._line, self._kinds), *(f"{self._wanted.name}: {leak}" for leak in leaks)]
+        return [*map(self._line, self._kinds), *(f"{self._file.name}: {leak}" for leak in leaks)]
 
     def _line(self, kind: str, hint: str = "") -> str:
-        found = self._kinds[kind]
-        more = f" (the first of {found.count:,})" if found.count > 1 else ""
+        problem = self._kinds[kind]
+        more = f" (the first of {problem.count:,})" if problem.count > 1 else ""
         if kind == "gap":
             rows = self.scan.missing_rows
             missing = f"{rows:,} rows are missing" if rows > 1 else "1 row is missing"
-            longest = f", {self._longest_gap:,} at most in a row" if found.count > 1 else ""
-            more = f"{more}: {missing}{longest}{self._fill()}"
+            longest = f", {self._longest_gap:,} at most in a row" if problem.count > 1 else ""
+            more = f"{more}: {missing}{longest}{self._fill_hint()}"
         elif kind.startswith("missing "):
             run = self._longest[kind.removeprefix("missing ")]
-            more = f"{more}{f', {run:,} at most in a row' if found.count > 1 else ''}{self._fill()}"
+            more = f"{more}{f', {run:,} at most in a row' if problem.count > 1 else ''}{self._fill_hint()}"
         elif kind == "duplicate":
             more += "; resample makes one row of them"
-        elif kind == "order" and found.count > self.scan.rows / 2:
+        elif kind == "order" and problem.count > self.scan.rows / 2:
             more += f"; the newest row comes first: sort the rows by '{self._form.time}'"
-        return f"{self._wanted.name}:{found.line}: {found.text}{more}{hint}"
+        return f"{self._file.name}:{problem.line}: {problem.text}{more}{hint}"
 
-    def _fill(self) -> str:
-        """How to mend what is missing, once for all columns."""
+    def _fill_hint(self) -> str:
+        """The option that fills missing values, for the first line that needs it."""
         fill, lacking = self._form.fill, max(self.scan.lacking.values(), default=0)
-        if self._told:
+        if self._hinted:
             return ""
-        self._told = True
+        self._hinted = True
         if fill and lacking > fill.at_most:
             return f"; fill.at_most is {fill.at_most:,}, expected {lacking:,} or more"
         return (
@@ -246,18 +257,18 @@ class _Pass:
         )
 
     def fixes(self) -> dict[str, Any]:
-        """Options with which more of the file can be read, or more is found in it."""
-        wanted, form, kinds = self._wanted, self._form, self._kinds
+        """The options to change, so that more of the file can be read."""
+        series_file, form, kinds = self._file, self._form, self._kinds
         if not kinds:
             return {}
         if any(kind.startswith("no ") for kind in kinds):
-            guess = csv_guess.separator_of(wanted.path, wanted.name, [form.time, *wanted.columns])
-            if guess != form.separator and form.time in csv_guess.sample(wanted.path, wanted.name, guess)[0]:
+            guess = csv_guess.separator_of(series_file.path, series_file.name, [form.time, *series_file.columns])
+            if guess != form.separator and form.time in csv_guess.sample(series_file.path, series_file.name, guess)[0]:
                 return {"separator": guess}
         if "no time" in kinds:
             return {}
         new: dict[str, Any] = {}
-        header, rows = csv_guess.sample(wanted.path, wanted.name, form.separator)
+        header, rows = csv_guess.sample(series_file.path, series_file.name, form.separator)
         texts = {name: [row[header.index(name)] for row in rows] for name in [form.time, *self._columns]}
         if "time" in kinds:
             guessed = csv_guess.time_format_of(texts[form.time])
@@ -266,41 +277,41 @@ class _Pass:
         if any(kind.startswith("number ") for kind in kinds):
             new |= csv_guess.numbers_of({name: texts[name] for name in self._columns}, form)
         if not new and {"order", "duplicate", "same"} & kinds.keys():
-            self._series = csv_guess.series_columns(wanted.path, wanted.name, form, wanted.columns)
+            self._series = csv_guess.series_columns(series_file.path, series_file.name, form, series_file.columns)
             if self._series:
-                new["where"] = {**self._asked.where, **self._series[0]}
+                new["where"] = {**self._given.where, **self._series[0]}
         if not new and self._count("gap", "frequency") > self.scan.rows / 2:
             guessed = csv_guess.frequency_of([time for text in texts[form.time] if (time := self._time(text))])
-            if guessed and Frequency(guessed).seconds != wanted.frequency.seconds:
+            if guessed and Frequency(guessed).seconds != series_file.frequency.seconds:
                 new["frequency"] = guessed
         return new
 
-    def fixed(self, new: dict[str, Any]) -> list[str]:
-        """The problems that `fixes` would mend, and how."""
-        name = self._wanted.name
+    def fix_lines(self, new: dict[str, Any]) -> list[str]:
+        """A line for each problem that the options of `fixes` solve."""
+        name = self._file.name
         if "separator" in new:
-            there = f"fields are separated by {new['separator']!r}, expected {self._form.separator!r}"
-            return [f"{name}:1: {there}; set separator: {json.dumps(new['separator'])}"]
+            problem = f"fields are separated by {new['separator']!r}, expected {self._form.separator!r}"
+            return [f"{name}:1: {problem}; set separator: {json.dumps(new['separator'])}"]
         if "where" in new:
-            series = [{shortened(k): shortened(v) for k, v in one.items()} for one in self._series]
+            series = [{shortened(k): shortened(v) for k, v in values.items()} for values in self._series]
             first = min(kind.line for key in ("order", "duplicate", "same") if (kind := self._kinds.get(key)))
-            shown = ", ".join(" ".join(one.values()) for one in series[:5]) + (", …" if len(series) > 5 else "")
+            shown = ", ".join(" ".join(values.values()) for values in series[:5]) + (", …" if len(series) > 5 else "")
             names = " and ".join(f"'{column}'" for column in series[0])
-            tell = f"column {names} tells" if len(series[0]) == 1 else f"columns {names} tell"
+            subject = f"column {names} tells" if len(series[0]) == 1 else f"columns {names} tell"
             keep = ", ".join(f"{column}: {value}" for column, value in series[0].items())
-            apart = f"{len(series):,} series in one file: {tell} them apart ({shown})"
-            return [f"{name}:{first}: {apart}; keep one, such as where: {{{keep}}}"]
+            problem = f"{len(series):,} series in one file: {subject} them apart ({shown})"
+            return [f"{name}:{first}: {problem}; keep one, such as where: {{{keep}}}"]
         if "frequency" in new:
             kind = self._kinds.get("gap") or self._kinds["frequency"]
-            given, words = self._wanted.frequency.words(), Frequency(new["frequency"]).words()
-            often = f"most rows come every {words}, not every {given}"
-            return [f"{name}:{kind.line}: {often}; set frequency: {new['frequency']}"]
+            given, words = self._file.frequency.words(), Frequency(new["frequency"]).words()
+            problem = f"most rows come every {words}, not every {given}"
+            return [f"{name}:{kind.line}: {problem}; set frequency: {new['frequency']}"]
         lines = []
         if "time_format" in new:
-            said = json.dumps(new["time_format"], ensure_ascii=False)
-            lines.append(self._line("time", f"; set time_format: {said}" if new["time_format"] else "; leave that out"))
-        if how := " and ".join(f"{k}: {json.dumps(new[k], ensure_ascii=False)}" for k in _NUMBERS if k in new):
-            lines += [self._line(kind, f"; set {how}") for kind in self._kinds if kind.startswith("number ")]
+            text = json.dumps(new["time_format"], ensure_ascii=False)
+            lines.append(self._line("time", f"; set time_format: {text}" if new["time_format"] else "; leave that out"))
+        if options := " and ".join(f"{k}: {json.dumps(new[k], ensure_ascii=False)}" for k in _NUMBERS if k in new):
+            lines += [self._line(kind, f"; set {options}") for kind in self._kinds if kind.startswith("number ")]
         return lines
 
     def _time(self, text: str) -> datetime | None:

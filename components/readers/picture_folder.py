@@ -1,4 +1,4 @@
-"""A folder of pictures with one folder for each class: its files are found, decoded and compared."""
+"""Find, decode and compare the files of a folder of pictures, which has one folder for each class."""
 
 import functools
 import hashlib
@@ -22,9 +22,9 @@ class Picture:
     Attributes:
         path: The file.
         name: Its path in the folder, "<class>/<file>".
-        size: Height and width in pixels, before it is resized.
-        digest: Of its pixels, after it is resized: two pictures of the same digest are the same example.
-        grey: Whether it has no colour, or none was asked for.
+        size: Its height and width in pixels, before it is resized.
+        digest: The digest of its pixels, after it is resized. Two pictures of the same digest are the same example.
+        grey: Whether it has no colour, or was read as grey.
     """
 
     path: Path
@@ -36,13 +36,13 @@ class Picture:
 
 @dataclass(frozen=True)
 class PictureFolder:
-    """What is in the folder.
+    """The content of a folder.
 
     Attributes:
-        classes: The readable pictures of each class, by its name, in the order of the names.
-        unreadable: For each class a line for each file that can't be read.
+        classes: The readable pictures of each class. Classes and pictures are in the order of their names.
+        unreadable: For each class, a line for each file that can't be read.
         problems: A line for each entry that can't be a class.
-        others: How many files aren't pictures by their names.
+        others: The number of files that aren't pictures by their names.
     """
 
     classes: dict[str, list[Picture]]
@@ -51,72 +51,73 @@ class PictureFolder:
     others: int
 
     def copies(self) -> list[list[Picture]]:
-        """Pictures that are the same example, two or more of each, in the order of their names."""
+        """The groups of two or more pictures that are the same example, in the order of their names."""
         same = defaultdict(list)
-        for own in self.classes.values():
-            for picture in own:
+        for members in self.classes.values():
+            for picture in members:
                 same[picture.digest].append(picture)
         return [group for group in same.values() if len(group) > 1]
 
 
-def look_into(root: Path, channels: int, size: tuple[int, int] | None = None) -> PictureFolder:
+def read_folder(root: Path, channels: int, size: tuple[int, int] | None = None) -> PictureFolder:
     """Decode every picture of a folder.
 
     Args:
         root: The folder.
         channels: 1 for grey, 3 for colour.
-        size: Height and width that pictures are resized to before they are compared.
+        size: The height and width that pictures are resized to before they are compared.
 
     Raises:
-        InputError: There is no such folder, or it can't be read.
+        InputError: The folder doesn't exist, or it can't be read.
     """
     try:
         if not root.is_dir():
             raise InputError(f"{root}: no such folder")
         entries = sorted(entry for entry in root.iterdir() if not entry.name.startswith("."))
-        found = tuple((entry, tuple(_files(entry))) for entry in entries if entry.is_dir())
+        folders = tuple((entry, tuple(_files(entry))) for entry in entries if entry.is_dir())
     except OSError as error:
         raise InputError(f"{error.filename or root}: {error.strerror}") from None
-    nowhere = [entry for entry in entries if entry.is_symlink() and not entry.exists()]
-    return _decoded(found, tuple(f"{printable(entry)}: a link to nothing" for entry in nowhere), channels, size)
+    broken = [entry for entry in entries if entry.is_symlink() and not entry.exists()]
+    return _decoded(folders, tuple(f"{printable(entry)}: a link to nothing" for entry in broken), channels, size)
 
 
-# The path, and what changes when the file does.
+# The path, size and time of a file. With a change of the file, they are another key for the cache of `_decoded`.
 _File = tuple[Path, tuple[int, int]]
 
 
 def _files(folder: Path) -> Iterator[_File]:
     for path in sorted(folder.iterdir()):
         if not path.name.startswith("."):
-            about = path.lstat() if path.is_symlink() and not path.exists() else path.stat()
-            yield path, (about.st_size, about.st_mtime_ns)
+            status = path.lstat() if path.is_symlink() and not path.exists() else path.stat()
+            yield path, (status.st_size, status.st_mtime_ns)
 
 
-# Ingest looks at a source before it reads it: both in one process, and decoding takes long.
+# Ingest checks a source before it reads it, both in one process, and decoding takes long.
 @functools.lru_cache(maxsize=1)
 def _decoded(
-    found: tuple[tuple[Path, tuple[_File, ...]], ...],
+    folders: tuple[tuple[Path, tuple[_File, ...]], ...],
     problems: tuple[str, ...],
     channels: int,
     size: tuple[int, int] | None,
 ) -> PictureFolder:
     classes: dict[str, list[Picture]] = {}
     unreadable: dict[str, list[str]] = {}
-    unnamed, others = list(problems), 0
+    lines, others = list(problems), 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for folder, files in found:
+        for folder, files in folders:
             if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in folder.name):
-                unnamed.append(f"{printable(folder)}: a class whose name isn't text, expected letters of UTF-8")
+                lines.append(f"{printable(folder)}: a class whose name isn't text, expected letters of UTF-8")
                 continue
             paths = [path for path, _ in files if path.suffix.lower() in pictures.SUFFIXES]
             others += len(files) - len(paths)
             read = list(pool.map(lambda path: _picture(path, channels, size), paths))
             classes[folder.name] = [picture for picture in read if isinstance(picture, Picture)]
             unreadable[folder.name] = [line for line in read if isinstance(line, str)]
-    return PictureFolder(classes, unreadable, unnamed, others)
+    return PictureFolder(classes, unreadable, lines, others)
 
 
 def _picture(path: Path, channels: int, size: tuple[int, int] | None) -> Picture | str:
+    """Read a picture. The result is a line where it can't be read."""
     try:
         path.name.encode()
         whole = pictures.read(path, channels)

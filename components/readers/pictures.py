@@ -1,4 +1,4 @@
-"""Read a picture, the same way for training and for predicting."""
+"""Read a picture, in the same way for training and for prediction."""
 
 import warnings
 from io import BytesIO
@@ -12,36 +12,36 @@ from components.common.errors import InputError
 from components.common.files import not_a_file
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
-# Pillow reads these by itself. For an EPS, whatever the file is called, it would start Ghostscript.
+# The formats that Pillow reads by itself. For EPS, whatever the file's name, it would start Ghostscript.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
-# Of a picture that is read, and of the height and the width that it is resized to.
+# The most pixels of a picture, and the largest height and width that it is resized to.
 MOST_PIXELS = 80_000_000
 LONGEST_SIDE = 4096
 _16_BITS = ("I;16", "I;16B", "I;16L", "I;16N")
 _TIFF_BITS = 258
 
-# A picture is read or refused; what Pillow warns of besides (a palette, an odd tag) is nothing to act upon.
+# A user can't act on Pillow's warnings, such as those of a palette or an odd tag.
 warnings.filterwarnings("ignore", module=r"PIL\.")
-# Ours holds instead, which says so in a line.
+# MOST_PIXELS takes the place of Pillow's own limit, and has a message of one line.
 Pillow.MAX_IMAGE_PIXELS = None
 
 
 def read(file: Path | BytesIO, channels: int, size: tuple[int, int] | None = None) -> Pillow.Image:
-    """Decode a picture: the first one of a file that has several, turned as its EXIF orientation says.
+    """Decode a picture, and turn it as its EXIF orientation says.
 
-    Values of 16 bits become 8 over the whole range; transparency is left out.
+    Of a file with several pictures, the first is read. Values of 16 bits are scaled to 8 bits. Transparency is dropped.
 
     Args:
         file: The file, or its bytes.
         channels: 1 for grey, 3 for colour.
-        size: Height and width to resize to; None leaves it as it is.
+        size: The height and width to resize to; None leaves the picture's own.
 
     Returns:
         A picture of mode L or RGB.
 
     Raises:
-        InputError: It can't be decoded, has too many pixels, or values of no known range; the message doesn't name the
-            file.
+        InputError: The picture can't be decoded, has too many pixels, or its values have no known range. The message
+            doesn't name the file.
     """
     if isinstance(file, Path) and (reason := not_a_file(file)):
         raise InputError(f"unreadable image: {reason}")
@@ -58,7 +58,7 @@ def read(file: Path | BytesIO, channels: int, size: tuple[int, int] | None = Non
         raise InputError(f"unreadable image: not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]}") from None
     except MemoryError:
         raise
-    except Exception as error:  # a broken file leads a decoder to any of them
+    except Exception as error:  # a decoder may raise anything for a broken file
         raise InputError(f"unreadable image: {' '.join(str(error).split()) or type(error).__name__}") from None
 
 
@@ -68,7 +68,7 @@ def resized(picture: Pillow.Image, size: tuple[int, int]) -> Pillow.Image:
 
 
 def _of_8_bits(picture: Pillow.Image) -> Pillow.Image:
-    """A picture whose values are of 0 to 255, which `convert` would cut off there."""
+    """Scale a picture's values to 0 to 255, where `convert` would clip them."""
     if picture.mode in ("I", "F"):
         kind = "floating-point" if picture.mode == "F" else "32-bit or signed"
         raise InputError(f"{kind} values, whose range isn't known; expected 8 or 16 bits")

@@ -4,13 +4,16 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING
 
 from components.common.errors import InputError
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 _UNITS = {"s": 1, "min": 60, "h": 3600, "D": 86400, "W": 7 * 86400}
 _DAY = 86400
-# What people and older versions of pandas write, and what pandas writes.
+# The spellings of people and of older versions of pandas, each with the present one of pandas.
 _SPELLINGS = {"H": "h", "T": "min", "S": "s", "d": "D", "M": "ME", "BM": "BME", "Q": "QE", "BQ": "BQE"}
 _SPELLINGS |= {"A": "YE", "Y": "YE", "AS": "YS"}
 _WORDS = {"s": "second", "min": "minute", "h": "hour", "D": "day", "B": "business day", "W": "week", "MS": "month"}
@@ -19,24 +22,25 @@ _ON |= {"YS": "year, on its first day", "YE": "year, on its last day"}
 _WEEKDAYS = {"MON": "Mondays", "TUE": "Tuesdays", "WED": "Wednesdays", "THU": "Thursdays", "FRI": "Fridays"}
 _WEEKDAYS |= {"SAT": "Saturdays", "SUN": "Sundays"}
 _LONGEST = 20
-# One step leads from the last year that a row can have to one that Python has.
+# A step from the year 2000 may end in this year at the latest, so that a step from any row's time ends in a year that
+# Python has.
 _LAST_YEAR = 3000
 
 
 class Frequency:
-    """The step between rows, written as pandas writes it: "30min", "h", "D", "W-FRI", "MS".
+    """The time between two rows, in pandas' notation: "30min", "h", "D", "W-FRI", "MS".
 
     Steps of a fixed length, weeks from any day (W) and months from any day (MS) are computed here. The others are
-    offsets of pandas, which is imported for them alone: B (business days), M and Q (last days of months and quarters),
+    offsets of pandas, which is imported only for them: B (business days), M and Q (last days of months and quarters),
     QS, Y, W-FRI and the like.
 
     Attributes:
-        text: As given.
-        count: How many units a step has.
+        text: The frequency as given.
+        count: The number of units in a step.
         seconds: The step in seconds; None where steps differ in length.
 
     Raises:
-        InputError: `text` is none of these, or a step of nothing, or back.
+        InputError: `text` isn't such a frequency, or the step is zero.
     """
 
     def __init__(self, text: str) -> None:
@@ -59,7 +63,7 @@ class Frequency:
             )
 
     def _ends_by(self, year: int) -> bool:
-        """Whether a step from the year 2000 ends by then."""
+        """Whether a step from the year 2000 ends in this year or before."""
         try:
             return self.next(datetime(2000, 1, 1)).year <= year
         except (ValueError, OverflowError):
@@ -69,8 +73,8 @@ class Frequency:
         """The time one step after `time`.
 
         Raises:
-            ValueError: There is none, such as the 31st of February.
-            OverflowError: It is after the year 9999.
+            ValueError: There is no such day, as the 31st of February.
+            OverflowError: The time is after the year 9999.
         """
         if self.seconds is not None:
             return time + timedelta(seconds=self.seconds)
@@ -80,17 +84,18 @@ class Frequency:
         return time.replace(year=time.year + month // 12, month=month % 12 + 1)
 
     def holds(self, time: datetime) -> bool:
-        """Whether a row can be at `time`: with W-FRI only on a Friday."""
+        """Whether a row can have this time. With W-FRI, it has to be on a Friday."""
         return self._offset is None or self._moved(time, self._offset.rollforward) == time
 
     def period(self, time: datetime) -> tuple[datetime, datetime, datetime]:
         """The period of one step that `time` lies in.
 
-        It begins at midnight, on a Monday, or on the first day of a month, a quarter or a year, whatever fits.
+        A period begins at midnight, on a Monday, or on the first day of a month, a quarter or a year, depending on the
+        frequency.
 
         Returns:
-            The time of its row, its start, and its end, which is the start of the next. A frequency of last days
-            (M, Q, Y) or of a weekday (W-FRI) has the row on the last day, the others at the start.
+            The time of the period's row, its start, and its end, which is the start of the next. Frequencies of last
+            days (M, Q, Y) or of a weekday (W-FRI) have the row on the last day, the others at the start.
         """
         day = time.replace(hour=0, minute=0, second=0, microsecond=0)
         one = timedelta(days=1)
@@ -109,7 +114,7 @@ class Frequency:
         return start, start, self.next(start)
 
     def seasons(self) -> dict[str, int]:
-        """Names of the naive forecasts that repeat a season, and that season's length in steps."""
+        """The names of the naive forecasts that repeat a season, each with the season's length in steps."""
         if self.seconds is not None:
             if self.seconds < _DAY and _DAY % self.seconds == 0:
                 day = _DAY // self.seconds
@@ -122,25 +127,25 @@ class Frequency:
         return dict([names[self._unit]]) if self.count == 1 and self._unit in names else {}
 
     def season(self) -> int:
-        """Steps of the shortest season; 1 where there is none (for the scale of MASE)."""
+        """The length of the shortest season in steps, for the scale of MASE; 1 where there is none."""
         return min(self.seasons().values(), default=1)
 
     def words(self) -> str:
-        """What follows "every" in a sentence: "hour", "30 minutes", "week, on Fridays"."""
+        """The words that follow "every" in a sentence: "hour", "30 minutes", "week, on Fridays"."""
         if self._unit in _WORDS and not self._anchor:
             return f"{self.count} {_WORDS[self._unit]}s" if self.count > 1 else _WORDS[self._unit]
         if self._unit == "W" and self.count == 1:
             return f"week, on {_WEEKDAYS[self._anchor.removeprefix('-')]}"
         return _ON[self._unit] if self._unit in _ON and self.count == 1 else f"step of {self.text}"
 
-    def _moved(self, time: datetime, move: Callable[[Any], Any]) -> datetime:
+    def _moved(self, time: datetime, move: "Callable[[pd.Timestamp], pd.Timestamp]") -> datetime:
         import pandas as pd
 
         return move(pd.Timestamp(time)).to_pydatetime()
 
 
-def _offset(text: str) -> Any | None:  # noqa: ANN401 (an offset of pandas)
-    """Pandas' offset of whole days; None where it has none of this name."""
+def _offset(text: str) -> "pd.DateOffset | None":
+    """The offset of whole days that pandas has for a text; None where it has none."""
     from pandas.tseries.frequencies import to_offset
     from pandas.tseries.offsets import BusinessHour, Tick
 
@@ -152,19 +157,19 @@ def _offset(text: str) -> Any | None:  # noqa: ANN401 (an offset of pandas)
 
 
 def calendar_columns(cycles: Sequence[str]) -> list[str]:
-    """Names of the columns that `calendar_values` gives for these cycles."""
+    """The names of the columns that `calendar_values` computes for these cycles."""
     return [f"{cycle}_{part}" for cycle in cycles for part in ("sin", "cos")]
 
 
 def calendar_values(time: datetime, cycles: Sequence[str]) -> list[float]:
-    """Place `time` on each cycle's circle, so that the end of a cycle is next to its start.
+    """Compute the position of a time on each cycle's circle, so that the end of a cycle is next to its start.
 
     Args:
         time: The row's time.
-        cycles: Any of "hour", "weekday", "month".
+        cycles: Some of "hour", "weekday" and "month".
 
     Returns:
-        Sine and cosine for each cycle, in [-1, 1].
+        The sine and the cosine for each cycle, in [-1, 1].
     """
     hour = (time.hour + time.minute / 60 + time.second / 3600) / 24
     turns = {"hour": hour, "weekday": (time.weekday() + hour) / 7, "month": (time.month - 1) / 12}

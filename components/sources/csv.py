@@ -12,9 +12,9 @@ from components.common.spec import Facts, SeriesOptions
 from components.data.records import Row, Series
 from components.data.splits import split_problems
 from components.readers.csv_format import CsvFormat
-from components.readers.csv_regular import Changes, regular
-from components.readers.csv_rows import Bad, Table, opened, read_fields, step_problem
-from components.readers.csv_scan import Scan, Wanted, scan
+from components.readers.csv_regular import Changes, regularize
+from components.readers.csv_rows import Problem, Table, open_text, read_fields, step_problem
+from components.readers.csv_scan import Scan, SeriesFile, scan
 from components.readers.time_axis import Frequency
 from components.vertex.cloud_storage import DataPath, local
 
@@ -97,8 +97,8 @@ def read(options: Options) -> Series:
     )
 
 
-def _wanted(options: Options, frequency: Frequency) -> Wanted:
-    return Wanted(
+def _wanted(options: Options, frequency: Frequency) -> SeriesFile:
+    return SeriesFile(
         path=local(options.path),
         name=options.path,
         columns=list(dict.fromkeys(options.columns())),
@@ -111,14 +111,14 @@ def _wanted(options: Options, frequency: Frequency) -> Wanted:
 
 def _rows(options: Options) -> Iterator[Row]:
     frequency, form, columns = Frequency(options.frequency), options.form(), options.columns()
-    with opened(local(options.path), options.path) as file:
+    with open_text(local(options.path), options.path) as file:
         lines = read_fields(file, form.separator)
         _, header = next(lines, (1, []))
         table = Table(header if isinstance(header, list) else [], columns, form)
         previous = None
-        for row in regular(table.rows(lines), columns, frequency, form, Changes()):
+        for row in regularize(table.rows(lines), columns, frequency, form, Changes()):
             where = f"{options.path}:{row.line}"
-            if isinstance(row, Bad):
+            if isinstance(row, Problem):
                 raise InputError(f"{where}: {row.text}")
             if problem := step_problem(row.time, previous, frequency):
                 raise InputError(f"{where}: {problem[1]}")

@@ -20,7 +20,7 @@ from components.common.files import sha256
 from components.common.spec import Facts, ImageOptions
 from components.data.records import Image, Images
 from components.readers import pictures
-from components.readers.picture_folder import Picture, PictureFolder, look_into
+from components.readers.picture_folder import Picture, PictureFolder, read_folder
 from components.vertex.cloud_storage import DataPath, local
 
 TASK = "classification"
@@ -101,7 +101,7 @@ def _look(options: Options) -> PictureFolder:
     if options.channels == 2:
         raise InputError(f"{options.path}: channels is 2, expected 1 (grey) or 3 (colour)")
     root = local(options.path)
-    found = look_into(root, options.channels, (options.height, options.width))
+    found = read_folder(root, options.channels, (options.height, options.width))
     problems = list(found.problems)
     if len(found.classes) < 2:
         count = "1 folder" if len(found.classes) == 1 else f"{len(found.classes)} folders"

@@ -15,7 +15,7 @@ from components.common.errors import InputError
 from components.data.splits import split_ends
 from components.readers import csv_guess
 from components.readers.csv_format import CsvFormat
-from components.readers.csv_scan import Scan, Wanted, scan
+from components.readers.csv_scan import Scan, SeriesFile, scan
 from components.readers.time_axis import Frequency
 from components.sources import csv
 from components.vertex.cloud_storage import GS, local
@@ -49,7 +49,7 @@ def check(source: str) -> str:
         return pictures.look(source)
     guess = _guess(path, source)
     columns, target = guess.numbers, guess.numbers[0]
-    wanted = Wanted(path, source, columns, [], Frequency(guess.frequency), lookback=100, horizon=50)
+    wanted = SeriesFile(path, source, columns, [], Frequency(guess.frequency), lookback=100, horizon=50)
     found = scan(wanted, guess.form)
     frequency = found.fixes.get("frequency", guess.frequency)
     fixed = guess.form.model_copy(update={key: value for key, value in found.fixes.items() if key != "frequency"})

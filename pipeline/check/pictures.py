@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from components.common.errors import MOST_PROBLEMS, InputError
-from components.readers.picture_folder import Picture, PictureFolder, look_into
+from components.readers.picture_folder import Picture, PictureFolder, read_folder
 from components.readers.pictures import SUFFIXES
 from components.sources import image_folder
 from components.vertex.cloud_storage import GS, local
@@ -33,7 +33,7 @@ def look(source: str) -> str:
     Raises:
         InputError: No config could be made of it.
     """
-    found = look_into(local(source), channels=3)
+    found = read_folder(local(source), channels=3)
     read = [picture for own in found.classes.values() for picture in own]
     if not read:
         expected = f"expected one folder for each class, with pictures ({', '.join(sorted(SUFFIXES))})"

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from components.readers.csv_format import CsvFormat, Fill
-from components.readers.csv_regular import Changes, regular
-from components.readers.csv_rows import Bad, Row
+from components.readers.csv_regular import Changes, regularize
+from components.readers.csv_rows import Problem, Row
 from components.readers.time_axis import Frequency
 
 START = datetime(2020, 1, 1)
@@ -28,7 +28,7 @@ def made(rows, frequency="h", columns=("load", "temp"), future=False, changes=No
     chosen = CsvFormat(**form)
     width = len(next(row.values for row in rows if isinstance(row, Row)))
     changes = changes or Changes()
-    return list(regular(iter(rows), list(columns[:width]), Frequency(frequency), chosen, changes, future))
+    return list(regularize(iter(rows), list(columns[:width]), Frequency(frequency), chosen, changes, future))
 
 
 def filled(*values, method="linear", at_most=3, **more):
@@ -106,16 +106,17 @@ def test_only_a_few_rows_wait():
         for seen, row in enumerate(hours(*[(1.0, NAN)] * 50)):  # noqa: B007
             yield row
 
-    out = regular(rows(), ["load", "temp"], Frequency("h"), CsvFormat(fill=Fill(method="linear", at_most=4)), Changes())
+    form = CsvFormat(fill=Fill(method="linear", at_most=4))
+    out = regularize(rows(), ["load", "temp"], Frequency("h"), form, Changes())
     for put_out, _ in enumerate(out):
         assert seen - put_out <= 10
 
 
 def test_rows_beside_the_frequency_and_bad_ones_are_passed_on():
     rows = hours(1.0, NAN, 3.0, NAN, 5.0)
-    rows[3] = Bad(5, "number load", "'x' is not a number")
+    rows[3] = Problem(5, "number load", "'x' is not a number")
     found = made(rows, fill=Fill(method="linear", at_most=3))
-    assert [row if isinstance(row, Bad) else row.values for row in found] == [[1], [2], [3], rows[3], [5]]
+    assert [row if isinstance(row, Problem) else row.values for row in found] == [[1], [2], [3], rows[3], [5]]
     rows = hours(1.0, 2.0, 3.0)
     rows[1].time += timedelta(minutes=10)
     assert made(rows, fill=Fill(method="linear", at_most=3)) == rows
@@ -208,7 +209,7 @@ def test_repeated_times_are_made_one_and_a_step_back_is_bad():
     rows[2].time = rows[1].time
     assert [row.values[0] for row in made(rows, resample="mean")] == [1, 2.5, 4]
     rows[2].time -= timedelta(hours=1)
-    bad = [row for row in made(rows, resample="mean") if isinstance(row, Bad)]
+    bad = [row for row in made(rows, resample="mean") if isinstance(row, Problem)]
     assert [(row.line, row.kind) for row in bad] == [(4, "order")]
 
 

@@ -39,13 +39,14 @@ def told(tmp_path_factory):
         evaluate(model, dataset, 1, evaluation)
         export(model, dataset, exported)
         contest = {"experiment": "one", "seed": 1, "gates": {"sales": {}}}
-        contest["models"] = {"only": {"family": "mlp", "dataset": "sales"}}
+        contest["models"] = {"only": {"family": "mlp", "dataset": "sales", "tasks": []}}
         folders = {"sales": dataset}, {"sales": baselines}, {"only": model}, {"only": evaluation}, {"only": exported}
-        compare(json.dumps(contest), "{}", "sha", "code", "run", *folders, board)
+        compare(json.dumps(contest), "{}", "sha", "code", "run", *folders, searches={}, folder=board)
     about = {"experiment": "one", "command": "run", "seed": 1, "code_version": "c", "tasks": {"report": []}}
     failures = {"train-x": "ValueError: no"}
     page = folder / "report.html"
-    report(json.dumps(about), json.dumps(failures), "sha", folders[0], *folders[2:], leaderboard=board, path=str(page))
+    inputs = folders[0], *folders[2:]
+    report(json.dumps(about), json.dumps(failures), "sha", *inputs, leaderboard=board, searches={}, path=str(page))
     html = re.sub(r"<style>.*?</style>|<script>.*?</script>", "", page.read_text(), flags=re.DOTALL)
     labels = re.findall(r'aria-label="(.*?)"', html)
     text = " ".join(re.sub(r"<(?!/?(wbr|abbr|b|small))[^>]*>", " | ", html).replace("<wbr>", "").split())

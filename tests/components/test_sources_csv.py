@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from components.common.errors import InputError
-from components.readers.csv_scan import Wanted, scan
+from components.readers.csv_scan import SeriesFile, scan
 from components.readers.time_axis import Frequency
 from components.sources import csv
 
@@ -476,7 +476,9 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
         lines = [f"{day},{i % 97},{'' if i % 3 else i % 11}" for i, day in enumerate(days(rows))]
         fill = {"method": "linear", "at_most": 5}
         chosen = daily(tmp_path, lines, "time,load,temp", covariates=["temp"], lookback=5, fill=fill)
-        wanted = Wanted(Path(chosen.path), chosen.path, chosen.columns(), [], Frequency("D"), lookback=50, horizon=10)
+        wanted = SeriesFile(
+            Path(chosen.path), chosen.path, chosen.columns(), [], Frequency("D"), lookback=50, horizon=10
+        )
         del lines
         tracemalloc.start()
         assert scan(wanted, chosen.form()).lines == []

@@ -17,8 +17,8 @@ from components.common.quiet import import_tensorflow
 from components.data.new.example import Example, Failure
 from components.data.new.files import File, is_tfrecord, named_files, records
 from components.readers.csv_format import shortened
-from components.readers.csv_regular import Changes, regular
-from components.readers.csv_rows import Bad, Table, opened, read_fields, step_problem
+from components.readers.csv_regular import Changes, regularize
+from components.readers.csv_rows import Problem, Table, open_text, read_fields, step_problem
 from components.readers.csv_rows import Row as CsvRow
 from components.readers.time_axis import Frequency, calendar_values
 
@@ -170,10 +170,10 @@ def _check_calendar(row: Row, info: SeriesInfo) -> None:
 
 def _lines(name: str, file: Path, info: SeriesInfo) -> Rows:
     try:
-        with opened(file, name) as stream:
+        with open_text(file, name) as stream:
             lines = read_fields(stream, info.separator)
             _, header = next(lines, (1, []))
-            if isinstance(header, Bad):
+            if isinstance(header, Problem):
                 yield Failure(f"{name}:1", header.text)
                 return
             try:
@@ -183,7 +183,7 @@ def _lines(name: str, file: Path, info: SeriesInfo) -> Rows:
                 yield Failure(f"{name}:1", "; ".join(error.problems) + one)
                 return
             rows, read = table.rows(lines), False
-            for row in regular(rows, info.columns, Frequency(info.frequency), info, Changes(), future=True):
+            for row in regularize(rows, info.columns, Frequency(info.frequency), info, Changes(), future=True):
                 yield _row(row, info, f"{name}:{row.line}")
                 read = True
             if not read and table.seen:
@@ -192,8 +192,8 @@ def _lines(name: str, file: Path, info: SeriesInfo) -> Rows:
         yield Failure(name, str(error).removeprefix(f"{name}: "))
 
 
-def _row(row: CsvRow | Bad, info: SeriesInfo, where: str) -> Row | Failure:
-    if isinstance(row, Bad):
+def _row(row: CsvRow | Problem, info: SeriesInfo, where: str) -> Row | Failure:
+    if isinstance(row, Problem):
         return Failure(where, row.text)
     future = math.isnan(row.values[0])
     for column, value in zip(info.columns, row.values, strict=True):
