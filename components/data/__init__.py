@@ -1,1 +1,1 @@
-"""Ingested data as tf.data takes them: storage, batches, windows; and readers of new data."""
+"""Ingested data as tf.data datasets, and readers of new data in new/."""

@@ -1,8 +1,8 @@
-"""The one input pipeline: from a data set folder to batches of raw examples, in tf.data.
+"""The input pipeline of all steps: batches of raw examples from a data set's folder, with tf.data.
 
-Records are batched before they are parsed. Examples that fit are kept in memory, decoded, and a batch is a
-gather; others are streamed from the shards. Either way the order of an epoch is a pure function of (seed,
-epoch), so training can go on from any step without replaying what came before.
+Records are batched before they are parsed. Examples that fit into memory are kept there, decoded, and a batch is a
+gather. Other examples are streamed from the shards. In both cases the order of an epoch is a pure function of seed and
+epoch, so that training can resume at any step without a replay of the steps before.
 """
 
 from pathlib import Path
@@ -14,14 +14,14 @@ from components.artifacts.dataset import DatasetInfo, ImagesInfo, SeriesInfo
 from components.common.no_autograph import no_autograph
 from components.data.sharding import ALONE, Share, examples_used, part, static_shapes, steps_per_epoch
 from components.data.shards import shards
-from components.data.storage import PARALLEL, check_all_came, decoded, read_images, read_rows, without_autotune
+from components.data.storage import PARALLEL, check_count, decoded, read_images, read_rows, without_autotune
 
-# Decoded images of more bytes than this are streamed from disk.
+# A split whose decoded images have more bytes than this is streamed from disk.
 CACHE_BYTES = 256 << 20
-# Of a streamed training split so many records are put in a random order at once, fewer where images are large.
+# The number of records of a streamed split that are shuffled together, and the most bytes of their decoded images.
 SHUFFLE_RECORDS = 8192
 SHUFFLE_BYTES = 256 << 20
-# Shards that are read in turns, so many records at a time.
+# The number of shards that are read in turns, and the number of records that are read of one in its turn.
 _SHARDS_AT_ONCE = 4
 _READ_TOGETHER = 16
 PREFETCH = 8
@@ -30,15 +30,15 @@ PREFETCH = 8
 def sequential_batches(
     folder: Path | str, info: DatasetInfo, split: str, batch_size: int, share: Share = ALONE, *, again: bool = False
 ) -> tf.data.Dataset:
-    """One pass over a split, in the order it is stored.
+    """The batches of one pass over a split, in the order of the stored examples.
 
     Args:
-        folder: The data set folder.
-        info: Its description.
+        folder: The data set's folder.
+        info: The description of the data set.
         split: "train", "validation" or "test".
-        batch_size: Examples per batch, over all workers; the last batch may be smaller.
-        share: The part of each batch that is made here.
-        again: It will be read more than once: images that fit are decoded once.
+        batch_size: The number of examples in a batch, over all workers. The last batch may be smaller.
+        share: The part of each batch that this process computes.
+        again: Whether the batches are read more than once, so that images that fit into memory are decoded once.
 
     Returns:
         Batches of (inputs, target). Classification: image uint8 [batch, height, width, channels] and label
@@ -46,7 +46,7 @@ def sequential_batches(
         horizon, known]} and float32 [batch, horizon], all in raw units; "future" only where columns are known.
 
     Raises:
-        InputError: A shard lacks records, here and in `shuffled_batches`.
+        InputError: A shard lacks records.
     """
     count = steps_per_epoch(info, split, batch_size, share)
     used = examples_used(info, split, batch_size, share)
@@ -57,11 +57,11 @@ def sequential_batches(
         images = decoded(own, info.shape, batch_size // share.workers)
         images = static_shapes(images.apply(tf.data.experimental.assert_cardinality(count)), batch_size, share)
         return without_autotune(images.prefetch(PREFETCH))
-    steps, held = tf.data.Dataset.range(count), _held(folder, info, split)
+    steps, variables = tf.data.Dataset.range(count), _load(folder, info, split)
 
     @no_autograph
     def batch(step: tf.Tensor) -> object:
-        return _examples(held, _places(step, batch_size, used, share), info)
+        return _examples(variables, _positions(step, batch_size, used, share), info)
 
     return without_autotune(
         static_shapes(steps.map(batch, num_parallel_calls=PARALLEL), batch_size, share).prefetch(PREFETCH)
@@ -80,22 +80,26 @@ def shuffled_batches(
     flip: bool = False,
     share: Share = ALONE,
 ) -> tf.data.Dataset:
-    """The batches of `epochs` passes over a split, each pass in an order of its own.
+    """The batches of several epochs over a split, each epoch in another random order.
 
     Args:
-        folder: The data set folder.
-        info: Its description.
-        split: Usually "train".
-        batch_size: Examples per batch, over all workers; the last batch of an epoch may be smaller.
-        seed: Order and flips depend on it, the epoch and the step alone.
-        epochs: How many passes.
-        first_step: Start at this step, counted over all epochs.
-        flip: Mirror each image left to right with probability one half.
-        share: The part of each batch that is made here. Of data that are held in memory, the parts of all workers
-            together are the batches of a single process; of streamed data, each worker reads shards of its own.
+        folder: The data set's folder.
+        info: The description of the data set.
+        split: The split's name, usually "train".
+        batch_size: The number of examples in a batch, over all workers. The last batch of an epoch may be smaller.
+        seed: The seed. Order and flips depend only on it, the epoch and the step.
+        epochs: The number of epochs.
+        first_step: The first step to return, counted over all epochs.
+        flip: Whether each image is mirrored left to right with probability one half.
+        share: The part of each batch that this process computes. Where the split is kept in memory, the parts of all
+            workers together are the batches of a single process. Where it is streamed, each worker reads shards of its
+            own.
 
     Returns:
-        Batches as `sequential_batches` gives them, without gaps between epochs.
+        Batches as in `sequential_batches`, of one epoch after the other.
+
+    Raises:
+        InputError: A shard lacks records.
     """
     per_epoch = steps_per_epoch(info, split, batch_size, share)
     examples, used = info.examples(split), examples_used(info, split, batch_size, share)
@@ -105,14 +109,14 @@ def shuffled_batches(
             static_shapes(_flipped(streamed, seed, first_step, share) if flip else streamed, batch_size, share)
         )
 
-    steps, held = tf.data.Dataset.range(first_step, epochs * per_epoch), _held(folder, info, split)
+    steps, variables = tf.data.Dataset.range(first_step, epochs * per_epoch), _load(folder, info, split)
 
     @no_autograph
     def batch(step: tf.Tensor) -> object:
-        places = _places(step % per_epoch, batch_size, used, share)
+        positions = _positions(step % per_epoch, batch_size, used, share)
         order_seed = tf.stack([tf.constant(seed, tf.int64), step // per_epoch])
-        places = tf.random.experimental.index_shuffle(places, order_seed, max_index=examples - 1)
-        return _examples(held, places, info)
+        positions = tf.random.experimental.index_shuffle(positions, order_seed, max_index=examples - 1)
+        return _examples(variables, positions, info)
 
     batches = steps.map(batch, num_parallel_calls=PARALLEL)
     batches = _flipped(batches, seed, first_step, share) if flip else batches
@@ -120,15 +124,15 @@ def shuffled_batches(
 
 
 def _fit(info: ImagesInfo, split: str) -> bool:
-    """Whether the decoded images of a split are held in memory while a model is trained."""
+    """Whether the decoded images of a split fit into memory."""
     return info.examples(split) * int(np.prod(info.shape)) <= CACHE_BYTES
 
 
-def _held(folder: Path | str, info: DatasetInfo, split: str) -> list[tf.Variable]:
-    """A split in memory: its images and labels, or its rows.
+def _load(folder: Path | str, info: DatasetInfo, split: str) -> list[tf.Variable]:
+    """Load a split into memory: its images and labels, or its rows.
 
-    Variables, filled in place: of a tensor that its functions use tf.data makes a copy of its own, and one that is put
-    together from batches or comes from NumPy is in memory three times for a while.
+    The result is variables, which are filled in place. tf.data would copy a tensor that its functions use, and a tensor
+    that is concatenated or comes from NumPy would be in memory three times for a while.
     """
     count, done = info.records[split], 0
     if isinstance(info, SeriesInfo):
@@ -137,30 +141,33 @@ def _held(folder: Path | str, info: DatasetInfo, split: str) -> list[tf.Variable
     else:
         stored = read_images(folder, split, info.shape, count)
     with tf.device("CPU"):
-        held = [tf.Variable(tf.zeros([count, *s.shape[1:]], s.dtype), trainable=False) for s in stored.element_spec]
+        variables = [
+            tf.Variable(tf.zeros([count, *s.shape[1:]], s.dtype), trainable=False) for s in stored.element_spec
+        ]
         for batch in stored:
-            places = tf.range(done, done + len(batch[0]))
-            for variable, values in zip(held, batch, strict=True):
-                variable.scatter_update(tf.IndexedSlices(values, places))
+            positions = tf.range(done, done + len(batch[0]))
+            for variable, values in zip(variables, batch, strict=True):
+                variable.scatter_update(tf.IndexedSlices(values, positions))
             done += len(batch[0])
-    check_all_came(folder, split, done, count)
-    return held
+    check_count(folder, split, done, count)
+    return variables
 
 
-def _examples(held: list[tf.Variable], places: tf.Tensor, info: DatasetInfo) -> object:
-    """The examples at these places of what `_held` gave."""
+def _examples(variables: list[tf.Variable], positions: tf.Tensor, info: DatasetInfo) -> object:
+    """The examples at some positions of a split that `_load` loaded."""
     if isinstance(info, SeriesInfo):
-        return _windows(held[0], places, info)
-    return tuple(tf.gather(values, places) for values in held)
+        return _windows(variables[0], positions, info)
+    return tuple(tf.gather(values, positions) for values in variables)
 
 
-def _places(step: tf.Tensor, batch_size: int, used: int, share: Share) -> tf.Tensor:
+def _positions(step: tf.Tensor, batch_size: int, used: int, share: Share) -> tf.Tensor:
+    """The positions of this worker's examples in the batch of a step."""
     first = step * batch_size
     return tf.range(first, tf.minimum(first + batch_size, used))[part(tf.minimum(used - first, batch_size), share)]
 
 
 def per_replica(batches: tf.data.Dataset, replicas: int) -> tf.data.Dataset:
-    """Cut each batch into equal ones, one for each replica of this worker, as a strategy's own datasets hold them."""
+    """Cut each batch into equal parts, one for each replica of this worker, as tf.distribute's datasets have them."""
     if replicas == 1:
         return batches
 
@@ -186,7 +193,7 @@ def _flipped(batches: tf.data.Dataset, seed: int, first_step: int, share: Share)
     def flip(step: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         images, labels = batch
         flip_seed = tf.stack([tf.constant(seed, tf.int64), step])
-        # Drawn for the whole batch, so that an image is mirrored whichever worker has it.
+        # The numbers are drawn for the whole batch, so that an image is mirrored or not in any worker.
         size = tf.shape(images)[0] * share.workers
         mirrored = tf.random.stateless_uniform([size], flip_seed)[part(size, share)] > 0.5
         return tf.where(mirrored[:, None, None, None], tf.reverse(images, [2]), images), labels
@@ -204,7 +211,7 @@ def _streamed(
     first_step: int,
     share: Share,
 ) -> tf.data.Dataset:
-    """Batches from disk: this worker's shards in random order, four at a time, and their records in random order."""
+    """Batches from disk: this worker's shards in random order, four at a time, with their records shuffled."""
     paths = [str(path) for path in shards(folder, split, info.records[split])]
     by_file = len(paths) >= share.workers
     own = tf.constant(paths[share.worker :: share.workers] if by_file else paths)
@@ -225,8 +232,8 @@ def _streamed(
         records = files.interleave(read, cycle_length=_SHARDS_AT_ONCE, block_length=1)
 
         @no_autograph
-        def shuffle(number: tf.Tensor, some: tf.Tensor) -> tf.Tensor:
-            return _in_random_order(some, tf.random.fold_in(epoch_seed, number))
+        def shuffle(number: tf.Tensor, group: tf.Tensor) -> tf.Tensor:
+            return _in_random_order(group, tf.random.fold_in(epoch_seed, number))
 
         @no_autograph
         def used(number: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
@@ -234,7 +241,7 @@ def _streamed(
 
         first = tf.where(epoch == first_step // per_epoch, first_step % per_epoch, 0)
         shuffled = records.rebatch(together).enumerate().map(shuffle)
-        # Shards differ in size, and a worker that ran out would leave the others waiting for it.
+        # Shards differ in size, and the other workers would wait for one that has no records left.
         batches = (shuffled.repeat() if share.workers > 1 else shuffled).rebatch(own_size)
         batches = batches.enumerate().take(per_epoch).map(used).skip(tf.cast(first, tf.int64))
         return decoded(batches, info.shape, own_size)

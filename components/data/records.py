@@ -1,4 +1,4 @@
-"""What a source hands to ingest: labelled images, or the rows of a series."""
+"""The data that a source gives to ingest: labelled images, or the rows of a series."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,12 +16,12 @@ class Images:
     """Labelled images of one size.
 
     Attributes:
-        classes: Names of the labels, in the labels' order.
-        shape: Height, width, channels.
-        splits: For "train", "validation" and "test": makes an iterator of (PNG or JPEG bytes, label).
-        resized: Whether the pictures were of any size before.
-        files: For each split the names of the images' files, in the order that they come; empty where they have none.
-        checks: What the source has checked of them.
+        classes: The names of the labels, in the labels' order.
+        shape: The height, width and number of channels of an image.
+        splits: For "train", "validation" and "test", a function that returns an iterator of (PNG or JPEG bytes, label).
+        resized: Whether the pictures were resized to `shape`.
+        files: For each split, the names of the images' files in their order; empty where they have none.
+        checks: The checks that the source has made.
     """
 
     classes: list[str]
@@ -37,12 +37,12 @@ class Series:
     """A time series with a fixed step.
 
     Attributes:
-        columns: Names of the values, the target first.
-        known: Those columns that are known in the future.
-        frequency: The step, see `components.readers.time_axis.Frequency`.
-        unit: The target's unit, "" where unknown.
-        rows: Makes an iterator of (time, values in the order of `columns`).
-        form: How a file of it is written.
+        columns: The names of the values, the target first.
+        known: The columns that are known in the future.
+        frequency: The time between two rows, in the notation of `components.readers.time_axis.Frequency`.
+        unit: The target's unit; "" where it is unknown.
+        rows: A function that returns an iterator of (time, values in the order of `columns`).
+        form: The format of the series' files.
     """
 
     columns: list[str]

@@ -1,4 +1,4 @@
-"""How several replicas of a model share the batches of a split."""
+"""The division of a split's batches between the replicas of a model."""
 
 from dataclasses import dataclass
 
@@ -10,16 +10,16 @@ from components.common.no_autograph import no_autograph
 
 @dataclass(frozen=True)
 class Share:
-    """The part of each batch that a process makes, where several replicas of a model train together.
+    """The part of each batch that a process computes, where several replicas of a model train together.
 
-    Each replica gets an equal part of every batch, so up to replicas - 1 examples of an epoch's last batch are
-    left out; they are others in each epoch.
+    Each replica gets an equal part of every batch. So up to replicas - 1 examples of an epoch's last batch are left
+    out. They are others in each epoch.
 
     Attributes:
-        replicas: Copies of the model, over all workers.
-        workers: Processes that train together.
-        worker: The number of this one.
-        full_batches: Leave an epoch's last batch out where it is smaller: a TPU's shapes are fixed.
+        replicas: The number of copies of the model, over all workers.
+        workers: The number of processes that train together.
+        worker: The number of this process, from 0.
+        full_batches: Whether an epoch's last batch is left out where it is smaller, for the shapes on a TPU are fixed.
     """
 
     replicas: int = 1
@@ -32,20 +32,20 @@ ALONE = Share()
 
 
 def steps_per_epoch(info: DatasetInfo, split: str, batch_size: int, share: Share = ALONE) -> int:
-    """Batches in one pass over `split`; the last one may be smaller."""
+    """The number of batches in one pass over a split. The last one may be smaller."""
     return -(-examples_used(info, split, batch_size, share) // batch_size)
 
 
 def examples_used(info: DatasetInfo, split: str, batch_size: int, share: Share) -> int:
-    """Examples of a split that one pass uses."""
+    """The number of examples that one pass over a split uses."""
     rest = info.examples(split) % batch_size
     return info.examples(split) - (rest if share.full_batches else rest % share.replicas)
 
 
 def evaluation_batch(info: DatasetInfo, split: str, largest: int, share: Share) -> int:
-    """A size of batches for a pass over a split that every replica has an equal part of.
+    """The batch size for a pass over a split in which every replica has an equal part of each batch.
 
-    Where batches have to be full, one that leaves few examples out: fewer than there are batches or replicas.
+    Where batches have to be full, the size is one that leaves out fewer examples than there are batches or replicas.
     """
     size = largest
     if share.full_batches:
@@ -55,13 +55,13 @@ def evaluation_batch(info: DatasetInfo, split: str, largest: int, share: Share) 
 
 
 def part(size: tf.Tensor, share: Share) -> slice:
-    """The places in a batch of `size` that this worker makes: the workers' parts lie one after another."""
+    """This worker's part of a batch. The parts of the workers follow each other."""
     each = size // share.workers
     return slice(share.worker * each, (share.worker + 1) * each)
 
 
 def static_shapes(batches: tf.data.Dataset, batch_size: int, share: Share) -> tf.data.Dataset:
-    """Where batches are full, with their size in their shapes, as a TPU's compiler wants it."""
+    """Set the batch size in the shapes of full batches, for a TPU's compiler needs it."""
     if not share.full_batches:
         return batches
 

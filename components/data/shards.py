@@ -1,6 +1,6 @@
-"""The TFRecord files of a data set folder, looked at before they are read.
+"""Find the TFRecord files of a data set's folder, and check that they are complete.
 
-TensorFlow takes the end of a file for the end of the data: records that are lost would be missed by nobody.
+The check is needed because TensorFlow takes the end of a file for the end of the data, and would ignore lost records.
 """
 
 import json
@@ -9,52 +9,54 @@ from pathlib import Path
 
 from components.common.errors import InputError
 
-# TFDS' own description of the folder, which has the number of records of each shard.
+# TFDS' description of the folder, which has the number of records of each shard.
 FILE = "dataset_info.json"
-# Before a record its length, 8 bytes; around it checksums (tensorflow.org/tutorials/load_data/tfrecord).
+# A record begins with its length in 8 bytes, and has 16 bytes of length and checksums beside its data
+# (tensorflow.org/tutorials/load_data/tfrecord).
 _LENGTH, _AROUND = struct.Struct("<Q"), 16
 
 
 def shards(folder: Path | str, split: str, count: int | None = None) -> list[Path]:
-    """The TFRecord files of `split`, in their order.
+    """The TFRecord files of a split, in their order.
 
-    Their sizes are compared with what was written, which costs no reading; where they differ, records are counted.
+    The sum of their sizes is compared with the size that ingest wrote. Only where it differs, records are counted.
 
     Args:
-        folder: The data set folder.
+        folder: The data set's folder.
         split: The split's name.
-        count: Records of all shards together, as `dataset.json` has it; None where that isn't written yet.
+        count: The number of records of all shards, from `dataset.json`; None where that isn't written yet.
 
     Raises:
-        InputError: A shard is missing, is one too many, or doesn't hold the records that ingest wrote.
+        InputError: A shard is missing, is one too many, or doesn't have the records that ingest wrote.
     """
     folder = Path(folder)
     lengths, size = _written(folder, split)
     if count not in (None, sum(lengths)):
         raise InputError(f"{folder / FILE}: {sum(lengths):,} records of {split}, expected {count:,}")
-    found = sorted(folder.glob(f"*-{split}.tfrecord-*"))
-    if len(found) == len(lengths) and sum(path.stat().st_size for path in found) == size + _AROUND * sum(lengths):
-        return found
-    there = {path.name.rpartition("-")[2]: path for path in found}
+    paths = sorted(folder.glob(f"*-{split}.tfrecord-*"))
+    if len(paths) == len(lengths) and sum(path.stat().st_size for path in paths) == size + _AROUND * sum(lengths):
+        return paths
+    by_number = {path.name.rpartition("-")[2]: path for path in paths}
     problems = []
     for number, length in enumerate(lengths):
-        path = there.pop(f"{number:05d}", None)
+        path = by_number.pop(f"{number:05d}", None)
         if path is None:
             problems.append(f"{folder}: shard {number:05d} of {split} is missing, expected {_records(length)} in it")
-        elif (whole := _count(path)) != length:
-            problems.append(f"{path}: {_records(whole)}, expected {length:,}")
-    problems += [f"{path}: expected {len(lengths)} shards of {split} without this one" for path in there.values()]
+        elif (actual := _count(path)) != length:
+            problems.append(f"{path}: {_records(actual)}, expected {length:,}")
+    problems += [f"{path}: expected {len(lengths)} shards of {split} without this one" for path in by_number.values()]
     if not problems:
         problems = [f"{folder}: the records of {split} have another size than when they were written"]
     raise InputError(*(f"{problem}: ingest the data set again" for problem in problems))
 
 
 def _written(folder: Path, split: str) -> tuple[list[int], int]:
-    """How many records each shard of a split was given, and the bytes of all of them."""
+    """Read the number of records that ingest wrote to each shard of a split, and the bytes of all of them."""
     path = folder / FILE
     try:
-        (about,) = (about for about in json.loads(path.read_text(encoding="utf-8"))["splits"] if about["name"] == split)
-        return [int(length) for length in about["shardLengths"]], int(about.get("numBytes", 0))
+        splits = json.loads(path.read_text(encoding="utf-8"))["splits"]
+        (entry,) = (entry for entry in splits if entry["name"] == split)
+        return [int(length) for length in entry["shardLengths"]], int(entry.get("numBytes", 0))
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; expected a folder that ingest wrote") from None
     except (ValueError, KeyError, TypeError):
@@ -66,12 +68,12 @@ def _records(count: int) -> str:
 
 
 def _count(path: Path) -> int:
-    """Whole records of a file."""
-    size, at, count = path.stat().st_size, 0, 0
+    """Count the complete records of a file."""
+    size, end, count = path.stat().st_size, 0, 0
     with path.open("rb") as file:
         while len(start := file.read(_LENGTH.size)) == _LENGTH.size:
-            at += _LENGTH.unpack(start)[0] + _AROUND
-            count += at <= size
-            # What comes after the end of a file can't always be gone to.
-            file.seek(min(at, size))
+            end += _LENGTH.unpack(start)[0] + _AROUND
+            count += end <= size
+            # A damaged length may point beyond the positions that a file system has.
+            file.seek(min(end, size))
     return count

@@ -1,10 +1,10 @@
-"""Where the splits of a series lie; known from the number of rows alone."""
+"""The splits of a series, which depend only on its number of rows."""
 
 from components.common.spec import SeriesOptions
 
 
 def split_ends(rows: int, options: SeriesOptions) -> list[int]:
-    """Row numbers at which the training, validation and test rows end, in time order."""
+    """The row numbers at which the training, validation and test rows end, in time order."""
     used = round(rows * options.use)
     test = round(used * options.test)
     validation = round(used * options.validation)
@@ -12,7 +12,7 @@ def split_ends(rows: int, options: SeriesOptions) -> list[int]:
 
 
 def split_problems(rows: int, options: SeriesOptions) -> list[str]:
-    """What is wrong with the splits of a series of so many rows: the one that is too short, and what would fit."""
+    """The problems with the splits of a series: the split that is too short, and the window that would fit."""
     if options.validation + options.test >= 1:
         return [f"validation {options.validation} + test {options.test} leave nothing to train on"]
     ends = split_ends(rows, options)

@@ -1,4 +1,4 @@
-"""The records of a data set folder: images and labels, or the rows of a series, as they were written."""
+"""Read the records of a data set's folder: images and labels, or the rows of a series."""
 
 import os
 from collections.abc import Sequence
@@ -15,16 +15,17 @@ from components.data.shards import shards
 PARALLEL = os.cpu_count() or 1
 _NAME = {"file": tf.io.FixedLenFeature([], tf.string)}
 _IMAGE_FEATURES = {"image": tf.io.FixedLenFeature([], tf.string), "label": tf.io.FixedLenFeature([], tf.int64)}
-# Images of a batch that is only read; of rows, which are small, eight times as many.
+# The number of images in a batch that is only read. Rows are small, and a batch has eight times as many.
 _READ_BATCH = 512
-# Images that are decoded side by side, each by operations of its own: a loop over the images costs half as much again.
+# The number of images that are decoded in parallel, each by its own operations. A loop over the images takes 1.5 times
+# as long.
 SIDE_BY_SIDE = 64
-# Of large images fewer are read and decoded together.
+# The most bytes of images that are read and decoded together.
 _TOGETHER_BYTES = 8 << 20
 
 
 def without_autotune(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """Without tf.data's autotuning, whose model thread holds the end of a pass up for a fifth of a second and more."""
+    """Turn off tf.data's autotuning, whose thread delays the end of a pass by a fifth of a second and more."""
     options = tf.data.Options()
     options.autotune.enabled = False
     options.deterministic = True
@@ -36,8 +37,8 @@ def decoded(records: tf.data.Dataset, shape: Sequence[int], batch_size: int) -> 
 
     Args:
         records: Batches of serialized examples, of any size.
-        shape: Of the images.
-        batch_size: Images per batch; the last one may be smaller.
+        shape: The shape of an image.
+        batch_size: The number of images in a batch. The last batch may be smaller.
 
     Returns:
         Batches of (uint8 [batch, *shape], int64 [batch]), in the records' order.
@@ -60,10 +61,10 @@ def decoded(records: tf.data.Dataset, shape: Sequence[int], batch_size: int) -> 
 
 
 def read_images(folder: Path | str, split: str, shape: Sequence[int], count: int | None = None) -> tf.data.Dataset:
-    """Batches of (uint8 [batch, *shape], int64 [batch]) in the order they are stored.
+    """Batches of (image uint8 [batch, *shape], label int64 [batch]) in the order of the stored records.
 
     Raises:
-        InputError: A shard lacks records, or all together aren't `count`.
+        InputError: A shard lacks records, or their number isn't `count`.
     """
     records = tf.data.TFRecordDataset([str(path) for path in shards(folder, split, count)])
     batch_size = _together(_READ_BATCH, shape)
@@ -71,12 +72,12 @@ def read_images(folder: Path | str, split: str, shape: Sequence[int], count: int
 
 
 def record_features(named: bool) -> dict[str, tf.io.FixedLenFeature]:
-    """The features of a stored image, one of which is the name of its file or not."""
+    """The features of a stored image, with the name of its file where `named`."""
     return _IMAGE_FEATURES | _NAME if named else _IMAGE_FEATURES
 
 
 def load_names(folder: Path | str, info: ImagesInfo, split: str) -> list[str]:
-    """The names of the files that the images of a split were read from, in their order; empty where they have none."""
+    """Load the names of the files that the images of a split came from; an empty list where they have none."""
     if not info.named:
         return []
     records = tf.data.TFRecordDataset([str(path) for path in shards(folder, split, info.records[split])])
@@ -89,7 +90,7 @@ def _together(most: int, shape: Sequence[int]) -> int:
 
 
 def row_features(stored: int) -> dict[str, tf.io.FixedLenFeature]:
-    """The features of a stored row of a series with so many columns."""
+    """The features of a stored row with this number of values."""
     return {"time": tf.io.FixedLenFeature([], tf.int64), "values": tf.io.FixedLenFeature([stored], tf.float32)}
 
 
@@ -97,7 +98,7 @@ def read_rows(folder: Path | str, split: str, stored: int, count: int | None = N
     """Batches of (time int64 [batch], values float32 [batch, stored]) in time order.
 
     Raises:
-        InputError: A shard lacks records, or all together aren't `count`.
+        InputError: A shard lacks records, or their number isn't `count`.
     """
     features = row_features(stored)
 
@@ -111,30 +112,31 @@ def read_rows(folder: Path | str, split: str, stored: int, count: int | None = N
 
 
 def load_rows(folder: Path | str, info: SeriesInfo, split: str) -> np.ndarray:
-    """All rows of a split, float32 [rows, stored]. Windows overlap, so rows are held once and cut later."""
+    """Load all rows of a split, float32 [rows, stored]. Windows overlap, so they are cut of these rows later."""
     count = info.records[split]
-    rows = np.concatenate([v for _, v in read_rows(folder, split, len(info.stored), count).as_numpy_iterator()])
-    check_all_came(folder, split, len(rows), count)
+    batches = read_rows(folder, split, len(info.stored), count).as_numpy_iterator()
+    rows = np.concatenate([values for _, values in batches])
+    check_count(folder, split, len(rows), count)
     return rows
 
 
 def load_images(folder: Path | str, info: ImagesInfo, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """All images of a split, uint8 [images, height, width, channels], and their labels, int64 [images]."""
+    """Load all images of a split, uint8 [images, height, width, channels], and their labels, int64 [images]."""
     count, done = info.examples(split), 0
-    # Put together from a list of batches they would be in memory twice.
+    # A list of batches that is concatenated would be in memory twice.
     images, labels = np.empty((count, *info.shape), np.uint8), np.empty(count, np.int64)
-    for some, named in read_images(folder, split, info.shape, count).as_numpy_iterator():
-        here = slice(done, done + len(named))
-        images[here], labels[here], done = some, named, done + len(named)
-    check_all_came(folder, split, done, count)
+    for image_batch, label_batch in read_images(folder, split, info.shape, count).as_numpy_iterator():
+        batch = slice(done, done + len(label_batch))
+        images[batch], labels[batch], done = image_batch, label_batch, done + len(label_batch)
+    check_count(folder, split, done, count)
     return images, labels
 
 
-def check_all_came(folder: Path | str, split: str, found: int, expected: int) -> None:
-    """Compare the number of records that were read with that of the description.
+def check_count(folder: Path | str, split: str, count: int, expected: int) -> None:
+    """Compare the number of records that were read with the expected number.
 
     Raises:
-        InputError: They differ.
+        InputError: The numbers differ.
     """
-    if found != expected:
-        raise InputError(f"{folder}: {found:,} records of {split} were read, expected {expected:,}")
+    if count != expected:
+        raise InputError(f"{folder}: {count:,} records of {split} were read, expected {expected:,}")

@@ -1,1 +1,1 @@
-"""Readers of the data that a finished model is used on."""
+"""Readers of new data, which a trained model predicts or is compared with."""

@@ -1,4 +1,4 @@
-"""Examples loaded together."""
+"""Batches of new examples."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -13,7 +13,7 @@ from components.common.errors import InputError
 from components.data.new.example import Example, Failure
 
 EXAMPLES = 256
-# Of large images fewer are held.
+# The most bytes of a batch's inputs.
 BYTES = 64 << 20
 
 
@@ -22,9 +22,9 @@ class Batch:
     """Examples that were read one after the other.
 
     Attributes:
-        examples: Those that could be loaded.
+        examples: The examples that could be loaded.
         inputs: The model's inputs by name, with a batch axis; empty where there are no examples.
-        failures: The others.
+        failures: The examples that couldn't be read or loaded.
     """
 
     examples: list[Example]
@@ -33,12 +33,12 @@ class Batch:
 
 
 def batches(read: Iterable[Example | Failure], info: DatasetInfo) -> Iterator[Batch]:
-    """Load examples in threads, a batch at a time. Each batch but the last is of the same number read."""
+    """Load examples in threads, a batch at a time. Each batch but the last holds the same number of read examples."""
     shape = info.shape if isinstance(info, ImagesInfo) else [4, info.lookback + info.horizon, len(info.stored)]
     size = max(1, min(EXAMPLES, BYTES // int(np.prod(shape))))
-    waiting = iter(read)
+    remaining = iter(read)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        while chunk := list(islice(waiting, size)):
+        while chunk := list(islice(remaining, size)):
             loaded = list(zip(chunk, pool.map(_load, chunk), strict=True))
             good = [(example, inputs) for example, inputs in loaded if isinstance(inputs, dict)]
             names = good[0][1] if good else ()

@@ -1,4 +1,4 @@
-"""What reading gives: examples, and what can't be read."""
+"""The results of reading new data: examples and failures."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ class Example:
     """An example for a model.
 
     Attributes:
-        id: The file, relative to the folder that is read; with the number of the record (from 0) or the line
-            (from 1) where it holds several.
-        load: Makes the model's inputs by name, without a batch axis. It raises InputError with the reason where it
-            can't, and may be called in any thread.
-        times: Of a window, the times of the horizon that follows it.
+        id: The file's path in the folder that is read. Where a file has several examples, the number of the record
+            (from 0) or the line (from 1) follows.
+        load: A function that returns the model's inputs by name, without a batch axis. It may be called in any thread,
+            and raises InputError with the reason where the example can't be loaded.
+        times: The times of the horizon after a window; empty for images.
     """
 
     id: str
@@ -26,11 +26,11 @@ class Example:
 
 @dataclass(frozen=True)
 class Failure:
-    """What can't be read.
+    """An example that can't be read.
 
     Attributes:
-        id: As of an example.
-        reason: Why, one line.
+        id: The id, as of an example.
+        reason: The reason, in one line.
     """
 
     id: str

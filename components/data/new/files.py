@@ -1,4 +1,4 @@
-"""The files that a user names: one, or those of a folder that a model can read."""
+"""Find the files of new data: a single file, or the files of a folder that a model can read."""
 
 import hashlib
 import os
@@ -16,7 +16,7 @@ from components.vertex.cloud_storage import local
 
 CSV = ".csv"
 _TFRECORD = re.compile(r"\.tfrecords?(-\d{5}(-of-\d{5})?)?$")
-# As the authors of MNIST named them; the number is that of the axes, and labels have one.
+# The names of MNIST's files. The number is that of the axes; labels have one axis.
 _IDX = re.compile(r"[.-]idx[34]?(-ubyte)?(\.gz)?$")
 READABLE = {
     "classification": "pictures (.png, .jpg, …), idx files (-idx3-ubyte, .gz too) or TFRecords (.tfrecord)",
@@ -27,7 +27,7 @@ File = tuple[str, Path]
 
 
 def is_tfrecord(name: str) -> bool:
-    """Whether a file is one of TFRecords, by its name."""
+    """Whether a file holds TFRecords, by its name."""
     return bool(_TFRECORD.search(name))
 
 
@@ -37,28 +37,28 @@ def is_idx(name: str) -> bool:
 
 
 def find_files(source: str, task: Task) -> Path:
-    """Where a file or a folder is that holds what a model of `task` can read.
+    """The path of a file or a folder that a model of a task can read.
 
     Args:
         source: A path, or gs://bucket/….
-        task: The model's.
+        task: The model's task.
 
     Raises:
-        InputError: There is none.
+        InputError: There is no such file or folder, or a model can't read anything there.
     """
     path = local(source)
     if reason := not_a_file(path, or_folder=True):
         raise InputError(f"{source}: {'no such file or folder' if reason == 'no such file' else reason}")
     if next(named_files(path, task), None) is None:
-        what = "nothing to read" if path.is_dir() else "not a file that this model can read"
-        raise InputError(f"{source}: {what}, expected {READABLE[task]}")
+        problem = "nothing to read" if path.is_dir() else "not a file that this model can read"
+        raise InputError(f"{source}: {problem}, expected {READABLE[task]}")
     return path
 
 
 def named_files(path: Path, task: Task) -> Iterator[File]:
-    """The files to read, in the order of their folders and names, and their names relative to `path`.
+    """The files to read, sorted by folder and name, each with its name relative to `path`.
 
-    Only one folder's names are held at a time. Hidden files are passed over.
+    Only one folder's names are in memory at a time. Hidden files are ignored.
 
     Raises:
         InputError: A folder can't be read.
@@ -80,16 +80,16 @@ def named_files(path: Path, task: Task) -> Iterator[File]:
 
 
 def fingerprint(path: Path, task: Task) -> str:
-    """Digest of the files' names, sizes and times of change: another one means other data."""
+    """The digest of the files' names, sizes and times of change, which changes with the data."""
     digest = hashlib.sha256()
     for name, file in named_files(path, task):
-        about = file.lstat() if not_a_file(file) else file.stat()
-        digest.update(f"{name}\0{about.st_size}\0{about.st_mtime_ns}\n".encode())
+        status = file.lstat() if not_a_file(file) else file.stat()
+        digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
 
 def records(name: str, file: Path) -> Iterator[bytes | Failure]:
-    """The records of a TFRecord file. What follows a damaged one can't be found, so it ends there."""
+    """Read the records of a TFRecord file. It ends at a damaged record, for the records after that can't be found."""
     if reason := not_a_file(file):
         yield Failure(name, reason)
         return

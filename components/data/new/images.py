@@ -1,4 +1,4 @@
-"""Images to predict: pictures, idx files (LeCun's format of MNIST, gzipped too), and the TFRecords of ingest."""
+"""Read new images: pictures, idx files (LeCun's format of MNIST, gzipped or not), and the TFRecords of ingest."""
 
 import functools
 import gzip
@@ -17,17 +17,18 @@ from components.data.new.example import Example, Failure
 from components.data.new.files import is_idx, is_tfrecord, named_files, records
 from components.readers import pictures
 
-# An idx file starts with two zero bytes, the type of its values (8: unsigned bytes) and its number of axes, then
-# the length of each axis, big-endian: http://yann.lecun.com/exdb/mnist/.
+# An idx file begins with two zero bytes, the type of its values (8 for unsigned bytes), its number of axes, and the
+# length of each axis as a big-endian number (http://yann.lecun.com/exdb/mnist/).
 _IDX_START = b"\x00\x00\x08"
 
 
 def read_images(path: Path, info: ImagesInfo) -> Iterator[Example | Failure]:
-    """The images of a file or a folder, in a fixed order.
+    """Read the images of a file or a folder, sorted by folder and name.
 
     Args:
-        path: What `find_files` gave.
-        info: The model's data set; a picture of another size is a failure, unless that one's were resized.
+        path: The file or folder, as `find_files` returns it.
+        info: The description of the model's data set. A picture of another size is a failure, unless the data set's
+            images were resized.
 
     Yields:
         Examples with `image`, uint8 [height, width, channels]. Pictures are decoded when they are loaded.
@@ -51,7 +52,7 @@ def _picture(file: Path | io.BytesIO, info: ImagesInfo) -> dict[str, np.ndarray]
 
 
 def _record(where: str, record: bytes, info: ImagesInfo) -> Example | Failure:
-    """The image of a record, called by the file that it was made of where the record says it."""
+    """The image of a record. Its id is the name of its original file, where the record has it."""
     tf = import_tensorflow()
     try:
         features = tf.train.Example.FromString(record).features.feature
@@ -67,7 +68,7 @@ def _record(where: str, record: bytes, info: ImagesInfo) -> Example | Failure:
 def _idx(name: str, file: Path, info: ImagesInfo) -> Iterator[Example | Failure]:
     shape = info.shape if info.shape[2] > 1 else info.shape[:2]
     size = int(np.prod(info.shape))
-    i = 0  # the image that is being read
+    i = 0  # the number of the image, for a failure
     if reason := not_a_file(file):
         yield Failure(name, reason)
         return
@@ -80,8 +81,8 @@ def _idx(name: str, file: Path, info: ImagesInfo) -> Iterator[Example | Failure]
                 yield Failure(name, "not an idx file of unsigned bytes")
                 return
             if lengths[1:] != list(shape):
-                found = " x ".join(map(str, lengths[1:])) or "single"
-                yield Failure(name, f"{found} values an example, expected {' x '.join(map(str, shape))}")
+                axes_text = " x ".join(map(str, lengths[1:])) or "single"
+                yield Failure(name, f"{axes_text} values an example, expected {' x '.join(map(str, shape))}")
                 return
             for i in range(lengths[0]):
                 data = stream.read(size)
@@ -89,7 +90,7 @@ def _idx(name: str, file: Path, info: ImagesInfo) -> Iterator[Example | Failure]
                     yield Failure(f"{name}:{i}", f"the file ends in it, expected {lengths[0]} images")
                     return
                 yield Example(f"{name}:{i}", functools.partial(_pixels, data, info))
-            # At its end gzip compares its checksum.
+            # This read also makes gzip compare the checksum at the file's end.
             if stream.read(1):
                 yield Failure(name, f"the file goes on after its {lengths[0]} images")
     except (OSError, EOFError, zlib.error) as error:

@@ -1,4 +1,4 @@
-"""Series to forecast: the rows of CSV files or of TFRecords, and the windows that a model sees of them."""
+"""Read new series: the rows of CSV files or of TFRecords, and the windows that a model sees of them."""
 
 import itertools
 import math
@@ -30,10 +30,10 @@ class Row:
     """A row of a series.
 
     Attributes:
-        id: The file and the line (from 1), or the record (from 0).
-        time: Its time.
-        values: Those that the data set stores of a row. A row of the future has no target (NaN) and only the values
-            that are known ahead.
+        id: The file, and the number of the line (from 1) or of the record (from 0).
+        time: The row's time.
+        values: The values in the order of the data set's stored rows. A row of the future has no target (NaN), and only
+            the values that are known ahead.
     """
 
     id: str
@@ -42,7 +42,7 @@ class Row:
 
     @property
     def future(self) -> bool:
-        """Whether it is a row of the future."""
+        """Whether the row belongs to the future, for it has no target."""
         return math.isnan(self.values[0])
 
 
@@ -50,12 +50,14 @@ Rows = Iterator[Row | Failure]
 
 
 def read_windows(path: Path, info: SeriesInfo, every: bool) -> Iterator[Example | Failure]:
-    """The windows of the series in a file or a folder.
+    """Read the windows of the series in a file or a folder.
 
     Args:
-        path: What `find_files` gave. Each CSV file is a series; TFRecord shards of one name are one together.
-        info: The model's data set.
-        every: Every window; without, the last of each series, from which what comes after its last row is forecast.
+        path: The file or folder, as `find_files` returns it. Each CSV file is a series, and so are TFRecord shards of
+            one name together.
+        info: The description of the model's data set.
+        every: Whether every window is read. Otherwise only the last window of each series is, whose forecast comes
+            after the series' last row.
 
     Yields:
         Examples with `window`, float32 [lookback, columns], and `future`, float32 [horizon, known], where columns
@@ -66,27 +68,27 @@ def read_windows(path: Path, info: SeriesInfo, every: bool) -> Iterator[Example 
 
 
 def read_series(path: Path, info: SeriesInfo) -> Iterator[tuple[str, Rows]]:
-    """Each series: its name and its rows, which may have gaps."""
+    """Read each series: its name and its rows, which may have gaps."""
     for name, files in itertools.groupby(named_files(path, "forecasting"), key=lambda file: _SHARD.sub("", file[0])):
         parts = list(files)
         yield name, _records(parts, info) if is_tfrecord(parts[0][0]) else _lines(*parts[0], info)
 
 
 class _Windows:
-    """Cuts windows of the rows that follow each other without a gap; what is between is a failure."""
+    """Cuts windows out of rows that follow each other without a gap. Each gap is a failure."""
 
     def __init__(self, name: str, info: SeriesInfo, every: bool) -> None:
         self._name, self._info, self._every = name, info, every
         self._frequency = Frequency(info.frequency)
         self._calendar = info.stored[len(info.columns) :]
-        # The values of these in the future can't be derived from the time: rows have to tell them.
-        self._told = [column for column in info.known if column not in self._calendar]
-        self._ahead = info.horizon if self._told else 0
+        # The known columns whose future values have to stand in rows, for they can't be computed from the time.
+        self._given = [column for column in info.known if column not in self._calendar]
+        self._ahead = info.horizon if self._given else 0
         self._rows: deque[Row] = deque(maxlen=info.lookback + self._ahead)
 
     def cut(self, rows: Rows) -> Iterator[Example | Failure]:
         previous: datetime | None = None
-        future, made = 0, False
+        future, any_window = 0, False
         for row in rows:
             if isinstance(row, Failure):
                 yield row
@@ -107,14 +109,14 @@ class _Windows:
             self._rows.append(row)
             if self._every and self._whole():
                 yield self._window()
-                made = True
+                any_window = True
         if not self._every and self._whole() and future >= self._ahead:
             yield self._window()
-        elif not made:
+        elif not any_window:
             yield self._missing(future)
 
     def _whole(self) -> bool:
-        """Whether the rows are a window and what has to be told of its future."""
+        """Whether the rows are a window, with the rows of its future where these are needed."""
         return len(self._rows) == self._rows.maxlen and not self._rows[self._info.lookback - 1].future
 
     def _window(self) -> Example | Failure:
@@ -123,7 +125,7 @@ class _Windows:
         inputs = {"window": np.array([row.values[: len(info.columns)] for row in past], np.float32)}
         try:
             times = self._times_after(past[-1].time)
-            if self._told:
+            if self._given:
                 ahead = [row.values for row in rows[info.lookback :]]
                 inputs["future"] = np.array(ahead, np.float32)[:, info.known_places()]
             elif info.known:
@@ -149,10 +151,10 @@ class _Windows:
         if past < lookback or self._every:
             needed = lookback + (self._ahead if self._every else 0)
             return Failure(self._name, f"{_rows(past)} without a gap at its end, expected {needed} or more")
-        told = ", ".join(self._told)
+        names = ", ".join(self._given)
         return Failure(
             self._name,
-            f"{_rows(future)} without {target} at its end, expected {self._ahead} that tell {told} of the future "
+            f"{_rows(future)} without {target} at its end, expected {self._ahead} that tell {names} of the future "
             f"(none are needed with --every-window)",
         )
 
@@ -162,7 +164,7 @@ def _rows(count: int) -> str:
 
 
 def _check_calendar(row: Row, info: SeriesInfo) -> None:
-    """Records keep UTC alone, so the calendar of one that was made in another time zone can't be continued."""
+    """Refuse a record whose calendar is of another time zone than UTC, for records don't store their time zone."""
     stored = row.values[len(info.columns) :]
     if not np.allclose(stored, calendar_values(row.time, info.calendar()), atol=1e-4):
         raise InputError("the calendar's columns are of a time zone that records don't keep; give the series as CSV")
@@ -179,14 +181,14 @@ def _lines(name: str, file: Path, info: SeriesInfo) -> Rows:
             try:
                 table = Table(header, info.columns, info)
             except InputError as error:
-                one = f"; fields are separated by {info.separator!r} in the training data" if len(header) == 1 else ""
-                yield Failure(f"{name}:1", "; ".join(error.problems) + one)
+                hint = f"; fields are separated by {info.separator!r} in the training data" if len(header) == 1 else ""
+                yield Failure(f"{name}:1", "; ".join(error.problems) + hint)
                 return
-            rows, read = table.rows(lines), False
+            rows, any_row = table.rows(lines), False
             for row in regularize(rows, info.columns, Frequency(info.frequency), info, Changes(), future=True):
                 yield _row(row, info, f"{name}:{row.line}")
-                read = True
-            if not read and table.seen:
+                any_row = True
+            if not any_row and table.seen:
                 yield Failure(name, f"where keeps no row; there are: {', '.join(map(shortened, table.seen))}")
     except InputError as error:
         yield Failure(name, str(error).removeprefix(f"{name}: "))
