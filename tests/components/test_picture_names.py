@@ -49,7 +49,8 @@ def test_the_page_shows_them(evaluated):
     folders = (
         {name: str(root / folder)} for name, folder in (("noise", "dataset"), ("mlp", "model"), ("mlp", "evaluation"))
     )
-    report(json.dumps(about), "{}", "d", *folders, {"mlp": None}, leaderboard=None, path=str(root / "report.html"))
+    page = str(root / "report.html")
+    report(json.dumps(about), "{}", "d", *folders, {"mlp": None}, leaderboard=None, searches={}, path=page)
     page = (root / "report.html").read_text()
     for wrong in evaluation.mistakes:
         assert f"<small>{wrong.file.replace('&', '&amp;')}</small>" in page
