@@ -5,12 +5,12 @@ from typing import Any
 import yaml
 
 from components.common.errors import InputError
-from pipeline.commands import options
 from pipeline.experiment.experiment import Experiment
 from pipeline.graph.compile import compile_experiment
 from pipeline.kubeflow.client import check_address
 from pipeline.kubeflow.follow import follow
 from pipeline.kubeflow.submit import submit_kubeflow
+from pipeline.terminal import tables
 from pipeline.vertex.follow import JobFailedError
 from pipeline.vertex.request import check_data, check_images, check_parameters
 
@@ -76,7 +76,7 @@ def submit_to_kubeflow(
     if dry_run or not wait:
         return
     try:
-        follow(client, started, list(spec["root"]["dag"]["tasks"]), options.console(), fail_fast)
+        follow(client, started, list(spec["root"]["dag"]["tasks"]), tables.console(), fail_fast)
     except KeyboardInterrupt:
         print(f"\nno longer following; the run goes on: {page}", flush=True)
         raise

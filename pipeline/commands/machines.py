@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from pipeline.commands import options
 from pipeline.experiment.machines import TASK_CPUS, TASK_MEMORY_GB, machines
 from pipeline.experiment.offers import offered, retired
+from pipeline.terminal import tables
 from pipeline.vertex.prices import hourly, load_prices
 
 
@@ -20,7 +20,7 @@ def machines_command(
         _print_offered()
         return
     prices = load_prices()
-    table = options.table("machine", "type", "vCPUs", "GB", "accelerators", "runs as", "US$ an hour")
+    table = tables.table("machine", "type", "vCPUs", "GB", "accelerators", "runs as", "US$ an hour")
     for name, machine in machines().items():
         offer, price = offered()[machine.machine_type], hourly(machine, prices)
         chips = f"TPU {machine.tpu_topology}" if machine.tpu_topology else ""
@@ -31,7 +31,7 @@ def machines_command(
         )
         cost = "no price" if price is None else f"{price:.2f}"
         table.add_row(name, machine.machine_type, str(offer.cpus), f"{offer.memory_gb:g}", gpus, kind, cost)
-    options.console().print(table)
+    tables.console().print(table)
     print(
         f"a task has at most {TASK_CPUS} vCPUs and {TASK_MEMORY_GB} GB, one accelerator type, and is never spot; "
         "what needs more is a CustomJob that the task launches"
@@ -41,14 +41,14 @@ def machines_command(
 
 
 def _print_offered() -> None:
-    table = options.table("type", "vCPUs", "GB", "accelerators")
+    table = tables.table("type", "vCPUs", "GB", "accelerators")
     for name, offer in offered().items():
         gpus = [
             f"{'|'.join(map(str, counts))} {gpu}" for gpu, counts in offer.accelerators.items() if gpu not in retired()
         ]
         chips = [f"TPU {'|'.join(offer.topologies)}"] if offer.topologies else []
         table.add_row(name, str(offer.cpus), f"{offer.memory_gb:g}", ", ".join(gpus + chips))
-    options.console().print(table)
+    tables.console().print(table)
     for page, read in sorted({(offer.page, offer.read) for offer in offered().values()}):
         families = {name.partition("-")[0]: None for name, offer in offered().items() if offer.page == page}
         print(f"{', '.join(families)}: {page}, read {read}")

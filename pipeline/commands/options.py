@@ -1,15 +1,10 @@
-"""What the commands of clusters share: their options, and how they show tables and times."""
+"""Options that several commands share."""
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.measure import Measurement
-from rich.table import Table
 
-_WIDEST = 1000
 Project = Annotated[str | None, typer.Option(help="Google Cloud project; else GOOGLE_CLOUD_PROJECT, or gcloud's.")]
 Region = Annotated[str | None, typer.Option(help="Such as us-central1; else GOOGLE_CLOUD_REGION, or gcloud's.")]
 Bucket = Annotated[str | None, typer.Option(help="gs://bucket/folder that runs are written to; else PIPELINE_BUCKET.")]
@@ -27,39 +22,3 @@ Parameter = Annotated[
     list[str] | None,
     typer.Option("--parameter", metavar="NAME=VALUE", help="A value for a parameter of the compiled file. Repeatable."),
 ]
-
-
-def console() -> Console:
-    """Where commands print: on no terminal, wide enough for a task's error."""
-    live = Console(highlight=False)
-    return live if live.is_terminal else Console(highlight=False, width=140)
-
-
-def table(*columns: str) -> Table:
-    """A table without lines."""
-    return Table(*columns, box=None, header_style="bold", pad_edge=False)
-
-
-def fitting(make: Callable[[Sequence[str]], Table], optional: Sequence[str], console: Console) -> Table:
-    """A table with as many of its optional columns as there is room for.
-
-    Args:
-        make: Makes the table, given some of these columns.
-        optional: The first is left out first.
-        console: Where it is to be printed.
-    """
-    for left_out in range(len(optional) + 1):
-        made = make(optional[left_out:])
-        if Measurement.get(console, console.options.update(max_width=_WIDEST), made).maximum <= console.width:
-            break
-    return made
-
-
-def time(at: Any) -> str:  # noqa: ANN401 (a datetime of proto-plus, or None)
-    """A time of a message, UTC; nothing where there is none."""
-    return at.strftime("%Y-%m-%d %H:%M:%S UTC") if at else ""
-
-
-def took(span: Any) -> str:  # noqa: ANN401 (a timedelta or None)
-    """A duration in seconds; nothing where there is none."""
-    return "" if span is None else f"{span.total_seconds():.0f} s"

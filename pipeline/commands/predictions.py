@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from components.common.errors import InputError
-from pipeline.commands import options
+from pipeline.terminal import tables
 
 # The exit code where data have drifted.
 DRIFTED = 3
@@ -57,13 +57,13 @@ def drift_command(
 
     with _counted() as progress:
         found = drift(model, source, threshold, progress, _registry(trust))
-    table = options.table("feature", "PSI", "KS", "training", "new", "")
+    table = tables.table("feature", "PSI", "KS", "training", "new", "")
     for name, moved in found.features.items():
         distance = "" if moved.ks is None else f"{moved.ks:.3f}"
         said = "has drifted" if moved.drifted else ""
         shown = f"{name}: {moved.note}" if moved.note else name
         table.add_row(shown, f"{moved.psi:.3f}", distance, f"{moved.training:.4g}", f"{moved.new:.4g}", said)
-    options.console().print(table)
+    tables.console().print(table)
     drifted = found.drifted()
     failed = f", {found.failed:,} can't be read" if found.failed else ""
     print(f"{found.examples:,} examples{failed}; drifted: {', '.join(drifted) or 'nothing'} (threshold {threshold:g})")

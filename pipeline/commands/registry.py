@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from components.common.errors import InputError
-from pipeline.commands import options
+from pipeline.terminal import tables
 
 if TYPE_CHECKING:
     from components.artifacts.registration import Registration
@@ -82,13 +82,13 @@ def _list() -> None:
 
     def made(optional: Sequence[str]) -> Table:
         columns = [column for column in _COLUMNS if column in optional or column not in _OPTIONAL]
-        table = options.table(*columns)
+        table = tables.table(*columns)
         for row in rows:
             table.add_row(*(row.get(column, "") for column in columns))
         return table
 
-    console = options.console()
-    console.print(options.fitting(made, _OPTIONAL, console))
+    console = tables.console()
+    console.print(tables.fitting(made, _OPTIONAL, console))
     for problem in problems:
         print(problem)
 

@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.commands import options
 from pipeline.commands.options import Bucket, Config, Project, Region, Set, Tags
+from pipeline.terminal import tables
 from pipeline.vertex.settings import settings
 
 schedule_app = typer.Typer(help="Submit an experiment again and again: create, list, pause, resume, delete.")
@@ -38,7 +38,7 @@ def schedule_create(
     if experiment.vertex.experiment:
         print(f"note: runs of a schedule aren't added to the Vertex experiment {experiment.vertex.experiment}")
     made = create_schedule(job, name or experiment.name, cron, there)
-    number, following = made.name.rsplit("/", 1)[-1], options.time(made.next_run_time)
+    number, following = made.name.rsplit("/", 1)[-1], tables.time(made.next_run_time)
     print(f"schedule {made.display_name} ({number}): {cron}, next {following}")
 
 
@@ -47,11 +47,11 @@ def schedule_list(project: Project = None, region: Region = None) -> None:
     """List the schedules."""
     from pipeline.vertex.schedules import list_schedules
 
-    table = options.table("schedule", "name", "state", "cron", "next")
+    table = tables.table("schedule", "name", "state", "cron", "next")
     for found in list_schedules(settings(project, region, None, needs_bucket=False)):
         number, now = found.name.rsplit("/", 1)[-1], found.state.name.lower()
-        table.add_row(number, found.display_name, now, found.cron, options.time(found.next_run_time))
-    options.console().print(table)
+        table.add_row(number, found.display_name, now, found.cron, tables.time(found.next_run_time))
+    tables.console().print(table)
 
 
 def _change(action: str, done: str) -> Any:  # noqa: ANN401 (a command)

@@ -9,10 +9,10 @@ import typer
 import yaml
 
 from components.common.errors import InputError
-from pipeline.commands import options
 from pipeline.commands.machines import machines_command
 from pipeline.commands.options import Bucket, Config, Job, Parameter, Project, Promote, Region, Set, Tags
 from pipeline.commands.schedules import schedule_app
+from pipeline.terminal import tables
 from pipeline.vertex.settings import Settings, settings
 
 
@@ -98,7 +98,7 @@ def status(job: Job, project: Project = None, region: Region = None) -> None:
     there = settings(project, region, None, needs_bucket=False)
     found = get_job(job, there)
     details = {detail.task_name: detail for detail in found.job_detail.task_details}
-    table = options.table("task", "state", "started", "took", "")
+    table = tables.table("task", "state", "started", "took", "")
     for name in task_names(found):
         detail = details.get(name)
         if detail is None:
@@ -106,8 +106,8 @@ def status(job: Job, project: Project = None, region: Region = None) -> None:
             continue
         took = (detail.end_time or datetime.now(UTC)) - detail.start_time if detail.start_time else None
         error = " ".join(detail.error.message.split())
-        table.add_row(name, detail.state.name.lower(), options.time(detail.start_time), options.took(took), error)
-    console = options.console()
+        table.add_row(name, detail.state.name.lower(), tables.time(detail.start_time), tables.took(took), error)
+    console = tables.console()
     console.print(table)
     print(f"{job}: {state(found).lower()}  {job_url(found.name, there)}")
 
@@ -147,12 +147,12 @@ def list_command(
     from pipeline.vertex.jobs import list_jobs
 
     there = settings(project, region, None, needs_bucket=False)
-    table = options.table("job", "experiment", "state", "created", "took")
+    table = tables.table("job", "experiment", "state", "created", "took")
     for job in list_jobs(there, experiment, limit):
         took = (job.end_time or datetime.now(UTC)) - job.create_time if job.create_time else None
         name, of = job.name.rsplit("/", 1)[-1], job.labels.get("experiment", "")
-        table.add_row(name, of, state(job).lower(), options.time(job.create_time), options.took(took))
-    options.console().print(table)
+        table.add_row(name, of, state(job).lower(), tables.time(job.create_time), tables.took(took))
+    tables.console().print(table)
 
 
 def batch_predict_command(
@@ -191,7 +191,7 @@ def _wait(job: Any, there: Settings) -> None:  # noqa: ANN401 (a PipelineJob)
 
     job_id = job.name.rsplit("/", 1)[-1]
     try:
-        follow(job, there, options.console())
+        follow(job, there, tables.console())
     except KeyboardInterrupt:
         print(f"\nno longer following; the job goes on. To end it: python -m pipeline cancel {job_id}", flush=True)
         raise
@@ -206,10 +206,10 @@ def _print_roles(experiment: Any, there: Settings) -> None:  # noqa: ANN401 (an 
     from pipeline.vertex.roles import roles
 
     needed = roles(experiment.vertex, there)
-    table = options.table("role", "who", "why")
+    table = tables.table("role", "who", "why")
     for role in needed:
         table.add_row(role.role, role.who, role.why)
-    options.console().print(table)
+    tables.console().print(table)
     print("these commands grant them, infrastructure/ does too:")
     for role in needed:
         print(role.command)
@@ -229,10 +229,10 @@ def _print_dry_run(
     shown = {**job, "pipeline_spec": f"{path}, SHA-256 {digest}"}
     request = {"parent": there.parent, "pipeline_job_id": job_id, "pipeline_job": shown}
     print(yaml.safe_dump(request, sort_keys=False, width=110), end="")
-    table = options.table("task", "machine", "US$ an hour, while it runs")
+    table = tables.table("task", "machine", "US$ an hour, while it runs")
     for task, machine, price in costs(experiment):
         table.add_row(task, machine, f"{price:.2f}" if price is not None else "not in configs/prices.yaml")
-    options.console().print(table)
+    tables.console().print(table)
     prices = load_prices()
     print(
         f"and {prices.run:g} for the run; nothing was sent; prices are those of configs/prices.yaml, read {prices.read}"

@@ -19,9 +19,9 @@ from components.vertex.client import VertexOptions
 from pipeline.experiment.checks import DatasetConfig, check_data, check_model, check_name, check_options
 from pipeline.experiment.claims import Claim, check_expect
 from pipeline.experiment.config_file import override, read_config
+from pipeline.experiment.pods import KubeflowOptions
 from pipeline.experiment.search_checks import check_tune
 from pipeline.experiment.validated import cut, validated
-from pipeline.kubeflow.pods import KubeflowOptions
 
 ROOT = Path(__file__).parent.parent.parent
 NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")

@@ -21,7 +21,7 @@ from pipeline.experiment.checks import DatasetKeys, ModelKeys
 from pipeline.experiment.config_file import MAX_BYTES, MAX_NODES, SUFFIXES, read_config
 from pipeline.experiment.experiment import ExperimentFile
 from pipeline.experiment.machines import Machine
-from pipeline.kubeflow.pods import KubeflowOptions
+from pipeline.experiment.pods import KubeflowOptions
 
 INTRODUCTION = (
     f"A config is a YAML file of at most {MAX_BYTES:,} bytes and {MAX_NODES:,} values, where an alias counts as much "

@@ -8,8 +8,8 @@ from kfp import dsl
 
 from pipeline.experiment.experiment import Experiment
 from pipeline.experiment.machines import Target, machines, place
+from pipeline.experiment.pods import settle_pod
 from pipeline.graph.tasks import TaskSpec, tasks
-from pipeline.kubeflow.pods import settle_pod
 
 
 class Results(NamedTuple):

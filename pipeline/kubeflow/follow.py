@@ -8,7 +8,7 @@ from rich.console import Console
 from components.common.errors import InputError
 from components.vertex.client import LOST_SECONDS, until
 from pipeline.kubeflow.errors import say
-from pipeline.local.display import Display
+from pipeline.terminal.display import Display
 from pipeline.vertex.follow import POLL_SECONDS, JobFailedError, show_task
 
 ENDED = ("SUCCEEDED", "SKIPPED", "FAILED", "CANCELED")

@@ -24,13 +24,13 @@ from pipeline.local.cache import DamagedError, Outputs
 from pipeline.local.containers import Containers
 from pipeline.local.daemon import daemon
 from pipeline.local.damage import remove, set_aside, shown, usable
-from pipeline.local.display import Display
 from pipeline.local.failure import Failure, explain, explained, failure
 from pipeline.local.processes import Processes
 from pipeline.local.publish import LATEST, PARTIAL, publish, publish_report
 from pipeline.local.reasons import Basis, remember, remembered, why
 from pipeline.local.stopping import stoppable
 from pipeline.local.tasks import Task, arguments, command, executor_input, read_tasks
+from pipeline.terminal.display import Display
 
 RUNS = Path("runs")
 # An experiment's folder of its tasks' outputs, their checkpoints, and temporary files.

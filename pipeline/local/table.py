@@ -11,9 +11,9 @@ from rich.table import Table
 from components.artifacts.leaderboard import FEW, METRICS, Leaderboard, ModelEntry, figure, interval
 from components.artifacts.registration import Registered
 from components.common.words import counted
-from pipeline.commands.options import fitting
 from pipeline.experiment.claims import Verification
 from pipeline.local.damage import shown
+from pipeline.terminal.tables import fitting
 
 # Columns that a narrow terminal leaves out, beginning with the first.
 _OPTIONAL = ("parameters", "epoch", "time")

@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 
 from components.vertex.client import client, polls, until
-from pipeline.local.display import Display, State
+from pipeline.terminal.display import Display, State
 from pipeline.vertex.settings import Settings
 
 POLL_SECONDS = 5.0

@@ -1,0 +1,1 @@
+"""What the terminal shows: the tasks of a run, and tables."""
