@@ -1,4 +1,5 @@
 import shutil
+from modulefinder import ModuleFinder
 from pathlib import Path
 
 import pytest
@@ -219,6 +220,7 @@ def test_a_file_is_code_of_the_tasks_that_import_it(experiment, file, tasks):
     assert tasks_with(experiment, f"components/{file}") == tasks
 
 
+@pytest.mark.slow
 def test_a_changed_line_reruns_the_tasks_whose_code_it_is_and_a_comment_none(code, experiment):
     """In each module of components/."""
     tasks = {tuple(task.modules): task.name for task in specified(experiment)}
@@ -234,6 +236,19 @@ def test_a_changed_line_reruns_the_tasks_whose_code_it_is_and_a_comment_none(cod
         changed = {task for modules, task in tasks.items() if versions.code_version(*modules) != before[task]}
         path.write_text(text)
         assert changed == {task for modules, task in tasks.items() if file in files[modules]}, file
+
+
+def test_what_python_finds_that_a_task_imports_is_its_code(experiment):
+    """By the finder of Python's own library, which reads bytecode."""
+    root = versions.ROOT.parent
+    for task in specified(experiment):
+        finder = ModuleFinder([str(root)])
+        for module in task.modules:
+            finder.import_hook(module)
+        found = {Path(module.__file__) for module in finder.modules.values() if module.__file__}
+        found = {path.relative_to(root).as_posix() for path in found}
+        assert f"components/{task.step}/{task.step}.py" in found
+        assert found <= versions.code_files(*task.modules).keys(), task.name
 
 
 def test_every_task_has_code(experiment, tmp_path):
