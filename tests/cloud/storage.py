@@ -240,7 +240,7 @@ def _delete_object(request: Request) -> Answer:
 
 
 def _copy_object(request: Request) -> Answer:
-    bucket, name, verb, to_bucket, to_name = request.parts
+    bucket, name, to_bucket, to_name = request.parts
     source = _existing(_allow(request, "storage.objects.get", bucket), bucket, name)
     target = _file(_allow(request, "storage.objects.create", to_bucket), to_name)
     _check_generation(request, target)
@@ -249,8 +249,6 @@ def _copy_object(request: Request) -> Answer:
     objects = request.state.table("objects")
     objects[f"{to_bucket}/{to_name}"] = dict(objects.get(f"{bucket}/{name}", {}))
     resource = _resource(request, to_bucket, to_name, target)
-    if verb == "copyTo":
-        return Answer(resource)
     size = resource["size"]
     return Answer(
         {
@@ -263,13 +261,6 @@ def _copy_object(request: Request) -> Answer:
     )
 
 
-def _change_object(request: Request) -> Answer:
-    bucket, name = request.parts
-    path = _existing(_allow(request, "storage.objects.update", bucket), bucket, name)
-    request.state.table("objects").setdefault(f"{bucket}/{name}", {}).update(request.json())
-    return Answer(_resource(request, bucket, name, path))
-
-
 _BUCKET, _OBJECT = r"/storage/v1/b/([^/]+)", r"/storage/v1/b/([^/]+)/o/(.+)"
 
 
@@ -278,10 +269,9 @@ def routes(state: State) -> list[Route]:
     return [
         route("GET", _BUCKET, _get_bucket),
         route("GET", rf"{_BUCKET}/o", _list_objects),
-        route("POST", r"/storage/v1/b/([^/]+)/o/(.+?)/(rewriteTo|copyTo)/b/([^/]+)/o/(.+)", _copy_object),
+        route("POST", r"/storage/v1/b/([^/]+)/o/(.+?)/rewriteTo/b/([^/]+)/o/(.+)", _copy_object),
         route("GET", rf"(?:/download)?{_OBJECT}", _get_object),
         route("DELETE", _OBJECT, _delete_object),
-        route("PATCH", _OBJECT, _change_object),
         route("POST", rf"/upload{_BUCKET}/o", _upload),
         route("PUT", rf"/upload{_BUCKET}/o", _upload_chunk),
         route("GET", r"/([a-z0-9][a-z0-9._-]+[a-z0-9])/(.+)", _get_media),
