@@ -28,36 +28,30 @@ class Control:
     def __init__(self, state: State, outage: Callable[[float], None]) -> None:
         self.state, self.outage = state, outage
 
-    def apply(self, commands: dict[str, Any]) -> dict[str, Any]:
-        """Do what a test says; an unknown command changes nothing.
-
-        Returns:
-            What there is to say to each command, for most nothing.
-        """
+    def apply(self, commands: dict[str, Any]) -> None:
+        """Do what a test says; an unknown command changes nothing."""
         known = {name.removeprefix("_do_") for name in dir(self) if name.startswith("_do_")} | {*_NUMBERS, *_PLANS}
         if unknown := commands.keys() - known:
             raise ApiError(
                 "INVALID_ARGUMENT", f"unknown commands: {', '.join(sorted(unknown))}; known: {sorted(known)}"
             )
-        answers = {}
         # Whatever stands beside it applies to the state after it.
         for name in sorted(commands, key=lambda name: name != "reset"):
-            answer = self._do(name, commands[name])
-            if answer is not None:
-                answers[name] = answer
-        return answers
+            self._do(name, commands[name])
 
-    def _do(self, name: str, value: Any) -> Any:
+    def _do(self, name: str, value: Any) -> None:
         if name == "outage":
             # It waits for calls that are running, and these wait for the lock.
-            return self._do_outage(value)
+            self._do_outage(value)
+            return
         with self.state.lock:
             self.state.advance()
             if name in _NUMBERS:
-                return setattr(self.state.settings, name, float(value))
-            if name in _PLANS:
-                return setattr(self.state.settings, name, value)
-            return getattr(self, f"_do_{name}")(value)
+                setattr(self.state.settings, name, float(value))
+            elif name in _PLANS:
+                setattr(self.state.settings, name, value)
+            else:
+                getattr(self, f"_do_{name}")(value)
 
     def _do_reset(self, value: bool) -> None:
         if value:
@@ -88,11 +82,8 @@ class Control:
     def _do_permissions(self, value: dict[str, list[str]]) -> None:
         self.state.settings.deny = set(value.get("deny", []))
 
-    def _do_buckets(self, value: dict[str, str | None]) -> None:
+    def _do_buckets(self, value: dict[str, str]) -> None:
         for name, location in value.items():
-            if location is None:
-                self.state.settings.buckets.pop(name, None)
-                continue
             self.state.settings.buckets[name] = location.upper()
             self.state.bucket(name).mkdir(parents=True, exist_ok=True)
 
@@ -110,7 +101,8 @@ def routes(control: Control) -> list[Route]:
     """What tests ask."""
 
     def post(request: Request) -> Answer:
-        return Answer(control.apply(request.json()))
+        control.apply(request.json())
+        return Answer({})
 
     def requests(request: Request) -> Answer:
         return Answer(request.state.requests())
