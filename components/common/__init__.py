@@ -1,1 +1,1 @@
-"""What every part of the program uses."""
+"""Modules that every part of the program uses."""

@@ -1,7 +1,7 @@
-"""How a step becomes a KFP component: a thin function whose body imports the work from this package.
+"""Make a KFP component of a step's function, whose body imports the step's module.
 
-The image ships the package, so nothing is installed when a task starts. The same component runs in a
-subprocess, in a container and on Vertex AI.
+The image contains this package, so nothing is installed when a task starts. The same component runs in a process, in a
+container and on Vertex AI.
 """
 
 import ast
@@ -18,20 +18,20 @@ _RUN = "python3 -m kfp.dsl.executor_main"
 def component(function: Callable[..., None]) -> Any:  # noqa: ANN401 (a KFP component)
     """Make a KFP component of a function.
 
-    KFP starts Python from a shell, which keeps SIGTERM to itself: a cancelled task would go on. With `exec` Python
-    takes the shell's place (kubeflow/pipelines issue 7902).
+    KFP starts Python from a shell, which doesn't pass on SIGTERM, so that a cancelled task would go on. With `exec`,
+    Python replaces the shell (kubeflow/pipelines issue 7902).
 
-    KFP puts the function's source into the command, which a cache looks at. Comments and the docstring are left out:
-    another one runs nothing again.
+    KFP puts the function's source into the command, which is part of a cache's key. Comments and the docstring are left
+    out, so that a change of them reruns no task.
 
     Args:
-        function: Its parameters are the component's inputs and outputs.
+        function: The function. Its parameters are the component's inputs and outputs.
     """
-    made = dsl.component(function, base_image=IMAGE, packages_to_install=[], install_kfp_package=False)
-    container = made.component_spec.implementation.container
+    result = dsl.component(function, base_image=IMAGE, packages_to_install=[], install_kfp_package=False)
+    container = result.component_spec.implementation.container
     *start, source = container.command
     container.command = [*(part.replace(_RUN, f"exec {_RUN}") for part in start), _uncommented(source)]
-    return made
+    return result
 
 
 def _uncommented(source: str) -> str:

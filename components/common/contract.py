@@ -1,8 +1,8 @@
-"""Files that users may write, families and sources, hold what a dataclass says."""
+"""The contract of families and sources, files that users may write: a dataclass lists the names that they define."""
 
 import importlib
 from dataclasses import MISSING, fields
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from components.common.errors import InputError
 
@@ -10,16 +10,16 @@ Kind = TypeVar("Kind")
 
 
 def load_file(kind: type[Kind], module: str) -> Kind:
-    """Import a file, and take from it what the fields of a dataclass name; `doc` is its docstring.
+    """Import a file, and return the names that a dataclass lists as its instance. `doc` is the file's docstring.
 
     Raises:
-        InputError: It lacks something that has no default.
+        InputError: The file lacks a name that has no default.
     """
-    held: dict[str, Any] = {**vars(importlib.import_module(module))}
-    held["doc"] = held["__doc__"] or ""
+    defined = {**vars(importlib.import_module(module))}
+    defined["doc"] = defined["__doc__"] or ""
     parts = fields(kind)  # type: ignore[arg-type]
     required = [part.name for part in parts if part.default is MISSING]
-    if missing := [name for name in required if name not in held]:
+    if missing := [name for name in required if name not in defined]:
         needed = ", ".join(name for name in required if name != "doc")
         raise InputError(f"{module.replace('.', '/')}.py: no {', '.join(missing)}; it needs {needed}")
-    return kind(**{part.name: held[part.name] for part in parts if part.name in held})
+    return kind(**{part.name: defined[part.name] for part in parts if part.name in defined})

@@ -1,7 +1,7 @@
-"""Files and folders that appear whole or not at all, after a power loss too.
+"""Write files and folders that appear as a whole or not at all, even after a power loss.
 
-What is written is synced to the disk before it gets its name, and the folder that holds the name is synced after it: a
-file system may otherwise keep the name and lose the content.
+The content is synced to the disk before it gets its name, and the folder that holds the name is synced after that.
+Otherwise a file system may keep the name and lose the content.
 """
 
 import contextlib
@@ -16,22 +16,21 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-# Where Vertex mounts Cloud Storage: /gcs/<bucket>/<object>.
+# Vertex mounts Cloud Storage here: /gcs/<bucket>/<object>.
 MOUNT = Path("/gcs")
 
 
 @contextlib.contextmanager
 def atomic_directory(path: Path) -> Iterator[Path]:
-    """Yield an empty folder beside `path`; on success it takes the place of `path`, on an error it goes.
+    """Yield an empty folder beside `path`, which replaces `path` at the end. On an error it is removed.
 
-    Cloud Storage has no folders to rename, and its mount refuses to (gcsfuse, rename-dir-limit: 0), so there the
-    folder is made on this machine's disk and copied in the end. A task that is ended meanwhile has failed, and
-    nobody reads what it left.
+    Cloud Storage can't rename folders, and its mount refuses to (gcsfuse, rename-dir-limit: 0). So there the folder is
+    made on this machine's disk and copied at the end. A task that is killed while it copies has failed, and nobody
+    reads its output.
 
     Args:
-        path: The folder to make. What is there already is replaced only at the end.
+        path: The folder to make. An existing folder is replaced only at the end.
 
     Yields:
         The folder to write into.
@@ -44,26 +43,26 @@ def atomic_directory(path: Path) -> Iterator[Path]:
             shutil.rmtree(path, ignore_errors=True)
             copy_contents(new, path)
         return
-    aside = _beside(path)
-    shutil.rmtree(aside, ignore_errors=True)
+    partial = _partial(path)
+    shutil.rmtree(partial, ignore_errors=True)
     make_folder(path.parent)
-    aside.mkdir()
+    partial.mkdir()
     try:
-        yield aside
-        sync(*(Path(folder, name) for folder, _, names in os.walk(aside) for name in ("", *names)))
+        yield partial
+        sync(*(Path(folder, name) for folder, _, names in os.walk(partial) for name in ("", *names)))
         shutil.rmtree(path, ignore_errors=True)
-        aside.rename(path)
+        partial.rename(path)
         sync(path.parent)
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 @contextlib.contextmanager
 def scratch_directory(parent: Path | None = None) -> Iterator[Path]:
-    """Yield a directory that goes at the end, with all that libraries take for temporary in this process meanwhile.
+    """Yield a directory that is removed at the end. Meanwhile it is this process' directory for temporary files.
 
     Args:
-        parent: Where it is made; None for the system's temporary directory.
+        parent: The folder to make it in; None for the system's temporary directory.
     """
     with tempfile.TemporaryDirectory(dir=parent, prefix=".scratch-") as folder:
         before, tempfile.tempdir = tempfile.tempdir, folder
@@ -76,7 +75,7 @@ def scratch_directory(parent: Path | None = None) -> Iterator[Path]:
 def copy_contents(source: Path, target: Path) -> None:
     """Copy the files below a folder, without their times and modes.
 
-    Those can be set by a file's owner alone, and the mount of Cloud Storage belongs to somebody else.
+    Only a file's owner can set those, and the mount of Cloud Storage belongs to another user.
     """
     target.mkdir(parents=True, exist_ok=True)
     for path in sorted(source.rglob("*")):
@@ -87,22 +86,22 @@ def copy_contents(source: Path, target: Path) -> None:
 
 
 def printable(path: Path | str) -> str:
-    """A path as it can be printed: bytes of a name that isn't UTF-8 are told by their numbers."""
+    """A path that can be printed, with escapes for bytes that aren't UTF-8."""
     return os.fsencode(path).decode(errors="backslashreplace")
 
 
 def not_a_file(path: Path, or_folder: bool = False) -> str | None:
-    """Why a path can't be read as a file, known before anything waits for a pipe; None where it can.
+    """The reason why a path isn't a readable file; None where it is. The file isn't opened, for a pipe would block.
 
     Args:
         path: The path.
-        or_folder: A folder will do, too.
+        or_folder: Whether a folder is allowed as well.
     """
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
         return "a link to nothing" if path.is_symlink() else "no such file"
-    except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
+    except (OSError, ValueError) as error:  # a name with a zero byte gives a ValueError
         return getattr(error, "strerror", None) or str(error)
     if stat.S_ISDIR(mode):
         return None if or_folder else "a folder, expected a file"
@@ -110,27 +109,27 @@ def not_a_file(path: Path, or_folder: bool = False) -> str | None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path` so that a reader sees the old content or the new one, never a part."""
+    """Write a text so that a reader sees the old content or the new one, never a part."""
     if on_mount(path):
-        # An object of Cloud Storage appears whole, when its file is closed.
+        # An object of Cloud Storage appears as a whole, when its file is closed.
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
         return
     make_folder(path.parent)
-    aside = _beside(path)
+    partial = _partial(path)
     try:
-        aside.write_text(text, encoding="utf-8")
-        sync(aside)
-        aside.replace(path)
+        partial.write_text(text, encoding="utf-8")
+        sync(partial)
+        partial.replace(path)
     finally:
-        aside.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
     sync(path.parent)
 
 
 def sync(*paths: Path) -> None:
-    """Wait until files, and the names that folders hold, are on the disk.
+    """Wait until files, and the names in folders, are on the disk.
 
-    Symbolic links are left out, and what lies in Cloud Storage, which keeps what was written.
+    Symbolic links are left out, and so are paths in Cloud Storage, which stores a closed file at once.
     """
     for path in paths:
         if path.is_symlink() or on_mount(path):
@@ -139,7 +138,7 @@ def sync(*paths: Path) -> None:
         try:
             os.fsync(descriptor)
         except OSError as error:
-            if error.errno != errno.EINVAL:  # some file systems have no such thing for folders
+            if error.errno != errno.EINVAL:  # some file systems can't sync folders
                 raise
         finally:
             os.close(descriptor)
@@ -149,11 +148,11 @@ def sync(*paths: Path) -> None:
 def alone(lock: Path, busy: str) -> Iterator[None]:
     """Wait until no other process holds a lock, and hold it.
 
-    The kernel takes it back from a process that ended, however it did.
+    The kernel releases the lock of a process that ends in any way.
 
     Args:
-        lock: The lock's file, which is made and stays.
-        busy: Printed where it has to wait.
+        lock: The lock's file, which is created and stays.
+        busy: The line that is printed where another process holds the lock.
     """
     make_folder(lock.parent)
     with lock.open("a", encoding="utf-8") as file:
@@ -166,48 +165,48 @@ def alone(lock: Path, busy: str) -> Iterator[None]:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder, and those above it that are missing, if it isn't there."""
+    """Make a folder and its missing parents, where it doesn't exist."""
     if not folder.is_dir():
         make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
         sync(folder.parent)
 
 
-def _beside(path: Path) -> Path:
-    """What is written first, in this process; what processes left there that were killed goes."""
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+def _partial(path: Path) -> Path:
+    """The path that this process writes before it renames. Such paths of processes that were killed are removed."""
+    for partial in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
         with contextlib.suppress(ValueError, OSError):
             try:
-                os.kill(int(left.name.split(".")[-2]), 0)
+                os.kill(int(partial.name.split(".")[-2]), 0)
             except ProcessLookupError:
-                shutil.rmtree(left, ignore_errors=True)
-                left.unlink(missing_ok=True)
+                shutil.rmtree(partial, ignore_errors=True)
+                partial.unlink(missing_ok=True)
     return path.with_name(f".{path.name}.{os.getpid()}.partial")
 
 
-def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 (anything JSON can hold)
-    """Write `value` as indented JSON, whole or not at all. NaN and infinity are refused: JSON has neither."""
+def write_json(path: Path, value: object) -> None:
+    """Write a value as indented JSON, atomically. NaN and infinity are refused, for JSON has neither."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 def point_link(link: Path, target: str) -> None:
-    """Let the symbolic link `link` point to `target`, switched in one step."""
-    aside = _beside(link)
-    aside.unlink(missing_ok=True)
-    aside.symlink_to(target)
-    aside.replace(link)
+    """Point a symbolic link to a target, atomically."""
+    partial = _partial(link)
+    partial.unlink(missing_ok=True)
+    partial.symlink_to(target)
+    partial.replace(link)
     sync(link.parent)
 
 
 def sha256(paths: list[Path], root: Path | None = None) -> str:
-    """Digest files, in the order given, by content and (with `root`) by the path relative to it.
+    """Digest the content of files, and with `root` their paths relative to it, in the order given.
 
     Args:
-        paths: Files to read.
-        root: Folder that the names are taken relative to; without it names don't count.
+        paths: The files.
+        root: The folder that the paths are relative to; None where paths don't count.
 
     Returns:
-        The SHA-256 in hexadecimal.
+        The SHA-256 as hexadecimal digits.
     """
     digest = hashlib.sha256()
     for path in paths:
@@ -220,7 +219,7 @@ def sha256(paths: list[Path], root: Path | None = None) -> str:
 
 
 def gs(path: Path | str) -> str:
-    """The gs:// name of a path under /gcs, where Vertex mounts Cloud Storage.
+    """The gs:// address of a path under /gcs, where Vertex mounts Cloud Storage.
 
     Raises:
         ValueError: The path lies elsewhere.
@@ -229,5 +228,5 @@ def gs(path: Path | str) -> str:
 
 
 def on_mount(path: Path | str) -> bool:
-    """Whether a path lies in Cloud Storage, mounted."""
+    """Whether a path lies in the mount of Cloud Storage."""
     return Path(path).is_relative_to(MOUNT)

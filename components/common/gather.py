@@ -1,8 +1,8 @@
 """Components that take the outputs of any number of tasks.
 
-KFP reads a component's inputs from its function's signature, and a list of artifacts can come from a ParallelFor alone.
-So the component of a step such as compare has dictionaries, name to folder, and here it gets an optional artifact input
-for each of their entries instead.
+KFP reads a component's inputs from its function's signature, and only a ParallelFor gives a list of artifacts. So the
+function of a step such as compare has dictionaries of folders by name. This module replaces each dictionary by an
+optional artifact input for each of its entries.
 """
 
 import ast
@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from kfp import compiler, components
 
-# A dictionary of the function: the prefix of the inputs that take its place, and their type.
+# For each dictionary of a function, the prefix of the inputs that replace it, and their type.
 KINDS = {
     "datasets": ("dataset", "Dataset"),
     "baselines": ("baseline", "Artifact"),
@@ -25,7 +25,7 @@ KINDS = {
 
 
 def inputs_of(gathered: dict[str, list[str]]) -> dict[str, dict[str, str]]:
-    """For each dictionary of a component, its keys, and the names of the inputs that take its place."""
+    """For each dictionary of a component, its keys with the names of the inputs that replace them."""
     return {kind: {name: f"{KINDS[kind][0]}_{name}" for name in names} for kind, names in gathered.items()}
 
 
@@ -53,7 +53,7 @@ def gathering(component: Any, gathered: dict[str, dict[str, str]]) -> Any:  # no
 
 
 def _source(source: str, gathered: dict[str, dict[str, str]]) -> str:
-    """The function's source with other parameters, of which it makes its dictionaries."""
+    """Replace the dictionaries in a function's parameters by artifacts, and begin its body with the dictionaries."""
     tree = ast.parse(source)
     function = next(node for node in tree.body if isinstance(node, ast.FunctionDef))
     parameters, dictionaries = [], []
@@ -63,8 +63,8 @@ def _source(source: str, gathered: dict[str, dict[str, str]]) -> str:
         dictionaries.append(f"{kind} = {{{folders}}}")
     added = ast.parse(f"def added({', '.join(parameters)}):\n    " + "\n    ".join(dictionaries)).body[0]
     assert isinstance(added, ast.FunctionDef)  # noqa: S101 (for the type checker)
-    given = function.args
-    given.args = [argument for argument in given.args if argument.arg not in gathered] + added.args.args
-    given.defaults += added.args.defaults
+    signature = function.args
+    signature.args = [argument for argument in signature.args if argument.arg not in gathered] + added.args.args
+    signature.defaults += added.args.defaults
     function.body[:0] = added.body
     return ast.unparse(tree)

@@ -1,18 +1,18 @@
-"""TensorFlow without the lines that it prints when it is imported, whatever its log level is."""
+"""Import TensorFlow without the lines that it prints at any log level."""
 
 import os
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 
-def import_tensorflow() -> Any:  # noqa: ANN401 (the module)
-    """Import TensorFlow while standard error goes nowhere, so that a command that fails prints one line."""
-    kept = os.dup(2)
+def import_tensorflow() -> ModuleType:
+    """Import TensorFlow without its output to standard error, so that a command that fails prints only one line."""
+    stderr = os.dup(2)
     try:
         with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
             os.dup2(nowhere.fileno(), 2)
         import tensorflow
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(stderr, 2)
+        os.close(stderr)
     return tensorflow

@@ -1,6 +1,6 @@
-"""What an experiment says of a data set and of a model, as the steps receive it.
+"""The parts of an experiment that the steps receive: the options of a data set, and the keys of a model.
 
-No TensorFlow here: the command line and the compiler read these too.
+This module needs no TensorFlow, for the command line and the compiler import it as well.
 """
 
 from typing import Annotated, Literal
@@ -16,10 +16,11 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-# Limits of what an experiment may ask for, far above what is of use, so that a slip is found at once: a training that
-# has no end, or weights that fit into no memory.
+# The limits of an experiment's values are far above useful ones. They catch a mistake that would give an endless
+# training, or weights that fit into no memory.
 MOST_EPOCHS = 100_000
-MOST_ROWS = 100_000  # of a window
+# The most rows of a window.
+MOST_ROWS = 100_000
 Width = Annotated[int, Field(ge=1, le=16_384)]
 WidthOrZero = Annotated[int, Field(ge=0, le=16_384)]
 Kernel = Annotated[int, Field(ge=1, le=255)]
@@ -30,11 +31,11 @@ MOST_LAYERS = 100
 
 
 class ImageOptions(Strict):
-    """What every source of labelled images understands.
+    """The options of every source of labelled images.
 
     Attributes:
-        validation: Share of the training images held back to select the best epoch.
-        use: Share of the data that is used; less than 1 for a first look.
+        validation: The share of the training images that becomes the validation split, which selects the best epoch.
+        use: The share of the data that is used. Less than 1 makes a first run fast.
     """
 
     validation: float = Field(default=1 / 12, gt=0, lt=1)
@@ -42,15 +43,17 @@ class ImageOptions(Strict):
 
 
 class SeriesOptions(Strict):
-    """What every source of a time series understands.
+    """The options of every source of a time series.
 
     Attributes:
-        lookback: Rows that a model sees before the first it forecasts.
-        horizon: Rows that it forecasts.
-        validation: Share of the rows, before the test rows, that selects the best epoch.
-        test: Share of the rows, the last ones, that nothing before evaluate reads.
-        use: Share of the rows that is used, counted from the start; less than 1 for a first look.
-        calendar: Columns derived from the time, known in the future: sine and cosine of each cycle.
+        lookback: The number of rows that a model sees before the first one that it forecasts.
+        horizon: The number of rows that it forecasts.
+        validation: The share of the rows that becomes the validation split, before the test rows. It selects the best
+            epoch.
+        test: The share of the rows that becomes the test split, at the end. No step before evaluate reads it.
+        use: The share of the rows that is used, from the start. Less than 1 makes a first run fast.
+        calendar: The cycles whose sine and cosine are added as columns. They are computed from the time, and so known
+            in the future.
     """
 
     lookback: int = Field(ge=1, le=MOST_ROWS)
@@ -62,13 +65,13 @@ class SeriesOptions(Strict):
 
 
 class Recurrent(Strict):
-    """Hyperparameters that every recurrent family with `components.models.layers.finish` at its end has.
+    """The hyperparameters of every recurrent family that ends with `components.models.layers.finish`.
 
     Attributes:
-        patch: Rows of a window side by side in one step.
-        hidden: Width of a dense layer before the output; 0 for none.
-        head_dropout: Share dropped before the output.
-        seasonal: Forecast from the seasons of the window, see `components.models.layers.forecast`; series only.
+        patch: The number of rows of a window that are concatenated to one step.
+        hidden: The units of a dense layer before the output; 0 for none.
+        head_dropout: The dropout rate before the output.
+        seasonal: Forecast from the seasons of the window, as `components.models.layers.forecast` does; series only.
     """
 
     patch: Patch = 1
@@ -78,15 +81,16 @@ class Recurrent(Strict):
 
 
 class Facts(Strict):
-    """What a source tells about its data before anything runs.
+    """The facts that a source knows about its data before anything runs.
 
     Attributes:
-        fingerprint: Changes whenever the data do; part of the cache key of the ingest task.
-        bytes: About how much disk the ingested data set will take.
-        rows: Rows of a series; None for images.
-        shape: Height, width and channels of an image; None where that isn't known before it is read, and for a series.
-        filled: Of a series, the values that were filled, by column.
-        found: What else a report should tell, in a few words, by name.
+        fingerprint: A text that changes whenever the data do. It is part of the cache key of the ingest task.
+        bytes: The approximate size of the ingested data set.
+        rows: The number of rows of a series; None for images.
+        shape: The height, width and number of channels of an image; None for a series, and where the shape isn't known
+            before the images are read.
+        filled: The number of filled values of each column of a series.
+        found: Further results of the check for the report, by name.
     """
 
     fingerprint: str
@@ -98,32 +102,32 @@ class Facts(Strict):
 
 
 class ModelSpec(Strict):
-    """A model of an experiment: what is built, on which data, and how it is trained.
+    """A model of an experiment: its architecture, its data, and its training.
 
     Attributes:
         family: The architecture, a file in components/families.
-        dataset: A data set of the same experiment.
-        hyperparameters: The family's own.
+        dataset: The name of a data set of the same experiment.
+        hyperparameters: The family's hyperparameters.
         machine: An entry of configs/machines.yaml, used where the pipeline runs in a cluster.
-        epochs: At most so many passes over the training examples.
-        batch_size: Examples per optimizer step, over all replicas that train together.
-        per_replica: batch_size and learning_rate are for one replica: with n of them the batch is n times as
-            large, and so is the rate (linear scaling: Goyal et al. 2017, arXiv:1706.02677).
-        optimizer: Keras' name of it.
-        learning_rate: The highest one of the schedule.
-        weight_decay: Decoupled weight decay, for adamw.
-        ema: Momentum of an average of the weights, which takes their place at the end of each epoch; None
+        epochs: The most passes over the training examples.
+        batch_size: The number of examples in an optimizer step, over all replicas that train together.
+        per_replica: Whether batch_size and learning_rate are those of one replica. With n replicas, the batch and the
+            rate are n times as large (linear scaling: Goyal et al. 2017, arXiv:1706.02677).
+        optimizer: The optimizer, by its name in Keras.
+        learning_rate: The highest learning rate of the schedule.
+        weight_decay: The decoupled weight decay of adamw.
+        ema: The momentum of a moving average of the weights, which replaces them at the end of each epoch; None
             doesn't average.
-        schedule: "constant", or "cosine": down to zero over all steps.
-        warmup: Share of all steps in which the rate first rises linearly from zero.
-        patience: Stop after so many epochs without a better validation loss or accuracy; None never stops.
-        loss: "crossentropy" (the default for classification), "mse" (for forecasting) or "mae".
-        label_smoothing: Share of each label's weight spread over all classes.
+        schedule: The schedule of the learning rate: "constant", or "cosine", which falls to zero over all steps.
+        warmup: The share of all steps in which the rate first rises linearly from zero.
+        patience: Stop after this many epochs without a better validation loss or accuracy; None never stops.
+        loss: "crossentropy" (the default for classification), "mse" (the default for forecasting) or "mae".
+        label_smoothing: The share of each label's weight that is spread over all classes.
         flip: Mirror training images left to right at random.
-        on_nan: Where the loss or a weight isn't finite any more: "fail", or "rollback" to the last checkpoint with
-            half the learning rate, three times at most. Where that lies depends on the time.
-        checkpoint_seconds: A checkpoint is saved when the last one is so old, and at each epoch's end.
-        histograms: Show TensorBoard how the weights are distributed, after every epoch.
+        on_nan: The action where the loss or a weight isn't finite: "fail", or "rollback" to the last checkpoint with
+            half the learning rate, at most three times. Which checkpoint is the last one depends on the time.
+        checkpoint_seconds: A checkpoint is saved when the last one is this old, and at each epoch's end.
+        histograms: Write the distributions of the weights to TensorBoard after every epoch.
     """
 
     family: str

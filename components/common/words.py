@@ -1,4 +1,4 @@
-"""Words of sentences for people."""
+"""Words for messages and pages."""
 
 
 def counted(number: int, noun: str) -> str:

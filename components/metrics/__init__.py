@@ -1,1 +1,1 @@
-"""Metrics, their intervals, and the baselines beside them."""
+"""Metrics, their intervals, and the names of the baselines."""

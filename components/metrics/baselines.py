@@ -1,19 +1,19 @@
-"""Which baselines a data set has; known without reading it, so that a gate can be checked beforehand."""
+"""The names of a data set's baselines, which are known before it is read, so that a gate can be checked."""
 
 from components.common.spec import Task
 from components.readers.time_axis import Frequency
 
-# These are fitted; the others are naive: they repeat what was.
+# These baselines are fitted. The others are naive: they repeat values of the past or the most frequent class.
 FITTED = ("linear", "ridge")
 
 
 def baseline_names(task: Task, frequency: str | None = None, lookback: int = 0) -> list[str]:
-    """Names of the baselines of a data set.
+    """The names of the baselines of a data set.
 
     Args:
-        task: What the data set is for.
-        frequency: The step of a series.
-        lookback: Rows that a window shows; a season longer than that can't be repeated.
+        task: The data set's task.
+        frequency: The frequency of a series.
+        lookback: The number of rows that a model sees. A longer season can't be repeated.
     """
     if task == "classification":
         return ["majority_class", "linear"]

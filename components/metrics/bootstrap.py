@@ -21,13 +21,13 @@ def intervals(
     """Percentile intervals of metrics over test examples.
 
     Args:
-        metrics: Gives the metrics of the examples with these indices, int64 [examples].
-        examples: How many there are.
-        seed: Of the resampling.
-        block: See `block_of`.
+        metrics: A function that returns the metrics of the examples with some indices, int64 [examples].
+        examples: The number of test examples.
+        seed: The seed of the resampling.
+        block: The number of neighbours that are drawn together, from `block_of`.
 
     Returns:
-        For each metric, the lower and the upper end.
+        The lower and the upper end for each metric.
     """
     values: dict[str, list[float]] = {}
     for sample in _samples(examples, seed, block):
@@ -37,15 +37,15 @@ def intervals(
 
 
 def differences(errors: dict[str, np.ndarray], seed: int, block: int = 1) -> dict[tuple[str, str], list[float]]:
-    """Percentile intervals of how much worse a model is than another, drawn as `intervals` draws.
+    """Percentile intervals of the difference between the mean errors of two models, with the samples of `intervals`.
 
-    Each sample holds the same examples for both, so what makes an example hard for every model cancels out: two
-    models can differ surely though their own intervals overlap (paired bootstrap; Efron and Tibshirani 1993).
+    Each sample has the same examples for both models, so that the difficulty of an example cancels out. So two models
+    can differ clearly although their own intervals overlap (paired bootstrap; Efron and Tibshirani 1993).
 
     Args:
-        errors: For each model the error of each test example, float64 [examples].
-        seed: Of the resampling.
-        block: See `block_of`.
+        errors: The error of each test example for each model, float64 [examples].
+        seed: The seed of the resampling.
+        block: The number of neighbours that are drawn together, from `block_of`.
 
     Returns:
         For each two models, in their order, the lower and the upper end of the second's mean error less the first's.
@@ -55,7 +55,7 @@ def differences(errors: dict[str, np.ndarray], seed: int, block: int = 1) -> dic
     means = np.empty((RESAMPLES, len(names)))
     for i, sample in enumerate(_samples(examples, seed, block)):
         counts = np.bincount(sample, minlength=examples)
-        # A matrix product may add up equal columns in different orders; equal models have to have equal means.
+        # Equal models have to have equal means, and a matrix product may add up equal columns in different orders.
         means[i] = [(counts * errors[name]).mean() for name in names]
     return {
         (first, second): [float(q) for q in np.quantile(means[:, j] - means[:, i], QUANTILES)]
@@ -65,7 +65,7 @@ def differences(errors: dict[str, np.ndarray], seed: int, block: int = 1) -> dic
 
 
 def errors_of(evaluation: Path | str, info: DatasetInfo) -> np.ndarray:
-    """The error of each test example of a model that was evaluated, float64 [examples], see `errors`."""
+    """The error of each test example from the folder of an evaluation, float64 [examples], as `errors` computes it."""
     return errors(*load_predictions(evaluation), info)
 
 
@@ -73,12 +73,12 @@ def errors(target: np.ndarray, prediction: np.ndarray, info: DatasetInfo) -> np.
     """The error of each example by the metric that ranks models: 0 or 1 for an image, the mae of a forecast.
 
     Args:
-        target: int64 [examples], or float32 [examples, horizon].
-        prediction: float32 [examples, classes], or [examples, horizon].
-        info: The data set.
+        target: The labels, int64 [examples]; or the targets, float32 [examples, horizon].
+        prediction: The probabilities, float32 [examples, classes]; or the forecasts, float32 [examples, horizon].
+        info: The description of the data set.
 
     Returns:
-        float64 [examples]; their mean is the mae, or what the accuracy lacks to 1.
+        The errors, float64 [examples]. Their mean is the mae, or 1 less the accuracy.
     """
     if isinstance(info, SeriesInfo):
         return np.abs(prediction.astype(np.float64) - target).mean(axis=1)
@@ -86,16 +86,16 @@ def errors(target: np.ndarray, prediction: np.ndarray, info: DatasetInfo) -> np.
 
 
 def block_of(info: DatasetInfo) -> int:
-    """Neighbours that are drawn together.
+    """The number of neighbouring examples that are drawn together.
 
-    Windows of a series overlap and resemble each other, so drawing them one by one would give intervals far too
+    Windows of a series overlap and resemble each other. Drawn one by one, they would give intervals that are far too
     narrow (moving blocks, Künsch 1989, doi:10.1214/aos/1176347265).
     """
     return 2 * info.horizon if isinstance(info, SeriesInfo) else 1
 
 
 def _samples(examples: int, seed: int, block: int) -> Iterator[np.ndarray]:
-    """Indices of drawn examples, int64 [examples], RESAMPLES times."""
+    """Draw the indices of examples, int64 [examples], RESAMPLES times."""
     rng = np.random.default_rng(seed)
     block = min(block, examples)
     draws = -(-examples // block)

@@ -10,11 +10,11 @@ def classification(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, f
     """Accuracy, cross-entropy loss and macro F1.
 
     Args:
-        labels: int64 [examples].
-        probabilities: float [examples, classes].
+        labels: The labels, int64 [examples].
+        probabilities: The probabilities, float [examples, classes].
     """
     classes = np.arange(probabilities.shape[1])
-    # float32 rows sum to 1 within 1e-6 only, and log_loss wants better.
+    # Rows of float32 sum to 1 within 1e-6, and log_loss needs them closer to it.
     exact = probabilities.astype(np.float64)
     exact /= exact.sum(axis=1, keepdims=True)
     predicted = probabilities.argmax(axis=1)
@@ -29,9 +29,9 @@ def forecasting(target: np.ndarray, forecast: np.ndarray, info: SeriesInfo) -> d
     """Mean absolute error, root mean squared error (both in the target's unit) and MASE.
 
     Args:
-        target: float [windows, horizon].
-        forecast: The same shape.
-        info: For the scale of MASE.
+        target: The targets, float [windows, horizon].
+        forecast: The forecasts, in the same shape.
+        info: The description of the series, which has the scale of MASE.
     """
     error = forecast.astype(np.float64) - target
     mae = float(np.abs(error).mean())

@@ -1,4 +1,4 @@
-"""Where data come from, one file a source. A new file here is a new source: nothing else has to be edited."""
+"""The sources of data, one in each file. A new file here is a new source, without any other change."""
 
 import pkgutil
 from collections.abc import Callable
@@ -13,15 +13,15 @@ from components.data.records import Images, Series
 
 @dataclass(frozen=True)
 class Source:
-    """Where data come from: a file in components/sources, which holds these under the same names.
+    """A source of data: a file in components/sources, which defines these names.
 
     Attributes:
         doc: The file's docstring.
-        TASK: What its data are for.
-        Options: Its keys in a config.
-        check: Gives the `Facts` of the data that `Options` name.
-        read: Gives these data. It imports what it needs itself.
-        fetch: Optional. Downloads or prepares the data before a local run.
+        TASK: The task of its data.
+        Options: The class of its keys in a config.
+        check: A function that checks the options and returns the `Facts` of the data.
+        read: A function that returns the data. It imports large libraries itself, so that the file loads fast.
+        fetch: An optional function that downloads or prepares the data before a local run.
     """
 
     doc: str
@@ -33,7 +33,7 @@ class Source:
 
 
 def source_names() -> list[str]:
-    """Names of the files in components/sources."""
+    """The names of the sources, which are the files in components/sources."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
@@ -41,7 +41,7 @@ def load_source(name: str) -> Source:
     """Import a source by name.
 
     Raises:
-        InputError: There is no such file in components/sources, or it lacks something.
+        InputError: There is no such file in components/sources, or it lacks a name that a source defines.
     """
     if name not in source_names():
         raise InputError(f"unknown source '{name}'; there are: {', '.join(source_names())}")

