@@ -1,1 +1,1 @@
-"""Drift: whether new data are still like the training data."""
+"""Compare the distributions of new data with those of the training data."""

@@ -22,15 +22,15 @@ ROWS = 4096
 
 
 class FeatureDrift(Strict):
-    """How far a feature is from where it was.
+    """The drift of a feature.
 
     Attributes:
-        psi: Population stability index.
-        ks: Kolmogorov-Smirnov statistic; None of classes, which have no order.
-        training: Mean of the training data; of classes, the share of the one that moved most.
-        new: The same of the new data.
+        psi: The population stability index.
+        ks: The Kolmogorov-Smirnov statistic; None for classes, which have no order.
+        training: The mean of the training data. For classes, the share of the class whose share changed most.
+        new: The mean of the new data, or the share of that class in it.
         drifted: Whether psi or ks is above the threshold.
-        note: That class' name.
+        note: The name of that class; empty for other features.
     """
 
     psi: float
@@ -42,15 +42,15 @@ class FeatureDrift(Strict):
 
 
 class Drift(Strict):
-    """What was found.
+    """The drift of new data.
 
     Attributes:
         model: The model's folder.
         input: The new data.
-        threshold: Above which a feature has drifted.
-        examples: Images, or rows of a series, compared.
-        failed: Those that can't be read.
-        features: By name: of images what `image_features` gives and the predicted class; of a series its columns.
+        threshold: The value of psi or ks above which a feature has drifted.
+        examples: The number of images, or of rows of a series, that were compared.
+        failed: The number of images or rows that can't be read.
+        features: The features by name: those of `image_features` and the predicted class, or the columns of a series.
     """
 
     model: str
@@ -61,8 +61,8 @@ class Drift(Strict):
     features: dict[str, FeatureDrift]
 
     def drifted(self) -> list[str]:
-        """Names of the features that have."""
-        return [name for name, moved in self.features.items() if moved.drifted]
+        """The names of the features that have drifted."""
+        return [name for name, feature in self.features.items() if feature.drifted]
 
 
 def drift(
@@ -75,11 +75,11 @@ def drift(
     """Compare new data with the training data, as a stream.
 
     Args:
-        model: The model's folder: what export wrote, or a copy that register made.
-        source: A file or a folder, see `components.data.new.files.READABLE`.
-        threshold: Of PSI and of KS; see `components.drift.measure`.
-        progress: Is told how many examples have been compared.
-        registry: The registry that has to have written the model; None trusts whoever did.
+        model: The model's folder, from export or from the registry.
+        source: A file or a folder, in a format of `components.data.new.files.READABLE`.
+        threshold: The threshold of PSI and KS, which `components.drift.measure` explains.
+        progress: A function that is called with the number of examples compared so far.
+        registry: The registry that has to have written the model; None allows any folder.
 
     Raises:
         InputError: The model isn't the registry's or was changed, or there are too few examples.
@@ -89,9 +89,9 @@ def drift(
     path = find_files(source, served.info.task)
     numbers = {name: Numbers(training) for name, training in reference.numbers.items()}
     classes = Classes(reference.classes)
-    found = _images(served, path, classes) if isinstance(served.info, ImagesInfo) else _rows(served.info, path)
+    parts = _images(served, path, classes) if isinstance(served.info, ImagesInfo) else _rows(served.info, path)
     examples, failures, first = 0, 0, None
-    for features, failed in found:
+    for features, failed in parts:
         for name, values in features.items():
             numbers[name].add(values)
         examples += len(next(iter(features.values()), ()))
@@ -113,8 +113,8 @@ def drift(
 
 
 def _images(served: ServedModel, path: Path, classes: Classes) -> Iterator[tuple[dict[str, np.ndarray], list[Failure]]]:
-    """Features of each batch of images, whose classes are counted, and what can't be read."""
-    assert isinstance(served.info, ImagesInfo)  # noqa: S101 (the caller looked)
+    """The features and failures of each batch of images. Their predicted classes are counted in `classes`."""
+    assert isinstance(served.info, ImagesInfo)  # noqa: S101 (the caller has checked)
     predict = load_predict(served)
     for batch in batches(read_images(path, served.info), served.info):
         if batch.examples:
@@ -123,13 +123,13 @@ def _images(served: ServedModel, path: Path, classes: Classes) -> Iterator[tuple
 
 
 def _rows(info: SeriesInfo, path: Path) -> Iterator[tuple[dict[str, np.ndarray], list[Failure]]]:
-    """Columns of each batch of rows, those of the future left out, and what can't be read."""
+    """The columns and failures of each batch of rows, without the rows of the future."""
     for _, rows in read_series(path, info):
-        while some := list(islice(rows, ROWS)):
-            values = [row.values for row in some if isinstance(row, Row) and not row.future]
+        while batch := list(islice(rows, ROWS)):
+            values = [row.values for row in batch if isinstance(row, Row) and not row.future]
             table = np.array(values, np.float32).reshape(len(values), len(info.stored))
             columns = {name: table[:, i] for i, name in enumerate(info.columns)} if values else {}
-            yield columns, [row for row in some if isinstance(row, Failure)]
+            yield columns, [row for row in batch if isinstance(row, Failure)]
 
 
 def _examples(count: int) -> str:
@@ -140,13 +140,13 @@ def _measured(
     numbers: dict[str, Numbers], classes: Classes, reference: TrainingProfile, threshold: float
 ) -> dict[str, FeatureDrift]:
     features = {}
-    for name, found in numbers.items():
-        index, distance = found.psi(), found.ks()
+    for name, feature in numbers.items():
+        index, distance = feature.psi(), feature.ks()
         features[name] = FeatureDrift(
             psi=index,
             ks=distance,
             training=reference.numbers[name].mean,
-            new=found.mean(),
+            new=feature.mean(),
             drifted=max(index, distance) > threshold,
         )
     if reference.classes:

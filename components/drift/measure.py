@@ -1,11 +1,11 @@
-"""How far a feature's distribution is from the training data's, counted without keeping an example.
+"""Measure the distance between the distributions of a feature in new data and in the training data, in one pass.
 
-Population stability index (PSI): with shares p and q of the training and the new data in the same bins, the sum of
-(p - q) ln(p / q). Below 0.1 nothing has moved, from 0.25 much has (Siddiqi 2006, Credit Risk Scorecards; reviewed by
-du Pisanie et al. 2023, arXiv:2303.01227).
+The population stability index (PSI) is the sum of (p - q) ln(p / q), where p and q are the shares of the training and
+the new data in the same bins. Below 0.1 it means no change, from 0.25 a large one (Siddiqi 2006, Credit Risk
+Scorecards; reviewed by du Pisanie et al. 2023, arXiv:2303.01227).
 
-Kolmogorov-Smirnov (KS): the largest distance of the two cumulative distributions. The statistic is compared, not its
-p-value: the p-value of a long input is small whatever moved, and rows of a series aren't independent.
+The Kolmogorov-Smirnov statistic (KS) is the largest distance of the two cumulative distributions. Its p-value isn't
+used, for it is small for any change where the input is long, and rows of a series aren't independent.
 
 One threshold serves both: where a normal feature is shifted by 0.45 standard deviations, PSI is 0.2 and KS is 0.18.
 """
@@ -18,8 +18,8 @@ import numpy as np
 from components.artifacts.training_profile import Distribution
 
 BINS = 10
-# What PSI comes to when nothing moved is about (bins - 1) / n (Yurdakul 2018, Statistical Properties of Population
-# Stability Index, Western Michigan University): of fewer examples it is noise.
+# The expected PSI of n examples without any drift is about (bins - 1) / n (Yurdakul 2018, Statistical Properties of
+# Population Stability Index, Western Michigan University). With fewer examples than this in each bin, PSI is noise.
 EXAMPLES_PER_BIN = 10
 
 
@@ -27,7 +27,7 @@ class Numbers:
     """Counts the values of a feature between the quantiles of the training data.
 
     Args:
-        training: The feature's distribution there.
+        training: The feature's distribution in the training data.
     """
 
     def __init__(self, training: Distribution) -> None:
@@ -45,11 +45,11 @@ class Numbers:
         self.count += len(exact)
 
     def mean(self) -> float:
-        """Mean of all values."""
+        """The mean of all values."""
         return self._total / self.count
 
     def ks(self) -> float:
-        """Largest distance of the distributions at the quantiles and just below them."""
+        """The largest distance of the distributions at the quantiles and just below them."""
         distances = (
             self._below / self.count - self._training.below,
             self._up_to / self.count - self._training.up_to,
@@ -57,7 +57,7 @@ class Numbers:
         return float(np.abs(distances).max())
 
     def psi(self) -> float:
-        """PSI in ten bins that hold a tenth of the training data each, or more where values are repeated."""
+        """The PSI in ten bins, each with a tenth of the training data, or more where values are repeated."""
         up_to = np.array(self._training.up_to)
         ends = sorted({int(np.searchsorted(up_to, i / BINS - 1e-9)) for i in range(1, BINS)} - {len(up_to) - 1})
         return psi(
@@ -67,12 +67,12 @@ class Numbers:
 
 
 def psi(shares: Iterable[float], counts: Iterable[float]) -> float:
-    """PSI of new examples.
+    """The PSI of new examples.
 
     Args:
-        shares: Of the training data in each bin.
-        counts: New examples in each bin. Half an example more is counted in each, so that an empty bin weighs what
-            an example would.
+        shares: The share of the training data in each bin.
+        counts: The number of new examples in each bin. Half an example is added to each, so that an empty bin doesn't
+            give infinity.
     """
     p, q = np.array(list(shares)), np.array(list(counts)) + 0.5
     q /= q.sum()
@@ -84,7 +84,7 @@ class Classes:
     """Counts predicted classes.
 
     Args:
-        training: Share of each class among the predictions for the training data.
+        training: The share of each class among the predictions for the training data.
     """
 
     def __init__(self, training: dict[str, float]) -> None:
@@ -95,7 +95,7 @@ class Classes:
         self._counts.update(names)
 
     def psi(self) -> float:
-        """PSI over the classes."""
+        """The PSI over the classes."""
         return psi(self._training.values(), [self._counts[name] for name in self._training])
 
     def most_moved(self) -> tuple[str, float, float]:

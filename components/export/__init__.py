@@ -1,1 +1,1 @@
-"""Export: serving formats that take raw inputs, each proven equal to the model."""
+"""The step export. It writes serving formats that take raw inputs, and compares each with the model."""

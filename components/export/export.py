@@ -1,4 +1,4 @@
-"""Export a model to the formats that others use it in, each proven in a fresh process."""
+"""Export a model to serving formats, and test each in a fresh process."""
 
 import math
 import re
@@ -42,20 +42,19 @@ def export(model_folder: str, dataset: str, folder: str, formats: Sequence[Optio
     """Write the serving formats of a model.
 
     Args:
-        model_folder: What train wrote.
-        dataset: The data set that the model was trained on.
-        folder: The folder to write: `model.keras`, `saved_model/`, a file for each of `formats`, `golden.json` and
-            `export.json`; for predictions the data set's `dataset.json`, and for drift `reference.json`.
-        formats: More formats. One that can't be made, or doesn't give what the model gives, is refused, and the
-            others are written.
+        model_folder: The folder that train wrote.
+        dataset: The folder of the data set that the model was trained on.
+        folder: The folder to write. `components.artifacts.export` describes it.
+        formats: Further formats. A format that can't be written, or whose outputs differ from the model's, is refused,
+            and the others are written.
 
     Returns:
-        What was written to `export.json`.
+        The content of `export.json`.
 
     Raises:
-        RuntimeError: The SavedModel, loaded in a fresh process, doesn't give what the model gives.
+        RuntimeError: The outputs of the SavedModel in a fresh process differ from the model's.
     """
-    # It imports TensorFlow while this process traces the model.
+    # The fresh process imports TensorFlow while this process traces the model.
     with start(SAVED_MODEL) as fresh, tempfile.TemporaryDirectory() as scratch, atomic_directory(Path(folder)) as new:
         model, model_info, info = load(model_folder, dataset)
         shutil.copyfile(Path(model_folder) / KERAS_FILE, new / KERAS_FILE)
@@ -64,13 +63,13 @@ def export(model_folder: str, dataset: str, folder: str, formats: Sequence[Optio
         save_golden(new, golden)
         write_saved_model(model, info, new / SAVED_MODEL)
         try:
-            served, said = prove(fresh, new / SAVED_MODEL, examples, golden=str(new / GOLDEN))
+            served, answer = prove(fresh, new / SAVED_MODEL, examples, golden=str(new / GOLDEN))
         except RuntimeError as error:
             raise RuntimeError(f"model {model_info.name}: the SavedModel {error}") from None
-        faults = [f"takes {what}" for what in said["accepted"]]
-        if not golden.agrees(said["predictions"], TOLERANCE):
+        faults = [f"takes {request}" for request in answer["accepted"]]
+        if not golden.agrees(answer["predictions"], TOLERANCE):
             faults.append("answers the golden request wrongly")
-        # The file that was loaded here is the model that the others are compared with.
+        # The Keras file was loaded here, and is the model that the other formats are compared with.
         loaded = Format(path=KERAS_FILE, bytes=size_of(new / KERAS_FILE), max_abs_difference=0.0)
         exported = Exported(
             model=model_info.name,
@@ -81,32 +80,32 @@ def export(model_folder: str, dataset: str, folder: str, formats: Sequence[Optio
         save_info(new, info)
         save_profile(training_profile(call, dataset, info), new)
         save_export(new, exported)
-    for name, made in exported.formats.items():
-        print(f"{name}: {_told(made)}", flush=True)
+    for name, result in exported.formats.items():
+        print(f"{name}: {_summary(result)}", flush=True)
     print(f"{SAVED_MODEL}: {', '.join(faults) or 'may be registered'}", flush=True)
     return exported
 
 
 def _examples(call: Call, dataset: str, info: DatasetInfo, scratch: Path) -> tuple[Examples, Golden]:
-    """Test examples with the model's answers, to compare with and to ask a server for."""
+    """Test examples with the model's outputs, for the comparison of formats and for the golden request."""
     batch, _ = next(batching.sequential_batches(dataset, info, "test", sum(BATCHES)).as_numpy_iterator())
     named = {"image": batch} if isinstance(info, ImagesInfo) else batch
     # A short test split is repeated.
     named = {name: np.resize(values, (sum(BATCHES), *values.shape[1:])) for name, values in named.items()}
 
-    def answer(asked: dict[str, np.ndarray]) -> np.ndarray:
-        return call(asked["image"] if isinstance(info, ImagesInfo) else asked).numpy()
+    def outputs(inputs: dict[str, np.ndarray]) -> np.ndarray:
+        return call(inputs["image"] if isinstance(info, ImagesInfo) else inputs).numpy()
 
-    expected = answer(named)
+    expected = outputs(named)
     np.savez(scratch / "inputs.npz", **named)
     examples = Examples(scratch / "inputs.npz", expected, info.task == "classification")
-    return examples, golden_request(named, answer)
+    return examples, golden_request(named, outputs)
 
 
 def _optional(
     name: OptionalFormat, model: keras.Model, dataset: str, info: DatasetInfo, folder: Path, examples: Examples
 ) -> Format:
-    """Write and prove a format, or refuse it."""
+    """Write a format and test it, or refuse it."""
     path = folder / FILES[name]
     quantized = name == "litert_int8"
     left_in_float = None
@@ -122,7 +121,7 @@ def _optional(
         return Format(refused=_plainly(error))
     try:
         with start("onnx" if name == "onnx" else "litert") as fresh:
-            made, _ = prove(fresh, path, examples, math.inf if quantized else TOLERANCE)
+            written, _ = prove(fresh, path, examples, math.inf if quantized else TOLERANCE)
         quality = quantize.measure(path, model, dataset, info, examples.inputs.parent) if quantized else None
     except RuntimeError as error:
         path.unlink()
@@ -130,20 +129,20 @@ def _optional(
     if quality and (refused := quantize.why_refused(quality)):
         path.unlink()
         return Format(refused=refused, quality=quality)
-    only = None if name == "onnx" else 1
-    return made.model_copy(update={"batch": only, "left_in_float": left_in_float, "quality": quality})
+    batch = None if name == "onnx" else 1
+    return written.model_copy(update={"batch": batch, "left_in_float": left_in_float, "quality": quality})
 
 
 def _plainly(error: Exception) -> str:
-    """What a converter complains of, in a line."""
-    if lacking := re.search(r"^(?:Custom|Flex) ops: (.+)", str(error), re.MULTILINE):
-        return f"LiteRT has no operation for {lacking[1]}"
+    """The message of a converter's error, in one line."""
+    if operations := re.search(r"^(?:Custom|Flex) ops: (.+)", str(error), re.MULTILINE):
+        return f"LiteRT has no operation for {operations[1]}"
     line = (str(error).strip() or "no reason given").splitlines()[0][:200]
     return line if isinstance(error, NotImplementedError) else f"{type(error).__name__}: {line}"
 
 
-def _told(made: Format) -> str:
-    if made.refused:
-        return f"refused, {made.refused}"
-    cost = f"; {made.quality}" if made.quality else ""
-    return f"{made.bytes:,} bytes, largest difference {made.max_abs_difference:.1e}{cost}"
+def _summary(result: Format) -> str:
+    if result.refused:
+        return f"refused, {result.refused}"
+    cost = f"; {result.quality}" if result.quality else ""
+    return f"{result.bytes:,} bytes, largest difference {result.max_abs_difference:.1e}{cost}"

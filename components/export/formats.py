@@ -1,4 +1,4 @@
-"""Write a model in the formats that others use it in, all with Keras' own exporters and raw inputs."""
+"""Write a model in its serving formats, which take raw inputs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,8 +14,8 @@ from components.artifacts.dataset import DatasetInfo
 def write_saved_model(model: keras.Model, info: DatasetInfo, path: Path) -> None:
     """Write a SavedModel whose `serving_default` takes raw inputs by name, in batches of any size.
 
-    Its output is named `probabilities` or `forecast`. Inputs of another shape are refused: TensorFlow checks a
-    request's types, and a convolution would take an image of any size.
+    Its output is named `probabilities` or `forecast`. Inputs of another shape are refused, for TensorFlow checks only
+    a request's types, and a convolution would take an image of any size.
     """
     specs = [tf.TensorSpec(tensor.shape, tensor.dtype, name=tensor.name) for tensor in model.inputs]
     output = "probabilities" if info.task == "classification" else "forecast"
@@ -36,15 +36,15 @@ def write_litert(
     operations: Sequence[tf.lite.OpsSet] = (tf.lite.OpsSet.TFLITE_BUILTINS,),
     **options: object,
 ) -> None:
-    """Write a LiteRT model that takes one example at a time, and needs LiteRT's own operations alone.
+    """Write a LiteRT model that takes one example at a time, and needs only LiteRT's own operations.
 
-    With a batch of any size an LSTM would need TensorFlow's, which the plain runtime hasn't.
+    With a batch of any size, an LSTM would need TensorFlow's operations, which the plain runtime lacks.
 
     Args:
         model: The model.
         path: The file to write.
-        operations: Sets of operations that it may use.
-        options: More of TensorFlow's converter.
+        operations: The sets of operations that the model may use.
+        options: Further options of TensorFlow's converter.
     """
     specs = [tf.TensorSpec([1, *tensor.shape[1:]], tensor.dtype, name=tensor.name) for tensor in model.inputs]
     model.export(
@@ -60,11 +60,11 @@ def write_litert(
 def write_onnx(model: keras.Model, path: Path) -> None:
     """Write an ONNX model that takes batches of any size.
 
-    Keras' exporter hands the model's graph to tf2onnx as it is, which takes every tensor that the model holds for one
-    more input, and has no operation for Erfc, which the exact GELU is made of.
+    Keras' exporter can't be used, for it gives the model's graph to tf2onnx unchanged. tf2onnx then takes each constant
+    of the model for one more input, and has no operation for Erfc, which the exact GELU needs.
 
     Raises:
-        NotImplementedError: ONNX has no operation for one of the model's; the message names it.
+        NotImplementedError: ONNX has no equivalent for an operation of the model. The message names it.
     """
     import onnx
     import tf2onnx
@@ -76,26 +76,26 @@ def write_onnx(model: keras.Model, path: Path) -> None:
     graph, outputs = traced.graph.as_graph_def(), [tensor.name for tensor in traced.outputs]
 
     def with_constants(*tensors: tf.Tensor) -> tf.Tensor:
-        """The same graph, with the tensors that it holds as constants."""
+        """The same graph, in which captured tensors are constants."""
         for variable in traced.variables:
-            tf.convert_to_tensor(variable)  # tf2onnx freezes those alone that the function itself reads
-        held = [t if t.dtype == tf.resource else t.numpy() for t in traced.captured_inputs]
-        values = map(tf.convert_to_tensor, [*tensors, *held])
-        given = {inside.name: value for inside, value in zip(traced.inputs, values, strict=True)}
-        return tf.graph_util.import_graph_def(graph, given, outputs, name="model")[0]
+            tf.convert_to_tensor(variable)  # tf2onnx freezes only the variables that the function itself reads
+        captured = [t if t.dtype == tf.resource else t.numpy() for t in traced.captured_inputs]
+        values = map(tf.convert_to_tensor, [*tensors, *captured])
+        inputs = {inside.name: value for inside, value in zip(traced.inputs, values, strict=True)}
+        return tf.graph_util.import_graph_def(graph, inputs, outputs, name="model")[0]
 
-    made, _ = tf2onnx.convert.from_function(
+    converted, _ = tf2onnx.convert.from_function(
         tf.function(with_constants, autograph=False),
         specs,
         custom_op_handlers={"Erfc": (_erfc, [])},
         output_path=str(path),
     )
-    if foreign := {node.op_type for node in made.graph.node if not onnx.defs.has(node.op_type, node.domain)}:
+    if foreign := {node.op_type for node in converted.graph.node if not onnx.defs.has(node.op_type, node.domain)}:
         raise NotImplementedError(f"ONNX has no operation for {', '.join(sorted(foreign))}")
 
 
 def _erfc(graph: Any, node: Any, name: str, _: list[Any]) -> None:  # noqa: ANN401 (tf2onnx's)
-    """Put 1 - erf(x) in the place of erfc(x)."""
+    """Replace erfc(x) by 1 - erf(x)."""
     (x,), outputs = node.input, node.output
     graph.remove_node(name)
     one = graph.make_const(f"{name}/one", np.array(1, np.float32))

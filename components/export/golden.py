@@ -1,4 +1,4 @@
-"""The golden request: test examples with the model's answers, which a served model has to give again."""
+"""The golden request: test examples, and the model's outputs that a served model has to repeat."""
 
 import base64
 import io
@@ -10,29 +10,29 @@ from PIL import Image as Pillow
 from components.artifacts.export import Golden
 
 EXAMPLES = 2
-# Of an image that is written as numbers; two of them are within Vertex AI's limit of 1.5 MB for a request, also in
-# protocol buffers, where a number takes 11 bytes.
+# The most values of an image that is written as numbers. Two such images are within Vertex AI's limit of 1.5 MB for a
+# request, even in protocol buffers, where a number takes 11 bytes.
 MOST_NUMBERS = 60_000
-# Of a larger image's detail, so that its file stays small whatever is on it.
+# The height and width that a larger image is reduced to before it is enlarged again, so that its file is small.
 DETAIL = 64
 
 
 def golden_request(examples: dict[str, np.ndarray], call: Callable[[dict[str, np.ndarray]], np.ndarray]) -> Golden:
     """Make the golden request.
 
-    A larger image becomes a PNG file in Base64, `{"b64": …}`, as `components.serve` takes it, of less detail.
+    A large image loses its detail, and becomes a PNG file in Base64, `{"b64": …}`, which `components.serve` takes.
 
     Args:
-        examples: Raw inputs by name, [examples, …].
-        call: The model; gives float32 [examples, …].
+        examples: The raw inputs by name, [examples, …].
+        call: The model, a function that returns float32 [examples, …].
     """
-    asked = {name: values[:EXAMPLES] for name, values in examples.items()}
-    written = {name: values.tolist() for name, values in asked.items()}
-    if "image" in asked and asked["image"][0].size > MOST_NUMBERS:
-        asked["image"] = np.stack([_coarse(image) for image in asked["image"]])
-        written["image"] = [_file(image) for image in asked["image"]]
+    inputs = {name: values[:EXAMPLES] for name, values in examples.items()}
+    written = {name: values.tolist() for name, values in inputs.items()}
+    if "image" in inputs and inputs["image"][0].size > MOST_NUMBERS:
+        inputs["image"] = np.stack([_coarse(image) for image in inputs["image"]])
+        written["image"] = [_file(image) for image in inputs["image"]]
     instances = [{name: values[i] for name, values in written.items()} for i in range(EXAMPLES)]
-    return Golden(instances=instances, predictions=call(asked).astype(float).tolist())
+    return Golden(instances=instances, predictions=call(inputs).astype(float).tolist())
 
 
 def _coarse(image: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Describe the training split for whoever asks later whether new data are like it."""
+"""Describe the training split, so that drift can compare new data with it."""
 
 import numpy as np
 
@@ -7,32 +7,33 @@ from components.artifacts.model import Call
 from components.artifacts.training_profile import TrainingProfile, distribution, image_features
 from components.data import batching, storage
 
-# Predicting all images would take longer than the rest of the export. They are stored in random order.
+# The number of images that are used. The prediction of all would take longer than the rest of the export, and images
+# are stored in random order.
 IMAGES = 5120
 BATCH = 256
 
 
 def training_profile(call: Call, dataset: str, info: DatasetInfo) -> TrainingProfile:
-    """The features of training images and what the model predicts for them, or the columns of training rows.
+    """The features of training images and the model's predictions for them, or the columns of training rows.
 
     Args:
-        call: The trained model, compiled.
-        dataset: The data set folder.
-        info: Its description.
+        call: The trained model as a function.
+        dataset: The data set's folder.
+        info: The description of the data set.
     """
     if not isinstance(info, ImagesInfo):
         rows = storage.load_rows(dataset, info, "train")
         columns = {name: distribution(rows[:, i]) for i, name in enumerate(info.columns)}
         return TrainingProfile(examples=len(rows), numbers=columns)
-    counts, found = np.zeros(len(info.classes)), []
+    counts, features = np.zeros(len(info.classes)), []
     for images, _ in (
         batching.sequential_batches(dataset, info, "train", BATCH).take(IMAGES // BATCH).as_numpy_iterator()
     ):
-        found.append(image_features(images))
+        features.append(image_features(images))
         predicted = call(images).numpy().argmax(axis=1)
         counts += np.bincount(predicted, minlength=len(counts))
     return TrainingProfile(
         examples=int(counts.sum()),
-        numbers={name: distribution(np.concatenate([f[name] for f in found])) for name in found[0]},
+        numbers={name: distribution(np.concatenate([batch[name] for batch in features])) for name in features[0]},
         classes=dict(zip(info.classes, (counts / counts.sum()).tolist(), strict=True)),
     )

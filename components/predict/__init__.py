@@ -1,1 +1,1 @@
-"""Predict: what a model says of new data, a line for each example."""
+"""Predict new data with an exported model: a line for each example."""

@@ -15,14 +15,14 @@ def predict(
 ) -> None:
     """Predict all examples of a file or a folder with an exported model.
 
-    The model is the pipeline's own, and is trusted: no registry is asked whether it wrote it.
+    The model comes from the same pipeline. So it is trusted, without a check of a registry's signature.
 
     Args:
-        source: The file or folder; a path, or gs://bucket/….
-        code_version: Of the code: another one is another task to the cache.
-        model: The model's folder, of export or of the registry.
+        source: The file or folder: a path, or gs://bucket/….
+        code_version: The digest of the step's code, so that KFP's cache runs changed code.
+        model: The model's folder, from export or from the registry.
         predictions: The folder of `predictions.jsonl`, and of `predictions.errors.jsonl` where examples failed.
-        every_window: Forecast from every window of a series, not from its end alone.
+        every_window: Whether every window of a series is forecast from, not only its last one.
     """
     from contextlib import nullcontext
     from pathlib import Path
@@ -30,7 +30,7 @@ def predict(
     from components.common.files import atomic_directory, on_mount
     from components.predict.predict import predict
 
-    # On a disk an interrupted task goes on; a mount of Cloud Storage can neither append nor rename.
+    # On a disk, an interrupted task is continued. A mount of Cloud Storage can neither append nor rename.
     there = Path(predictions.path)
     with atomic_directory(there) if on_mount(there) else nullcontext(there) as folder:
         done = predict(model.path, source, f"{folder}/predictions.jsonl", every_window)

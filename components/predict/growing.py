@@ -1,8 +1,8 @@
-"""A file of predictions that grows, goes on after an interruption, and appears when it is whole.
+"""A file of predictions that can be continued after an interruption, and appears when it is complete.
 
-Beside `predictions.jsonl` it grows as `.predictions.jsonl.partial`, what can't be predicted in
-`.predictions.errors.jsonl.partial`, and `.predictions.jsonl.progress` says up to where both are right. What was
-written after that is cut off when it goes on: half a line, or a batch that is predicted again.
+Beside `predictions.jsonl`, predictions are appended to `.predictions.jsonl.partial` and failures to
+`.predictions.errors.jsonl.partial`. `.predictions.jsonl.progress` says up to which byte both are correct. The bytes
+after that, such as half a line, are cut off when the file is continued.
 """
 
 import contextlib
@@ -21,22 +21,22 @@ from components.common.files import sync, write_text
 from components.common.spec import Strict
 
 SUFFIX = ".jsonl"
-# Saved more often, a progress file in Cloud Storage would take longer than the predictions.
+# The least time between two saves of the progress, which take long in Cloud Storage.
 SAVE_SECONDS = 1.0
-# Of the file; those beside it have longer ones, and 255 bytes is what file systems take.
+# The longest name of the file in bytes. The files beside it have longer names, and file systems allow 255 bytes.
 LONGEST_NAME = 200
 
 
 class Progress(Strict):
-    """Up to where the files are right.
+    """The part of the files that is correct.
 
     Attributes:
-        key: Digest of all that determines the predictions; others start anew.
-        read: Examples and failures read.
-        predicted: Lines of predictions.
-        failed: Lines of errors.
-        bytes: Length of the file of predictions.
-        error_bytes: Length of the file of errors.
+        key: The digest of everything that the predictions depend on. With another key, the files begin anew.
+        read: The number of examples and failures read.
+        predicted: The number of predictions.
+        failed: The number of errors.
+        bytes: The length of the file of predictions.
+        error_bytes: The length of the file of errors.
     """
 
     key: str
@@ -48,11 +48,11 @@ class Progress(Strict):
 
 
 class Growing:
-    """The files, open; a second process can't open them at the same time.
+    """The open files. A second process can't open them at the same time.
 
     Args:
-        output: The file to make, its name ending with .jsonl.
-        key: See `Progress`.
+        output: The file to write. Its name ends with .jsonl.
+        key: The key of `Progress`.
 
     Raises:
         InputError: The file can't be written, or another process is writing it.
@@ -77,20 +77,20 @@ class Growing:
             raise InputError(f"{output}: {output.parent} is not a folder") from None
         except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
             raise InputError(f"{output}: {getattr(error, 'strerror', None) or error}") from None
-        self.progress = self._found(key)
+        self.progress = self._load_progress(key)
         self._files[0].truncate(self.progress.bytes)
         self._files[1].truncate(self.progress.error_bytes)
         self._saved = time.monotonic()
 
     def write(self, predictions: Iterable[dict[str, Any]], failures: Iterable[dict[str, Any]]) -> None:
-        """Add what became of the examples that were read next."""
+        """Append the results of a batch of examples."""
         lines = [
             [json.dumps(row, allow_nan=False).encode() + b"\n" for row in rows] for rows in (predictions, failures)
         ]
-        for file, own in zip(self._files, lines, strict=True):
-            file.write(b"".join(own))
+        for file, rows in zip(self._files, lines, strict=True):
+            file.write(b"".join(rows))
         predicted, failed = map(len, lines)
-        sizes = [sum(map(len, own)) for own in lines]
+        sizes = [sum(map(len, rows)) for rows in lines]
         before = self.progress
         self.progress = Progress(
             key=before.key,
@@ -107,14 +107,14 @@ class Growing:
             self._saved = time.monotonic()
 
     def first_failure(self) -> dict[str, str] | None:
-        """The first that can't be predicted."""
+        """The first example that couldn't be predicted; None where there is none."""
         self._flush()
         with Path(self._files[1].name).open(encoding="utf-8") as file:
             line = file.readline()
         return json.loads(line) if line else None
 
     def finish(self) -> None:
-        """Let the files appear: that of errors first and only where there are some, then that of predictions."""
+        """Rename the files to their names: first the errors, where there are some, then the predictions."""
         self._flush()
         predictions, errors = self._paths()
         sync(predictions, errors)
@@ -128,26 +128,26 @@ class Growing:
         self._progress.unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Leave nothing."""
+        """Remove the files."""
         self.close()
         for path in [*self._paths(), self._progress]:
             path.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Close the files; what is in them is there for who goes on."""
+        """Close the files, which a later call can continue."""
         for file in self._files:
-            with contextlib.suppress(OSError):  # what a full disk has no room for was told when it was written
+            with contextlib.suppress(OSError):  # a full disk was already reported by the write before
                 file.close()
 
-    def _found(self, key: str) -> Progress:
-        """The progress of an interrupted process that was to make the same, or none."""
+    def _load_progress(self, key: str) -> Progress:
+        """Load the progress of an interrupted process with the same key. Without any, it begins at zero."""
         try:
-            found = Progress.model_validate_json(self._progress.read_text(encoding="utf-8"))
+            saved = Progress.model_validate_json(self._progress.read_text(encoding="utf-8"))
         except (OSError, ValidationError):
             return Progress(key=key)
         sizes = [path.stat().st_size for path in self._paths()]
-        whole = sizes[0] >= found.bytes and sizes[1] >= found.error_bytes
-        return found if found.key == key and whole else Progress(key=key)
+        complete = sizes[0] >= saved.bytes and sizes[1] >= saved.error_bytes
+        return saved if saved.key == key and complete else Progress(key=key)
 
     def _paths(self) -> list[Path]:
         return [Path(file.name) for file in self._files]
@@ -158,5 +158,5 @@ class Growing:
 
 
 def errors_path(output: Path) -> Path:
-    """Where the errors of a file of predictions go."""
+    """The path of the errors beside a file of predictions."""
     return output.with_suffix(f".errors{SUFFIX}")

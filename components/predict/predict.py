@@ -32,36 +32,36 @@ def predict(
     progress: Callable[[int], object] = lambda read: None,
     registry: Path | None = None,
 ) -> Progress:
-    """Write a JSON line for each example, and into `<output>.errors.jsonl` why others can't be predicted.
+    """Write a JSON line for each example, and a line with the reason to `<output>.errors.jsonl` for each that fails.
 
-    A line of an image is {"id", "class", "probability", "probabilities": {class: probability}}; of a window it is
-    {"id", "times", "values"}: the times of the horizon, and the target's values there.
+    The line of an image is {"id", "class", "probability", "probabilities": {class: probability}}. The line of a window
+    is {"id", "times", "values"}: the times of the horizon, and the target's values there.
 
-    Memory doesn't grow with the input. An interrupted call that is made again goes on where the first one stopped,
-    unless the input or the model was changed meanwhile; the result is the same to the byte.
+    Memory doesn't grow with the input. An interrupted call that is repeated continues where the first one stopped,
+    unless the input or the model has changed. The result is the same to the byte.
 
     Args:
-        model: The model's folder: what export wrote, or a copy that register made.
-        source: A file or a folder, see `components.data.new.files.READABLE`.
-        output: The file to write, its name ending with .jsonl; it appears when it is whole.
-        every_window: Forecast from every window of a series, not from its end alone.
-        progress: Is told how many examples have been read.
-        registry: The registry that has to have written the model; None trusts whoever did.
+        model: The model's folder, from export or from the registry.
+        source: A file or a folder, in a format of `components.data.new.files.READABLE`.
+        output: The file to write. Its name ends with .jsonl, and it appears when it is complete.
+        every_window: Whether every window of a series is forecast from, not only its last one.
+        progress: A function that is called with the number of examples read so far.
+        registry: The registry that has to have written the model; None allows any folder.
 
     Returns:
-        How many were predicted, and how many failed.
+        The numbers of predictions and failures.
 
     Raises:
-        InputError: The model isn't the registry's or was changed, there is no input that it can read, nothing of the
-            input can be predicted, or the output can't be written.
+        InputError: The model isn't the registry's or was changed, the input has nothing that the model can read, no
+            example can be predicted, or the output can't be written.
     """
     served = find_model(model, registry)
     info = served.info
     path = find_files(source, info.task)
     if every_window and isinstance(info, ImagesInfo):
         raise InputError("every window: the model is one of images, expected one of a series")
-    made_of = [served.sha256, fingerprint(path, info.task), every_window, EXAMPLES]
-    key = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()
+    basis = [served.sha256, fingerprint(path, info.task), every_window, EXAMPLES]
+    key = hashlib.sha256(json.dumps(basis).encode()).hexdigest()
     read = read_images(path, info) if isinstance(info, ImagesInfo) else read_windows(path, info, every_window)
     try:
         with closing(Growing(Path(output), key)) as growing:
@@ -99,7 +99,7 @@ def _write_all(
 
 
 def _nothing(first: dict[str, str] | None, failed: int) -> str:
-    """Why nothing was predicted."""
+    """The reason why nothing was predicted."""
     if first is None:
         return "no examples in it"
     others = f" (and {failed - 1:,} other{'' if failed == 2 else 's'})" if failed > 1 else ""
@@ -113,12 +113,12 @@ def _rows(batch: Batch, outputs: np.ndarray, info: DatasetInfo) -> tuple[Rows, R
         if not np.isfinite(values).all():
             failures.append(asdict(Failure(example.id, "the model's answer is not finite")))
             continue
-        # The shortest decimal number of each float32.
+        # A float32 becomes its shortest decimal number.
         numbers = [float(str(value)) for value in values]
         if isinstance(info, ImagesInfo):
             best = int(values.argmax())
-            about = {"class": info.classes[best], "probability": numbers[best]}
-            rows.append({"id": example.id, **about, "probabilities": dict(zip(info.classes, numbers, strict=True))})
+            label = {"class": info.classes[best], "probability": numbers[best]}
+            rows.append({"id": example.id, **label, "probabilities": dict(zip(info.classes, numbers, strict=True))})
         else:
             times = [time.isoformat() for time in example.times]
             rows.append({"id": example.id, "times": times, "values": numbers})
