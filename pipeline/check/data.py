@@ -1,6 +1,6 @@
-"""The command check: look at data before there is a config, and print one that would train on them.
+"""The command check, which reads data and prints a config that trains on them.
 
-All that is printed is the config; what was found stands in its comments, so that it can be saved as it is.
+Only the config is printed, with the problems of the data in its comments, so that the output can be saved as it is.
 """
 
 import json
@@ -21,9 +21,11 @@ from components.sources import csv
 from components.vertex.cloud_storage import GS, local
 from pipeline.check import pictures
 
-# Names of a time's parts and of rows, which nobody forecasts.
+# The names of columns that hold parts of a time or the number of a row, which nobody forecasts.
 _PARTS = {"id", "index", "no", "nr", "year", "month", "day", "hour", "minute", "second", "week", "weekday", "dayofweek"}
+# The fewest rows that a config can be written for.
 _FEWEST = 14
+# The most columns that a comment names.
 _MOST_COLUMNS = 20
 
 
@@ -36,41 +38,41 @@ class _Guess:
 
 
 def check(source: str) -> str:
-    """Look at a CSV file, or at a folder of images.
+    """Read a CSV file or a folder of images, and write a config for it.
 
     Returns:
-        A config, with what was found in its comments.
+        The config, with the problems of the data in its comments.
 
     Raises:
-        InputError: No config could be made of it.
+        InputError: The data can't be used with any config.
     """
     path = local(source)
     if path.is_dir():
-        return pictures.look(source)
+        return pictures.check(source)
     guess = _guess(path, source)
     columns, target = guess.numbers, guess.numbers[0]
-    wanted = SeriesFile(path, source, columns, [], Frequency(guess.frequency), lookback=100, horizon=50)
-    found = scan(wanted, guess.form)
-    frequency = found.fixes.get("frequency", guess.frequency)
-    fixed = guess.form.model_copy(update={key: value for key, value in found.fixes.items() if key != "frequency"})
-    mended = found
-    if {"same", "duplicate", "frequency"} & found.kinds.keys():
-        fixed = fixed.model_copy(update={"resample": "mean"})
-        mended = scan(replace(wanted, frequency=Frequency(frequency)), fixed)
-    config = _config(source, fixed, mended, target, frequency)
-    left = _left(config)
-    lines = [f"{source}: {_about(found, frequency)}", f"times: {fixed.time}", f"numbers: {_names(columns)}"]
+    series_file = SeriesFile(path, source, columns, [], Frequency(guess.frequency), lookback=100, horizon=50)
+    first = scan(series_file, guess.form)
+    frequency = first.fixes.get("frequency", guess.frequency)
+    form = guess.form.model_copy(update={key: value for key, value in first.fixes.items() if key != "frequency"})
+    corrected = first
+    if {"same", "duplicate", "frequency"} & first.kinds.keys():
+        form = form.model_copy(update={"resample": "mean"})
+        corrected = scan(replace(series_file, frequency=Frequency(frequency)), form)
+    config = _config(source, form, corrected, target, frequency)
+    remaining = _remaining_problems(config)
+    lines = [f"{source}: {_summary(first, frequency)}", f"times: {form.time}", f"numbers: {_names(columns)}"]
     if guess.others:
         lines.append(f"other columns: {_names(guess.others)}")
-    lines += ["", *(found.lines or ["no problems"])]
-    if left:
-        lines += ["", "What this config doesn't mend:", *left]
+    lines += ["", *(first.lines or ["no problems"])]
+    if remaining:
+        lines += ["", "What this config doesn't mend:", *remaining]
     comments = "".join(f"# {line}".rstrip() + "\n" for line in lines)
     return f"{comments}\n{_written(config, columns[1:])}"
 
 
 def _guess(path: Path, source: str) -> _Guess:
-    """Separator, columns and frequency of a file, by its first rows."""
+    """Guess the separator, the columns and the frequency of a file from its first rows."""
     separator = csv_guess.separator_of(path, source)
     header, rows = csv_guess.sample(path, source, separator)
     names = [name for name in dict.fromkeys(header) if name and header.count(name) == 1]
@@ -81,14 +83,14 @@ def _guess(path: Path, source: str) -> _Guess:
         time_format = csv_guess.time_format_of(values)
         if time_format is not None:
             times[name] = time_format
-        mended = form.model_copy(update=csv_guess.numbers_of({name: values}, form))
-        read = sum(csv_guess.reads(mended, name, value) for value in values)
-        if rows and read >= 0.9 * len(rows):
+        number_form = form.model_copy(update=csv_guess.numbers_of({name: values}, form))
+        count = sum(csv_guess.reads(number_form, name, value) for value in values)
+        if rows and count >= 0.9 * len(rows):
             numbers.append(name)
     if not times:
-        there = ", ".join(names[:_MOST_COLUMNS]) or "none"
-        raise InputError(f"{source}: no column of times, such as 2014-01-31T13:30; there are: {there}")
-    # A column of years is one of numbers, too, and has fewer times.
+        columns = ", ".join(names[:_MOST_COLUMNS]) or "none"
+        raise InputError(f"{source}: no column of times, such as 2014-01-31T13:30; there are: {columns}")
+    # A column of years could be one of times or of numbers. It has fewer different times than the right one.
     time = max(times, key=lambda name: (name not in numbers, len(set(texts[name]))))
     numbers = [name for name in numbers if name != time and name.lower() not in _PARTS]
     if not numbers:
@@ -105,9 +107,9 @@ def _guess(path: Path, source: str) -> _Guess:
     return _Guess(form, numbers, others, frequency)
 
 
-def _config(source: str, form: CsvFormat, found: Scan, target: str, frequency: str) -> dict[str, Any]:
-    """Options of the data set, with which its problems are mended where options can."""
-    rows = found.rows + found.missing_rows
+def _config(source: str, form: CsvFormat, result: Scan, target: str, frequency: str) -> dict[str, Any]:
+    """The options of the data set, with those that solve its problems."""
+    rows = result.rows + result.missing_rows
     whole = source if source.startswith(GS) else str(Path(source).absolute())
     config: dict[str, Any] = {"source": "csv", "path": whole}
     defaults = CsvFormat()
@@ -116,7 +118,7 @@ def _config(source: str, form: CsvFormat, found: Scan, target: str, frequency: s
             config[key] = getattr(form, key)
     config |= {"target": target, "frequency": frequency}
     step = Frequency(frequency)
-    if lacking := found.lacking[target]:
+    if lacking := result.lacking[target]:
         config["fill"] = {"method": "linear", "at_most": lacking}
     if step.seconds and step.seconds < 86400:
         config["calendar"] = ["hour", "weekday"]
@@ -129,7 +131,7 @@ def _config(source: str, form: CsvFormat, found: Scan, target: str, frequency: s
 
 
 def _window(rows: int, frequency: Frequency, source: str) -> tuple[int, int]:
-    """A lookback and a horizon that suit the seasons, and leave some windows in each split."""
+    """A lookback and a horizon that suit the seasons, and leave several windows in each split."""
     if rows < _FEWEST:
         raise InputError(f"{source}: {_too_few(rows)}")
     season = frequency.season()
@@ -145,8 +147,8 @@ def _too_few(rows: int) -> str:
     return f"{rows} {'row' if rows == 1 else 'rows'}, expected {_FEWEST} or more to train on"
 
 
-def _left(config: dict[str, Any]) -> list[str]:
-    """What an experiment with this data set would be refused for."""
+def _remaining_problems(config: dict[str, Any]) -> list[str]:
+    """The problems for which an experiment with this data set would be refused."""
     options = {key: value for key, value in config.items() if key != "source"}
     try:
         csv.check(csv.Options.model_validate(options))
@@ -155,11 +157,11 @@ def _left(config: dict[str, Any]) -> list[str]:
     return []
 
 
-def _about(found: Scan, frequency: str) -> str:
-    rows = f"{found.rows:,} {'row' if found.rows == 1 else 'rows'}"
-    if found.first is None or found.last is None:
+def _summary(result: Scan, frequency: str) -> str:
+    rows = f"{result.rows:,} {'row' if result.rows == 1 else 'rows'}"
+    if result.first is None or result.last is None:
         return rows
-    return f"{rows} from {found.first} to {found.last}, most of them one every {Frequency(frequency).words()}"
+    return f"{rows} from {result.first} to {result.last}, most of them one every {Frequency(frequency).words()}"
 
 
 def _names(columns: list[str]) -> str:
@@ -196,10 +198,10 @@ def _written(config: dict[str, Any], covariates: list[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _yaml(value: Any) -> str:  # noqa: ANN401 (what YAML can hold)
-    """A value on one line; a text is quoted where it could be taken for something else."""
+def _yaml(value: object) -> str:
+    """A value as YAML on one line. A text is quoted where YAML would read it as another type."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{_yaml(key)}: {_yaml(one)}" for key, one in value.items()) + "}"
+        return "{" + ", ".join(f"{_yaml(key)}: {_yaml(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
         return f"[{', '.join(map(_yaml, value))}]"
     if isinstance(value, str) and re.fullmatch(r"[A-Za-z/][\w ./-]*", value) and yaml.safe_load(value) == value:

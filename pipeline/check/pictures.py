@@ -1,4 +1,4 @@
-"""The command check, of a folder of pictures with one folder for each class."""
+"""The command check for a folder of pictures, which has one folder for each class."""
 
 import json
 import re
@@ -12,9 +12,9 @@ from components.readers.pictures import SUFFIXES
 from components.sources import image_folder
 from components.vertex.cloud_storage import GS, local
 
-# Height and width where pictures are larger, or of several sizes.
+# The height and width of pictures that are larger, or have several sizes.
 _SIDE = 64
-# A picture that is shorter is too small for the pooling of a CNN.
+# The smallest side of a picture that the pooling of a CNN can divide.
 _SMALLEST_FOR_CNN = 16
 _COMMENTS = {
     "height": "all are resized to it; a larger one shows more and trains slower",
@@ -24,73 +24,73 @@ _COMMENTS = {
 }
 
 
-def look(source: str) -> str:
-    """Look at a folder of pictures.
+def check(source: str) -> str:
+    """Read a folder of pictures, and write a config for it.
 
     Returns:
-        A config, with what was found in its comments.
+        The config, with the problems of the data in its comments.
 
     Raises:
-        InputError: No config could be made of it.
+        InputError: The folder can't be used with any config.
     """
-    found = read_folder(local(source), channels=3)
-    read = [picture for own in found.classes.values() for picture in own]
-    if not read:
+    folder = read_folder(local(source), channels=3)
+    readable = [picture for members in folder.classes.values() for picture in members]
+    if not readable:
         expected = f"expected one folder for each class, with pictures ({', '.join(sorted(SUFFIXES))})"
         raise InputError(f"{source}: no picture that can be read in its folders, {expected}")
-    options = _options(source, found, read)
+    options = _options(source, folder, readable)
     lines = [
-        f"{source}: {_count(len(found.classes), 'class', 'classes')}, {_count(len(read), 'picture')}",
-        *_shown([f"{name}: {_count(len(own), 'picture')}" for name, own in found.classes.items()]),
-        f"height x width: {_sizes(read)}",
+        f"{source}: {_count(len(folder.classes), 'class', 'classes')}, {_count(len(readable), 'picture')}",
+        *_shown([f"{name}: {_count(len(members), 'picture')}" for name, members in folder.classes.items()]),
+        f"height x width: {_sizes(readable)}",
     ]
-    if found.others:
-        lines.append(f"{_count(found.others, 'other file')}, which can't be pictures by their names")
-    lines += ["", *(_problems(found) or ["no problems"])]
-    if left := _left(options):
-        lines += ["", "What this config doesn't mend:", *_shown(left)]
+    if folder.others:
+        lines.append(f"{_count(folder.others, 'other file')}, which can't be pictures by their names")
+    lines += ["", *(_problems(folder) or ["no problems"])]
+    if remaining := _remaining_problems(options):
+        lines += ["", "What this config doesn't mend:", *_shown(remaining)]
     comments = "".join(f"# {line}".rstrip() + "\n" for line in lines)
     return f"{comments}\n{_written(source, options)}"
 
 
-def _options(source: str, found: PictureFolder, read: list[Picture]) -> dict[str, Any]:
-    """Options of the data set, with which its problems are mended where options can."""
-    sizes = {picture.size for picture in read}
+def _options(source: str, folder: PictureFolder, readable: list[Picture]) -> dict[str, Any]:
+    """The options of the data set, with those that solve its problems."""
+    sizes = {picture.size for picture in readable}
     height, width = sizes.pop() if len(sizes) == 1 else (_SIDE, _SIDE)
     fits = max(height, width) <= 2 * _SIDE
     options: dict[str, Any] = {
         "path": source if source.startswith(GS) else str(Path(source).absolute()),
         "height": height if fits else _SIDE,
         "width": width if fits else _SIDE,
-        "channels": 1 if all(picture.grey for picture in read) else 3,
+        "channels": 1 if all(picture.grey for picture in readable) else 3,
     }
-    if any(found.unreadable.values()):
+    if any(folder.unreadable.values()):
         options["skip_unreadable"] = True
-    if any(len(_labels(group)) > 1 for group in found.copies()):
+    if any(len(_labels(group)) > 1 for group in folder.copies()):
         options["duplicates"] = "drop"
     return options
 
 
-def _problems(found: PictureFolder) -> list[str]:
-    """What is wrong with the folder, the kinds after each other."""
-    unreadable = [line for own in found.unreadable.values() for line in own]
+def _problems(folder: PictureFolder) -> list[str]:
+    """The problems of the folder, grouped by kind."""
+    unreadable = [line for lines in folder.unreadable.values() for line in lines]
     disputed: list[str] = []
     copies: list[str] = []
-    for group in found.copies():
+    for group in folder.copies():
         line = " = ".join(picture.name for picture in group[:3]) + (f" and {len(group) - 3} more" * (len(group) > 3))
         (disputed if len(_labels(group)) > 1 else copies).append(line)
-    lines = _shown(found.problems)
-    for what, own in (
+    lines = _shown(folder.problems)
+    for heading, members in (
         (f"{_count(len(unreadable), 'file')} can't be read:", unreadable),
         (f"{_count(len(disputed), 'image')} under several labels:", disputed),
         (f"{_count(len(copies), 'image')} more than once under one label, kept in one split:", copies),
     ):
-        lines += [what, *(f"  {line}" for line in _shown(own))] if own else []
+        lines += [heading, *(f"  {line}" for line in _shown(members))] if members else []
     return lines
 
 
-def _left(options: dict[str, Any]) -> list[str]:
-    """What an experiment with this data set would be refused for."""
+def _remaining_problems(options: dict[str, Any]) -> list[str]:
+    """The problems for which an experiment with this data set would be refused."""
     try:
         image_folder.check(image_folder.Options.model_validate(options))
     except InputError as error:
@@ -102,12 +102,12 @@ def _labels(group: list[Picture]) -> set[Path]:
     return {picture.path.parent for picture in group}
 
 
-def _sizes(read: list[Picture]) -> str:
-    sizes = sorted((picture.size for picture in read), key=lambda size: size[0] * size[1])
+def _sizes(readable: list[Picture]) -> str:
+    sizes = sorted((picture.size for picture in readable), key=lambda size: size[0] * size[1])
     if len(set(sizes)) == 1:
         return f"{sizes[0][0]} x {sizes[0][1]} pixels"
-    places = {"smallest": 0, "median": (len(sizes) - 1) // 2, "largest": -1}
-    return ", ".join(f"{what} {sizes[place][0]} x {sizes[place][1]}" for what, place in places.items()) + " pixels"
+    indices = {"smallest": 0, "median": (len(sizes) - 1) // 2, "largest": -1}
+    return ", ".join(f"{name} {sizes[i][0]} x {sizes[i][1]}" for name, i in indices.items()) + " pixels"
 
 
 def _shown(lines: list[str]) -> list[str]:

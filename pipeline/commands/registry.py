@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _DIGEST_DIGITS = 8
 _COLUMNS = ("model of", "version", "", "model", "metric", "95 % interval", "run", "time (UTC)", "seed", "SHA-256")
-# A narrow terminal has no room for these: the first goes first.
+# Columns that a narrow terminal leaves out, beginning with the first.
 _OPTIONAL = ("run", "95 % interval", "seed", "SHA-256", "time (UTC)")
 
 registry_app = typer.Typer(
@@ -42,7 +42,7 @@ def promote_command(
 
     shelves = _shelves()
     if name not in shelves:
-        raise InputError(f"{name}: not in {_registry()}; {_near(name, list(shelves))}")
+        raise InputError(f"{name}: not in {_registry()}; {_hint(name, list(shelves))}")
     shelf = shelves[name]
     if version not in versions(shelf):
         raise InputError(f"{name}: no version '{version}'; there are: {', '.join(versions(shelf)) or 'none'}")
@@ -70,7 +70,7 @@ def _list() -> None:
             row = {"model of": name, "version": version, "": "current" if version == standing else ""}
             rows.append(row)
             try:
-                row |= _about(read_registration(shelf / version))
+                row |= _columns(read_registration(shelf / version))
             except InputError as error:
                 problems += error.problems
                 row["model"] = "unreadable"
@@ -80,7 +80,7 @@ def _list() -> None:
         print(f"{_registry()}: nothing is registered")
         return
 
-    def made(optional: Sequence[str]) -> Table:
+    def table_of(optional: Sequence[str]) -> Table:
         columns = [column for column in _COLUMNS if column in optional or column not in _OPTIONAL]
         table = tables.table(*columns)
         for row in rows:
@@ -88,23 +88,23 @@ def _list() -> None:
         return table
 
     console = tables.console()
-    console.print(tables.fitting(made, _OPTIONAL, console))
+    console.print(tables.fitting(table_of, _OPTIONAL, console))
     for problem in problems:
         print(problem)
 
 
-def _about(found: "Registration") -> dict[str, str]:
+def _columns(registration: "Registration") -> dict[str, str]:
     from components.artifacts.leaderboard import RANKED_BY, figure
 
-    metric = next((m for m, _ in RANKED_BY.values() if m in found.metrics), "")
+    metric = next((name for name, _ in RANKED_BY.values() if name in registration.metrics), "")
     return {
-        "model": found.model,
-        "metric": f"{metric} {figure(found.metrics[metric])}" if metric else "",
-        "95 % interval": " to ".join(figure(end) for end in found.intervals.get(metric, [])),
-        "run": found.run or "",
-        "time (UTC)": (found.time or "")[:16].replace("T", " "),
-        "seed": "" if found.seed is None else str(found.seed),
-        "SHA-256": found.sha256[:_DIGEST_DIGITS],
+        "model": registration.model,
+        "metric": f"{metric} {figure(registration.metrics[metric])}" if metric else "",
+        "95 % interval": " to ".join(figure(end) for end in registration.intervals.get(metric, [])),
+        "run": registration.run or "",
+        "time (UTC)": (registration.time or "")[:16].replace("T", " "),
+        "seed": "" if registration.seed is None else str(registration.seed),
+        "SHA-256": registration.sha256[:_DIGEST_DIGITS],
     }
 
 
@@ -115,11 +115,11 @@ def _registry() -> Path:
 
 
 def _shelves() -> dict[str, Path]:
-    """For each data set of an experiment the folder of its versions."""
+    """The folder of the versions of each data set, by <experiment>/<data set>."""
     folders = [path for path in sorted(_registry().glob("[!.]*/[!.]*")) if path.is_dir()]
     return {f"{path.parent.name}/{path.name}": path for path in folders}
 
 
-def _near(name: str, names: list[str]) -> str:
-    near = difflib.get_close_matches(name, names, n=1)
-    return f"did you mean {near[0]}?" if near else f"there are: {', '.join(names) or 'none'}"
+def _hint(name: str, names: list[str]) -> str:
+    similar = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean {similar[0]}?" if similar else f"there are: {', '.join(names) or 'none'}"

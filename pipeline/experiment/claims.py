@@ -1,8 +1,7 @@
-"""What an experiment claims of its models (`expect:`), and whether what was measured bears it out."""
+"""The claims of an experiment (`expect:`), and their comparison with the measured metrics."""
 
 import difflib
 import statistics
-from typing import Any
 
 from pydantic import Field
 
@@ -11,21 +10,21 @@ from components.common.errors import InputError, collecting
 from components.common.spec import Strict, Task
 from pipeline.experiment.validated import cut, validated
 
-# What floats add up to an error: 0.899 is within 0.004 of 0.895.
+# The rounding error of floats, without which 0.899 wouldn't be within 0.004 of 0.895.
 ROUNDING = 1e-9
-# Metrics from 0 to 1, of which more is better; the others are errors.
+# The metrics from 0 to 1, for which more is better. The others are errors.
 SHARES = ("accuracy", "macro_f1")
 
 
 class Claim(Strict):
-    """What a model is expected to reach on the test split.
+    """The expected value of a metric on the test split.
 
-    A claim is a figure that others come to, too, so it has two sides: a model that does much better than claimed is
-    either described by an old figure, or has seen the test split.
+    A claim can fail on both sides. Where a model is much better than claimed, the claim is out of date, or the model
+    has seen the test split.
 
     Attributes:
-        value: Of the metric.
-        within: How far from it the measured value may lie.
+        value: The expected value of the metric.
+        within: The largest allowed distance of the measured value from it.
     """
 
     value: float = Field(ge=0, allow_inf_nan=False)
@@ -36,11 +35,11 @@ class Spread(Strict):
     """A metric of a model over some seeds.
 
     Attributes:
-        values: One for each seed.
-        mean: Of them.
-        std: Standard deviation of a sample (divided by one less than there are); None for one seed.
-        min: The smallest.
-        max: The largest.
+        values: The value for each seed.
+        mean: The mean of the values.
+        std: The sample standard deviation, with a divisor of the number of values less one; None for one seed.
+        min: The smallest value.
+        max: The largest value.
     """
 
     values: list[float]
@@ -51,15 +50,15 @@ class Spread(Strict):
 
 
 class Verdict(Strict):
-    """A claim, and what came out.
+    """A claim with its result.
 
     Attributes:
-        model: Whose it is.
-        metric: Of which metric.
-        value: What is claimed.
-        within: How far the measured value may lie from it.
-        measured: The mean over the seeds.
-        holds: Whether it doesn't lie farther.
+        model: The model's name.
+        metric: The metric.
+        value: The claimed value.
+        within: The largest allowed distance of the measured value.
+        measured: The mean of the measured values over the seeds.
+        holds: Whether the measured value is within that distance.
     """
 
     model: str
@@ -78,13 +77,13 @@ class Verdict(Strict):
 
 
 class Verification(Strict):
-    """`verify.json`: what `verify` found.
+    """The content of `verify.json`.
 
     Attributes:
-        experiment: Its name.
-        seeds: Those it ran with.
-        runs: Names of the runs, folders in runs/<experiment>, one for each seed.
-        created: When, ISO 8601, UTC.
+        experiment: The experiment's name.
+        seeds: The seeds of the runs.
+        runs: The names of the runs, which are folders in runs/<experiment>, one for each seed.
+        created: The time, ISO 8601, UTC.
         models: The spread of each model's metrics over the seeds.
         claims: Each claim with its verdict.
     """
@@ -97,16 +96,16 @@ class Verification(Strict):
     claims: list[Verdict]
 
 
-def check_expect(where: str, expect: Any, task: Task) -> dict[str, Claim]:  # noqa: ANN401 (what YAML holds)
-    """Check what a model claims.
+def check_expect(where: str, expect: object, task: Task) -> dict[str, Claim]:
+    """Check the claims of a model.
 
     Args:
-        where: File and model, for messages.
-        expect: Its claims by metric.
-        task: What its data set is for.
+        where: The file and the model, for messages.
+        expect: The value of `expect:` in the YAML file, claims by metric.
+        task: The task of the model's data set.
 
     Raises:
-        InputError: It can't be judged.
+        InputError: A claim isn't one, or its metric isn't the task's.
     """
     if not isinstance(expect, dict):
         raise InputError(f"{where}: expect: {cut(expect)}, expected metrics such as {METRICS[task][0]}")
@@ -120,10 +119,10 @@ def check_expect(where: str, expect: Any, task: Task) -> dict[str, Claim]:  # no
     return claims
 
 
-def _claim(at: str, metric: Any, given: Any, task: Task) -> Claim:  # noqa: ANN401 (what YAML holds)
+def _claim(at: str, metric: object, given: object, task: Task) -> Claim:
     if metric not in METRICS[task]:
-        near = difflib.get_close_matches(str(metric), METRICS[task], n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"of {task} there are: {', '.join(METRICS[task])}"
+        similar = difflib.get_close_matches(str(metric), METRICS[task], n=1)
+        hint = f"did you mean '{similar[0]}'?" if similar else f"of {task} there are: {', '.join(METRICS[task])}"
         raise InputError(f"{at}: no metric '{cut(metric, quoted=False)}'; {hint}")
     if not isinstance(given, dict):
         raise InputError(f"{at}.{metric}: {cut(given)}, expected {{value: …, within: …}}")
@@ -148,11 +147,11 @@ def spreads(boards: list[Leaderboard]) -> dict[str, dict[str, Spread]]:
 
 
 def judge(expect: dict[str, dict[str, Claim]], measured: dict[str, dict[str, Spread]]) -> list[Verdict]:
-    """Hold claims against the means of what was measured.
+    """Compare claims with the means of the measured values.
 
     Args:
-        expect: For each model its claims by metric.
-        measured: For each model the spread of its metrics.
+        expect: The claims of each model, by metric.
+        measured: The spread of each model's metrics.
     """
     return [
         Verdict(

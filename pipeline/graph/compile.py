@@ -1,4 +1,4 @@
-"""Compile an experiment into the one file that every runner runs."""
+"""Compile an experiment to the file that every runner runs."""
 
 import warnings
 from pathlib import Path
@@ -12,18 +12,18 @@ BUILD = Path("build")
 
 
 def compile_experiment(experiment: Experiment, folder: Path = BUILD, target: Target = "vertex") -> tuple[Path, str]:
-    """Write `<folder>/<experiment>.yaml`, whole or not at all; for Kubeflow `<experiment>-kubeflow.yaml`.
+    """Write `<folder>/<experiment>.yaml` atomically; for Kubeflow `<experiment>-kubeflow.yaml`.
 
     Args:
         experiment: The checked experiment.
-        folder: Where to write.
-        target: What names accelerators and nodes. A local run runs either.
+        folder: The folder to write into.
+        target: The platform whose names accelerators and nodes have. A local run takes either.
 
     Returns:
         The file, and its SHA-256.
 
     Raises:
-        InputError: A machine isn't the target's, or there is a folder in the file's place.
+        InputError: A machine isn't the target's, or a folder stands in the file's place.
     """
     from kfp import compiler
 
@@ -35,9 +35,9 @@ def compile_experiment(experiment: Experiment, folder: Path = BUILD, target: Tar
     if path.is_dir():
         raise InputError(f"{path}: a folder, expected a file")
     folder.mkdir(parents=True, exist_ok=True)
-    aside = folder / f".{path.stem}.partial.yaml"
+    partial = folder / f".{path.stem}.partial.yaml"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        compiler.Compiler().compile(define(experiment, target), str(aside))
-    aside.replace(path)
+        compiler.Compiler().compile(define(experiment, target), str(partial))
+    partial.replace(path)
     return path, sha256([path])
