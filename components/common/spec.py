@@ -109,7 +109,7 @@ class ModelSpec(Strict):
         dataset: The name of a data set of the same experiment.
         hyperparameters: The family's hyperparameters.
         machine: An entry of configs/machines.yaml, used where the pipeline runs in a cluster.
-        epochs: The most passes over the training examples.
+        epochs: The largest number of passes over the training examples.
         batch_size: The number of examples in an optimizer step, over all replicas that train together.
         per_replica: Whether batch_size and learning_rate are those of one replica. With n replicas, the batch and the
             rate are n times as large (linear scaling: Goyal et al. 2017, arXiv:1706.02677).

@@ -36,7 +36,7 @@ def test_type_default_and_meaning_are_the_schemas():
     assert key("models", "epochs") == (
         "integer from 1 to 100,000",
         "10",
-        "At most so many passes over the training examples.",
+        "The largest number of passes over the training examples.",
     )
     assert key("models", "learning_rate")[:2] == ("number above 0, at most 1,000", "0.001")
     assert key("models", "flip")[:2] == ("true or false", "false")
@@ -52,7 +52,7 @@ def test_type_default_and_meaning_are_the_schemas():
 
 
 def test_inherited_keys_have_their_meaning():
-    assert key("families.lstm", "patch")[2] == "Rows of a window side by side in one step."
+    assert key("families.lstm", "patch")[2] == "The number of rows of a window that are concatenated to one step."
     assert key("sources.csv", "lookback")[2] == "Rows that a model sees before the first it forecasts."
 
 
