@@ -1,4 +1,4 @@
-"""What a person looks at to understand a model's errors."""
+"""Diagnostics that show where a model errs."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from components.artifacts.evaluation import Bin, Calibration, Mistake, Window
 
 BINS = 10
 MISTAKES = 12
-# Shares of the windows that are forecast better.
+# For each window that is shown, the share of windows with a better forecast.
 WINDOWS = {"good": 0.1, "median": 0.5, "worst": 1.0}
 HOUR, DAY = 3600, 86400
 
@@ -21,7 +21,7 @@ def calibration(labels: np.ndarray, probabilities: np.ndarray) -> Calibration:
     confidence = probabilities.max(axis=1).astype(np.float64)
     right = probabilities.argmax(axis=1) == labels
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    found = [
+    filled = [
         Bin(
             confidence=float(confidence[bins == i].mean()),
             accuracy=float(right[bins == i].mean()),
@@ -29,12 +29,12 @@ def calibration(labels: np.ndarray, probabilities: np.ndarray) -> Calibration:
         )
         for i in np.unique(bins)
     ]
-    ece = sum(b.examples * abs(b.accuracy - b.confidence) for b in found) / len(labels)
-    return Calibration(ece=ece, bins=found)
+    ece = sum(entry.examples * abs(entry.accuracy - entry.confidence) for entry in filled) / len(labels)
+    return Calibration(ece=ece, bins=filled)
 
 
 def mistakes(labels: np.ndarray, probabilities: np.ndarray) -> list[Mistake]:
-    """The wrong predictions that the model was most sure of, the surest first.
+    """The wrong predictions with the highest probabilities, in falling order.
 
     Args:
         labels: int64 [examples].
@@ -54,10 +54,10 @@ def mistakes(labels: np.ndarray, probabilities: np.ndarray) -> list[Mistake]:
 
 
 def windows(error: np.ndarray) -> list[Window]:
-    """Windows that show how well and how badly it goes: up to three, each once.
+    """Up to three windows with a good, a median and the worst forecast, each once.
 
     Args:
-        error: Forecast less target, float64 [windows, horizon].
+        error: The forecasts less the targets, float64 [windows, horizon].
     """
     mae = np.abs(error).mean(axis=1)
     order = np.argsort(mae, kind="stable")
@@ -73,9 +73,9 @@ def per_hour(error: np.ndarray, times: np.ndarray, lookback: int) -> dict[str, f
     """Mean absolute error of the rows of each hour of the day, "00" to "23", by the data's own clock.
 
     Args:
-        error: Forecast less target, float64 [windows, horizon].
-        times: Of the split's rows, int64 [rows], in seconds.
-        lookback: Rows of a window before the first that is forecast.
+        error: The forecasts less the targets, float64 [windows, horizon].
+        times: The times of the split's rows, int64 [rows], in seconds since 1970.
+        lookback: The number of rows of a window before the first one that is forecast.
     """
     windows, horizon = error.shape
     rows = lookback + np.arange(windows)[:, None] + np.arange(horizon)

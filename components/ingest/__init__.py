@@ -1,1 +1,1 @@
-"""Ingest: turn a source into a data set folder of TFRecord shards, statistics and checks."""
+"""The step ingest. It reads a source, and writes a data set's folder of TFRecord shards, statistics and checks."""

@@ -1,4 +1,4 @@
-"""Read a written image data set once: statistics of the training split, and checks of all."""
+"""Read a written data set of images once, to compute the training split's statistics and to check all splits."""
 
 import functools
 import hashlib
@@ -12,9 +12,10 @@ from components.data.records import Images
 from components.data.storage import read_images, record_features
 from components.ingest.digest import digest
 
-# Exact copies of a test image among the training images make a test score too good; a few are common.
+# The largest share of a split's images that may be copies of another split's. Copies make a test score too good, but a
+# few are common.
 MAX_OVERLAP = 0.01
-# Of such copies that are named.
+# The number of such copies that a message names.
 EXAMPLES = 3
 
 
@@ -34,7 +35,7 @@ def describe(data: Images, name: str, source: str, folder: Path) -> ImagesInfo:
             counts[split] += np.bincount(labels, minlength=classes)
             seen += [int.from_bytes(hashlib.blake2b(i.tobytes(), digest_size=8).digest(), "little") for i in images]
             if split == "train":
-                # Over the images first, which is a tenth of the time; 255 * 255 is less than 1 << 16.
+                # The sum over images comes first, which takes a tenth of the time. 255 * 255 is less than 1 << 16.
                 values = images.astype(np.uint16)
                 total += values.sum(axis=0).sum(axis=(0, 1))
                 squares += (values * values).sum(axis=0).sum(axis=(0, 1))
@@ -69,7 +70,7 @@ def _checks(data: Images, name: str, counts: dict[str, np.ndarray], hashes: dict
         raise InputError(f"{name}: no training image of class {missing[0]}")
     share = counts["train"] / records["train"]
     repeated = records["train"] - len(np.unique(hashes["train"]))
-    found = []
+    overlaps = []
     shown = functools.partial(_shown, data)
     for first, second in (("train", "validation"), ("train", "test"), ("validation", "test")):
         common = np.isin(hashes[second], hashes[first])
@@ -83,13 +84,13 @@ def _checks(data: Images, name: str, counts: dict[str, np.ndarray], hashes: dict
                 f"{name}: {overlap} of {records[second]} {second} images are in the {first} split too, "
                 f"expected at most {MAX_OVERLAP:.0%}: {examples}{', …' if overlap > EXAMPLES else ''}"
             )
-        found.append(f"{overlap} of {second} in {first}")
+        overlaps.append(f"{overlap} of {second} in {first}")
     return [
         Check(name="counts", found=", ".join(f"{split} {records[split]}" for split in SPLITS)),
         Check(name="label range", found=f"0 to {len(data.classes) - 1} in every split"),
         Check(name="label balance", found=f"{share.min():.1%} to {share.max():.1%} of the training images"),
         Check(name="duplicates", found=f"{repeated} of {records['train']} training images"),
-        Check(name="overlap between splits", found=", ".join(found)),
+        Check(name="overlap between splits", found=", ".join(overlaps)),
         *data.checks,
     ]
 

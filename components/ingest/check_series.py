@@ -1,4 +1,4 @@
-"""Read a written series once: statistics of the training split, and checks of all rows."""
+"""Read a written series once, to compute the training split's statistics and to check all rows."""
 
 from pathlib import Path
 
@@ -48,7 +48,7 @@ def describe(data: Series, options: SeriesOptions, facts: Facts, name: str, sour
         source=source,
         records=records,
         mean=mean.tolist(),
-        # Float error leaves a constant column with a tiny deviation, which scaling would blow up.
+        # Rounding errors give a constant column a tiny deviation, by which scaling would divide.
         std=np.where(std > 1e-6 * np.maximum(np.abs(mean), 1), std, 1).tolist(),
         sha256=digest(folder, row_features(len(stored))),
         checks=[
@@ -56,7 +56,7 @@ def describe(data: Series, options: SeriesOptions, facts: Facts, name: str, sour
             Check(name="missing and infinite values", found=f"0 in {sum(records.values())} x {len(stored)}"),
             Check(name="time order, duplicates, gaps", found=step),
             Check(name="overlap between splits", found="0 rows: splits follow each other in time"),
-            *(Check(name=what, found=found) for what, found in facts.found.items()),
+            *(Check(name=check, found=result) for check, result in facts.found.items()),
         ],
         stored=stored,
         columns=data.columns,
@@ -65,7 +65,7 @@ def describe(data: Series, options: SeriesOptions, facts: Facts, name: str, sour
         unit=data.unit,
         lookback=options.lookback,
         horizon=options.horizon,
-        # A series that repeats itself exactly, or has no whole season, leaves its own deviation as the scale.
+        # Where a series repeats itself exactly or is shorter than a season, its standard deviation is the scale.
         seasonal_error=error / errors if error else float(std[0]) or 1.0,
         filled=facts.filled,
         **data.form.model_dump(),
@@ -80,7 +80,7 @@ def _check_rows(
     stored: list[str],
     name: str,
 ) -> int:
-    """Check a batch of rows against each other and against the row before; return the last time."""
+    """Check a batch of rows, and compare its first row with the one before. Returns the last time."""
     bad = np.argwhere(~np.isfinite(values))
     if len(bad):
         row, column = bad[0]

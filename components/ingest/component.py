@@ -11,10 +11,10 @@ def ingest(name: str, spec: str, fingerprint: str, code_version: str, dataset: d
 
     Args:
         name: The data set's name.
-        spec: JSON of its source and options.
-        fingerprint: Of the source's data: another one is another task to the cache.
-        code_version: Of the code: the same.
-        dataset: The folder.
+        spec: The source and its options as JSON.
+        fingerprint: The fingerprint of the source's data, so that KFP's cache runs changed data.
+        code_version: The digest of the step's code, so that KFP's cache runs changed code.
+        dataset: The data set's folder.
     """
     from components.ingest.ingest import ingest
 

@@ -1,4 +1,4 @@
-"""Write a data set folder: read the source, write the shards, then check what was written."""
+"""Write a data set's folder: read the source, write the shards, then check the written records."""
 
 import json
 import shutil
@@ -24,15 +24,15 @@ from components.sources import load_source
 
 
 def ingest(name: str, spec: str, folder: str) -> ImagesInfo | SeriesInfo:
-    """Read a source and write the data set folder.
+    """Read a source, and write the data set's folder.
 
     Args:
         name: The data set's name in the experiment.
-        spec: JSON of its source and options.
-        folder: The folder to write; it appears whole or not at all.
+        spec: The source and its options as JSON.
+        folder: The folder to write. It appears as a whole or not at all.
 
     Returns:
-        The description that was written to `dataset.json`.
+        The content of `dataset.json`.
 
     Raises:
         InputError: The data aren't as the options say, or the disk has no room.
@@ -51,16 +51,16 @@ def ingest(name: str, spec: str, folder: str) -> ImagesInfo | SeriesInfo:
     if (free := shutil.disk_usage(path.parent).free) < facts.bytes:
         raise InputError(f"{path.parent}: no room for {name}: {facts.bytes >> 20} MB needed, {free >> 20} MB free")
     data = source.read(checked)
-    with atomic_directory(path) as aside:
+    with atomic_directory(path) as partial:
         info: ImagesInfo | SeriesInfo
         if isinstance(data, Images):
-            _write_images(data, name, aside)
-            info = check_images.describe(data, name, source_name, aside)
+            _write_images(data, name, partial)
+            info = check_images.describe(data, name, source_name, partial)
         else:
             assert isinstance(checked, SeriesOptions)  # noqa: S101 (a series source has series options)
-            _write_series(data, checked, facts.rows or 0, name, aside)
-            info = check_series.describe(data, checked, facts, name, source_name, aside)
-        save_info(aside, info)
+            _write_series(data, checked, facts.rows or 0, name, partial)
+            info = check_series.describe(data, checked, facts, name, source_name, partial)
+        save_info(partial, info)
     return info
 
 
@@ -73,13 +73,13 @@ def _write_images(data: Images, name: str, folder: Path) -> None:
             yield image_record(image, label, next(files) if data.files else None)
 
     size = int(np.prod(data.shape))
-    about = {
+    types = {
         "image": tfds.features.Image(shape=data.shape, encoding_format="png"),
         "label": tfds.features.ClassLabel(names=data.classes),
     }
     if data.files:
-        about["file"] = tfds.features.Text()
-    features = tfds.features.FeaturesDict(about)
+        types["file"] = tfds.features.Text()
+    features = tfds.features.FeaturesDict(types)
     stored = [write_split(folder, name, split, records(split), size) for split in SPLITS]
     write_metadata(folder, features, stored, f"Labelled images of {name}.")
 
@@ -99,10 +99,10 @@ def _write_series(data: Series, options: SeriesOptions, rows: int, name: str, fo
             "values": tfds.features.Tensor(shape=(len(columns),), dtype=np.float32, doc=", ".join(columns)),
         }
     )
-    ends, left = split_ends(rows, options), records()
+    ends, remaining = split_ends(rows, options), records()
     lengths = np.diff([0, *ends]).tolist()
     stored = [
-        write_split(folder, name, split, islice(left, length), size)
+        write_split(folder, name, split, islice(remaining, length), size)
         for split, length in zip(SPLITS, lengths, strict=True)
     ]
     write_metadata(folder, features, stored, f"Rows of {name}: {', '.join(columns)}.")

@@ -1,7 +1,7 @@
 """Write records as files that TFDS opens.
 
-TFDS' own writer takes seven times as long for a record. To records that others wrote TFDS adds its metadata alone
-(tensorflow.org/datasets/external_tfrecord), which is what is done here.
+TFDS' own writer takes seven times as long for a record. So TFDS only adds its metadata to the files that this module
+writes (tensorflow.org/datasets/external_tfrecord).
 """
 
 from collections.abc import Iterable
@@ -11,13 +11,14 @@ from pathlib import Path
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-# Uncompressed bytes of a shard: many enough for shuffling and for sharing among workers, few enough to open.
+# The uncompressed bytes of a shard. It gives enough shards to shuffle and to divide among workers, and not too many
+# files.
 SHARD_BYTES = 8 << 20
 _TEMPLATE = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_INDEX}"
 
 
 def image_record(image: bytes, label: int, name: str | None = None) -> bytes:
-    """A `tf.train.Example` of a stored image, see `components.data.storage.record_features`."""
+    """Serialize a stored image as a `tf.train.Example` with `components.data.storage.record_features`."""
     example = tf.train.Example()
     feature = example.features.feature
     feature["image"].bytes_list.value.append(image)
@@ -28,7 +29,7 @@ def image_record(image: bytes, label: int, name: str | None = None) -> bytes:
 
 
 def row_record(time: int, values: Iterable[float]) -> bytes:
-    """A `tf.train.Example` of a stored row, see `components.data.storage.row_features`."""
+    """Serialize a stored row as a `tf.train.Example` with `components.data.storage.row_features`."""
     example = tf.train.Example()
     feature = example.features.feature
     feature["time"].int64_list.value.append(time)
@@ -37,19 +38,19 @@ def row_record(time: int, values: Iterable[float]) -> bytes:
 
 
 def write_split(folder: Path, name: str, split: str, records: Iterable[bytes], size: int) -> tfds.core.SplitInfo:
-    """Write a split's shards; one without a record has one that is empty.
+    """Write a split's shards. A split without records has an empty shard.
 
     Args:
-        folder: The data set folder.
+        folder: The data set's folder.
         name: The data set's name.
         split: The split's name.
-        records: Serialized examples.
-        size: Uncompressed bytes of one.
+        records: The serialized examples.
+        size: The uncompressed size of an example in bytes.
     """
     template = tfds.core.ShardedFileTemplate(
         data_dir=folder,
         template=_TEMPLATE,
-        dataset_name=name.replace("-", "_"),  # a hyphen parts a file's name
+        dataset_name=name.replace("-", "_"),  # a hyphen separates the parts of a file's name
         split=split,
         filetype_suffix="tfrecord",
     )
@@ -72,10 +73,10 @@ def write_metadata(
     """Write `dataset_info.json` and `features.json`.
 
     Args:
-        folder: The data set folder, with all its shards.
-        features: What a record holds.
-        splits: What `write_split` gave.
-        description: A sentence.
+        folder: The data set's folder, with all its shards.
+        features: The features of a record.
+        splits: The results of `write_split`.
+        description: A sentence on the data set.
     """
     tfds.folder_dataset.write_metadata(
         data_dir=folder,
@@ -83,7 +84,7 @@ def write_metadata(
         split_infos=splits,
         version="1.0.0",
         filename_template=_TEMPLATE,
-        check_data=False,  # they are read and checked by us
+        check_data=False,  # the caller reads and checks them
         description=description,
         supervised_keys=("image", "label") if "image" in features else None,
         disable_shuffling=True,
