@@ -1,1 +1,1 @@
-"""Train: build a model of a family, fit it with checkpoints, and keep the weights of its best epoch."""
+"""Train: build a model of a family, train it with checkpoints, and keep the weights of its best epoch."""

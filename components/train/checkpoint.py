@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,9 @@ class Checkpoints:
         folder: A path or a gs:// address.
         model: Built and compiled, with a built optimizer.
         check: Raises an error where this process may not write any more.
+
+    Attributes:
+        best: The weights to keep of this training, saved beside its own.
     """
 
     def __init__(self, folder: str, model: keras.Model, check: Callable[[], None] = lambda: None) -> None:
@@ -44,9 +47,9 @@ class Checkpoints:
         # gs:// keeps what was written.
         self._synced = "://" not in folder
         self._variables = [v.value for v in model.variables + model.optimizer.variables]
-        self._best = [tf.Variable(weight) for weight in model.get_weights()]
+        self.best = [tf.Variable(weight) for weight in model.get_weights()]
         self._state = tf.Variable("", dtype=tf.string)
-        self._checkpoint = tf.train.Checkpoint(values=self._variables, best=self._best, state=self._state)
+        self._checkpoint = tf.train.Checkpoint(values=self._variables, best=self.best, state=self._state)
         self._kept: list[int] = []
         self._last = 0
 
@@ -84,27 +87,20 @@ class Checkpoints:
         self._checkpoint.read(self._prefix(number)).assert_consumed()
         return json.loads(self._state.numpy())
 
-    def best_weights(self) -> list[Any]:
-        """The best weights, as the last `save` or `restore` left them."""
-        return [weight.numpy() for weight in self._best]
-
     def finite(self) -> bool:
         """Whether no variable holds a NaN or an infinity."""
         floats = [value for value in self._variables if value.dtype.is_floating]
         return all(bool(tf.reduce_all(tf.math.is_finite(value))) for value in floats)
 
-    def save(self, state: dict[str, Any], best_weights: Sequence[Any] | None) -> None:
+    def save(self, state: dict[str, Any]) -> None:
         """Save a checkpoint and remove those that are not kept any more.
 
         Args:
             state: Anything JSON can hold.
-            best_weights: Of the best epoch; None before there is one.
 
         Raises:
             RuntimeError: It can't be written, as on a full disk, or may not; the ones before are whole.
         """
-        for variable, weight in zip(self._best, best_weights or [], strict=bool(best_weights)):
-            variable.assign(weight)
         self._state.assign(json.dumps(state))
         number = self._last + 1
         self._check()

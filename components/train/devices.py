@@ -75,9 +75,6 @@ def find_devices() -> Devices:
     cluster, task, index = _cluster()
     gpus = tf.config.list_physical_devices("GPU")
     if len(cluster) > 1:
-        from components.train import multi_worker
-
-        multi_worker.mend_keras()
         strategy = tf.distribute.MultiWorkerMirroredStrategy()
         worker = cluster.index((task, index))
         found = f"worker {worker + 1} of {len(cluster)}, {strategy.num_replicas_in_sync} replicas in all"

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from components.artifacts.dataset import DatasetInfo, SeriesInfo
+from components.artifacts.dataset import DatasetInfo
 from components.common.spec import ModelSpec
 from components.train.adam import FusedAdam
 
@@ -30,7 +30,6 @@ def compile_model(
     info: DatasetInfo,
     per_epoch: int,
     replicas: int = 1,
-    per_call: int = 1,
     factor: tf.Variable | None = None,
 ) -> None:
     """Compile a model with the optimizer, schedule, loss and metrics that `spec` asks for.
@@ -41,7 +40,6 @@ def compile_model(
         info: The data set.
         per_epoch: Steps of an epoch.
         replicas: Copies of the model that train together, for a learning rate that is given per replica.
-        per_call: Steps of a call of Keras' train function.
         factor: The learning rate is multiplied by this variable.
     """
     highest = spec.learning_rate * (replicas if spec.per_replica else 1)
@@ -67,20 +65,18 @@ def compile_model(
     }
     options = {"sgd": {"momentum": 0.9, "nesterov": True}, "adamw": {"weight_decay": spec.weight_decay}}
     if spec.ema is not None:
-        average = {"use_ema": True, "ema_momentum": spec.ema}  # used by `UseAverage`
+        average = {"use_ema": True, "ema_momentum": spec.ema}  # used by `Trainer`
     optimizer = optimizers[spec.optimizer](rate, **options.get(spec.optimizer, {}), **average)
     classification = info.task == "classification"
     loss = spec.loss or ("crossentropy" if classification else "mse")
+    accuracy, error = keras.metrics.SparseCategoricalAccuracy, keras.metrics.MeanAbsoluteError
     model.compile(
         optimizer,
         loss=_crossentropy(spec.label_smoothing, len(info.classes)) if info.task == "classification" else loss,
-        metrics=["accuracy" if classification else "mae"],
+        # By name Keras would make them, and their variables, in the first step, which TensorFlow then traces again.
+        metrics=[accuracy(name="accuracy") if classification else error(name="mae")],
         jit_compile=False,  # XLA is slower than TensorFlow's own kernels on CPUs, and compiles for long
-        steps_per_execution=per_call,
     )
-    # Keras makes the metrics' variables in the first step, which TensorFlow then traces a second time.
-    shape = (None, info.horizon) if isinstance(info, SeriesInfo) else (None,)
-    model._compile_metrics.build(keras.KerasTensor(shape), model.output)
 
 
 def _crossentropy(label_smoothing: float, classes: int) -> object:

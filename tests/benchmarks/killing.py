@@ -14,15 +14,15 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import keras
 import tensorflow as tf
 
 from components.data import batching
-from components.train import checkpoint, resume
+from components.train import checkpoint, trainer
 from components.train import train as train_step
 
 PHASES = ("starting", "restoring", "training", "saving", "epoch end", "finishing")
@@ -30,14 +30,14 @@ PHASES = ("starting", "restoring", "training", "saving", "epoch end", "finishing
 _WANTED = ((None, 1), (None, 1), (None, 1), (None, 1), (1, 2), (3, 8), (3, 8), (4, 4))
 
 
-def phased(owner: type, name: str, phase: mmap.mmap, number: int) -> None:
-    """Let a method tell the parent, while it runs, that the training is in a phase."""
+def phased(owner: Any, name: str, phase: mmap.mmap, number: int) -> None:
+    """Let a function tell the parent, while it runs, that the training is in a phase."""
     method = getattr(owner, name)
 
-    def told(self, *arguments, **named):
+    def told(*arguments, **named):
         before, phase[0] = phase[0], number
         try:
-            return method(self, *arguments, **named)
+            return method(*arguments, **named)
         finally:
             phase[0] = before
 
@@ -54,11 +54,10 @@ def train(job: dict, phase: mmap.mmap) -> None:
     for owner, name, number in (
         (checkpoint.Checkpoints, "newest", 1),
         (checkpoint.Checkpoints, "restore", 1),
-        (resume.Resumable, "_train", 2),
+        (trainer.Trainer, "_stretch", 2),
         (checkpoint.Checkpoints, "save", 3),
-        (keras.Model, "evaluate", 4),
-        (resume.Resumable, "on_epoch_end", 4),
-        (resume.Resumable, "on_train_end", 5),
+        (trainer.Trainer, "end_epoch", 4),
+        (train_step, "_compare_saved", 5),
     ):
         phased(owner, name, phase, number)
     train_step.train(job["name"], json.dumps(job["spec"]), 1, "x", job["dataset"], job["folder"])

@@ -18,27 +18,27 @@ def main() -> None:
     from components.data import batching
     from components.train import train as train_step
     from components.train.checkpoint import Checkpoints
-    from components.train.progress import Progress
+    from components.train.trainer import Trainer
 
-    saving, fitting = timed(Checkpoints, "save"), timed(keras.Model, "fit")
+    saving, fitting = timed(Checkpoints, "save"), timed(Trainer, "train")
     tested: list[float] = []
     if until := request.pop("until", None):
         # What was asked on the test split is no part of the training's time.
-        end = Progress.on_epoch_end
+        end, over = Trainer.end_epoch, Trainer.over
 
-        def ask(self: Progress, epoch: int, logs: dict[str, float] | None = None) -> None:
-            end(self, epoch, logs)
+        def ask(self: Trainer) -> None:
+            end(self)
             info = train_step.load_info(request["dataset"])
             right = 0
             for images, labels in batching.sequential_batches(
                 request["dataset"], info, "test", 512
             ).as_numpy_iterator():
-                right += int((keras.ops.convert_to_numpy(self.model(images, training=False)).argmax(1) == labels).sum())
+                given = keras.ops.convert_to_numpy(self._model(images, training=False))
+                right += int((given.argmax(1) == labels).sum())
             tested.append(right / info.examples("test"))
-            if tested[-1] >= until:
-                self.model.stop_training = True
 
-        Progress.on_epoch_end = ask  # type: ignore[method-assign]
+        Trainer.end_epoch = ask  # type: ignore[method-assign]
+        Trainer.over = property(lambda self: over.fget(self) or max(tested, default=0) >= until)  # type: ignore
     info = train_step.train(**request)
     print(
         json.dumps(

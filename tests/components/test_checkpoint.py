@@ -52,7 +52,7 @@ def saved(datasets, tmp_path_factory):
     checkpoints = Checkpoints(str(folder), model)
     for number in (1, 2, 3):
         model.set_weights([np.full_like(weight, number) for weight in model.get_weights()])
-        checkpoints.save({"number": number}, model.get_weights())
+        checkpoints.save({"number": number})
     assert sorted({path.name.split(".")[0] for path in folder.iterdir()}) == ["checkpoint-2", "checkpoint-3"]
     return model, folder
 
@@ -71,13 +71,13 @@ def test_a_damaged_checkpoint_is_passed_over(ending, damage, saved, tmp_path, ca
     assert checkpoints.restore(2) == {"number": 2}
     assert (np.concatenate([w.ravel() for w in model.get_weights()]) == 2).all()
     # The number isn't used again, and what is left of it goes with the next save.
-    checkpoints.save({"number": 4}, None)
+    checkpoints.save({"number": 4})
     assert sorted({path.name.split(".")[0] for path in tmp_path.iterdir()}) == ["checkpoint-2", "checkpoint-4"]
     for path in tmp_path.glob("*.data*"):
         damage(path)
     assert checkpoints.newest() == 0
     assert capsys.readouterr().out.endswith("no whole checkpoint is left: training starts anew\n")
-    checkpoints.save({"number": 5}, None)
+    checkpoints.save({"number": 5})
     assert sorted({path.name.split(".")[0] for path in tmp_path.iterdir()}) == ["checkpoint-1"]
     assert Checkpoints(str(tmp_path), model).newest() == 1
     assert capsys.readouterr().out == ""
@@ -107,15 +107,15 @@ def test_with_every_checkpoint_damaged_it_starts_anew(datasets, undisturbed, tmp
 def test_a_file_that_cannot_grow_leaves_the_checkpoint_before(saved, tmp_path):
     model, _ = saved
     checkpoints = Checkpoints(str(tmp_path), model)
-    checkpoints.save({"number": 1}, None)
+    checkpoints.save({"number": 1})
     with (
         small_files(20_000),
         pytest.raises(RuntimeError, match=r"checkpoint 2 can't be saved, the one before is whole"),
     ):
-        checkpoints.save({"number": 2}, None)
+        checkpoints.save({"number": 2})
     assert {path.name.split(".")[0] for path in tmp_path.iterdir()} == {"checkpoint-1"}
     assert checkpoints.newest() == 1
-    checkpoints.save({"number": 2}, None)
+    checkpoints.save({"number": 2})
     assert checkpoints.newest() == 2
 
 

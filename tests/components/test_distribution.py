@@ -308,19 +308,6 @@ def test_a_rate_per_replica_grows_with_them(datasets):
         assert float(model.optimizer.learning_rate) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize(
-    ("replicas", "tpu", "expected"), [(1, False, 580), (2, False, 1), (1, True, 29), (8, True, 29)]
-)
-def test_steps_of_a_call(replicas, tpu, expected):
-    from types import SimpleNamespace
-
-    from components.train.devices import Devices
-    from components.train.steps import steps_per_call
-
-    strategy = SimpleNamespace(num_replicas_in_sync=replicas)
-    assert steps_per_call(580, Devices(strategy, "", accelerator=tpu, tpu=tpu)) == expected
-
-
 @pytest.mark.parametrize("family", ["lstm", "stacked_lstm", "cnn_lstm", "encoder_decoder_lstm", "bidirectional_lstm"])
 def test_recurrent_layers_suit_cudnn(datasets, family):
     """What cuDNN asks of a layer: keras.io/api/layers/recurrent_layers/lstm."""
@@ -386,16 +373,16 @@ def test_checkpoints_and_logs_go_to_an_address(datasets, tmp_path, monkeypatch):
 
     monkeypatch.setattr(train_step, "on_mount", lambda path: "checkpoints" in str(path))
     monkeypatch.setattr(train_step, "gs", lambda path: f"ram://bucket/{Path(path).name}")
-    saved = []
-    save = train_step.Resumable.on_epoch_end
+    saved = {}
+    on_step = train_step.Trainer.on_step
 
-    def spy(self, epoch, logs=None):
-        save(self, epoch, logs)
-        saved.append(sorted(tf.io.gfile.listdir(self._checkpoints._folder)))
+    def spy(self):
+        on_step(self)
+        saved[len(self.state.history)] = sorted(tf.io.gfile.listdir(self._checkpoints._folder))
 
-    monkeypatch.setattr(train_step.Resumable, "on_epoch_end", spy)
+    monkeypatch.setattr(train_step.Trainer, "on_step", spy)
     model = tmp_path / "run" / "train-mlp" / "model"
     train_step.train("mlp", json.dumps(MODELS["mlp"]), 1, "x", datasets["fashion"], str(model))
-    assert len([name for name in saved[1] if name.endswith(".sha256")]) == 2
+    assert len([name for name in saved[2] if name.endswith(".sha256")]) == 2
     assert list((model / "tensorboard" / "train").glob("events*"))
     assert not (tmp_path / "checkpoints").exists()

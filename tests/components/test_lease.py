@@ -138,18 +138,18 @@ import sys
 from pathlib import Path
 from components.common import files
 from components.vertex import lease
-from components.train import resume
+from components.train import trainer
 mount, tests, folder, datasets, run, step = sys.argv[1:]
 sys.path.insert(0, tests)
 from trainings import train
-files.MOUNT, lease.SECONDS, resume.CALL_SECONDS = Path(mount), 6.0, 0.0
-look = resume.Resumable._look
+files.MOUNT, lease.SECONDS, trainer.STRETCH_SECONDS = Path(mount), 6.0, 0.0
+on_step = trainer.Trainer.on_step
 def looking(self):
-    if self.done == int(step):
+    if self.state.done == int(step):
         print("at the step", flush=True)
         sys.stdin.readline()
-    look(self)
-resume.Resumable._look = looking
+    on_step(self)
+trainer.Trainer.on_step = looking
 train("mlp", Path(folder), Path(datasets), run=run)
 """
 

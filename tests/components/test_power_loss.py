@@ -93,7 +93,7 @@ def test_a_checkpoint(disk, tmp_path):
     model.optimizer.build(model.trainable_variables)
     checkpoints = Checkpoints(str(tmp_path / "checkpoints" / "mlp-1"), model)
     for number in (1, 2, 3):
-        checkpoints.save({"number": number}, None)
+        checkpoints.save({"number": number})
     assert not disk
     assert checkpoints.newest() == 3
 

@@ -15,7 +15,7 @@ from trainings import DATASETS, MODELS, STEPS, assert_same, model_folder, termin
 from components.artifacts.model import load_model_info
 from components.ingest.ingest import ingest
 from components.train import train as train_step
-from components.train.progress import Progress
+from components.train.trainer import Trainer
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -41,7 +41,7 @@ def test_after_sighup_it_goes_on_too(datasets, undisturbed, tmp_path, monkeypatc
 
 
 def test_at_an_epochs_end_the_validation_comes_first(datasets, undisturbed, tmp_path, monkeypatch, capsys):
-    assert terminated(monkeypatch, STEPS["mlp"], "mlp", tmp_path, datasets) == 143
+    assert terminated(monkeypatch, STEPS["mlp"], "mlp", tmp_path, datasets, method="end_epoch") == 143
     assert "epoch 1/3  accuracy" in capsys.readouterr().out
     assert_same(train("mlp", tmp_path, datasets), undisturbed["mlp"])
     assert "going on from the checkpoint after epoch 1\n" in capsys.readouterr().out
@@ -77,7 +77,7 @@ def test_patience_and_the_best_weights_come_back(datasets, tmp_path, monkeypatch
 
 def test_the_seconds_are_those_of_both_parts(datasets, tmp_path, monkeypatch):
     with monkeypatch.context() as slow:
-        slow.setattr(Progress, "seconds", lambda self: 1000.0)
+        slow.setattr(Trainer, "_seconds", lambda self: 1000.0)
         assert terminated(monkeypatch, 5, "mlp", tmp_path, datasets) == 143
     train("mlp", tmp_path, datasets)
     info = json.loads(Path(model_folder(tmp_path), "model.json").read_text(encoding="utf-8"))

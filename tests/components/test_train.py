@@ -44,15 +44,15 @@ def killed_after(epochs, name, folder, ingested):
     code = (
         "import json, os, signal, sys\n"
         "import tensorflow as tf\n"
-        "from components.train import resume, train as train_step\n"
+        "from components.train import trainer, train as train_step\n"
         # As this process has it: a checkpoint is of one number of threads.
         "tf.config.threading.set_intra_op_parallelism_threads(int(sys.argv[3]))\n"
         "train_step.choose_threads = lambda spec, info: None\n"
-        "save = resume.Resumable.on_epoch_end\n"
-        "def stop(self, epoch, logs=None):\n"
-        "    save(self, epoch, logs)\n"
-        "    if epoch + 1 == int(sys.argv[2]): os.kill(os.getpid(), signal.SIGKILL)\n"
-        "resume.Resumable.on_epoch_end = stop\n"
+        "on_step = trainer.Trainer.on_step\n"
+        "def stop(self):\n"
+        "    on_step(self)\n"
+        "    if len(self.state.history) == int(sys.argv[2]): os.kill(os.getpid(), signal.SIGKILL)\n"
+        "trainer.Trainer.on_step = stop\n"
         "train_step.train(*json.loads(sys.argv[1]))\n"
     )
     model = artifact(dsl.Model, folder / "run" / f"train-{name}" / "model")
@@ -109,11 +109,13 @@ def test_early_stopping_keeps_the_best_epoch(ingested, tmp_path):
 def test_tensorboard_shows_curves_the_graph_and_histograms_when_asked(ingested, trained, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    def tags(model):
-        return set(EventAccumulator(str(Path(model.path) / "tensorboard" / "train")).Reload().Tags()["tensors"])
+    def tags(model, part="train"):
+        return set(EventAccumulator(str(Path(model.path) / "tensorboard" / part)).Reload().Tags()["tensors"])
 
     usual = tags(trained["mlp"])
-    assert usual >= {"epoch_loss", "epoch_accuracy", "keras"}
+    assert usual == {"epoch_loss", "epoch_accuracy", "epoch_learning_rate", "keras"}
+    names = {"epoch_loss", "epoch_accuracy", "evaluation_loss_vs_iterations", "evaluation_accuracy_vs_iterations"}
+    assert tags(trained["mlp"], "validation") == names
     asked = tags(train_one("mlp", tmp_path, ingested, epochs=1, histograms=True))
     assert {tag.split("/")[-2] for tag in asked - usual} >= {"kernel", "bias"}
 

@@ -18,8 +18,9 @@ def main(job):
     import tensorflow as tf
 
     from components.data import batching
-    from components.train import devices, resume
+    from components.train import devices
     from components.train import train as train_step
+    from components.train.trainer import Trainer
 
     if job.get("devices", 1) > 1:
         cpu = tf.config.list_physical_devices("CPU")[0]
@@ -28,25 +29,17 @@ def main(job):
         batching.CACHE_BYTES = job["cache_bytes"]
     if "policy" in job:
         train_step.dtype_policy = lambda precision, accelerator: job["policy"]
-    if "kill_after" in job:
-        save = resume.Resumable.on_epoch_end
+    on_step = Trainer.on_step
 
-        def stop(self, epoch, logs=None):
-            save(self, epoch, logs)
-            if epoch + 1 == job["kill_after"]:
-                os.kill(os.getpid(), signal.SIGKILL)
+    def disturbed(self):
+        terminate = job.get("terminate")
+        if terminate and (self.state.done, self._devices.worker) == (terminate["step"], terminate["worker"]):
+            os.kill(os.getpid(), signal.SIGTERM)
+        on_step(self)
+        if len(self.state.history) == job.get("kill_after"):
+            os.kill(os.getpid(), signal.SIGKILL)
 
-        resume.Resumable.on_epoch_end = stop
-    if "terminate" in job:
-        # SIGTERM comes to one worker alone, after a step.
-        look = resume.Resumable._look
-
-        def looking(self):
-            if self.done == job["terminate"]["step"] and self._devices.worker == job["terminate"]["worker"]:
-                os.kill(os.getpid(), signal.SIGTERM)
-            look(self)
-
-        resume.Resumable._look = looking
+    Trainer.on_step = disturbed
     folder = job["folder"]
     found = None
     if job.get("histories"):

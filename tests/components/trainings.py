@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.train import resume
 from components.train import train as train_step
+from components.train import trainer
 
 DATASETS = {
     "fashion": {"source": "fashion_mnist", "use": 0.01},
@@ -64,24 +64,24 @@ def assert_same(first, second):
         np.testing.assert_array_equal(one, other)
 
 
-def at_step(monkeypatch, step, action):
-    """Let something happen once so many steps are done."""
-    look = resume.Resumable._look
+def at_step(monkeypatch, step, action, method="on_step"):
+    """Let something happen once so many steps are done, before a method of the trainer's."""
+    original = getattr(trainer.Trainer, method)
 
     def looking(self):
-        if self.done >= step:
-            monkeypatch.setattr(resume.Resumable, "_look", look)
+        if self.state.done >= step:
+            monkeypatch.setattr(trainer.Trainer, method, original)
             action()
-        look(self)
+        original(self)
 
-    monkeypatch.setattr(resume.Resumable, "_look", looking)
+    monkeypatch.setattr(trainer.Trainer, method, looking)
 
 
-def terminated(monkeypatch, step, name, folder, datasets, number=signal.SIGTERM, **changes):
+def terminated(monkeypatch, step, name, folder, datasets, number=signal.SIGTERM, method="on_step", **changes):
     """Train until a signal comes after a step; the exit code."""
-    # A step at a call.
-    monkeypatch.setattr(resume, "CALL_SECONDS", 0.0)
-    at_step(monkeypatch, step, lambda: (os.kill(os.getpid(), number), time.sleep(0.1)))
+    # One step a stretch.
+    monkeypatch.setattr(trainer, "STRETCH_SECONDS", 0.0)
+    at_step(monkeypatch, step, lambda: (os.kill(os.getpid(), number), time.sleep(0.1)), method)
     with pytest.raises(SystemExit) as stopped:
         train(name, folder, datasets, **changes)
     assert not Path(model_folder(folder)).exists()

@@ -1,0 +1,85 @@
+"""The batches that a model is trained on and validated with, as its devices share them."""
+
+import tensorflow as tf
+
+from components.artifacts.dataset import DatasetInfo
+from components.common.errors import InputError
+from components.common.spec import ModelSpec
+from components.data import batching
+from components.data.sharding import evaluation_batch, steps_per_epoch
+from components.train.devices import Devices
+
+EVALUATION_BATCH = 512
+
+
+class Batches:
+    """The batches of a training.
+
+    Args:
+        name: The model's name.
+        spec: How it is trained.
+        dataset: The data set folder.
+        info: Its description.
+        seed: Of their order.
+        devices: That share them.
+
+    Attributes:
+        size: Examples of a step, over all replicas.
+        per_epoch: Steps of an epoch.
+        validation_steps: Batches of a validation.
+
+    Raises:
+        InputError: The batches can't be shared by the replicas, or their options are for another task.
+    """
+
+    def __init__(
+        self, name: str, spec: ModelSpec, dataset: str, info: DatasetInfo, seed: int, devices: Devices
+    ) -> None:
+        if info.task == "forecasting" and (spec.flip or spec.label_smoothing):
+            raise InputError(f"model {name}: flip and label_smoothing are for images, {info.name} is a series")
+        self.size = spec.batch_size * (devices.replicas if spec.per_replica else 1)
+        if self.size % devices.replicas:
+            raise InputError(
+                f"model {name}: batch_size {self.size}, expected a multiple of the {devices.replicas} replicas, "
+                f"or per_replica: true"
+            )
+        for split, size in (("train", self.size), ("validation", devices.replicas)):
+            if not steps_per_epoch(info, split, size, devices.share):
+                raise InputError(f"model {name}: {info.examples(split)} examples of {split} fill no batch of {size}")
+        self._spec, self._dataset, self._info, self._seed, self._devices = spec, dataset, info, seed, devices
+        self._validation_size = evaluation_batch(info, "validation", EVALUATION_BATCH, devices.share)
+        self.per_epoch = steps_per_epoch(info, "train", self.size, devices.share)
+        self.validation_steps = steps_per_epoch(info, "validation", self._validation_size, devices.share)
+
+    def training(self, first_step: int) -> tf.data.Dataset:
+        """The batches of all epochs from a step on, counted over all of them."""
+        spec, share = self._spec, self._devices.share
+        batches = batching.shuffled_batches(
+            self._dataset,
+            self._info,
+            "train",
+            self.size,
+            seed=self._seed,
+            epochs=spec.epochs,
+            first_step=first_step,
+            flip=spec.flip,
+            share=share,
+        )
+        return self._distributed(batches)
+
+    def validation(self) -> tf.data.Dataset:
+        """The batches of a validation."""
+        size, share = self._validation_size, self._devices.share
+        return self._distributed(
+            batching.sequential_batches(self._dataset, self._info, "validation", size, share, again=True)
+        )
+
+    def _distributed(self, batches: tf.data.Dataset) -> tf.data.Dataset:
+        """As the strategy takes them. Of endless ones it doesn't ask all replicas at each step whether they go on."""
+        devices = self._devices
+        if not devices.distributed:
+            return batches
+        if devices.workers == 1:
+            return devices.strategy.experimental_distribute_dataset(batches.repeat())
+        own = batching.per_replica(batches.repeat(), devices.replicas // devices.workers)
+        return devices.strategy.distribute_datasets_from_function(lambda _: own)

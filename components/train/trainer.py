@@ -1,0 +1,250 @@
+"""The loop that trains a model, from any step on."""
+
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from components.artifacts.dataset import DatasetInfo
+from components.artifacts.model import MONITORED
+from components.common.spec import ModelSpec
+from components.train.batches import Batches
+from components.train.boards import Boards
+from components.train.checkpoint import Checkpoints
+from components.train.devices import Devices
+from components.train.steps import RunningMetrics, compiled_steps
+from components.train.termination import Termination
+
+# A stretch of steps lasts about so long at most: signals and the clock are looked at between two.
+STRETCH_SECONDS = 1.0
+MAX_ROLLBACKS = 3
+
+
+class NotFiniteError(Exception):
+    """The loss or a weight isn't a finite number any more; the message says since which step."""
+
+
+@dataclass
+class State:
+    """All that a training goes on from, beside the variables.
+
+    Attributes:
+        done: Steps done, counted over all epochs.
+        metrics: For each replica, what its metrics added up in the epoch so far; None at an epoch's end.
+        seconds: Of the epoch so far.
+        history: For each epoch so far, its metrics and "seconds".
+        best_epoch: The epoch that validated best, counted from 0.
+        rollbacks: How often the training went back.
+    """
+
+    done: int = 0
+    metrics: list[list[float]] | None = None
+    seconds: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+    best_epoch: int = 0
+    rollbacks: int = 0
+
+
+class Trainer:
+    """Trains a model, going on from its last checkpoint where there is one.
+
+    Several workers go through the same steps. The chief decides when to save and alone writes; all stop where one of
+    them got a signal, and give up or go back where the loss of one isn't finite.
+
+    Args:
+        model: Built and compiled under the strategy, with a built optimizer.
+        spec: How it is trained.
+        info: Its data set.
+        batches: What it is trained on.
+        devices: That it is trained on.
+        checkpoints: Of the model, in a folder that is the same for all workers.
+        boards: Folders for TensorBoard: paths or gs:// addresses.
+        termination: Entered.
+        factor: Of the learning rate; None where nothing is rolled back.
+
+    Attributes:
+        state: Where the training is.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        spec: ModelSpec,
+        info: DatasetInfo,
+        batches: Batches,
+        devices: Devices,
+        checkpoints: Checkpoints,
+        boards: list[str],
+        termination: Termination,
+        factor: tf.Variable | None,
+    ) -> None:
+        self.state = State()
+        self._model = model
+        self._spec = spec
+        self._monitored, self._mode = MONITORED[info.task]
+        self._batches = batches
+        self._validation = batches.validation()
+        self._per_epoch = batches.per_epoch
+        self._devices = devices
+        self._factor = factor
+        self._checkpoints = checkpoints
+        self._boards = Boards(boards if devices.chief else [], model, histograms=spec.histograms)
+        self._metrics = RunningMetrics(model, devices)
+        self._train = compiled_steps(model.train_step, devices.strategy)
+        self._test = compiled_steps(model.test_step, devices.strategy)
+        self._termination = termination
+        # Steps of the next stretch.
+        self._count = 1
+        self._start = self._saved = time.monotonic()
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing left to train: no epoch, or no patience."""
+        epochs = len(self.state.history)
+        without = epochs - 1 - self.state.best_epoch
+        return epochs == self._spec.epochs or without >= (self._spec.patience or self._spec.epochs)
+
+    def train(self) -> list[Any]:
+        """Train to the end.
+
+        Returns:
+            The weights of the best epoch.
+
+        Raises:
+            RuntimeError: The loss or a weight isn't finite, or a checkpoint can't be saved.
+            SystemExit: A signal came and a checkpoint was saved.
+        """
+        with self._boards:
+            self._restore()
+            while not self.over:
+                try:
+                    self._run()
+                except NotFiniteError as error:
+                    self._roll_back(error)
+        return [weight.numpy() for weight in self._checkpoints.best]
+
+    def _run(self) -> None:
+        batches = iter(self._batches.training(self.state.done))
+        if self._factor is not None:
+            self._factor.assign(0.5**self.state.rollbacks)
+        self._start = time.monotonic() - self.state.seconds
+        # Traced before the first step: Keras lists the metrics' variables from then on.
+        self._train.get_concrete_function(batches, tf.constant(0))
+        if self.state.metrics:
+            self._metrics.restore(self.state.metrics)
+        while not self.over:
+            if self._at_end():
+                self._model.reset_metrics()
+            self._stretch(batches)
+            if self._at_end():
+                self.end_epoch()
+            self.on_step()
+
+    def _stretch(self, batches: Iterator[Any]) -> None:
+        count = min(self._count, self._per_epoch - self.state.done % self._per_epoch)
+        start = time.perf_counter()
+        # Waits for the steps' end.
+        finite = int(self._train(batches, tf.constant(count)))
+        speed = count / (time.perf_counter() - start)
+        self._count = max(1, int(speed * min(STRETCH_SECONDS, self._spec.checkpoint_seconds)))
+        if (finite := int(min(self._devices.of_all_workers(float(finite))))) < count:
+            raise NotFiniteError(f"the loss is NaN or infinite at {self._place(self.state.done + finite + 1)}")
+        self.state.done += count
+
+    def end_epoch(self) -> None:
+        """Validate, keep the weights if they are the best so far, and say how it went."""
+        state, model = self.state, self._model
+        logs = self._results()
+        if self._spec.ema is not None:
+            # Keras' own `ema_overwrite_frequency` can't do it under MirroredStrategy (3.15.1).
+            with self._devices.strategy.scope():
+                model.optimizer.finalize_variable_values(model.trainable_variables)
+        model.reset_metrics()
+        self._test(iter(self._validation), tf.constant(self._batches.validation_steps))
+        logs |= {f"val_{name}": value for name, value in self._results().items()}
+        seconds, epoch = self._seconds(), len(state.history)
+        state.history.append({**logs, "seconds": seconds})
+        value, best = logs[self._monitored], state.history[state.best_epoch][self._monitored]
+        if not epoch or (value > best if self._mode == "max" else value < best):
+            state.best_epoch = epoch
+            for variable, weight in zip(self._checkpoints.best, model.get_weights(), strict=True):
+                variable.assign(weight)
+        self._boards.write(epoch, state.done, logs)
+        shown = "  ".join(f"{name} {value:.4f}" for name, value in logs.items())
+        print(f"epoch {epoch + 1}/{self._spec.epochs}  {shown}  {seconds:.1f} s", flush=True)
+
+    def on_step(self) -> None:
+        """After each stretch of steps, look at the clock and at the signal: save, and end the process if asked to."""
+        due = self._at_end() or time.monotonic() - self._saved >= self._spec.checkpoint_seconds
+        answers = self._devices.of_all_workers([float(due), float(self._termination.asked), float(self._count)])
+        self._count = int(answers[0][2])
+        stop = int(max(answer[1] for answer in answers))
+        if answers[0][0] or stop:
+            self._save()
+        if self._at_end():
+            self._start = time.monotonic()
+        if stop:
+            # Nobody leaves while the chief saves.
+            self._devices.of_all_workers(0.0)
+            said = f"stopped by {signal.Signals(stop).name} after {self._place(self.state.done)}"
+            print(f"{said}; a new start goes on from there", flush=True)
+            raise SystemExit(128 + stop)
+
+    def _at_end(self) -> bool:
+        return self.state.done % self._per_epoch == 0
+
+    def _seconds(self) -> float:
+        """Of the epoch so far."""
+        return time.monotonic() - self._start
+
+    def _results(self) -> dict[str, float]:
+        return {name: float(value) for name, value in sorted(self._model.get_metrics_result().items())}
+
+    def _place(self, step: int) -> str:
+        return f"step {(step - 1) % self._per_epoch + 1} of {self._per_epoch} in epoch {-(-step // self._per_epoch)}"
+
+    def _save(self) -> None:
+        if not self._checkpoints.finite():
+            raise NotFiniteError(f"a weight is NaN or infinite after {self._place(self.state.done)}")
+        end = self._at_end()
+        self.state.metrics, self.state.seconds = (None, 0.0) if end else (self._metrics.values(), self._seconds())
+        self._write()
+
+    def _write(self) -> None:
+        if self._devices.chief:
+            self._checkpoints.save(asdict(self.state))
+        self._saved = time.monotonic()
+
+    def _take_last(self) -> bool:
+        """Take the chief's newest whole checkpoint, where there is one: another worker might see other files."""
+        number = int(self._devices.of_all_workers(float(self._checkpoints.newest() if self._devices.chief else 0))[0])
+        if number:
+            self.state = State(**self._checkpoints.restore(number))
+        return bool(number)
+
+    def _restore(self) -> None:
+        """Go on from the last checkpoint, where there is one."""
+        if self._take_last():
+            epoch, step = divmod(self.state.done, self._per_epoch)
+            place = f"in epoch {epoch + 1}, step {step} of {self._per_epoch}" if step else f"after epoch {epoch}"
+            print(f"going on from the checkpoint {place}", flush=True)
+        elif self._factor is not None:
+            # Something to roll back to.
+            self._save()
+
+    def _roll_back(self, error: NotFiniteError) -> None:
+        """Go back to the last checkpoint and halve the learning rate, as the model's `on_nan` says."""
+        if self._factor is None or self.state.rollbacks == MAX_ROLLBACKS:
+            after = f", after {MAX_ROLLBACKS} rollbacks" if self._factor is not None else ""
+            raise RuntimeError(f"{error}{after}; the checkpoints from before are kept") from None
+        rollbacks = self.state.rollbacks + 1
+        print(f"{error}: rollback {rollbacks} of {MAX_ROLLBACKS}, half the learning rate", flush=True)
+        if not self._take_last():
+            raise RuntimeError(f"{error}; there is no checkpoint to go back to") from None
+        self.state.rollbacks = rollbacks
+        # Saved at once: a restart has to know that this one is used.
+        self._write()
