@@ -309,7 +309,7 @@ def simulated(asked, seed, folder, score, order=1):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tune_step, "_outcome", outcome)
         trials, _ = tune_step._search(
-            Search.model_fields["tune"].annotation(**asked), seed, "m", "min", training, train
+            Search.model_fields["tune"].annotation(**asked), seed, "m", "min", training, train, lambda: None
         )
     return trials
 
