@@ -26,10 +26,10 @@ class Family:
         Hyperparameters: Its keys in a config.
         build: Gives the untrained model of a data set's `DatasetInfo` and of `Hyperparameters`. It imports Keras
             itself, so that the command line can read a family without it.
-        largest_matrix: Optional. Gives the elements of the largest weight matrix of the same two arguments, see
-            `components.train.threads`.
-        sizes: Optional. Gives what each layer with weights takes, of the shape of an example, of how many numbers the
-            model gives, and of `Hyperparameters`, see `components.models.sizes`.
+        largest_matrix: Optional. It takes what `build` takes, and gives the number of elements of the largest weight
+            matrix, see `components.train.threads`.
+        sizes: Optional. It takes the shape of an example, the number of outputs and `Hyperparameters`, and gives for
+            each layer with weights how large it is, see `components.models.sizes`.
     """
 
     doc: str

@@ -1,4 +1,8 @@
-"""The metrics of both tasks, the same for models and for baselines."""
+"""The metrics of both tasks, the same for models and for baselines.
+
+A new metric is computed here and, for its interval, in components/evaluate/evaluate.py. It is listed in `METRICS` of
+components/artifacts/leaderboard.py.
+"""
 
 import numpy as np
 from sklearn.metrics import f1_score, log_loss

@@ -17,11 +17,11 @@ class Batches:
 
     Args:
         name: The model's name.
-        spec: How it is trained.
+        spec: How the model is trained.
         dataset: The data set folder.
-        info: Its description.
-        seed: Of their order.
-        devices: That share them.
+        info: The description of the data set.
+        seed: The seed of the order of examples.
+        devices: The devices that share each batch.
 
     Attributes:
         size: Examples of a step, over all replicas.

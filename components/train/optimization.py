@@ -9,11 +9,11 @@ from components.train.adam import FusedAdam
 
 
 class Lowered(keras.optimizers.schedules.LearningRateSchedule):
-    """A learning rate times a factor that changes while a model is trained.
+    """A learning rate, or a schedule, times a factor. `Trainer` halves the factor when it goes back after a NaN.
 
     Args:
-        rate: The rate, or its schedule.
-        factor: A float32 variable.
+        rate: The learning rate, or its schedule.
+        factor: The factor, a float32 variable.
     """
 
     def __init__(self, rate: float | keras.optimizers.schedules.LearningRateSchedule, factor: tf.Variable) -> None:

@@ -33,11 +33,11 @@ class State:
     """All that a training goes on from, beside the variables.
 
     Attributes:
-        done: Steps done, counted over all epochs.
-        metrics: For each replica, what its metrics added up in the epoch so far; None at an epoch's end.
-        seconds: Of the epoch so far.
-        history: For each epoch so far, its metrics and "seconds".
-        best_epoch: The epoch that validated best, counted from 0.
+        done: The steps done, counted over all epochs.
+        metrics: For each replica, the sums in its metrics' variables; None at an epoch's end.
+        seconds: How long the current epoch has taken so far.
+        history: The metrics of each finished epoch, and its "seconds".
+        best_epoch: The epoch with the best validation result, counted from 0.
         rollbacks: How often the training went back.
     """
 
@@ -57,14 +57,14 @@ class Trainer:
 
     Args:
         model: Built and compiled under the strategy, with a built optimizer.
-        spec: How it is trained.
-        info: Its data set.
-        batches: What it is trained on.
-        devices: That it is trained on.
-        checkpoints: Of the model, in a folder that is the same for all workers.
-        boards: Folders for TensorBoard: paths or gs:// addresses.
-        termination: Entered.
-        factor: Of the learning rate; None where nothing is rolled back.
+        spec: How the model is trained.
+        info: The description of its data set.
+        batches: The batches of training and validation.
+        devices: The devices that train together.
+        checkpoints: The checkpoints, in a folder that all workers see.
+        boards: The folders for TensorBoard's logs, as paths or gs:// addresses.
+        termination: The signals that ask for an end; its context is open.
+        factor: The learning rate is multiplied by it; None where nothing is rolled back.
 
     Attributes:
         state: Where the training is.

@@ -32,9 +32,9 @@ def code_version(*modules: str) -> str:
 def code_files(*modules: str) -> dict[str, str]:
     """The files that determine what some modules of components/ do.
 
-    They are their own, those of all that they import, anywhere in them, with the templates of their packages, and the
-    lock of the dependencies. A module that is named in a string counts as imported, and so does a Python file beside
-    it: processes are started so.
+    They are the files of the modules, of all modules that these import, in functions too, the templates beside them,
+    and the lock of the dependencies. A module that is named in a string counts as imported, and so does a Python file
+    of the same folder: a process may be started with it.
 
     Args:
         modules: Names such as "components.train.component".

@@ -194,7 +194,7 @@ class _Run:
         ]
 
     def _run_or_reuse(self, task: Task, reuse_only: bool) -> None:
-        """Take a task's outputs from an earlier run, or run it where `reuse_only` allows."""
+        """Take a task's outputs from an earlier run, or run it, unless `reuse_only` says not to."""
         failures = {name: str(failure) for name, failure in self.failures.items()}
         parameters = {**self._parameters, "failures": json.dumps(failures, sort_keys=True)}
         values = arguments(task, parameters, self.outputs)
