@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from trainings import MODELS, assert_same, at_step, model_folder, result
 
-from components.train import resume
+from components.train import trainer
 from components.train.place import train_there
 from components.vertex import cloud_storage
 from components.vertex.placement import Placement
@@ -28,7 +28,7 @@ def arguments(pod, volume, datasets):
 
 
 def test_a_checkpoint_outlives_its_pod(datasets, undisturbed, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(resume, "CALL_SECONDS", 0.0)
+    monkeypatch.setattr(trainer, "STRETCH_SECONDS", 0.0)
     at_step(monkeypatch, 15, lambda: (os.kill(os.getpid(), signal.SIGTERM), time.sleep(0.1)))
     first, second, volume = tmp_path / "first", tmp_path / "second", tmp_path / "volume"
     with pytest.raises(SystemExit) as stopped:
