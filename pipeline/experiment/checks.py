@@ -264,7 +264,7 @@ def _with_the_data(spec: ModelSpec, family: Family, hyperparameters: Any, data: 
         found.append(f"hyperparameters.seasonal: no season of {spec.dataset} fits into its lookback")
     if family.sizes:
         outputs = data.options.horizon if isinstance(data.options, SeriesOptions) else 1
-        machine = machines().get(spec.machine or "")
+        machine = machines().get(spec.machine) if spec.machine else None
         batch = spec.batch_size if spec.per_replica or not machine else -(-spec.batch_size // machine.replicas)
         found += sizes.problems(family.sizes(data.shape, outputs, hyperparameters), data.shape, batch)
     return found
