@@ -127,6 +127,8 @@ class ModelSpec(Strict):
         on_nan: The action where the loss or a weight isn't finite: "fail", or "rollback" to the last checkpoint with
             half the learning rate, at most three times. Which checkpoint is the last one depends on the time.
         checkpoint_seconds: A checkpoint is saved when the last one is this old, and at each epoch's end.
+        threads: The number of threads of an operation on a CPU; None for all cores. Small matrices are faster with one
+            thread. The last bits of a CNN's weights depend on it.
         histograms: Write the distributions of the weights to TensorBoard after every epoch.
     """
 
@@ -149,4 +151,5 @@ class ModelSpec(Strict):
     flip: bool = False
     on_nan: Literal["fail", "rollback"] = "fail"
     checkpoint_seconds: float = Field(default=60.0, ge=0, le=86_400)
+    threads: int | None = Field(default=None, ge=1, le=1024)
     histograms: bool = False

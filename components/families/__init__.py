@@ -26,8 +26,6 @@ class Family:
         Hyperparameters: Its keys in a config.
         build: Gives the untrained model of a data set's `DatasetInfo` and of `Hyperparameters`. It imports Keras
             itself, so that the command line can read a family without it.
-        largest_matrix: Optional. It takes what `build` takes, and gives the number of elements of the largest weight
-            matrix, see `components.train.threads`.
         sizes: Optional. It takes the shape of an example, the number of outputs and `Hyperparameters`, and gives for
             each layer with weights how large it is, see `components.models.sizes`.
     """
@@ -36,7 +34,6 @@ class Family:
     TASKS: tuple[Task, ...]
     Hyperparameters: type[Strict]
     build: "Callable[[DatasetInfo, Any], keras.Model]"
-    largest_matrix: "Callable[[DatasetInfo, Any], int] | None" = None
     sizes: Callable[[list[int], int, Any], Sizes] | None = None
 
 

@@ -1,6 +1,5 @@
 """Multilayer perceptron: dense layers, in Keras' Sequential API."""
 
-import itertools
 import math
 from typing import TYPE_CHECKING
 
@@ -31,13 +30,6 @@ class Hyperparameters(Strict):
     norm: bool = False
     dropout: list[Share] = Field(default=[0.2], min_length=1, max_length=MOST_LAYERS)
     seasonal: bool = False
-
-
-def largest_matrix(info: "DatasetInfo", hyperparameters: Hyperparameters) -> int:
-    """Weights of the largest layer, see `components.train.threads`."""
-    values = math.prod(info.shape) if info.task == "classification" else info.lookback * len(info.columns)
-    widths = [values, *hyperparameters.units]
-    return max((before * after for before, after in itertools.pairwise(widths)), default=0)
 
 
 def sizes(shape: list[int], outputs: int, hyperparameters: Hyperparameters) -> sized.Sizes:

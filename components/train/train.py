@@ -24,7 +24,7 @@ from components.train.checkpoint import Checkpoints
 from components.train.devices import dtype_policy, find_devices
 from components.train.optimization import compile_model
 from components.train.termination import Termination
-from components.train.threads import choose_threads, cores, cpu, threads
+from components.train.threads import cores, cpu, threads, use_threads
 from components.train.trainer import State, Trainer
 from components.vertex.lease import held
 
@@ -79,7 +79,7 @@ def train(
         SystemExit: SIGTERM or SIGHUP came and a checkpoint was saved: 143 or 129.
     """
     spec, info = ModelSpec.model_validate_json(spec_json), load_info(dataset)
-    choose_threads(spec, info)
+    use_threads(spec.threads)
     devices = find_devices()
     batches = Batches(name, spec, dataset, info, seed, devices)
     policy = dtype_policy(precision, devices.accelerator)

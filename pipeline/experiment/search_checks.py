@@ -14,7 +14,7 @@ from components.families import family_names, load_family
 from pipeline.experiment.validated import validated
 
 # What a trial can't change, or what can't change its result.
-FIXED = ("family", "dataset", "machine", "tune", "expect", "checkpoint_seconds", "histograms")
+FIXED = ("family", "dataset", "machine", "tune", "expect", "checkpoint_seconds", "histograms", "threads")
 # So many take some seconds to check.
 MAX_COMBINATIONS = 10_000
 

@@ -19,4 +19,3 @@ def test_a_file_that_lacks_something_is_one_line(tmp_path, monkeypatch):
 def test_the_shipped_files_hold_all():
     assert all(load_family(name).doc for name in family_names())
     assert {name for name in source_names() if load_source(name).fetch} == {"fashion_mnist", "tfds"}
-    assert [name for name in family_names() if load_family(name).largest_matrix] == ["mlp"]

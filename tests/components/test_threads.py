@@ -1,4 +1,4 @@
-"""Small matrices are multiplied by one thread, and nothing but time depends on it."""
+"""The threads of an operation: a config's number, and what depends on it."""
 
 import json
 import os
@@ -16,36 +16,31 @@ PROCESS = """
 import sys
 sys.path[:0] = ["tests/components", "."]
 from pathlib import Path
-from components.train import threads
-threads.MEASURED_CORES = int(sys.argv[1])
 import tensorflow as tf
 import trainings
-_, _, weights = trainings.train("mlp", Path(sys.argv[2]), Path(sys.argv[3]), **__import__("json").loads(sys.argv[4]))
+_, _, weights = trainings.train("mlp", Path(sys.argv[1]), Path(sys.argv[2]), **__import__("json").loads(sys.argv[3]))
 import hashlib
 print(tf.config.threading.get_intra_op_parallelism_threads(), hashlib.sha256(b"".join(map(bytes, weights))).hexdigest())
 """
 
 
-def trained(folder, datasets, cores, **changes):
-    command = [sys.executable, "-c", PROCESS, str(cores), str(folder), str(datasets), json.dumps(changes)]
+def trained(folder, datasets, **changes):
+    """The threads of a training in a process of its own, 0 for all cores, and the digest of its weights."""
+    command = [sys.executable, "-c", PROCESS, str(folder), str(datasets), json.dumps(changes)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
     return done.stdout.splitlines()[-1].split()
 
 
 @pytest.mark.slow
-def test_one_thread_for_small_matrices_and_the_same_weights(datasets, tmp_path):
-    cores = os.cpu_count()
-    one, several = trained(tmp_path / "1", datasets, cores), trained(tmp_path / "2", datasets, cores - 1)
-    assert (one[0], several[0]) == ("1", "0")
-    assert one[1] == several[1]
-    wide = {"epochs": 1, "hyperparameters": {"units": [4096]}}
-    assert trained(tmp_path / "3", datasets, cores, **wide)[0] == "0"
+def test_an_mlp_has_the_same_weights_with_one_thread(datasets, tmp_path):
+    one, all_cores = trained(tmp_path / "1", datasets, threads=1), trained(tmp_path / "2", datasets)
+    assert (one[0], all_cores[0]) == ("1", "0")
+    assert one[1] == all_cores[1]
 
 
-def test_a_process_that_has_computed_keeps_its_threads(datasets, tmp_path, monkeypatch):
-    monkeypatch.setattr(threads, "MEASURED_CORES", os.cpu_count())
+def test_a_process_that_has_computed_keeps_its_threads(datasets, tmp_path):
     train("mlp", tmp_path / "before", datasets, epochs=1)
-    history, _, _ = train("mlp", tmp_path / "after", datasets, epochs=1, hyperparameters={"units": [8]})
+    history, _, _ = train("mlp", tmp_path / "after", datasets, epochs=1, threads=1)
     assert len(history) == 1
 
 

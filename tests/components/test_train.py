@@ -47,7 +47,6 @@ def killed_after(epochs, name, folder, ingested):
         "from components.train import trainer, train as train_step\n"
         # As this process has it: a checkpoint is of one number of threads.
         "tf.config.threading.set_intra_op_parallelism_threads(int(sys.argv[3]))\n"
-        "train_step.choose_threads = lambda spec, info: None\n"
         "on_step = trainer.Trainer.on_step\n"
         "def stop(self):\n"
         "    on_step(self)\n"
