@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 _EVALUATION = "evaluation.json"
-_PREDICTIONS = "predictions.npz"
+PREDICTIONS = "predictions.npz"
 
 
 class Bin(Strict):
@@ -133,7 +133,7 @@ def save_evaluation(folder: Path, evaluation: Evaluation, target: "np.ndarray", 
     """
     import numpy as np
 
-    np.savez(folder / _PREDICTIONS, target=target, prediction=prediction)
+    np.savez(folder / PREDICTIONS, target=target, prediction=prediction)
     write_text(folder / _EVALUATION, evaluation.model_dump_json(indent=2) + "\n")
 
 
@@ -146,5 +146,5 @@ def load_predictions(folder: Path | str) -> "tuple[np.ndarray, np.ndarray]":
     """Read targets and predictions, in the shapes that `save_evaluation` has."""
     import numpy as np
 
-    with np.load(Path(folder) / _PREDICTIONS, allow_pickle=False) as saved:
+    with np.load(Path(folder) / PREDICTIONS, allow_pickle=False) as saved:
         return saved["target"], saved["prediction"]

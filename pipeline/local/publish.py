@@ -1,8 +1,9 @@
 """Lay out a finished run for its user: the leaderboard and the models, from the outputs of its tasks."""
 
-import os
+import fcntl
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from pipeline.local.damage import remove
 
 LATEST = "latest"
 REPORT = "report.html"
+# Linux' ioctl for a clone of a file; Python names it since 3.12.
+_FICLONE = 0x40049409
 # The subfolder that a run's files are copied to first, so that they appear in its folder all at once.
 PARTIAL = ".partial"
 
@@ -28,10 +31,9 @@ def publish(
     tasks: list[TaskRun],
     keep_latest: bool,
 ) -> Leaderboard:
-    """Copy the results to the run's folder, and point `latest` to it.
+    """Put the results into the run's folder, and point `latest` to it.
 
-    Files are copies, so that a user can change them and the tasks' outputs stay the same. `leaderboard.json` is
-    written last: a run's folder without it is incomplete.
+    `leaderboard.json` is written last: a run's folder without it is incomplete.
 
     Args:
         inputs: The paths of compare's inputs, by name: `<kind>_<name>` for each model and data set.
@@ -51,12 +53,12 @@ def publish(
     try:
         for model in (entry.model for entry in leaderboard.models if entry.rank is not None):
             target, trained = new / "models" / model, inputs[f"model_{model}"]
-            _copy(inputs[f"export_{model}"], target)
-            _copy(inputs[f"evaluation_{model}"], target / "evaluation")
+            _share(inputs[f"export_{model}"], target)
+            _share(inputs[f"evaluation_{model}"], target / "evaluation")
             if search := inputs.get(f"search_{model}"):
-                _copy(search, target / "tuning")
-            _copy(trained / "tensorboard", new / "tensorboard" / model)
-            _copy(trained / "model.json", target / "model.json")
+                _share(search, target / "tuning")
+            _share(trained / "tensorboard", new / "tensorboard" / model)
+            _share(trained / "model.json", target / "model.json")
         for folder in new.glob("*"):
             folder.rename(run / folder.name)
     finally:
@@ -97,18 +99,24 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _copy(source: Path, target: Path) -> None:
-    """Copy a file or a folder. On some file systems both share the disk's blocks until one of them changes."""
+def _share(source: Path, target: Path) -> None:
+    """Give the files of a folder, or a file, a second name, so that a run takes no more of the disk than what is new.
+
+    Where the file system can, the second one is a clone, whose blocks are its own once it is changed. Elsewhere both
+    are one file. That is made read-only, so that nobody changes another run's result with this one's.
+    """
     if source.is_dir():
         target.mkdir(parents=True, exist_ok=True)
         for path in source.iterdir():
-            _copy(path, target / path.name)
+            _share(path, target / path.name)
         return
-    with source.open("rb") as old, target.open("xb") as new:
-        try:
-            while os.copy_file_range(old.fileno(), new.fileno(), 1 << 30):
-                pass
-        except (AttributeError, OSError):  # not on macOS, and not on every file system
-            old.seek(0)
-            new.seek(0)
-            shutil.copyfileobj(old, new)
+    with source.open("rb") as old, target.open("xb") as new, suppress(OSError):  # not on every file system
+        fcntl.ioctl(new, _FICLONE, old.fileno())
+        return
+    target.unlink()
+    try:
+        target.hardlink_to(source)
+        target.chmod(0o444)
+    except OSError:  # the file of a container's user
+        target.unlink(missing_ok=True)
+        shutil.copyfile(source, target)

@@ -30,6 +30,8 @@ from pipeline.local.publish import LATEST, PARTIAL, publish, publish_report
 from pipeline.local.reasons import Basis, remember, remembered, why
 from pipeline.local.stopping import stoppable
 from pipeline.local.tasks import Task, arguments, command, executor_input, read_tasks
+from pipeline.runs import ledger
+from pipeline.runs.record import recorded
 from pipeline.terminal.display import Display
 
 RUNS = Path("runs")
@@ -111,10 +113,15 @@ def run_local(
         while (home / name).exists():
             name += "a"
         (home / name / "logs").mkdir(parents=True)
+        record = stack.enter_context(recorded(home / name, experiment, code))
         parameters = {"pipeline_sha256": digest, "registry": str(registry), "vertex": "", "promote": promote}
         with Display(tasks, console) as display:
             run = _Run(home / name, work, tasks, code, parameters, launcher, display, verify_cache)
-            completed = run.execute(keep_going)
+            try:
+                completed = run.execute(keep_going)
+            finally:
+                record.outputs = [os.path.relpath(run.folder_of(task), home) for task in run.outputs]
+                record.failures |= {task: str(failure) for task, failure in run.failures.items()}
             display.skip_waiting()
         if not completed:
             if "report" in run.outputs:
@@ -175,9 +182,13 @@ class _Run:
                 ended = ended or not keep_going or failed.refused or bool(task.optional)
         return not ended
 
+    def folder_of(self, task: str) -> Path:
+        """The folder of a task's outputs."""
+        return self._folders[task]
+
     def path(self, task: str, artifact: str) -> Path:
         """The path of a task's output artifact."""
-        return self._folders[task] / self.outputs[task].artifacts[artifact].path
+        return self.folder_of(task) / self.outputs[task].artifacts[artifact].path
 
     def task_runs(self) -> list[TaskRun]:
         """The state, duration and reason of each task."""
@@ -249,8 +260,10 @@ class _Run:
         if failed is not None:
             self.failures[task.name] = failed
             self._display.end(task.name, "failed", str(failed).splitlines()[0])
-        else:
-            self._display.end(task.name, "done")
+            return
+        if "evaluation" in self.outputs[task.name].artifacts:
+            ledger.note(self.folder, self.path(task.name, "evaluation"), self.path(*task.artifacts["dataset"]))
+        self._display.end(task.name, "done")
 
     def _launch(self, task: Task, executor: dict[str, Any]) -> Failure | None:
         """Run a task's command, and write what it prints to its log."""

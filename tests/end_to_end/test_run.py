@@ -224,7 +224,9 @@ def test_a_failed_task_is_explained_and_its_log_named(project, first):
     assert not (project.folder / "runs/broken/latest").exists()
     assert len(output.splitlines()) < 60
     page = project.folder / output.split("report: ")[1].splitlines()[0]
-    assert {path.name for path in page.parent.iterdir()} == {"logs", "report.html"}, "nothing else is published"
+    assert {path.name for path in page.parent.iterdir()} == {"logs", "report.html", "run.json"}, (
+        "nothing else is published"
+    )
     text = page.read_text()
     assert "<code>ValueError: no such layer</code>" in text
     assert re.search(r"train-bad: failed, [\d.]+ s, ValueError: no such layer", text)
