@@ -71,6 +71,11 @@ class ImagesInfo(_Info):
     resized: bool = False
     named: bool = False
 
+    @property
+    def block(self) -> int:
+        """The number of neighbouring examples that the bootstrap draws together."""
+        return 1
+
     def examples(self, split: str) -> int:
         """The number of examples in `split`."""
         return self.records[split]
@@ -102,6 +107,15 @@ class SeriesInfo(_Info, CsvFormat):
     horizon: int
     seasonal_error: float
     filled: dict[str, int] = {}
+
+    @property
+    def block(self) -> int:
+        """The number of neighbouring windows that the bootstrap draws together.
+
+        Windows overlap and resemble each other. Drawn one by one, they would give intervals that are far too narrow
+        (moving blocks, Künsch 1989, doi:10.1214/aos/1176347265).
+        """
+        return 2 * self.horizon
 
     def examples(self, split: str) -> int:
         """The number of windows that lie wholly in `split`. One begins at every row."""

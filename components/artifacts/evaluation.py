@@ -96,14 +96,14 @@ class Evaluation(Strict):
 
     Attributes:
         model: The model's name.
-        metrics: accuracy, loss and macro_f1; or mae, rmse (both in the target's unit) and mase.
+        metrics: The metrics of its task, as `components.metrics.metrics` has them.
         intervals: The 95 % interval of each metric.
         confusion: The number of examples of each label (row) that were predicted as each label (column);
             classification only.
         per_class: The precision, recall, f1-score and support of each class; classification only.
         calibration: The calibration of the probabilities; classification only.
         mistakes: The wrong predictions with the highest probabilities, in falling order; classification only.
-        per_step: Each metric at each step ahead; forecasting only.
+        per_step: mae, rmse and mase at each step ahead; forecasting only.
         per_hour: The mae of all forecasts for each hour of the day; only for series with several rows a day.
         windows: A good, a median and the worst forecast, each once; forecasting only.
         latency: The latency of the Keras model for some batch sizes.

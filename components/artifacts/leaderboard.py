@@ -9,12 +9,9 @@ from components.artifacts.export import Format
 from components.artifacts.model import Machine
 from components.common.files import write_text
 from components.common.spec import Strict, Task
+from components.metrics.metrics import METRICS
 
 _LEADERBOARD = "leaderboard.json"
-# The metrics of each task. The first one ranks the models.
-METRICS = {"classification": ("accuracy", "macro_f1", "loss"), "forecasting": ("mae", "rmse", "mase")}
-# The metric that ranks the models of each task, and the sign to multiply it with so that smaller is better.
-RANKED_BY = {"classification": ("accuracy", -1), "forecasting": ("mae", 1)}
 # A metric over fewer test examples than this says little, and a warning stands beside it.
 FEW = 30
 
@@ -45,7 +42,7 @@ class DatasetEntry(Strict):
         splits: The number of examples of each split: images, or windows of a series.
         sha256: The digest of its records.
         baselines: The metrics of each baseline on the test examples.
-        unit: The unit of mae and rmse; empty for images, and where the config names none.
+        unit: The target's unit; empty for images, and where the config names none.
         best_baseline: The best baseline by the metric that ranks models; None where none was measured.
         beaten_by: The baselines that are better than every model by that metric, best first. Where there is one, the
             models are of no use, and the terminal and the report begin with `Leaderboard.beaten`.
@@ -165,9 +162,8 @@ class Leaderboard(Strict):
             return "no gate"
         if not model.passed:
             return "refused"
-        metric, sign = RANKED_BY[entry.task]
-        best = entry.best_baseline
-        behind = best and sign * model.metrics[metric] > sign * entry.baselines[best][metric]
+        metric, best = METRICS[entry.task][0], entry.best_baseline
+        behind = best and metric.error(model.metrics[metric.name]) > metric.error(entry.baselines[best][metric.name])
         return f"passed, behind {best}" if behind else "passed"
 
     def beaten(self, dataset: str) -> str:
@@ -175,12 +171,12 @@ class Leaderboard(Strict):
         entry, best = self.datasets.get(dataset), self.best(dataset)
         if entry is None or best is None or not entry.beaten_by:
             return ""
-        metric, _ = RANKED_BY[entry.task]
-        unit = f" {entry.unit}" if metric == "mae" and entry.unit else ""
-        theirs, ours = entry.baselines[entry.beaten_by[0]][metric], best.metrics[metric]
+        metric = METRICS[entry.task][0]
+        unit = f" {entry.unit}" if metric.unit == "target" and entry.unit else ""
+        theirs, ours = entry.baselines[entry.beaten_by[0]][metric.name], best.metrics[metric.name]
         *others, last = entry.beaten_by
         names, verb = (f"{', '.join(others)} and {last}", "beat") if others else (last, "beats")
-        return f"{names} {verb} every model of {dataset}: {metric} {figure(theirs)} against {figure(ours)}{unit}"
+        return f"{names} {verb} every model of {dataset}: {metric.name} {figure(theirs)} against {figure(ours)}{unit}"
 
 
 class Contestant(Strict):

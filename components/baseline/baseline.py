@@ -54,8 +54,8 @@ def _images(dataset: str, info: ImagesInfo) -> Baselines:
     probabilities = np.zeros((len(labels), len(info.classes)))
     probabilities[:, linear.classes_] = linear.predict_proba(features(images))
     return {
-        "majority_class": metrics.classification(labels, np.tile(shares, (len(labels), 1))),
-        "linear": metrics.classification(labels, probabilities),
+        "majority_class": metrics.measure("classification", labels, np.tile(shares, (len(labels), 1))),
+        "linear": metrics.measure("classification", labels, probabilities),
     }
 
 
@@ -70,7 +70,7 @@ def _series(dataset: str, info: SeriesInfo) -> Baselines:
         ahead = np.arange(info.horizon) % seasons[name]
         forecasts[name] = known[:, info.lookback - seasons[name] + ahead]
     forecasts["ridge"] = _ridge(dataset, info, windows)
-    return {name: metrics.forecasting(target, forecasts[name], info) for name in names}
+    return {name: metrics.measure("forecasting", target, forecasts[name], info.seasonal_error) for name in names}
 
 
 def _ridge(dataset: str, info: SeriesInfo, windows: np.ndarray) -> np.ndarray:

@@ -8,11 +8,10 @@ from typing import Literal
 
 from components.artifacts.baselines import load_baselines
 from components.artifacts.dataset import DatasetInfo, load_info
-from components.artifacts.evaluation import load_evaluation
+from components.artifacts.evaluation import load_evaluation, load_predictions
 from components.artifacts.export import load_export
 from components.artifacts.leaderboard import (
     FEW,
-    RANKED_BY,
     Contest,
     DatasetEntry,
     Leaderboard,
@@ -21,8 +20,10 @@ from components.artifacts.leaderboard import (
     save_leaderboard,
 )
 from components.artifacts.model import load_model_info
+from components.common.spec import Task
 from components.metrics.baselines import FITTED
-from components.metrics.bootstrap import block_of, differences, errors_of
+from components.metrics.bootstrap import differences, errors
+from components.metrics.metrics import METRICS
 
 Folders = dict[str, str | None]
 
@@ -133,15 +134,16 @@ def gate(
     Returns:
         The verdict, and a sentence for each baseline.
     """
-    passed, reasons = True, []
+    unit = info.unit if info.task == "forecasting" else ""
+    passed, reasons, ranks = True, [], METRICS[info.task][0]
     for name in [name for name in baselines if name not in FITTED] if margins is None else margins:
         margin = margins[name] if margins else None
-        theirs, ours = _error(baselines[name], info), _error(metrics, info)
+        theirs, ours = _error(baselines[name], info.task), _error(metrics, info.task)
         # A baseline may have no error at all, and the share would be a division by zero.
         better = 1 - ours / theirs if theirs else (0.0 if ours == 0 else -math.inf)
         passes = ours < theirs if margin is None else better >= margin
         passed = passed and passes
-        error = f"mae {ours:.4g} {info.unit}".strip() if info.task == "forecasting" else f"error {ours:.2%}"
+        error = f"error {ours:.2%}" if ranks.unit == "share" else f"{ranks.name} {ours:.4g} {unit}".strip()
         share = f"{abs(better):.0%} " if math.isfinite(better) else ""
         side = "below" if better > 0 else "above" if better < 0 else "that of"
         reasons.append(
@@ -155,9 +157,9 @@ def gate(
 
 def dataset_entry(info: DatasetInfo, baselines: dict[str, dict[str, float]], models: list[ModelEntry]) -> DatasetEntry:
     """The entry of a data set, from its baselines and its ranked models."""
-    metric, sign = RANKED_BY[info.task]
-    best = sorted(baselines, key=lambda name: sign * baselines[name][metric])
-    ours = [sign * model.metrics[metric] for model in models if model.rank]
+    theirs = {name: _error(values, info.task) for name, values in baselines.items()}
+    best = sorted(theirs, key=theirs.__getitem__)
+    ours = [_error(model.metrics, info.task) for model in models if model.rank]
     return DatasetEntry(
         task=info.task,
         source=info.source,
@@ -166,14 +168,15 @@ def dataset_entry(info: DatasetInfo, baselines: dict[str, dict[str, float]], mod
         baselines=baselines,
         unit=info.unit if info.task == "forecasting" else "",
         best_baseline=best[0] if best else None,
-        beaten_by=[name for name in best if ours and sign * baselines[name][metric] < min(ours)],
+        beaten_by=[name for name in best if ours and theirs[name] < min(ours)],
         few=info.examples("test") < FEW,
     )
 
 
-def _error(metrics: dict[str, float], info: DatasetInfo) -> float:
-    """The error that a gate compares: the mae, or the share of wrong predictions."""
-    return metrics["mae"] if info.task == "forecasting" else 1 - metrics["accuracy"]
+def _error(metrics: dict[str, float], task: Task) -> float:
+    """The error that ranks and that a gate compares: the mae, or the share of wrong predictions."""
+    ranks = METRICS[task][0]
+    return ranks.error(metrics[ranks.name])
 
 
 def _ranked(entries: list[ModelEntry]) -> list[ModelEntry]:
@@ -181,9 +184,9 @@ def _ranked(entries: list[ModelEntry]) -> list[ModelEntry]:
     ranked = []
     for dataset in dict.fromkeys(entry.dataset for entry in entries):
         own = [entry for entry in entries if entry.dataset == dataset]
-        finished = [entry for entry in own if entry.task is not None]
-        finished.sort(key=lambda e: RANKED_BY[e.task or ""][1] * e.metrics[RANKED_BY[e.task or ""][0]])
-        ranked += [entry.model_copy(update={"rank": i}) for i, entry in enumerate(finished, 1)]
+        finished = [(_error(entry.metrics, entry.task), entry) for entry in own if entry.task is not None]
+        finished.sort(key=lambda pair: pair[0])
+        ranked += [entry.model_copy(update={"rank": i}) for i, (_, entry) in enumerate(finished, 1)]
         ranked += [entry for entry in own if entry.task is None]
     return ranked
 
@@ -197,8 +200,8 @@ def _with_ties(
         names = [entry.model for entry in ranked if entry.dataset == dataset and entry.rank]
         if not names:
             continue
-        errors = {name: errors_of(evaluations[name] or "", info) for name in names}
-        intervals = differences(errors, seed, block_of(info))
+        wrong = {name: errors(*load_predictions(evaluations[name] or "")) for name in names}
+        intervals = differences(wrong, seed, info.block)
         ties = [pair for pair, ends in intervals.items() if not is_clear(ends)]
         for name in names:
             theirs = [a if b == name else b for a, b in ties if name in (a, b)]

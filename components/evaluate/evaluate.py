@@ -56,31 +56,16 @@ def evaluate(model_folder: str, dataset: str, seed: int, folder: str) -> Evaluat
 def _classification(
     name: str, labels: np.ndarray, probabilities: np.ndarray, info: ImagesInfo, seed: int
 ) -> Evaluation:
-    classes = len(info.classes)
-    predicted = probabilities.argmax(axis=1)
-    chosen = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    losses = -np.log(np.clip(chosen, 1e-15, None))
-    pairs = labels * classes + predicted
-
-    def resampled(sample: np.ndarray) -> dict[str, float]:
-        counts = np.bincount(pairs[sample], minlength=classes**2).reshape(classes, classes)
-        hits = np.diag(counts)
-        # F1 = 2 TP / (2 TP + FP + FN), and a row and a column sum to 2 TP + FP + FN together.
-        f1 = 2 * hits / np.maximum(counts.sum(axis=0) + counts.sum(axis=1), 1)
-        return {
-            "accuracy": float(hits.sum() / len(sample)),
-            "loss": float(losses[sample].mean()),
-            "macro_f1": float(f1.mean()),
-        }
-
+    measured = (info.task, labels, probabilities)
+    predicted, classes = probabilities.argmax(axis=1), range(len(info.classes))
     report = classification_report(
-        labels, predicted, labels=range(classes), target_names=info.classes, output_dict=True, zero_division=0
+        labels, predicted, labels=classes, target_names=info.classes, output_dict=True, zero_division=0
     )
     return Evaluation(
         model=name,
-        metrics=metrics.classification(labels, probabilities),
-        intervals=bootstrap.intervals(resampled, len(labels), seed, bootstrap.block_of(info)),
-        confusion=confusion_matrix(labels, predicted, labels=range(classes)).tolist(),
+        metrics=metrics.measure(*measured),
+        intervals=bootstrap.intervals(metrics.resampled(*measured), len(labels), seed, info.block),
+        confusion=confusion_matrix(labels, predicted, labels=classes).tolist(),
         per_class={c: {k: float(v) for k, v in report[c].items()} for c in info.classes},
         calibration=diagnostics.calibration(labels, probabilities),
         mistakes=diagnostics.mistakes(labels, probabilities),
@@ -90,19 +75,15 @@ def _classification(
 def _forecasting(
     name: str, target: np.ndarray, forecast: np.ndarray, times: np.ndarray, info: SeriesInfo, seed: int
 ) -> Evaluation:
+    measured = (info.task, target, forecast, info.seasonal_error)
     error = forecast.astype(np.float64) - target
-    absolute, squared = np.abs(error).mean(axis=1), (error**2).mean(axis=1)
     step = Frequency(info.frequency).seconds
     within_a_day = step is not None and step < diagnostics.DAY
 
-    def resampled(sample: np.ndarray) -> dict[str, float]:
-        mae = float(absolute[sample].mean())
-        return {"mae": mae, "rmse": float(np.sqrt(squared[sample].mean())), "mase": mae / info.seasonal_error}
-
     return Evaluation(
         model=name,
-        metrics=metrics.forecasting(target, forecast, info),
-        intervals=bootstrap.intervals(resampled, len(target), seed, bootstrap.block_of(info)),
+        metrics=metrics.measure(*measured),
+        intervals=bootstrap.intervals(metrics.resampled(*measured), len(target), seed, info.block),
         per_step={
             "mae": np.abs(error).mean(axis=0).tolist(),
             "rmse": np.sqrt((error**2).mean(axis=0)).tolist(),

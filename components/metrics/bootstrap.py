@@ -1,12 +1,8 @@
 """95 % intervals by resampling the test examples."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
-
-from components.artifacts.dataset import DatasetInfo, SeriesInfo
-from components.artifacts.evaluation import load_predictions
 
 RESAMPLES = 1000
 # 2.5 % and 97.5 % of the resampled values (Efron and Tibshirani 1993, An Introduction to the Bootstrap, ch. 13).
@@ -24,7 +20,7 @@ def intervals(
         metrics: A function that returns the metrics of the examples with some indices, int64 [examples].
         examples: The number of test examples.
         seed: The seed of the resampling.
-        block: The number of neighbours that are drawn together, from `block_of`.
+        block: The number of neighbours that are drawn together, from `block` of the data set's description.
 
     Returns:
         The lower and the upper end for each metric.
@@ -45,7 +41,7 @@ def differences(errors: dict[str, np.ndarray], seed: int, block: int = 1) -> dic
     Args:
         errors: The error of each test example for each model, float64 [examples].
         seed: The seed of the resampling.
-        block: The number of neighbours that are drawn together, from `block_of`.
+        block: The number of neighbours that are drawn together, from `block` of the data set's description.
 
     Returns:
         For each two models, in their order, the lower and the upper end of the second's mean error less the first's.
@@ -64,34 +60,19 @@ def differences(errors: dict[str, np.ndarray], seed: int, block: int = 1) -> dic
     }
 
 
-def errors_of(evaluation: Path | str, info: DatasetInfo) -> np.ndarray:
-    """The error of each test example from the folder of an evaluation, float64 [examples], as `errors` computes it."""
-    return errors(*load_predictions(evaluation), info)
-
-
-def errors(target: np.ndarray, prediction: np.ndarray, info: DatasetInfo) -> np.ndarray:
+def errors(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     """The error of each example by the metric that ranks models: 0 or 1 for an image, the mae of a forecast.
 
     Args:
         target: The labels, int64 [examples]; or the targets, float32 [examples, horizon].
         prediction: The probabilities, float32 [examples, classes]; or the forecasts, float32 [examples, horizon].
-        info: The description of the data set.
 
     Returns:
         The errors, float64 [examples]. Their mean is the mae, or 1 less the accuracy.
     """
-    if isinstance(info, SeriesInfo):
+    if target.ndim > 1:
         return np.abs(prediction.astype(np.float64) - target).mean(axis=1)
     return (prediction.argmax(axis=1) != target).astype(np.float64)
-
-
-def block_of(info: DatasetInfo) -> int:
-    """The number of neighbouring examples that are drawn together.
-
-    Windows of a series overlap and resemble each other. Drawn one by one, they would give intervals that are far too
-    narrow (moving blocks, Künsch 1989, doi:10.1214/aos/1176347265).
-    """
-    return 2 * info.horizon if isinstance(info, SeriesInfo) else 1
 
 
 def _samples(examples: int, seed: int, block: int) -> Iterator[np.ndarray]:

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from components.artifacts.dataset import DatasetInfo, SeriesInfo, load_info
+from components.artifacts.evaluation import load_predictions
 from components.artifacts.export import SAVED_MODEL
-from components.artifacts.leaderboard import RANKED_BY, Leaderboard, ModelEntry, figure
+from components.artifacts.leaderboard import Leaderboard, ModelEntry, figure
 from components.common.errors import InputError
-from components.metrics.bootstrap import block_of, differences, errors, errors_of
+from components.metrics.bootstrap import differences, errors
+from components.metrics.metrics import METRICS
 from components.models.fresh.process import ask, start
 
 # The file in a version's folder with the error of each test example, float64 [examples].
@@ -48,7 +50,7 @@ class Winner:
     def figure(self) -> str:
         """The metric that ranks it, as text."""
         dataset = self.board.datasets[self.entry.dataset]
-        metric, _ = RANKED_BY[dataset.task]
+        metric = METRICS[dataset.task][0].name
         return f"{metric} {figure(self.entry.metrics[metric])} {dataset.unit}".strip()
 
 
@@ -78,7 +80,7 @@ def challenge(winner: Winner, standing: Path, version: str) -> Outcome:
         version: The version's name, for the sentence.
     """
     info, model = load_info(winner.data), winner.entry.model
-    ours = errors_of(winner.evaluation, info)
+    ours = errors(*load_predictions(winner.evaluation))
     try:
         before = load_info(standing)
         for name in _FORM:
@@ -93,7 +95,7 @@ def challenge(winner: Winner, standing: Path, version: str) -> Outcome:
             raise InputError(f"it has answers for {len(theirs):,} test examples of {len(ours):,}")
     except (InputError, RuntimeError, OSError, ValueError) as error:
         return unknown(winner, version, " ".join(str(error).split()))
-    intervals = differences({"standing": theirs, "winner": ours}, winner.board.seed or 0, block_of(info))
+    intervals = differences({"standing": theirs, "winner": ours}, winner.board.seed or 0, info.block)
     low, high = intervals["standing", "winner"]
     # A model whose output is NaN is worse than any other.
     better = high < 0 or not np.isfinite(theirs).all()
@@ -105,7 +107,7 @@ def challenge(winner: Winner, standing: Path, version: str) -> Outcome:
     scored = "" if known else f" (version {version} answered these test examples now)"
     unclear = ", no clear difference" if tie else ""
     hint = f"; --promote registers {model}" if tie and not replaces else ""
-    return Outcome(replaces, f"{RANKED_BY[info.task][0]} {figures}{scored}{unclear}{hint}")
+    return Outcome(replaces, f"{METRICS[info.task][0].name} {figures}{scored}{unclear}{hint}")
 
 
 def unknown(winner: Winner, version: str, why: str) -> Outcome:
@@ -147,7 +149,7 @@ def score(saved_model: Path, dataset: str, info: DatasetInfo) -> np.ndarray:
                     batches=sizes,
                     timed=[],
                 )
-            parts.append(errors(target, np.load(outputs, allow_pickle=False), info))
+            parts.append(errors(target, np.load(outputs, allow_pickle=False)))
     return np.concatenate(parts)
 
 

@@ -8,12 +8,12 @@ from typing import Literal
 
 import numpy as np
 
-from components.artifacts.dataset import load_info
+from components.artifacts.evaluation import load_predictions
 from components.artifacts.registration import Registered, check_registration, read_registration, write_registration
 from components.artifacts.shelf import current, make_current, versions
 from components.common.errors import InputError
 from components.common.files import atomic_directory, copy_contents, sha256, write_text
-from components.metrics.bootstrap import errors_of
+from components.metrics.bootstrap import errors
 from components.register.challenge import ERRORS, Winner, challenge
 from components.register.kserve import FILE as MANIFEST
 from components.register.kserve import manifest
@@ -88,7 +88,7 @@ def _damage(version: Path, registry: Path) -> str | None:
 
 
 def _write(version: Path, winner: Winner, digest: str, registry: Path) -> None:
-    board, info = winner.board, load_info(winner.data)
+    board = winner.board
     about = {
         **winner.entry.model_dump(exclude={"rank", "passed"}),
         "run": board.run,
@@ -100,7 +100,7 @@ def _write(version: Path, winner: Winner, digest: str, registry: Path) -> None:
     }
     with atomic_directory(version) as new:
         copy_contents(winner.export, new)
-        np.save(new / ERRORS, errors_of(winner.evaluation, info))
+        np.save(new / ERRORS, errors(*load_predictions(winner.evaluation)))
         experiment, dataset = board.experiment, winner.entry.dataset
         # A cluster can't read this machine's disk, so the manifest names a volume that the registry is copied to.
         storage = f"pvc://registry/{experiment}/{dataset}/{version.name}"

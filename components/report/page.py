@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from components.artifacts.leaderboard import FEW, figure, interval
 from components.common.words import counted
+from components.metrics.metrics import METRICS, named
 
 FOLDER = Path(__file__).with_name("templates")
 
@@ -23,13 +24,8 @@ def render(template: str, **values: object) -> Markup:
     )
     environment.filters |= {"duration": _duration, "size": _size, "number": _number, "breakable": _breakable}
     environment.filters |= {"counted": counted, "figure": figure, "interval": interval}
-    environment.globals |= {"FEW": FEW, "in_unit": _in_unit}
+    environment.globals |= {"FEW": FEW, "METRICS": METRICS, "named": named}
     return Markup(environment.get_template(template).render(values))  # noqa: S704 (escaped by the environment)
-
-
-def _in_unit(metric: str, unit: str) -> str:
-    """The name of a metric, with the target's unit where the metric has it: "mae in GW"."""
-    return f"{metric} in {unit}" if unit and metric in ("mae", "rmse") else metric
 
 
 def _duration(seconds: float) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from components.artifacts.evaluation import load_evaluation
 from components.artifacts.export import load_export
-from components.artifacts.leaderboard import RANKED_BY, Leaderboard, load_leaderboard
+from components.artifacts.leaderboard import Leaderboard, load_leaderboard
 from components.artifacts.model import load_model_info
 from components.artifacts.search import load_search
 from components.common.files import write_text
@@ -70,7 +70,6 @@ def report(
         about=about,
         failures=failures,
         board=board,
-        ranked_by={task: metric for task, (metric, _) in RANKED_BY.items()},
         contests={name: training.contest(board, name) for name in board.datasets if _ranked(board, name)}
         if board
         else {},

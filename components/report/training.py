@@ -2,9 +2,10 @@
 
 from matplotlib.ticker import MaxNLocator
 
-from components.artifacts.leaderboard import RANKED_BY, Leaderboard
+from components.artifacts.leaderboard import Leaderboard
 from components.artifacts.model import ModelInfo
 from components.common.words import counted
+from components.metrics.metrics import METRICS
 from components.report.drawing import short
 from components.report.svg import BAD, FIRST, INK, MUTED, SECOND, Picture, figure, legend, picture
 
@@ -48,7 +49,8 @@ def _change(values: list[float]) -> str:
 def contest(board: Leaderboard, dataset: str) -> Picture:
     """Draw the metric that ranks the models of a data set: each model's with its interval, and each baseline's."""
     entry = board.datasets[dataset]
-    metric, _ = RANKED_BY[entry.task]
+    ranks = METRICS[entry.task][0]
+    metric = ranks.name
     ranked = [model for model in board.models if model.dataset == dataset and model.rank is not None]
     baselines = {name: values[metric] for name, values in entry.baselines.items() if metric in values}
     names = [short(name) for name in [*(model.model for model in ranked), *baselines]]
@@ -66,7 +68,7 @@ def contest(board: Leaderboard, dataset: str) -> Picture:
         ax.grid(True, axis="x")
         ax.grid(False, axis="y")
         ax.spines["left"].set_visible(False)
-        ax.set_xlabel(f"{metric} in {entry.unit}" if entry.unit else metric)
+        ax.set_xlabel(ranks.heading(entry.unit))
         description = f"{metric} on {dataset}: " + ", ".join(
             [f"{model.model} {model.metrics[metric]:.4g}" for model in ranked]
             + [f"{name} {value:.4g}" for name, value in baselines.items()]

@@ -94,9 +94,10 @@ def _list() -> None:
 
 
 def _columns(registration: "Registration") -> dict[str, str]:
-    from components.artifacts.leaderboard import RANKED_BY, figure
+    from components.artifacts.leaderboard import figure
+    from components.metrics.metrics import METRICS
 
-    metric = next((name for name, _ in RANKED_BY.values() if name in registration.metrics), "")
+    metric = next((ranks.name for ranks, *_ in METRICS.values() if ranks.name in registration.metrics), "")
     return {
         "model": registration.model,
         "metric": f"{metric} {figure(registration.metrics[metric])}" if metric else "",

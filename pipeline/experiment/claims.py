@@ -5,15 +5,14 @@ import statistics
 
 from pydantic import Field
 
-from components.artifacts.leaderboard import METRICS, Leaderboard
+from components.artifacts.leaderboard import Leaderboard
 from components.common.errors import InputError, collecting
 from components.common.spec import Strict, Task
+from components.metrics.metrics import METRICS, named
 from pipeline.experiment.validated import cut, validated
 
 # The rounding error of floats, without which 0.899 wouldn't be within 0.004 of 0.895.
 ROUNDING = 1e-9
-# The metrics from 0 to 1, for which more is better. The others are errors.
-SHARES = ("accuracy", "macro_f1")
 
 
 class Claim(Strict):
@@ -72,7 +71,7 @@ class Verdict(Strict):
         """The verdict in words."""
         if self.holds:
             return "holds"
-        better = (self.measured > self.value) == (self.metric in SHARES)
+        better = (self.measured > self.value) == named(self.metric).higher_is_better
         return f"fails, {'better' if better else 'worse'} than claimed"
 
 
@@ -108,7 +107,7 @@ def check_expect(where: str, expect: object, task: Task) -> dict[str, Claim]:
         InputError: A claim isn't one, or its metric isn't the task's.
     """
     if not isinstance(expect, dict):
-        raise InputError(f"{where}: expect: {cut(expect)}, expected metrics such as {METRICS[task][0]}")
+        raise InputError(f"{where}: expect: {cut(expect)}, expected metrics such as {METRICS[task][0].name}")
     claims = {}
     problems: list[str] = []
     for metric, given in expect.items():
@@ -120,14 +119,15 @@ def check_expect(where: str, expect: object, task: Task) -> dict[str, Claim]:
 
 
 def _claim(at: str, metric: object, given: object, task: Task) -> Claim:
-    if metric not in METRICS[task]:
-        similar = difflib.get_close_matches(str(metric), METRICS[task], n=1)
-        hint = f"did you mean '{similar[0]}'?" if similar else f"of {task} there are: {', '.join(METRICS[task])}"
+    metrics = {known.name: known for known in METRICS[task]}
+    if metric not in metrics:
+        similar = difflib.get_close_matches(str(metric), metrics, n=1)
+        hint = f"did you mean '{similar[0]}'?" if similar else f"of {task} there are: {', '.join(metrics)}"
         raise InputError(f"{at}: no metric '{cut(metric, quoted=False)}'; {hint}")
     if not isinstance(given, dict):
         raise InputError(f"{at}.{metric}: {cut(given)}, expected {{value: …, within: …}}")
     claim = validated(Claim, given, f"{at}.{metric}")
-    if metric in SHARES and claim.value > 1:
+    if metrics[metric].unit == "share" and claim.value > 1:
         raise InputError(f"{at}.{metric}: value: {claim.value}, expected a share from 0 to 1")
     return claim
 
@@ -138,11 +138,11 @@ def spreads(boards: list[Leaderboard]) -> dict[str, dict[str, Spread]]:
     Args:
         boards: The leaderboards of runs of one experiment, in which every model was finished.
     """
-    models = {entry.model: entry.task or "" for entry in boards[0].models}
-    metrics = [{entry.model: entry.metrics for entry in board.models} for board in boards]
+    models = {entry.model: METRICS[entry.task] if entry.task else () for entry in boards[0].models}
+    measured = [{entry.model: entry.metrics for entry in board.models} for board in boards]
     return {
-        model: {metric: _spread([run[model][metric] for run in metrics]) for metric in METRICS[task]}
-        for model, task in models.items()
+        model: {metric.name: _spread([run[model][metric.name] for run in measured]) for metric in metrics}
+        for model, metrics in models.items()
     }
 
 

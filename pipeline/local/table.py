@@ -8,9 +8,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from components.artifacts.leaderboard import FEW, METRICS, Leaderboard, ModelEntry, figure, interval
+from components.artifacts.leaderboard import FEW, Leaderboard, ModelEntry, figure, interval
 from components.artifacts.registration import Registered
 from components.common.words import counted
+from components.metrics.metrics import METRICS
 from pipeline.experiment.claims import Verification
 from pipeline.local.damage import shown
 from pipeline.terminal.tables import fitting
@@ -50,7 +51,7 @@ def show(board: Leaderboard, console: Console) -> None:
 def _table(board: Leaderboard, dataset: str, optional: Sequence[str]) -> Table:
     """The table of a data set, with some of the optional columns."""
     entry = board.datasets.get(dataset)
-    metrics = METRICS[entry.task] if entry else ()
+    metrics = [metric.name for metric in METRICS[entry.task]] if entry else []
     few = entry is not None and entry.few
     size = f", {counted(entry.splits['test'], 'test example')}" if entry else ""
     warning = f" [yellow](fewer than {FEW}: a figure with ? says little)[/]" if few else ""
@@ -64,8 +65,7 @@ def _table(board: Leaderboard, dataset: str, optional: Sequence[str]) -> Table:
         if model.dataset == dataset:
             table.add_row(*_row(model, board.verdict(model), metrics, few, optional))
     for name, values in entry.baselines.items() if entry else ():
-        figures = [_figure(values[metric], few) if metric in values else "" for metric in metrics]
-        table.add_row("", name, *figures, "", *[""] * len(optional), "baseline", style="dim")
+        table.add_row("", name, *_figures(values, metrics, few), "", *[""] * len(optional), "baseline", style="dim")
     return table
 
 
@@ -107,7 +107,7 @@ def show_claims(verification: Verification, console: Console) -> None:
     console.print(table)
 
 
-def _row(model: ModelEntry, verdict: str, metrics: tuple[str, ...], few: bool, optional: Sequence[str]) -> list[str]:
+def _row(model: ModelEntry, verdict: str, metrics: list[str], few: bool, optional: Sequence[str]) -> list[str]:
     if model.rank is None:
         return ["-", model.model, *[""] * (len(metrics) + 1 + len(optional)), f"[red]{verdict}[/]"]
     more = {
@@ -118,16 +118,17 @@ def _row(model: ModelEntry, verdict: str, metrics: tuple[str, ...], few: bool, o
     return [
         str(model.rank),
         model.model,
-        *(_figure(model.metrics[metric], few) for metric in metrics),
+        *_figures(model.metrics, metrics, few),
         interval(model.intervals[metrics[0]]) + ("[yellow]?[/]" if few else ""),
         *(more[name] for name in optional),
         f"[{_COLORS.get(verdict, 'yellow')}]{verdict.partition(',')[0]}[/]",
     ]
 
 
-def _figure(value: float, few: bool) -> str:
-    """A metric of a test split, with a question mark where the split is small."""
-    return figure(value) + ("[yellow]?[/]" if few else "")
+def _figures(values: dict[str, float], metrics: list[str], few: bool) -> list[str]:
+    """The metrics of a test split, with a question mark where it is small. An older run may lack one."""
+    mark = "[yellow]?[/]" if few else ""
+    return [figure(values[metric]) + mark if metric in values else "" for metric in metrics]
 
 
 def _problems(model: ModelEntry) -> list[str]:

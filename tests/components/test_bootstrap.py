@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from components.artifacts.dataset import ImagesInfo, SeriesInfo
-from components.metrics.bootstrap import QUANTILES, RESAMPLES, block_of, differences, intervals
+from components.metrics.bootstrap import QUANTILES, RESAMPLES, differences, intervals
 
 
 def wrong(*examples, of=1000):
@@ -74,5 +74,5 @@ def test_interval_ends_are_those_of_95_percent():
 
 
 def test_a_block_is_two_horizons_of_a_series_and_one_image():
-    assert block_of(SeriesInfo.model_construct(horizon=6)) == 12
-    assert block_of(ImagesInfo.model_construct()) == 1
+    assert SeriesInfo.model_construct(horizon=6).block == 12
+    assert ImagesInfo.model_construct().block == 1

@@ -190,7 +190,7 @@ def test_the_cost_is_that_of_the_whole_test_split(datasets, models, tmp_path):
     one = [{name: values[i : i + 1] for name, values in windows.items()} for i in range(len(target))]
     answers = np.concatenate([run(**inputs)["output_0"] for inputs in one])
     assert found.formats["litert_int8"].quality.quantized == pytest.approx(
-        metrics.forecasting(target, answers, info)["mae"], rel=1e-6
+        metrics.measure("forecasting", target, answers)["mae"], rel=1e-6
     )
     types = {np.dtype(tensor["dtype"]).name for tensor in interpreter.get_tensor_details()}
     assert "int8" in types

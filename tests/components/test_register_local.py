@@ -10,13 +10,14 @@ from kfp import dsl
 from small_run import MODELS, artifact
 
 from components.artifacts.dataset import load_info
+from components.artifacts.evaluation import load_predictions
 from components.artifacts.export import SAVED_MODEL, digest
 from components.artifacts.leaderboard import DatasetEntry, Leaderboard, ModelEntry
 from components.artifacts.registration import KEY, check_registration, load_registered
 from components.common.errors import InputError
 from components.data import storage
 from components.ingest.ingest import ingest
-from components.metrics.bootstrap import errors_of
+from components.metrics.bootstrap import errors
 from components.register import challenge
 from components.register.challenge import ERRORS, score
 from components.register.component import register
@@ -71,7 +72,7 @@ class Run:
         data, evaluation = data or self.data, evaluation or self.evaluated(list(wrong))
         self.count += 1
         info = load_info(data)
-        error = float(errors_of(evaluation, info).mean())
+        error = float(errors(*load_predictions(evaluation)).mean())
         about = DatasetEntry(
             task=info.task, source=info.source, splits={}, sha256=info.sha256, baselines={},
             unit=getattr(info, "unit", ""),
@@ -169,7 +170,7 @@ def test_a_saved_model_scores_as_it_was_evaluated(results, model):
     """The LSTM takes columns of the future, too."""
     data = results[f"dataset_{MODELS[model]['dataset']}"].path
     info = load_info(data)
-    evaluated = errors_of(results[f"evaluation_{model}"].path, info)
+    evaluated = errors(*load_predictions(results[f"evaluation_{model}"].path))
     scored = score(Path(results[f"export_{model}"].path) / SAVED_MODEL, data, info)
     assert scored.shape == evaluated.shape
     np.testing.assert_allclose(scored, evaluated, rtol=1e-4, atol=1e-6)
@@ -185,7 +186,7 @@ def test_a_large_test_split_is_scored_in_parts(results, monkeypatch):
     monkeypatch.setattr(challenge, "start", lambda runtime: started.append(runtime) or start(runtime))
     scored = score(Path(results["export_mlp"].path) / SAVED_MODEL, data, info)
     assert len(started) == 2
-    np.testing.assert_array_equal(scored, errors_of(results["evaluation_mlp"].path, info))
+    np.testing.assert_array_equal(scored, errors(*load_predictions(results["evaluation_mlp"].path)))
 
 
 @pytest.fixture(scope="module")

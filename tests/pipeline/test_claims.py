@@ -6,8 +6,9 @@ import pytest
 from rich.console import Console
 from small_experiment import GOOD, SHIPPED, assert_refused, changed, write
 
-from components.artifacts.leaderboard import METRICS, DatasetEntry, Leaderboard, ModelEntry
+from components.artifacts.leaderboard import DatasetEntry, Leaderboard, ModelEntry
 from components.common.errors import InputError
+from components.metrics.metrics import METRICS
 from pipeline.experiment.claims import Claim, Verification, judge, spreads
 from pipeline.experiment.experiment import load_experiment
 from pipeline.graph.compile import compile_experiment
@@ -104,7 +105,7 @@ def test_no_task_is_told_of_a_claim(tmp_path):
 def test_every_model_of_a_shipped_experiment_claims_something(path):
     experiment = load_experiment(path, [])
     for name, claims in experiment.expect.items():
-        assert METRICS[experiment.datasets[experiment.models[name].dataset].task][0] in claims
+        assert METRICS[experiment.datasets[experiment.models[name].dataset].task][0].name in claims
 
 
 def test_spreads_are_those_of_the_seeds():

@@ -173,7 +173,7 @@ def in_this_process(monkeypatch):
         model = tf.saved_model.load(str(saved_model))
         pictures, labels = storage.load_images(dataset, info, "test")
         (answers,) = model.signatures["serving_default"](image=tf.constant(pictures)).values()
-        return errors(labels, answers.numpy(), info)
+        return errors(labels, answers.numpy())
 
     monkeypatch.setattr(challenge, "score", score)
 

@@ -1,0 +1,89 @@
+"""Every metric, against scikit-learn and against its own form for the bootstrap."""
+
+import io
+
+import numpy as np
+import pytest
+from rich.console import Console
+from sklearn.metrics import accuracy_score, f1_score, log_loss, mean_absolute_error, root_mean_squared_error
+
+from components.artifacts.leaderboard import DatasetEntry, Leaderboard, ModelEntry
+from components.metrics.bootstrap import intervals
+from components.metrics.metrics import METRICS, Metric, measure, resampled
+from components.report.page import render
+from pipeline.experiment.claims import check_expect
+from pipeline.local.table import show
+
+SCALE = 2.5
+JUDGES = {
+    "accuracy": lambda target, given: accuracy_score(target, given.argmax(axis=1)),
+    "macro_f1": lambda target, given: f1_score(
+        target, given.argmax(axis=1), labels=range(given.shape[1]), average="macro", zero_division=0
+    ),
+    "loss": lambda target, given: log_loss(
+        target, given / given.sum(axis=1, keepdims=True, dtype=float), labels=range(given.shape[1])
+    ),
+    "mae": mean_absolute_error,
+    "rmse": lambda target, given: root_mean_squared_error(target.ravel(), given.ravel()),
+    "mase": lambda target, given: mean_absolute_error(target, given) / SCALE,
+}
+EVERY = [(task, metric) for task, metrics in METRICS.items() for metric in metrics]
+
+
+def answers(task):
+    """Targets and predictions of 300 examples. Of the classes, one has no example and another is never predicted."""
+    generator = np.random.default_rng(7)
+    if task == "forecasting":
+        target = generator.normal(50, 9, (300, 6)).astype(np.float32)
+        return target, target + generator.normal(0, 3, target.shape).astype(np.float32)
+    labels = generator.integers(0, 5, 300)
+    scores = generator.random((300, 6)).astype(np.float32)
+    scores[np.arange(300), labels] += 0.4
+    scores[:, 2] = 1e-3
+    return labels, scores / scores.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize(("task", "metric"), EVERY, ids=[metric.name for _, metric in EVERY])
+def test_a_metric_is_what_scikit_learn_says_for_all_examples_and_for_those_drawn(task, metric):
+    target, given = answers(task)
+    assert metric.measure(target, given, SCALE) == pytest.approx(JUDGES[metric.name](target, given), rel=1e-6)
+    assert measure(task, target, given, SCALE)[metric.name] == metric.measure(target, given, SCALE)
+    drawn = resampled(task, target, given, SCALE)
+    generator = np.random.default_rng(1)
+    for sample in (generator.integers(0, 300, 300) for _ in range(5)):
+        expected = JUDGES[metric.name](target[sample], given[sample])
+        assert drawn(sample)[metric.name] == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_new_metric_needs_its_entry_and_nothing_else(monkeypatch):
+    def worst(target, forecast, scale):
+        return float(np.abs(forecast - target).max())
+
+    new = Metric("worst", worst, unit="target")
+    monkeypatch.setitem(METRICS, "forecasting", (*METRICS["forecasting"], new))
+    target, forecast = answers("forecasting")
+    values = measure("forecasting", target, forecast, SCALE)
+    ends = intervals(resampled("forecasting", target, forecast, SCALE), 300, seed=1)
+    assert values["worst"] == np.abs(forecast - target).max()
+    assert ends["worst"][0] <= ends["worst"][1] == values["worst"]
+
+    claims = check_expect("x", {"worst": {"value": 9, "within": 1}}, "forecasting")
+    assert claims["worst"].value == 9
+    entry = {"task": "forecasting", "source": "csv", "splits": {"test": 300}, "sha256": "", "unit": "GW"}
+    about = DatasetEntry(**entry, baselines={"ridge": {**values, "worst": 100.0}}, best_baseline="ridge")
+    model = ModelEntry(
+        model="lstm", family="lstm", dataset="sales", task="forecasting", rank=1, metrics=values, intervals=ends,
+        parameters=5, epochs=1, best_epoch=1, train_seconds=1, passed=True, gate="passed",
+    )  # fmt: skip
+    board = Leaderboard(
+        experiment="x", run="x", pipeline_sha256="", code_version="", created="", datasets={"sales": about},
+        models=[model],
+    )  # fmt: skip
+    out = io.StringIO()
+    show(board, Console(file=out, width=150))
+    head, row, *_ = out.getvalue().splitlines()[1:]
+    assert head.split()[2:6] == ["mae", "rmse", "mase", "worst"]
+    assert row.split()[5] == f"{values['worst']:.4f}"
+    given = {"models": [], "contests": {}, "verdict": board.verdict, "measured": lambda value, few: value}
+    html = render("leaderboard.html", board=board, **given)
+    assert "worst in GW</th>" in html
