@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from components.common.errors import InputError
-from pipeline.commands import predictions, registry, serving
+from pipeline.commands import predictions, registry, runs, serving
 from pipeline.commands.options import Config, Promote, Set
 from pipeline.commands.vertex import add_commands
 
@@ -196,6 +196,7 @@ def _console() -> Console:
 
 predictions.add_commands(app)
 registry.add_commands(app)
+runs.add_commands(app)
 serving.add_commands(app)
 add_commands(app)
 

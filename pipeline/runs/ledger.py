@@ -58,9 +58,18 @@ def split_digest(evaluation: Path, info: DatasetInfo) -> str:
     Args:
         evaluation: The folder of an evaluation on the split.
         info: The description of the data set.
+
+    Raises:
+        OSError: There are no predictions.
+        ValueError: They were damaged.
     """
     classes = info.classes if isinstance(info, ImagesInfo) else []
     return _digest(evaluation, "target", "\0".join([info.task, *classes]))
+
+
+def prediction_digest(evaluation: Path) -> str:
+    """The digest of a model's predictions."""
+    return _digest(evaluation, "prediction")
 
 
 def note(run: Path, evaluation: Path, dataset: Path) -> None:
@@ -79,7 +88,7 @@ def note(run: Path, evaluation: Path, dataset: Path) -> None:
         dataset=info.name,
         model=load_evaluation(evaluation).model,
         split=split_digest(evaluation, info),
-        predictions=_digest(evaluation, "prediction"),
+        predictions=prediction_digest(evaluation),
     )
     with (run.parent.parent / FILE).open("a+b", buffering=0) as file:
         if end := file.seek(0, os.SEEK_END):
@@ -142,5 +151,8 @@ def wear(noted: Iterable[Read], split: str, interval: list[float]) -> list[str]:
 
 def _digest(evaluation: Path, array: str, also: str = "") -> str:
     """The digest of an array of an evaluation, by its bytes, without a look at it."""
-    with zipfile.ZipFile(evaluation / PREDICTIONS) as saved:
-        return hashlib.sha256(also.encode() + saved.read(f"{array}.npy")).hexdigest()[:16]
+    try:
+        with zipfile.ZipFile(evaluation / PREDICTIONS) as saved:
+            return hashlib.sha256(also.encode() + saved.read(f"{array}.npy")).hexdigest()[:16]
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise ValueError(f"{evaluation / PREDICTIONS}: {error}") from None

@@ -44,3 +44,9 @@ def time(at: Any) -> str:  # noqa: ANN401 (a datetime of proto-plus, or None)
 def took(span: Any) -> str:  # noqa: ANN401 (a timedelta or None)
     """A duration in seconds; nothing where there is none."""
     return "" if span is None else f"{span.total_seconds():.0f} s"
+
+
+def size(count: int) -> str:
+    """A number of bytes, such as 3.2 MB."""
+    unit, factor = next(((u, f) for u, f in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)) if count >= f), ("bytes", 1))
+    return f"{count / factor:.1f} {unit}" if factor > 1 else f"{count} bytes"

@@ -113,7 +113,7 @@ def check_pipeline(words):
     """The command line takes it, its config can be loaded with its changes; it runs where that is cheap."""
     given, command = list(words), typer.main.get_command(app)
     while getattr(command, "commands", None) and given:
-        name = given.pop(0)
+        name = given.pop(0) if given[0] in command.commands or command.name != "runs" else "list"
         command = command.commands[name]
     parameters = command.make_context(name, given).params
     if config := parameters.get("config"):

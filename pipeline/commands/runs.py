@@ -1,0 +1,238 @@
+"""The commands for finished runs: what each was, how they differ, which is best, and which may go."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from typer.core import TyperGroup
+
+from components.common.errors import InputError
+from components.common.words import counted
+from pipeline.terminal import tables
+
+if TYPE_CHECKING:
+    from pipeline.runs.history import Run
+
+_COLUMNS = ("run", "began (UTC)", "state", "data set", "best model", "metric", "95 % interval", "disk", "changed")
+# Columns that a narrow terminal leaves out, beginning with the first.
+_OPTIONAL = ("disk", "95 % interval", "began (UTC)")
+# The width of the last column, in letters.
+_CHANGED = 44
+_COLORS = {"finished": "", "failed": "red", "stopped": "yellow", "running": "cyan"}
+
+
+class _Group(TyperGroup):
+    """`runs EXPERIMENT` is `runs list EXPERIMENT`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 (Click's context)
+        if not args or (args[0] not in self.commands and not args[0].startswith("-")):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+runs_app = typer.Typer(
+    cls=_Group, help="List runs, or those of one EXPERIMENT; runs show, diff, best and prune look closer."
+)
+Name = Annotated[str, typer.Argument(metavar="RUN", help="Such as quick, quick/latest or quick/20261126-184433.")]
+Experiment = Annotated[str | None, typer.Argument(help="An experiment's name; all where it is left out.")]
+
+
+@runs_app.command("list")
+def list_command(experiment: Experiment = None) -> None:
+    """List runs, the oldest first: state, best model of each data set, and what changed against the run before."""
+    from pipeline.runs.history import runs_of
+
+    console = tables.console()
+    for name in _experiments(experiment):
+        runs = runs_of(_root(), name)
+        rows = _rows(runs)
+        console.print(f"{name}:", highlight=False)
+
+        def table_of(optional: Sequence[str], rows: list[dict[str, str]] = rows) -> Any:  # noqa: ANN401
+            columns = [column for column in _COLUMNS if column in optional or column not in _OPTIONAL]
+            table = tables.table(*columns)
+            table.columns[-1].max_width = _CHANGED
+            for row in rows:
+                table.add_row(*(row[column] for column in columns))
+            return table
+
+        console.print(tables.fitting(table_of, _OPTIONAL, console))
+        if finished := [run for run in runs if run.board]:
+            _say_wear(finished[-1])
+        for run in runs:
+            _say(*run.notes)
+
+
+@runs_app.command("show")
+def show_command(run: Name) -> None:
+    """Show a run: how it ended, what changed against the run before, its leaderboard, the wear of its test data."""
+    from pipeline.local.table import show
+    from pipeline.runs.diff import changes
+    from pipeline.runs.history import find, runs_of
+
+    found = find(_root(), run)
+    console = tables.console()
+    _say(f"{found.experiment}/{found.name}: {found.state}, began {found.began} UTC, in {found.folder}")
+    if found.record:
+        _say(f"command: {found.record.command}")
+    if earlier := [one for one in runs_of(_root(), found.experiment) if one.name < found.name]:
+        _say(f"against {earlier[-1].name}: {changes(earlier[-1], found).words()}")
+    for task, reason in found.record.failures.items() if found.record else ():
+        _say(f"{task} failed: {reason}")
+    if found.board:
+        print()
+        show(found.board, console)
+        _say_wear(found)
+    _say(*found.notes)
+
+
+@runs_app.command("diff")
+def diff_command(a: Name, b: Name) -> None:
+    """Show what differs between run A and run B, and whether B's models are better on the same test examples."""
+    from components.metrics.metrics import METRICS
+    from pipeline.runs.diff import changes, compare, figures, pairs
+    from pipeline.runs.history import find
+
+    before, now = find(_root(), a), find(_root(), b)
+    found = changes(before, now)
+    console = tables.console()
+    unknown = " not known: an earlier version wrote one of the runs" if found.unknown else " the same"
+    for title, lines in (("config", found.lines()), ("data", found.data), ("code", found.code)):
+        same = " the same" if title == "data" else unknown
+        _say(f"{title}:{'' if lines else same}", *(f"  {line}" for line in lines))
+    for task, measured in METRICS.items():
+        metrics = [metric.name for metric in measured]
+        table = tables.table("model", "data set", *(f"{metric}, A → B" for metric in metrics), f"B, by {metrics[0]}")
+        for model, old, new in pairs(before, now, task):
+            both = [figures(model, metrics) for model in (old, new)]
+            verdict = compare(before, old, now, new).verdict if old and new else "only in A" if old else "only in B"
+            table.add_row(model.model, model.dataset, *map(" → ".join, zip(*both, strict=True)), verdict)
+        if table.row_count:
+            print()
+            console.print(table)
+    _say(*before.notes, *now.notes)
+
+
+@runs_app.command("best")
+def best_command(
+    experiment: Experiment = None,
+    metric: Annotated[str | None, typer.Option(help="Such as accuracy; else the one that ranks models.")] = None,
+) -> None:
+    """Show the best model of all runs for each test split. Models on different test splits can't be compared."""
+    from components.artifacts.leaderboard import figure, interval
+    from pipeline.runs.best import best
+
+    table = tables.table("data set", "test split", "run", "model", "metric", "95 % interval")
+    found = best(_root(), _experiments(experiment), metric)
+    for one in found:
+        ends = one.model.intervals.get(one.metric, [0.0, 0.0])
+        value = f"{one.metric} {figure(one.model.metrics[one.metric])}"
+        run = f"{one.run.experiment}/{one.run.name}"
+        table.add_row(one.model.dataset, one.split[:8], run, one.model.model, value, interval(ends))
+    tables.console().print(table)
+    for one in found:
+        _say_wear(one.run, one.model.dataset)
+
+
+@runs_app.command("prune")
+def prune_command(
+    experiment: Experiment = None,
+    keep: Annotated[int | None, typer.Option(min=0, help="Keep so many runs of each experiment, the newest.")] = None,
+    older: Annotated[str | None, typer.Option(help="Remove runs that are older: 12h, 30d or 4w.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove them without a question.")] = False,
+) -> None:
+    """Remove old runs, and outputs of tasks that only these used; never `latest` or a run that is registered."""
+    from pipeline.runs.prune import age, plan, prune
+
+    if keep is None and older is None:
+        raise InputError("runs prune: expected --keep 10, --older 30d, or both: then a run goes where both say so")
+    planned = plan(_root(), _experiments(experiment), keep, age(older) if older else None)
+    for name, reason in planned.kept.items():
+        _say(f"{name} stays: {reason}")
+    if not planned.runs:
+        print("nothing to remove")
+        return
+    for run in planned.runs:
+        _say(f"{run.experiment}/{run.name}, {run.state}, began {run.began} UTC")
+    outputs = counted(len(planned.outputs), "folder")
+    what = f"{counted(len(planned.runs), 'run')} and {outputs} of tasks' outputs, {tables.size(planned.bytes)}"
+    if not yes:
+        if not sys.stdin.isatty():
+            raise InputError(f"runs prune: would remove {what}; without a terminal, --yes removes them")
+        typer.confirm(f"Remove {what}?", abort=True)
+    prune(planned)
+    print(f"removed {what}")
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the commands of this file to the command line."""
+    app.add_typer(runs_app, name="runs")
+
+
+def _rows(runs: "list[Run]") -> list[dict[str, str]]:
+    """The rows of the table of an experiment's runs, one for each run and data set."""
+    from components.artifacts.leaderboard import figure, interval
+    from components.metrics.metrics import METRICS
+    from pipeline.runs.diff import changes
+    from pipeline.runs.prune import sizes
+
+    rows = []
+    before: Run | None = None
+    for run, size in zip(runs, sizes(runs), strict=True):
+        changed = changes(before, run).words() if before else "the first run"
+        color = _COLORS.get(run.state)
+        state = f"[{color}]{run.state}[/]" if color else run.state
+        first = [run.name, run.began, state]
+        last = [tables.size(size), escape(changed)]
+        board = run.board
+        for dataset, entry in board.datasets.items() if board else [("", None)]:
+            model = board.best(dataset) if board else None
+            found = [dataset, "none" if dataset else "", "", ""]
+            if model and entry:
+                metric = METRICS[entry.task][0].name
+                value = f"{metric} {figure(model.metrics[metric])}"
+                found = [dataset, model.model, value, interval(model.intervals[metric])]
+            rows.append(dict(zip(_COLUMNS, [*first, *found, *last], strict=True)))
+            first, last = [""] * len(first), [""] * len(last)
+        before = run
+    return rows
+
+
+def _say_wear(run: "Run", only: str | None = None) -> None:
+    """Print how often the test splits of a run have been read."""
+    from pipeline.runs.ledger import reads, wear
+
+    noted = reads(_root())
+    for dataset, split in run.splits.items():
+        if only in (None, dataset):
+            _say(*(f"{dataset}: {sentence}" for sentence in wear(noted, split, run.interval(dataset))))
+
+
+def _say(*lines: str) -> None:
+    for line in lines:
+        print(line)
+
+
+def _experiments(name: str | None) -> list[str]:
+    """The experiments that a command is about.
+
+    Raises:
+        InputError: There is no such experiment, or none at all.
+    """
+    from pipeline.runs.history import experiments, near
+
+    names = experiments(_root())
+    if not names:
+        raise InputError(f"{_root()}: no runs; expected those of python -m pipeline run CONFIG")
+    if name is not None and name not in names:
+        raise InputError(f"{_root()}: no runs of '{name}'; {near(name, names)}")
+    return names if name is None else [name]
+
+
+def _root() -> Path:
+    from pipeline.local.run import RUNS
+
+    return RUNS

@@ -1,0 +1,154 @@
+"""The differences between two runs: config, data, code, and metrics on the same test examples."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from components.artifacts.evaluation import PREDICTIONS, load_predictions
+from components.artifacts.leaderboard import ModelEntry, figure, interval, is_clear
+from components.common.errors import InputError
+from components.common.words import counted
+from pipeline.runs import ledger
+from pipeline.runs.history import Run
+
+# The longest value that a difference shows, in characters.
+_LONGEST = 60
+_SHOWN = 2
+# The values of a key, or of all keys of a model or data set, that one of the configs hasn't.
+_NONE, _THERE = "null", "all of it"
+
+
+@dataclass(frozen=True)
+class Changes:
+    """The differences of a run from an earlier one.
+
+    Attributes:
+        config: The keys of the config that differ, each with its value before and now, as JSON.
+        data: The data sets whose records differ.
+        code: The files of the code that differ.
+        unknown: Whether one of the runs has no record of its config and code.
+    """
+
+    config: dict[str, tuple[str, str]]
+    data: list[str]
+    code: list[str]
+    unknown: bool = False
+
+    def lines(self) -> list[str]:
+        """The differences in words."""
+        words = {(_NONE, _THERE): "added", (_THERE, _NONE): "removed"}
+        return [f"{key}: {words.get(values) or ' → '.join(map(_short, values))}" for key, values in self.config.items()]
+
+    def words(self) -> str:
+        """The differences in one line."""
+        lines = self.lines()
+        parts = [*lines[:_SHOWN], *[counted(len(lines) - _SHOWN, "more key")] * (len(lines) > _SHOWN)]
+        parts += [f"other data of {name}" for name in self.data]
+        parts += [f"code of {counted(len(self.code), 'file')}"] if self.code else []
+        return "; ".join(parts) or ("not known" if self.unknown else "nothing")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A model of a run against one of an earlier run.
+
+    Attributes:
+        verdict: "better by 0.004 to 0.011", "worse by …", "can't be told apart", "the same predictions",
+            "other test data", or the reason why they can't be compared.
+        difference: The ends of the 95 % interval of the difference of their errors, by a paired bootstrap: negative
+            where the later one is better. Empty where it wasn't computed.
+    """
+
+    verdict: str
+    difference: list[float]
+
+    @property
+    def better(self) -> bool:
+        """Whether the later one is clearly better."""
+        return self.verdict.startswith("better")
+
+
+def changes(before: Run, now: Run) -> Changes:
+    """The differences of a run from an earlier one."""
+    old, new = before.record, now.record
+    boards = before.board, now.board
+    data: list[str] = []
+    if boards[0] and boards[1]:
+        shas = [{name: entry.sha256 for name, entry in board.datasets.items()} for board in boards if board]
+        data = [name for name in shas[1] if name in shas[0] and shas[0][name] != shas[1][name]]
+    if old is None or new is None:
+        return Changes({}, data, [], unknown=True)
+    left, right = (dict(_flat(record.config)) for record in (old, new))
+    for kind in ("datasets", "models"):
+        for name in old.config.get(kind, {}).keys() ^ new.config.get(kind, {}).keys():
+            for side in (left, right):
+                if inner := [key for key in side if key.startswith(f"{kind}.{name}.")]:
+                    side[f"{kind}.{name}"] = _THERE
+                for key in inner:
+                    del side[key]
+    # A key that one version of the program doesn't have is the same as one without a value.
+    both = {key: (left.get(key, _NONE), right.get(key, _NONE)) for key in dict.fromkeys([*left, *right])}
+    config = {key: values for key, values in both.items() if values[0] != values[1]}
+    # What only one of them ran isn't a change of the code, such as the family of a model that is new.
+    code = [name for name in old.code if name in new.code and old.code[name] != new.code[name]]
+    return Changes(config, data, code)
+
+
+def compare(before: Run, old: ModelEntry, now: Run, new: ModelEntry) -> Comparison:
+    """Compare a model with one of an earlier run, by the metric that ranks them, on the same test examples.
+
+    Args:
+        before: The earlier run.
+        old: Its model.
+        now: The later run.
+        new: Its model.
+    """
+    if old.rank is None or new.rank is None:
+        return Comparison("failed", [])
+    folders = before.evaluation(old.model), now.evaluation(new.model)
+    try:
+        infos = before.info(old), now.info(new)
+        if ledger.split_digest(folders[0], infos[0]) != ledger.split_digest(folders[1], infos[1]):
+            return Comparison("other test data", [])
+        if ledger.prediction_digest(folders[0]) == ledger.prediction_digest(folders[1]):
+            return Comparison("the same predictions", [])
+        from components.metrics.bootstrap import differences, errors
+
+        wrong = {"old": errors(*load_predictions(folders[0])), "new": errors(*load_predictions(folders[1]))}
+        seed = now.board.seed if now.board else None
+        ends = differences(wrong, seed or 0, infos[1].block)["old", "new"]
+    except (OSError, InputError, ValueError):
+        return Comparison(f"can't be compared: {PREDICTIONS} is gone or damaged", [])
+    if not is_clear(ends):
+        return Comparison("can't be told apart", ends)
+    low, high = sorted(abs(end) for end in ends)
+    return Comparison(f"{'better' if ends[1] < 0 else 'worse'} by {interval([low, high])}", ends)
+
+
+def pairs(before: Run, now: Run, task: str) -> Iterator[tuple[ModelEntry, ModelEntry | None, ModelEntry | None]]:
+    """The models of both runs that solve a task, by name: the later run's or else the earlier one's, and both."""
+    old, new = (
+        {model.model: model for model in run.board.models if model.task == task} if run.board else {}
+        for run in (before, now)
+    )
+    for name, model in {**new, **old, **new}.items():
+        yield model, old.get(name), new.get(name)
+
+
+def figures(model: ModelEntry | None, metrics: list[str]) -> list[str]:
+    """The metrics of a model as text; "none" for each that it hasn't."""
+    return [figure(model.metrics[metric]) if model and metric in model.metrics else "none" for metric in metrics]
+
+
+def _flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:  # noqa: ANN401
+    """The values of a config by key, such as models.cnn.epochs."""
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from _flat(inner, f"{path}.{key}" if path else key)
+    else:
+        yield path, value if isinstance(value, str) else json.dumps(value)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

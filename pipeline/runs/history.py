@@ -1,0 +1,215 @@
+"""The runs of a folder such as runs/: what each of them left, found by name."""
+
+import difflib
+import fcntl
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from components.artifacts.dataset import load_info
+from components.artifacts.leaderboard import Leaderboard, ModelEntry, load_leaderboard
+from components.common.errors import InputError
+from components.metrics.metrics import METRICS
+from pipeline.runs import ledger
+from pipeline.runs.record import FILE as RECORD
+from pipeline.runs.record import Record, load_record
+
+LATEST = "latest"
+_LEADERBOARD = "leaderboard.json"
+_NAME = re.compile(r"\d{8}-\d{6}a*")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run on this machine.
+
+    Attributes:
+        folder: Its folder, runs/<experiment>/<run>.
+        state: "finished", "failed", "stopped", "running", or "no run" of a folder that no run wrote.
+        record: How it began and ended; None where an earlier version wrote the run.
+        board: Its leaderboard; None where it has none.
+        notes: Sentences on what couldn't be read.
+    """
+
+    folder: Path
+    state: str
+    record: Record | None
+    board: Leaderboard | None
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return self.folder.name
+
+    @property
+    def experiment(self) -> str:
+        """The name of its experiment."""
+        return self.folder.parent.name
+
+    @property
+    def began(self) -> str:
+        """The time when it began, to the minute, UTC; where no record says so, the time when it was published."""
+        told = self.record.started if self.record else self.board.created if self.board else ""
+        return told[:16].replace("T", " ") or _local(self.name)
+
+    def evaluation(self, model: str) -> Path:
+        """The folder of a model's evaluation."""
+        return self.folder / "models" / model / "evaluation"
+
+    @cached_property
+    def splits(self) -> dict[str, str]:
+        """The digest of the test split of each data set that has a best model, as the ledger has it."""
+        found = {}
+        for dataset in self.board.datasets if self.board else ():
+            if best := self.board.best(dataset):  # type: ignore[union-attr]
+                try:
+                    found[dataset] = ledger.split_digest(self.evaluation(best.model), self.info(best))
+                except (OSError, InputError, ValueError):
+                    continue
+        return found
+
+    def interval(self, dataset: str) -> list[float]:
+        """The 95 % interval of the best model of a data set, by the metric that ranks them."""
+        best = self.board.best(dataset) if self.board else None
+        return best.intervals[METRICS[best.task][0].name] if best and best.task else [0.0, 0.0]
+
+    def info(self, model: ModelEntry) -> Any:  # noqa: ANN401
+        """The description of the data set that a model was trained on."""
+        return load_info(self.folder / "models" / model.model)
+
+
+def experiments(runs: Path) -> list[str]:
+    """The names of the experiments that have a run."""
+    return sorted({path.parent.name for path in runs.glob("*/*") if _NAME.fullmatch(path.name) and path.is_dir()})
+
+
+def runs_of(runs: Path, experiment: str) -> list[Run]:
+    """The runs of an experiment, the oldest first.
+
+    Raises:
+        InputError: There is no such experiment.
+    """
+    names = experiments(runs)
+    if experiment not in names:
+        raise InputError(f"{runs}: no runs of '{experiment}'; {near(experiment, names)}")
+    found = []
+    for folder in _folders(runs / experiment):
+        try:
+            found.append(load(folder))
+        except InputError as error:
+            found.append(Run(folder, "no run", None, None, [str(error)]))
+    return found
+
+
+def find(runs: Path, name: str) -> Run:
+    """A run by its name, such as 20261126-184433, quick/20261126-184433, quick/latest, quick, or by its folder.
+
+    Args:
+        runs: The folder of all runs.
+        name: The name. That of an experiment stands for its latest run.
+
+    Raises:
+        InputError: There is no such run, or several have this name, or the folder isn't a run.
+    """
+    if (given := Path(name)).is_dir() and given.resolve().parent.parent == runs.resolve():
+        return load(runs / given.resolve().parent.name / given.resolve().name)
+    experiment, _, run = name.rpartition("/")
+    if not experiment and run in experiments(runs):
+        experiment, run = run, LATEST
+    if run == LATEST and (link := runs / experiment / LATEST).is_dir():
+        return load(link.resolve())
+    found = [path for path in sorted(runs.glob(f"{experiment or '*'}/*")) if path.name == run and path.is_dir()]
+    if len(found) == 1:
+        return load(found[0])
+    if found:
+        raise InputError(f"{name}: {len(found)} runs; name one: {', '.join(f'{p.parent.name}/{run}' for p in found)}")
+    every = [f"{one}/{path.name}" for one in experiments(runs) for path in _folders(runs / one)]
+    raise InputError(f"{runs}: no run '{name}'; {near(name, [*experiments(runs), *every])}")
+
+
+def load(folder: Path) -> Run:
+    """Read a run's folder.
+
+    Raises:
+        InputError: No run wrote this folder.
+    """
+    notes: list[str] = []
+    record, board = None, None
+    try:
+        record = load_record(folder)
+    except (ValidationError, OSError):
+        notes.append(f"{folder / RECORD}: isn't what a run wrote; its config and code aren't known")
+    if (folder / _LEADERBOARD).is_file():
+        board = _leaderboard(folder, notes)
+    if record is None and board is None and not (folder / "logs").is_dir():
+        raise InputError(f"{folder}: not a run; expected {RECORD} or {_LEADERBOARD} in it")
+    if record is None and not notes:
+        notes.append(f"{folder}: an earlier version wrote it; its config and code aren't known")
+    return Run(folder, _state(folder, record, board), record, board, notes)
+
+
+def near(name: str, names: list[str]) -> str:
+    """The end of a line about a name that doesn't exist."""
+    similar = difflib.get_close_matches(name, names, n=3)
+    similar = similar or [one for one in names if name and name in one][:3]
+    return f"did you mean {' or '.join(similar)}?" if similar else f"there are: {', '.join(names[:5]) or 'none'}"
+
+
+def _folders(home: Path) -> Iterator[Path]:
+    return (path for path in sorted(home.iterdir()) if _NAME.fullmatch(path.name) and path.is_dir())
+
+
+def _leaderboard(folder: Path, notes: list[str]) -> Leaderboard | None:
+    """The leaderboard of a run. Keys of another version are left out, and a note says so."""
+    try:
+        return load_leaderboard(folder)
+    except ValidationError as error:
+        unknown = [problem["loc"] for problem in error.errors() if problem["type"] == "extra_forbidden"]
+        if len(unknown) == error.error_count():
+            content: Any = json.loads((folder / _LEADERBOARD).read_bytes())
+            for *path, key in unknown:
+                place = content
+                for part in path:
+                    place = place[part]
+                del place[key]
+            names = ", ".join(sorted({str(loc[-1]) for loc in unknown}))
+            notes.append(f"{folder / _LEADERBOARD}: another version wrote it; left out: {names}")
+            return Leaderboard.model_validate_json(json.dumps(content))
+    except (OSError, ValueError):
+        pass
+    notes.append(f"{folder / _LEADERBOARD}: isn't a leaderboard that this version can read")
+    return None
+
+
+def _state(folder: Path, record: Record | None, board: Leaderboard | None) -> str:
+    if record is None:
+        return "finished" if board else "failed" if (folder / "report.html").exists() else "stopped"
+    if record.state != "running":
+        return record.state
+    # A run that was killed couldn't write how it ended.
+    return "running" if under_way(folder.parent) and folder == max(_folders(folder.parent)) else "stopped"
+
+
+def under_way(home: Path) -> bool:
+    """Whether a run of the experiment holds its lock."""
+    try:
+        with (home / ".lock").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        pass
+    return False
+
+
+def _local(name: str) -> str:
+    """The time in a run's name, which is local, in UTC."""
+    return datetime.strptime(name.rstrip("a"), "%Y%m%d-%H%M%S").astimezone(UTC).strftime("%Y-%m-%d %H:%M")

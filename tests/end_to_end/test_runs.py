@@ -1,0 +1,218 @@
+"""Runs over time, of real ones: a better model, a failure, a killed run, and folders that were damaged afterwards."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.slow
+CONFIG = """\
+seed: 1
+datasets:
+  fashion: {source: fashion_mnist, use: 0.02, gate: none}
+models:
+  mlp: {family: mlp, dataset: fashion, epochs: 1, batch_size: 50, hyperparameters: {units: [16]}}
+  small: {family: mlp, dataset: fashion, epochs: 1, batch_size: 50, hyperparameters: {units: [8]}}
+"""
+BETTER = ["--set", "models.mlp.epochs=8", "--set", "models.small=null"]
+
+
+@pytest.fixture(scope="module")
+def history(project):
+    """The project after five runs: the first, a better one, one that failed, one that was killed, the first again."""
+    project.config.write_text(CONFIG)
+    home = project.folder / "runs" / "small"
+    for arguments in ([], BETTER):
+        code, output = project.run("run", project.config, *arguments)
+        assert code == 0, output
+    family = project.folder / "components/families/mlp.py"
+    original = family.read_text()
+    family.write_text(original + '\n\ndef build(info, hyperparameters):\n    raise ValueError("no such layer")\n')
+    assert project.run("run", project.config)[0] == 1
+    family.write_text(original)
+    earlier = set(home.iterdir())
+    process = project.start("run", project.config, "--set", "models.mlp.epochs=100000")
+    project.until("epoch 2/", process, earlier)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    code, output = project.run("run", project.config)
+    assert code == 0, output
+    return project
+
+
+@pytest.fixture
+def copied(history, tmp_path):
+    """The runs in a folder of their own, and what the command line says of them."""
+    shutil.copytree(history.folder / "runs", tmp_path / "runs", symlinks=True)
+    environment = {**history.environment, "PYTHONPATH": str(history.folder), "PYTHONIOENCODING": "utf-8"}
+
+    def ask(*arguments):
+        command = [sys.executable, "-m", "pipeline", "runs", *arguments]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, stdout=-1, stderr=-2, text=True, check=False)
+        assert "Traceback" not in done.stdout
+        return done.returncode, done.stdout
+
+    ask.runs = tmp_path / "runs"
+    ask.names = sorted(path.name for path in (ask.runs / "small").glob("2*"))
+    return ask
+
+
+def test_the_list_says_states_changes_and_reads(copied):
+    code, output = copied()
+    assert code == 0, output
+    states = [line.split()[3] for line in output.splitlines() if line.startswith("2")]
+    assert states == ["finished", "finished", "failed", "stopped", "finished"]
+    changed = output.split(copied.names[1])[1].split(copied.names[2])[0]
+    assert "models.mlp.epochs: 1 → 8; models.small: removed" in " ".join(changed.split())
+    assert "code of 1 file" in output.split(copied.names[2])[1].split(copied.names[3])[0]
+    assert "fashion: this test split has been read 3 times by 3 models" in output
+    assert copied("small") == (0, output)
+
+
+def test_the_last_run_is_as_the_first(copied):
+    code, output = copied("diff", copied.names[0], "small")
+    assert code == 0, output
+    assert output.count("the same predictions") == 2
+    assert [line for line in output.splitlines() if line.endswith(" the same")] == [
+        "config: the same", "data: the same", "code: the same"
+    ]  # fmt: skip
+
+
+def test_a_difference_is_that_of_the_paired_bootstrap(copied):
+    """By scipy, which resamples the pairs as well."""
+    from scipy.stats import bootstrap
+
+    one, two = copied.names[:2]
+    code, output = copied("diff", one, two)
+    assert code == 0, output
+    said = output.split("better by ")[1].split("\n")[0].split(" to ")
+    right = []
+    for name in (one, two):
+        saved = np.load(copied.runs / "small" / name / "models/mlp/evaluation/predictions.npz")
+        right.append(saved["prediction"].argmax(axis=1) == saved["target"])
+    gained = right[1].astype(float) - right[0]
+    interval = bootstrap((gained,), np.mean, method="percentile", rng=0).confidence_interval
+    assert [float(end) for end in said] == pytest.approx(list(interval), abs=0.012)
+    assert "models.small: removed" in output
+    assert "only in A" in output
+    reverse = copied("diff", two, one)[1]
+    assert f"worse by {' to '.join(said)}" in reverse
+
+
+def test_models_that_can_not_be_told_apart_and_other_test_data(copied):
+    folder = copied.runs / "small" / copied.names[4] / "models/mlp/evaluation"
+    saved = dict(np.load(folder / "predictions.npz"))
+
+    def changed(**arrays):
+        (folder / "predictions.npz").unlink()  # it shares its content with another run
+        np.savez(folder / "predictions.npz", **{**saved, **arrays})
+        return copied("diff", copied.names[0], "small")[1]
+
+    assert "can't be told apart" in changed(prediction=saved["prediction"] / 2), "as right as before"
+    assert "other test data" in changed(target=saved["target"][::-1])
+    (folder / "predictions.npz").write_bytes(b"PK")
+    code, output = copied("diff", copied.names[0], "small")
+    assert (code, "can't be compared" in output) == (0, True)
+
+
+def test_code_that_differs_is_named(copied):
+    output = copied("diff", copied.names[1], copied.names[2])[1]
+    assert "code:\n  components/families/mlp.py\n" in output
+
+
+def test_show_says_why_a_run_failed_and_shows_a_leaderboard(copied):
+    code, output = copied("show", copied.names[2])
+    assert code == 0
+    assert "train-mlp failed: ValueError: no such layer" in output
+    code, output = copied("show", "small/latest")
+    assert "fashion, 200 test examples" in output
+    assert "this test split has been read 3 times" in output
+
+
+def test_the_best_of_all_runs(copied):
+    for arguments in ([], ["small"], ["--metric", "macro_f1"]):
+        code, output = copied("best", *arguments)
+        assert code == 0
+        assert f"small/{copied.names[1]}  mlp" in output
+    code, output = copied("best", "--metric", "acuracy")
+    assert (code, output) == (2, "error: --metric acuracy: no such metric; did you mean accuracy?\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["show", "smal"], "did you mean small"),
+        (["show", "small/20260101-000000"], "did you mean small/2"),
+        (["smal"], "did you mean small?"),
+        (["diff", "small", "small/"], "no run 'small/'"),
+        (["prune", "--keep", "1", "--older", "30"], "such as 12h, 30d or 4w"),
+        (["prune"], "expected --keep 10"),
+        (["prune", "--keep", "1"], "without a terminal, --yes removes them"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(copied, arguments, message):
+    code, output = copied(*arguments)
+    assert code == 2
+    assert message in output.splitlines()[-1]
+    assert output.count("error: ") == 1
+
+
+def test_a_folder_that_is_no_run_and_one_that_was_damaged(copied):
+    home = copied.runs / "small"
+    (home / "20200101-000000").mkdir()
+    code, output = copied("show", "small/20200101-000000")
+    assert (code, len(output.splitlines())) == (2, 1)
+    assert "not a run; expected run.json or leaderboard.json" in output
+    code, output = copied()
+    assert code == 0, "the others are listed"
+    assert "20200101-000000: not a run" in output
+    (home / copied.names[0] / "run.json").write_text("{")
+    (home / copied.names[0] / "leaderboard.json").write_text('{"experiment": 1}')
+    code, output = copied("show", copied.names[0])
+    assert code == 0
+    assert "run.json: isn't what a run wrote" in output
+    assert "leaderboard.json: isn't a leaderboard that this version can read" in output
+
+
+def test_runs_of_other_versions_are_read_with_a_line(copied):
+    home = copied.runs / "small"
+    (home / copied.names[0] / "run.json").unlink()
+    path = home / copied.names[1] / "leaderboard.json"
+    board = json.loads(path.read_text())
+    del board["seed"]
+    board["models"][0]["carbon"] = 3
+    path.write_text(json.dumps(board))
+    code, output = copied()
+    assert code == 0
+    assert f"{copied.names[0]}: an earlier version wrote it; its config and code aren't known" in output
+    assert "another version wrote it; left out: carbon" in output
+    assert "config: not known" in copied("diff", copied.names[0], copied.names[1])[1]
+
+
+def used(folder):
+    return sum({s.st_ino: s.st_blocks * 512 for p in [folder, *folder.rglob("*")] if (s := p.lstat())}.values())
+
+
+def test_prune_frees_what_it_says_and_keeps_what_others_use(history):
+    """In the project itself, whose files have several names; the others see the disk that is left."""
+    home = history.folder / "runs" / "small"
+    assert history.run("run", history.config, "--set", "models.mlp.learning_rate=0.00001")[0] == 0
+    assert history.run("run", history.config)[0] == 0
+    names = sorted(path.name for path in home.glob("2*"))
+    before = used(history.folder / "runs")
+    code, output = history.run("runs", "prune", "--keep", "1", "--yes")
+    assert code == 0, output
+    for name in names[:2]:
+        assert f"small/{name} stays: it is registered" in output
+    assert {path.name for path in home.glob("2*")} == {*names[:2], names[-1]}
+    amount, unit = output.split("removed ")[1].split(", ")[1].split()
+    measured = before - used(history.folder / "runs")
+    assert float(amount) * {"kB": 1e3, "MB": 1e6}[unit] == pytest.approx(measured, rel=0.02)
+    assert measured > 300_000, "the model's outputs went as well"
+    output = history.run("run", history.config)[1]
+    assert [task for task, state in history.states(output).items() if state != "cached"] == ["register"]
+    assert not list(home.glob(".removed*"))
