@@ -16,8 +16,6 @@ provider "google" {
   region  = var.region
 }
 
-data "google_project" "this" {}
-
 locals {
   services = [
     "aiplatform.googleapis.com",
@@ -53,7 +51,7 @@ resource "google_storage_bucket" "runs" {
     }
     condition {
       age            = var.checkpoint_days
-      matches_prefix = ["runs/${data.google_project.this.number}/checkpoints/"]
+      matches_prefix = ["checkpoints/"]
     }
   }
   lifecycle_rule {

@@ -101,7 +101,7 @@ def exports(tmp_path_factory):
         dataset, model, folder = root / name, root / "run" / f"train-{name}" / "model", root / f"export-{name}"
         ingest(name, json.dumps(options), str(dataset))
         spec = {"family": "mlp", "dataset": name, "epochs": 2, "batch_size": 50, "hyperparameters": {"units": [16]}}
-        train(name, json.dumps(spec), 1, "x", str(dataset), str(model))
+        train(name, json.dumps(spec), 1, "x", str(dataset), str(model), str(root / "checkpoints"))
         export(str(model), str(dataset), str(folder), ["onnx"])
         made[name] = SimpleNamespace(
             trained=model, model=folder, dataset=dataset, info=load_info(dataset), options=options

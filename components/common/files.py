@@ -151,16 +151,24 @@ def alone(lock: Path, busy: str) -> Iterator[None]:
     The kernel releases the lock of a process that ends in any way.
 
     Args:
-        lock: The lock's file, which is created and stays.
+        lock: The lock's file, which is created, and removed at the end.
         busy: The line that is printed where another process holds the lock.
     """
     make_folder(lock.parent)
-    with lock.open("a", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(busy, flush=True)
-            fcntl.flock(file, fcntl.LOCK_EX)
+    with contextlib.ExitStack() as held:
+        while True:
+            file = held.enter_context(lock.open("a", encoding="utf-8"))
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                print(busy, flush=True)
+                fcntl.flock(file, fcntl.LOCK_EX)
+            # The process that held the lock has removed its file, and another one may have made it anew.
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(file.fileno()), lock.stat()):
+                    break
+            held.close()
+        held.callback(lock.unlink)
         yield
 
 

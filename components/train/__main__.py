@@ -1,9 +1,12 @@
-"""A worker of a CustomJob: python -m components.train JSON, the arguments of `train`."""
+"""A worker of a CustomJob, or a trial of a search: python -m components.train JSON, the arguments of `train`."""
 
+import functools
 import json
 import sys
 
 from components.train.train import train
+from components.vertex.checkpoints import held
 
 if __name__ == "__main__":
-    train(**json.loads(sys.argv[1]))
+    arguments = json.loads(sys.argv[1])
+    train(**arguments, hold=functools.partial(held, writes=arguments["folder"]))

@@ -15,6 +15,7 @@ def train(
     model: dsl.Output[dsl.Model],
     placement: str = "{}",
     vertex: str = "",
+    checkpoints: str = "",
 ) -> None:
     """Train a model: here, or on Vertex in a CustomJob where its machine needs one.
 
@@ -27,9 +28,10 @@ def train(
         model: The model folder.
         placement: JSON of a `Placement`.
         vertex: JSON of a `Vertex`; empty where the pipeline doesn't run on Vertex AI.
+        checkpoints: The folder of checkpoints; empty for a temporary one.
     """
     from components.train.place import train_there
 
-    info = train_there(name, spec, seed, code_version, dataset.path, model.path, placement, vertex)
+    info = train_there(name, spec, seed, code_version, dataset.path, model.path, placement, vertex, checkpoints)
     model.metadata["parameters"] = str(info.parameters)
     model.metadata["framework"] = "keras"

@@ -1,14 +1,23 @@
 """Train where the task stands, or in a CustomJob."""
 
-import hashlib
+import functools
 
 from components.artifacts.model import ModelInfo, load_model_info
+from components.vertex.checkpoints import address, checkpoints_folder, held
 from components.vertex.client import Vertex
 from components.vertex.placement import Placement
 
 
 def train_there(
-    name: str, spec: str, seed: int, code_version: str, dataset: str, folder: str, placement_json: str, vertex: str
+    name: str,
+    spec: str,
+    seed: int,
+    code_version: str,
+    dataset: str,
+    folder: str,
+    placement_json: str,
+    vertex: str,
+    checkpoints: str,
 ) -> ModelInfo:
     """Train a model on the machine that its placement asks for.
 
@@ -21,6 +30,7 @@ def train_there(
         folder: The model folder to write.
         placement_json: JSON of a `Placement`.
         vertex: JSON of a `Vertex`; "" anywhere else than on Vertex AI, where this process trains.
+        checkpoints: The folder of checkpoints, as the runner gives it to `checkpoints_folder`.
 
     Returns:
         The description of the model that was written.
@@ -33,6 +43,7 @@ def train_there(
         "code_version": code_version,
         "dataset": dataset,
         "folder": folder,
+        "checkpoints": address(checkpoints_folder(checkpoints, folder)),
         "precision": placement.precision,
     }
     if placement.pools and vertex:
@@ -45,6 +56,4 @@ def train_there(
         print(f"{name}: its machine is {machine}, in a job of Vertex AI; training on this machine", flush=True)
     from components.train.train import train
 
-    key = hashlib.sha256(f"{spec}\n{seed}\n{code_version}".encode()).hexdigest()[:16]
-    with placement.alone(name, f"{name}-{key}"):
-        return train(**arguments, checkpoints=placement.checkpoints)  # type: ignore[arg-type]
+    return train(**arguments, hold=functools.partial(held, writes=folder))  # type: ignore[arg-type]

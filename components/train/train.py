@@ -4,8 +4,8 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import keras
@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from components.artifacts.dataset import DatasetInfo, load_info
 from components.artifacts.model import KERAS_FILE, MONITORED, Machine, ModelInfo, layers_of, load_keras, save_model_info
-from components.common.files import atomic_directory, gs, on_mount
+from components.common.files import atomic_directory
 from components.common.spec import ModelSpec
 from components.common.words import counted
 from components.data import batching
@@ -26,10 +26,15 @@ from components.train.optimization import compile_model
 from components.train.termination import Termination
 from components.train.threads import cores, cpu, threads, use_threads
 from components.train.trainer import State, Trainer
-from components.vertex.lease import held
 
 # Where Vertex AI wants the logs of a job that it shows in a Vertex TensorBoard.
 VERTEX_LOGS = "AIP_TENSORBOARD_LOG_DIR"
+
+Check = Callable[[], None]
+
+
+def _nobody_else(place: str) -> AbstractContextManager[Check]:
+    return nullcontext(lambda: None)
 
 
 @contextmanager
@@ -53,8 +58,9 @@ def train(
     code_version: str,
     dataset: str,
     folder: str,
+    checkpoints: str,
     precision: str = "float32",
-    checkpoints: str = "",
+    hold: Callable[[str], AbstractContextManager[Check]] = _nobody_else,
 ) -> ModelInfo:
     """Train a model, going on from its last checkpoint where there is one.
 
@@ -65,8 +71,11 @@ def train(
         code_version: Digest of the code that trains.
         dataset: The data set folder.
         folder: The model folder to write.
+        checkpoints: The folder of the trainings that aren't finished, a path or an address that TensorFlow knows. This
+            one has a folder of its own in it, named after all that determines the weights.
         precision: Keras' dtype policy where there is an accelerator: float32, mixed_bfloat16 or mixed_float16.
-        checkpoints: The folder of checkpoints; "" for `checkpoints` beside the run, three levels above `folder`.
+        hold: Gives a context in which no other process writes into that folder of its own, and what raises an error
+            where this isn't sure any more.
 
     Returns:
         The description that was written to `model.json`. Of several workers that train together, the chief alone
@@ -99,10 +108,9 @@ def train(
     key = [name, determining, seed, info.sha256, code_version, tf.__version__, keras.__version__]
     key += [devices.replicas, policy, 0 if devices.accelerator else threads(), *vars(State())]
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
-    home = Path(checkpoints or Path(folder).absolute().parents[2] / "checkpoints") / f"{name}-{digest}"
-    aside = gs(home) if on_mount(home) else str(home)
+    aside = f"{checkpoints}/{name}-{digest}"
     boards = [f"{aside}/tensorboard", *filter(None, [os.environ.get(VERTEX_LOGS)])]
-    with Termination() as termination, held(aside if devices.chief else "", folder) as check:
+    with (hold if devices.chief else _nobody_else)(aside) as check, Termination() as termination:
         saved = Checkpoints(aside, model, check)
         trainer = Trainer(model, spec, info, batches, devices, saved, boards, termination, factor)
         weights, state = trainer.train(), trainer.state

@@ -17,6 +17,7 @@ def tune(
     tuned: dsl.OutputPath(str),  # type: ignore[valid-type]
     placement: str = "{}",
     vertex: str = "",
+    checkpoints: str = "",
 ) -> None:
     """Search for the best values of a model's keys: here, or on Vertex with a CustomJob for each trial.
 
@@ -31,7 +32,8 @@ def tune(
         tuned: Gets JSON of the `ModelSpec` with the best values.
         placement: JSON of a `Placement`.
         vertex: JSON of a `Vertex`; empty where the pipeline doesn't run on Vertex AI.
+        checkpoints: The folder of checkpoints; empty for a temporary one.
     """
     from components.tune.tune import tune as search
 
-    search(name, spec, tune, seed, code_version, dataset.path, trials.path, tuned, placement, vertex)
+    search(name, spec, tune, seed, code_version, dataset.path, trials.path, tuned, placement, vertex, checkpoints)

@@ -17,13 +17,13 @@ from optuna.trial import TrialState
 from components.artifacts.dataset import load_info
 from components.artifacts.model import MONITORED, load_model_info
 from components.artifacts.search import Range, Search, Trial, Tune, save_search, with_values
-from components.common.files import atomic_directory, gs, on_mount, write_json, write_text
+from components.common.files import atomic_directory, write_json, write_text
 from components.common.spec import ModelSpec
 from components.tune.here import train_here
 from components.tune.jobs import train_in_jobs
 from components.tune.training import Training
+from components.vertex.checkpoints import address, checkpoints_folder, held
 from components.vertex.client import Vertex
-from components.vertex.lease import held
 from components.vertex.placement import Placement
 
 # Drawn at random before the sampler looks at results; at most half of the trials.
@@ -45,6 +45,7 @@ def tune(
     tuned: str,
     placement_json: str,
     vertex: str,
+    checkpoints: str,
 ) -> Search:
     """Run the trials of a search that aren't done yet, and write what was found.
 
@@ -59,11 +60,11 @@ def tune(
         seed: Of the sampler, and of each training.
         code_version: Digest of the code that searches and trains.
         dataset: The data set folder.
-        folder: The folder to write `trials.json` and logs into. What isn't finished lies in `checkpoints` beside the
-            run, three levels up.
+        folder: The folder to write `trials.json` and logs into.
         tuned: The file that gets JSON of the `ModelSpec` with the best values.
         placement_json: JSON of a `Placement`.
         vertex: JSON of a `Vertex`: each trial gets a CustomJob; "" anywhere else, where processes train.
+        checkpoints: The folder of what isn't finished, as the runner gives it to `checkpoints_folder`.
 
     Returns:
         What was written to `trials.json`.
@@ -76,17 +77,16 @@ def tune(
     asked, info = Tune.model_validate_json(tune_json), load_info(dataset)
     placement = Placement.model_validate_json(placement_json)
     key = [name, seed, info.sha256, code_version, placement.precision]
-    kept = Path(placement.checkpoints or Path(folder).absolute().parents[2] / "checkpoints")
-    home = kept / f"tune-{name}-{_digest(key)}"
+    home = checkpoints_folder(checkpoints, folder) / f"tune-{name}-{_digest(key)}"
 
     base = json.loads(spec_json) | ({"epochs": asked.epochs} if asked.epochs else {})
 
     def training(number: int, values: dict[str, Any]) -> Training:
         trial_spec = _spec(with_values(base, values))
-        # Checkpoints of the training lie three levels above its model: in `home`.
         own = home / "trials" / _digest(trial_spec)
         arguments = {"name": name, "spec_json": trial_spec, "seed": seed, "code_version": code_version}
         arguments |= {"dataset": dataset, "folder": str(own / "model"), "precision": placement.precision}
+        arguments["checkpoints"] = address(home / "checkpoints")
         return Training(number, values, own, arguments)
 
     def train(trainings: list[Training]) -> Generator[tuple[Training, str], None, None]:
@@ -95,7 +95,7 @@ def tune(
         return train_here(trainings)
 
     metric, mode = MONITORED[info.task]
-    with placement.alone(name, home.name), held(gs(home) if on_mount(home) else "", folder) as check:
+    with held(address(home), folder) as check:
         trials, trainings = _search(asked, seed, metric, mode, training, train, check)
         finished = [trial for trial in trials if trial.score is not None]
         if not finished:

@@ -31,7 +31,7 @@ def held(folder: str, writes: str) -> Iterator[Callable[[], None]]:
     for `SECONDS`, by its own clock: the clocks of two machines are never compared.
 
     Args:
-        folder: A gs:// address. Anything else is held by nobody else, and nothing is done.
+        folder: A gs:// address.
         writes: The folder that the process makes, whose run and task those who wait are told.
 
     Yields:
@@ -41,9 +41,6 @@ def held(folder: str, writes: str) -> Iterator[Callable[[], None]]:
         InputError: Cloud Storage refuses it.
         RuntimeError: By what is yielded: the lease was lost, or nobody knows.
     """
-    if not folder.startswith("gs://"):
-        yield lambda: None
-        return
     lease, over = _Lease(folder, "/".join(Path(writes).parts[-3:-1])), threading.Event()
     lease.take()
     renewing = threading.Thread(target=lease.keep, args=(over,), daemon=True)

@@ -1,9 +1,5 @@
 """Where a training runs, as the steps that train are told of it."""
 
-import contextlib
-from pathlib import Path
-
-from components.common.files import alone
 from components.common.spec import Strict
 
 # TensorFlow finds a TPU v5e through PJRT, which these switch on when it is imported; the library is the image's:
@@ -40,8 +36,6 @@ class Placement(Strict):
         spot: Whether the job's machines may be taken away.
         max_wait_seconds: The job waits so long for its machines (flex-start); None starts it at once, or refuses it.
         timeout_seconds: The job is stopped after so long.
-        checkpoints: Folder of a volume that keeps checkpoints, where several runs may come; empty for one beside the
-            run, three levels above the task's folder.
     """
 
     precision: str = "float32"
@@ -50,15 +44,3 @@ class Placement(Strict):
     spot: bool = False
     max_wait_seconds: int | None = None
     timeout_seconds: int | None = None
-    checkpoints: str = ""
-
-    def alone(self, name: str, key: str) -> contextlib.AbstractContextManager[None]:
-        """Hold a training's or a search's place in the volume of checkpoints; beside a run there is nobody else.
-
-        Args:
-            name: Of the model.
-            key: What the place is called.
-        """
-        if not self.checkpoints:
-            return contextlib.nullcontext()
-        return alone(Path(self.checkpoints) / f"{key}.lock", f"{name}: waits for another run that trains it")

@@ -164,19 +164,16 @@ def _check_tpu(where: str, machine: Machine, offer: Offer) -> None:
         )
 
 
-def placement(name: str | None, target: Target, job: bool = False, checkpoints: str = "") -> Placement:
+def placement(name: str | None, target: Target, job: bool = False) -> Placement:
     """What the train step is told of its machine: the precision, and the CustomJob to launch where it needs one.
 
     Args:
         name: The machine's; None for Vertex' default.
         target: What the pipeline is compiled for.
         job: Ask for a job whatever the machine is: a job alone streams to a Vertex TensorBoard.
-        checkpoints: Folder of the volume that keeps checkpoints on Kubeflow.
     """
     machine = machines()[name] if name else Machine(machine_type=DEFAULT_TYPE)
-    if target == "kubeflow":
-        return Placement(precision=machine.precision, checkpoints=checkpoints)
-    if not (machine.needs_job or job):
+    if target == "kubeflow" or not (machine.needs_job or job):
         return Placement(precision=machine.precision)
     spec: dict[str, Any] = {"machine_type": machine.machine_type}
     if machine.accelerator:

@@ -25,7 +25,8 @@ def define(experiment: Experiment, target: Target = "vertex") -> Callable[..., A
     Its parameters have defaults that suit every runner: `failures`, JSON of the tasks that failed and why,
     where a run goes on without them; `pipeline_sha256`, digest of the compiled file; `registry`, the folder
     that models are registered in; `vertex`, JSON of a `components.vertex.client.Vertex` where it runs on Vertex AI;
-    `promote`, whether a winner takes the place of a version that it can't be told apart from.
+    `promote`, whether a winner takes the place of a version that it can't be told apart from; `checkpoints`, the folder
+    of trainings that aren't finished.
 
     Args:
         experiment: The experiment.
@@ -42,6 +43,7 @@ def define(experiment: Experiment, target: Target = "vertex") -> Callable[..., A
         registry: str = experiment.kubeflow.registry if target == "kubeflow" else "",
         vertex: str = "",
         promote: bool = False,
+        checkpoints: str = experiment.kubeflow.checkpoints if target == "kubeflow" else "",
     ) -> Results:
         given = {
             "failures": failures,
@@ -49,6 +51,7 @@ def define(experiment: Experiment, target: Target = "vertex") -> Callable[..., A
             "registry": registry,
             "vertex": vertex,
             "promote": promote,
+            "checkpoints": checkpoints,
         }
         made: dict[str, Any] = {}
         for task in tasks(experiment, target):

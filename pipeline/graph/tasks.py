@@ -131,13 +131,13 @@ def tasks(experiment: Experiment, target: Target = "vertex") -> list[TaskSpec]:
         if name in experiment.tunes:
             searching = {**arguments, "tune": experiment.tunes[name].model_dump_json(exclude_defaults=True)}
             # Each trial on Vertex AI has a job on the model's machine.
-            placed = placement(spec.machine, target, True, experiment.kubeflow.checkpoints)
+            placed = placement(spec.machine, target, True)
             task = TaskSpec("tune", tune, spec.dataset, name, searching, inputs, uses).on(spec.machine, placed)
             add(task, "searches", "trials")
             del arguments["spec"]
             inputs = {**inputs, "spec": (task, "tuned")}
         streams = experiment.vertex.tensorboard is not None
-        placed = placement(spec.machine, target, streams, experiment.kubeflow.checkpoints)
+        placed = placement(spec.machine, target, streams)
         task = TaskSpec("train", train, spec.dataset, name, arguments, inputs, uses).on(spec.machine, placed)
         add(task, "models", "model")
         inputs = {"dataset": results["datasets"][spec.dataset], "model": (task, "model")}

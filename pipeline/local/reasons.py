@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError, field_validator
 
 from components.common.files import write_text
 from components.common.spec import Strict
@@ -33,6 +33,12 @@ class Basis(Strict):
     parameters: dict[str, Any]
     inputs: dict[str, str]
     code: dict[str, str] = {}
+
+    @field_validator("parameters")
+    @classmethod
+    def _without_places(cls, parameters: dict[str, Any]) -> dict[str, Any]:
+        """The parameters without the folder of checkpoints, which an output doesn't depend on."""
+        return {name: value for name, value in parameters.items() if name != "checkpoints"}
 
     def key(self) -> str:
         """The end of the name of its outputs' folder."""

@@ -115,6 +115,7 @@ def run_local(
         (home / name / "logs").mkdir(parents=True)
         record = stack.enter_context(recorded(home / name, experiment, code))
         parameters = {"pipeline_sha256": digest, "registry": str(registry), "vertex": "", "promote": promote}
+        parameters["checkpoints"] = str(work / OUTPUTS / "checkpoints")
         with Display(tasks, console) as display:
             run = _Run(home / name, work, tasks, code, parameters, launcher, display, verify_cache)
             try:

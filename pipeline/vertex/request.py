@@ -11,6 +11,7 @@ import yaml
 
 from components.common.errors import InputError
 from components.common.image_names import GPU_IMAGE, IMAGE, TPU_IMAGE
+from components.vertex.checkpoints import OWN_BUCKET
 from components.vertex.client import Vertex, VertexOptions
 from pipeline.experiment.experiment import Experiment
 from pipeline.vertex.settings import Settings
@@ -87,7 +88,7 @@ def pipeline_job(
         region=settings.region,
         labels={**options.labels, "experiment": experiment.name},
     )
-    values = {"pipeline_sha256": digest, "vertex": vertex.model_dump_json(), **parameters}
+    values = {"pipeline_sha256": digest, "vertex": vertex.model_dump_json(), "checkpoints": OWN_BUCKET, **parameters}
     check_parameters(spec, values)
     return {
         "display_name": experiment.name,

@@ -68,6 +68,7 @@ def trained(spec: dict[str, Any], data: Path, **more: Any) -> dict[str, Any]:
             "code_version": "",
             "dataset": str(data.absolute()),
             "folder": str(Path(scratch).absolute() / "run" / "train" / "model"),
+            "checkpoints": str(Path(scratch).absolute() / "checkpoints"),
             **more,
         }
         command = [sys.executable, str(Path(__file__).with_name("one_training.py")), json.dumps(request)]

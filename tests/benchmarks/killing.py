@@ -60,7 +60,7 @@ def train(job: dict, phase: mmap.mmap) -> None:
         (train_step, "_compare_saved", 5),
     ):
         phased(owner, name, phase, number)
-    train_step.train(job["name"], json.dumps(job["spec"]), 1, "x", job["dataset"], job["folder"])
+    train_step.train(job["name"], json.dumps(job["spec"]), 1, "x", job["dataset"], job["folder"], job["checkpoints"])
 
 
 def fork(function: Callable[..., None], log: Path, environment: dict[str, str], *arguments: object) -> int:

@@ -83,8 +83,9 @@ def _exports() -> dict[str, Path]:
         if not (folders[name] / "model.onnx").is_file():
             trained = FOLDER / "served" / "run" / f"train-{name}" / "model"
             spec = {**spec, "epochs": 1}
-            train(name, json.dumps(spec), SEED, "", str(data[spec["dataset"]]), str(trained))
-            export(str(trained), str(data[spec["dataset"]]), str(folders[name]), ["onnx"])
+            given, checkpoints = str(data[spec["dataset"]]), str(FOLDER / "served" / "checkpoints")
+            train(name, json.dumps(spec), SEED, "", given, str(trained), checkpoints)
+            export(str(trained), given, str(folders[name]), ["onnx"])
     return folders
 
 

@@ -97,7 +97,8 @@ def main() -> int:
                 job["cache_bytes"] = 1
             if (model, devices) not in undisturbed:
                 begin = time.monotonic()
-                processes, _ = start({**job, "folder": str(folder / f"calm-{number}/run/train/model")}, folder / "log")
+                job["folder"] = str(folder / f"calm-{number}/run/train/model")
+                processes, _ = start({**job, "checkpoints": str(folder / f"calm-{number}/checkpoints")}, folder / "log")
                 if any(ended(processes)):
                     print((folder / "log").read_text()[-5000:])
                     return 1
@@ -107,6 +108,7 @@ def main() -> int:
             # A save after each step, or a few times a second.
             job["spec"] = {**job["spec"], "checkpoint_seconds": rng.choice([0.0, 0.2])}
             job["folder"] = str(folder / f"{number}/run/train/model")
+            job["checkpoints"] = str(folder / f"{number}/checkpoints")
             log = folder / f"{number}.log"
             moments, failure = tortured(job, log, rng, seconds, each)
             resumed = log.read_text().count("going on from the checkpoint")

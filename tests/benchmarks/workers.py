@@ -57,6 +57,7 @@ def examples_per_second(dataset: Path, folder: Path, spec: dict[str, object], wo
         "code_version": "",
         "dataset": str(dataset),
         "folder": str(model),
+        "checkpoints": str(folder / "checkpoints"),
     }
     hosts = [host() for _ in range(workers)]
     finish([start(core, hosts, arguments) for core in range(workers)])
@@ -69,7 +70,8 @@ def beside_each_other(dataset: Path, folder: Path, spec: dict[str, object]) -> f
     processes = []
     for core, model in enumerate(models):
         arguments = {"name": "cnn", "spec_json": json.dumps(spec), "seed": SEED, "code_version": ""}
-        processes.append(start(core, [host()], {**arguments, "dataset": str(dataset), "folder": str(model)}))
+        arguments |= {"dataset": str(dataset), "folder": str(model), "checkpoints": str(folder / str(core))}
+        processes.append(start(core, [host()], arguments))
     finish(processes)
     return sum(speed(dataset, model) for model in models)
 

@@ -36,7 +36,15 @@ def artifact(kind, path):
 def train_one(name, folder, datasets, seed=1, code_version="x", **changes):
     spec = {**MODELS[name], **changes}
     model = artifact(dsl.Model, folder / "run" / f"train-{name}" / "model")
-    train.python_func(name, json.dumps(spec), seed, code_version, datasets[spec["dataset"]], model)
+    train.python_func(
+        name,
+        json.dumps(spec),
+        seed,
+        code_version,
+        datasets[spec["dataset"]],
+        model,
+        checkpoints=str(folder / "checkpoints"),
+    )
     return model
 
 

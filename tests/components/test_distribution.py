@@ -371,8 +371,6 @@ def test_checkpoints_and_logs_go_to_an_address(datasets, tmp_path, monkeypatch):
 
     from components.train import train as train_step
 
-    monkeypatch.setattr(train_step, "on_mount", lambda path: "checkpoints" in str(path))
-    monkeypatch.setattr(train_step, "gs", lambda path: f"ram://bucket/{Path(path).name}")
     saved = {}
     on_step = train_step.Trainer.on_step
 
@@ -382,7 +380,7 @@ def test_checkpoints_and_logs_go_to_an_address(datasets, tmp_path, monkeypatch):
 
     monkeypatch.setattr(train_step.Trainer, "on_step", spy)
     model = tmp_path / "run" / "train-mlp" / "model"
-    train_step.train("mlp", json.dumps(MODELS["mlp"]), 1, "x", datasets["fashion"], str(model))
+    train_step.train("mlp", json.dumps(MODELS["mlp"]), 1, "x", datasets["fashion"], str(model), "ram://bucket")
     assert len([name for name in saved[2] if name.endswith(".sha256")]) == 2
     assert list((model / "tensorboard" / "train").glob("events*"))
-    assert not (tmp_path / "checkpoints").exists()
+    assert not tf.io.gfile.glob("ram://bucket/*")

@@ -16,6 +16,7 @@ from trainings import assert_same, result
 
 from components.common.errors import InputError
 from components.vertex import lease
+from components.vertex.checkpoints import held
 from components.vertex.client import credentials
 
 FOLDER = "gs://bucket/runs/1/checkpoints/mlp-1"
@@ -126,9 +127,11 @@ def test_a_missing_permission_is_one_line(cloud, short):
         pass
 
 
-def test_a_folder_of_a_disk_needs_none(cloud, tmp_path):
-    with lease.held(str(tmp_path), WRITES) as check:
+def test_a_folder_of_a_disk_is_locked_there(cloud, tmp_path):
+    with held(str(tmp_path / "mlp-1"), WRITES) as check:
         check()
+        assert [path.name for path in tmp_path.iterdir()] == ["mlp-1.lock"]
+    assert not list(tmp_path.iterdir())
     assert not cloud.requests()
 
 
@@ -138,6 +141,7 @@ import sys
 from pathlib import Path
 from components.common import files
 from components.vertex import lease
+from components.vertex.checkpoints import held
 from components.train import trainer
 mount, tests, folder, datasets, run, step = sys.argv[1:]
 sys.path.insert(0, tests)

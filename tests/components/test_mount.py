@@ -25,9 +25,8 @@ import json, sys
 from pathlib import Path
 from kfp import dsl
 from components.common import files
-from components.train import train as train_step
 files.MOUNT = Path(sys.argv[1])
-train_step.gs = lambda path: f"ram://bucket/{Path(path).name}"
+files.gs = lambda path: f"ram://bucket/{Path(path).name}"
 sys.path.insert(0, sys.argv[2])
 from small_run import DATASETS, MODELS, artifact, compared, train_one
 from components.baseline.component import baseline

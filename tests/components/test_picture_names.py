@@ -28,7 +28,7 @@ def evaluated(tmp_path_factory):
     spec = {"source": "image_folder", "path": str(root / "pictures"), "height": 6, "width": 6, "channels": 1}
     ingest("noise", json.dumps(spec | {"test": 0.5}), str(root / "dataset"))
     model = {"family": "mlp", "dataset": "noise", "epochs": 1, "batch_size": 8, "hyperparameters": {"units": [4]}}
-    train("mlp", json.dumps(model), 1, "x", str(root / "dataset"), str(root / "model"))
+    train("mlp", json.dumps(model), 1, "x", str(root / "dataset"), str(root / "model"), str(root / "checkpoints"))
     return root, evaluate(str(root / "model"), str(root / "dataset"), 1, str(root / "evaluation"))
 
 

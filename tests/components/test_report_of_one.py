@@ -35,7 +35,7 @@ def told(tmp_path_factory):
     with contextlib.redirect_stdout(printed):
         ingest("sales", json.dumps({**data, "lookback": 1, "horizon": 1}), dataset)
         measure(dataset, baselines)
-        train("only", json.dumps(spec), 1, "x", dataset, model)
+        train("only", json.dumps(spec), 1, "x", dataset, model, str(folder / "checkpoints"))
         evaluate(model, dataset, 1, evaluation)
         export(model, dataset, exported)
         contest = {"experiment": "one", "seed": 1, "gates": {"sales": {}}}

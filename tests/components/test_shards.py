@@ -124,5 +124,5 @@ def test_no_model_is_trained_on_what_is_left(whole, kind, split, tmp_path):
     sorted(folder.glob(f"*-{split}.*"))[0].unlink()
     spec = {"family": "mlp", "dataset": kind, "epochs": 1, "batch_size": 5}
     with pytest.raises(InputError, match=f"shard 00000 of {split} is missing"):
-        train(kind, json.dumps(spec), 1, "x", str(folder), str(tmp_path / "model"))
+        train(kind, json.dumps(spec), 1, "x", str(folder), str(tmp_path / "model"), str(tmp_path / "checkpoints"))
     assert not (tmp_path / "model").exists()

@@ -56,6 +56,7 @@ def killed_after(epochs, name, folder, ingested):
     )
     model = artifact(dsl.Model, folder / "run" / f"train-{name}" / "model")
     arguments = [name, json.dumps(MODELS[name]), 1, "x", ingested[MODELS[name]["dataset"]].path, model.path]
+    arguments.append(str(folder / "checkpoints"))
     command = [sys.executable, "-c", code, json.dumps(arguments), str(epochs), str(threads())]
     killed = subprocess.run(command, capture_output=True, check=False)
     assert killed.returncode == -9, killed.stderr

@@ -52,6 +52,7 @@ def arguments(folder, datasets, spec=SPEC, asked=TUNE, seed=1):
         str(folder / "tuned"),
         "{}",
         "",
+        str(folder / "checkpoints"),
     ]
 
 
@@ -94,7 +95,8 @@ def calm(datasets, tmp_path_factory):
     (folder / "run" / "tune").mkdir(parents=True)
     dataset = dsl.Dataset(uri=str(datasets / "fashion"))
     tune.python_func(
-        "mlp", json.dumps(SPEC), json.dumps(TUNE), 1, "x", dataset, trials, str(folder / "tuned")
+        "mlp", json.dumps(SPEC), json.dumps(TUNE), 1, "x", dataset, trials, str(folder / "tuned"),
+        checkpoints=str(folder / "checkpoints"),
     )  # fmt: skip
     return folder, load_search(trials.path)
 

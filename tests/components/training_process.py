@@ -49,7 +49,8 @@ def main(job):
     histories = {}
     for name, spec in job["models"].items():
         dataset = job["datasets"][spec["dataset"]]
-        info = train_step.train(name, json.dumps(spec), job["seed"], "x", dataset, f"{folder}/run/train-{name}/model")
+        model, checkpoints = f"{folder}/run/train-{name}/model", f"{folder}/checkpoints"
+        info = train_step.train(name, json.dumps(spec), job["seed"], "x", dataset, model, checkpoints)
         histories[name] = info.history
     if found:
         found.write_text(json.dumps(histories))

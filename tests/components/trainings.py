@@ -1,5 +1,6 @@
 """Small trainings for the tests beside this file, and a signal at one of their steps."""
 
+import functools
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ import pytest
 
 from components.train import train as train_step
 from components.train import trainer
+from components.vertex.checkpoints import address, held
 
 DATASETS = {
     "fashion": {"source": "fashion_mnist", "use": 0.01},
@@ -39,9 +41,10 @@ STEPS = {"mlp": 11, "lstm": 9}
 
 def train(name, folder, datasets, code_version="x", run="run", **changes):
     spec = {**MODELS[name], **changes}
-    train_step.train(
-        name, json.dumps(spec), 1, code_version, str(datasets / spec["dataset"]), model_folder(folder, run)
-    )
+    model, checkpoints = model_folder(folder, run), address(folder / "checkpoints")
+    hold = functools.partial(held, writes=model)
+    dataset = str(datasets / spec["dataset"])
+    train_step.train(name, json.dumps(spec), 1, code_version, dataset, model, checkpoints, hold=hold)
     return result(folder, run)
 
 

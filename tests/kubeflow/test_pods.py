@@ -54,13 +54,14 @@ def test_what_has_to_outlive_its_pod_lies_in_the_claim(pods):
         assert mounts == ([("models", "/mnt/keras-pipeline")] if name in KEEPS else []), name
     root = spec["root"]
     assert root["inputDefinitions"]["parameters"]["registry"]["defaultValue"] == "/mnt/keras-pipeline/registry"
+    assert root["inputDefinitions"]["parameters"]["checkpoints"]["defaultValue"] == "/mnt/keras-pipeline/checkpoints"
     for name in KEEPS - {"register"}:
-        placement = root["dag"]["tasks"][name]["inputs"]["parameters"]["placement"]["runtimeValue"]["constant"]
-        assert '"checkpoints":"/mnt/keras-pipeline/checkpoints"' in placement
+        given = root["dag"]["tasks"][name]["inputs"]["parameters"]["checkpoints"]
+        assert given == {"componentInputParameter": "checkpoints"}
 
 
 def test_without_a_claim_nothing_is_mounted(pods):
     found, spec = pods()
     assert not any(pod.pvc_mount for pod in found.values())
-    assert "checkpoints" not in yaml.safe_dump(spec["root"])
-    assert spec["root"]["inputDefinitions"]["parameters"]["registry"]["defaultValue"] == ""
+    for name in ("registry", "checkpoints"):
+        assert spec["root"]["inputDefinitions"]["parameters"][name]["defaultValue"] == ""

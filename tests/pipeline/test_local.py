@@ -209,6 +209,12 @@ BASIS = Basis(
 AFTER = {"dataset": "ingest-fashion", "model": "train-mlp"}
 
 
+def test_the_folder_of_checkpoints_makes_no_other_task():
+    moved = Basis(**{**BASIS.model_dump(), "parameters": {**BASIS.parameters, "checkpoints": "/elsewhere"}})
+    assert moved == BASIS
+    assert moved.key() == BASIS.key()
+
+
 @pytest.mark.parametrize(
     ("before", "expected"),
     [

@@ -49,6 +49,7 @@ def test_two_workers_train_in_a_job(cloud, bucket, tmp_path, capsys):
         folder_of(bucket),
         placement("multi-worker", "vertex").model_dump_json(),
         vertex().model_dump_json(),
+        str(tmp_path / "checkpoints"),
     )
     assert len(info.history) == 2
     assert (Path(folder_of(bucket)) / "model.keras").is_file()
@@ -222,6 +223,7 @@ def test_a_task_elsewhere_trains_where_it_stands(bucket, tmp_path, capsys):
         str(tmp_path / "run" / "train-mlp" / "model"),
         placement("tpu-v5e", "vertex").model_dump_json(),
         "",
+        str(tmp_path / "checkpoints"),
     )
     assert len(info.history) == 1
     said = capsys.readouterr().out

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from components.vertex.checkpoints import OWN_BUCKET, address, checkpoints_folder
 from components.vertex.client import VertexOptions
 from pipeline.vertex.roles import SUBMITTER, roles
 from pipeline.vertex.settings import Settings
@@ -25,13 +26,10 @@ def test_terraform_grants_each_role_that_submit_names():
 
 
 def test_the_lifecycle_rule_is_of_checkpoints():
-    """A training's checkpoints lie three levels above its model folder: <root>/<project number>/checkpoints."""
     main = (ROOT / "infrastructure" / "main.tf").read_text(encoding="utf-8")
-    outputs = (ROOT / "infrastructure" / "outputs.tf").read_text(encoding="utf-8")
-    assert 'matches_prefix = ["runs/${data.google_project.this.number}/checkpoints/"]' in main
-    assert '"gs://${google_storage_bucket.runs.name}/runs"' in outputs
-    model = Path("/gcs/bucket/runs/123456789012/families-1/train-cnn_-42/model")
-    assert model.parents[2] / "checkpoints" == Path("/gcs/bucket/runs/123456789012/checkpoints")
+    (prefix,) = re.findall(r'matches_prefix = \["(.*?)"\]', main)
+    model = "/gcs/bucket/runs/123456789012/families-1/train-cnn_-42/model"
+    assert f"gs://bucket/{prefix}" == f"{address(checkpoints_folder(OWN_BUCKET, model))}/"
 
 
 @pytest.mark.skipif(not any(map(shutil.which, ("tofu", "terraform"))), reason="neither OpenTofu nor Terraform is here")

@@ -69,6 +69,8 @@ def test_the_request_holds_the_compiled_file_and_where_to_run(small):
     assert runtime["gcs_output_directory"] == "gs://bucket/runs"
     assert runtime["failure_policy"] == "PIPELINE_FAILURE_POLICY_FAIL_SLOW"
     assert runtime["parameter_values"]["registry"] == "x"
+    elsewhere = pipeline_job(experiment, path, digest, replace(HERE, root="gs://other/runs"), {})["runtime_config"]
+    assert elsewhere["parameter_values"] | {"registry": "x"} == runtime["parameter_values"], "tasks would run again"
     vertex = Vertex.model_validate_json(runtime["parameter_values"]["vertex"])
     assert (vertex.project, vertex.region, vertex.deploy) == ("my-project", "us-central1", True)
     assert vertex.labels == {"team": "vision", "experiment": "small"}

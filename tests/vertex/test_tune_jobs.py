@@ -15,6 +15,7 @@ from components.common.errors import InputError
 from components.ingest.ingest import ingest
 from components.tune import tune as tune_step
 from components.vertex import lease
+from components.vertex.checkpoints import OWN_BUCKET
 from pipeline.experiment.machines import placement
 
 PROJECT = Path(__file__).parent.parent.parent
@@ -46,7 +47,7 @@ def arguments(bucket, where=None, asked=TUNE):
     where = vertex().model_dump_json() if where is None else where
     placed = placement("gpu-t4", "vertex", job=True).model_dump_json()
     return ["mlp", json.dumps(SPEC), json.dumps(asked), 1, "x", str(bucket / "data"), str(task / "trials"),
-            str(task / "tuned"), placed, where]  # fmt: skip
+            str(task / "tuned"), placed, where, OWN_BUCKET if where else str(bucket / "checkpoints")]  # fmt: skip
 
 
 def start(cloud, bucket):
@@ -68,8 +69,9 @@ def until(condition, process):
 
 @pytest.mark.slow
 def test_a_killed_search_follows_its_jobs_and_finds_what_one_machine_finds(cloud, bucket, tmp_path, capsys):
-    env = {"AIP_TENSORBOARD_LOG_DIR": "", "TF_NUM_INTRAOP_THREADS": "1"}
-    cloud.control(custom_job={"run": True, "cwd": str(PROJECT), "env": env})
+    env = {"AIP_TENSORBOARD_LOG_DIR": "", "TF_NUM_INTRAOP_THREADS": "1", **cloud.environment()}
+    env |= {"GOOGLE_AUTH_TOKEN_FOR_TESTING": "any"}
+    cloud.control(anonymous=True, custom_job={"run": True, "cwd": str(PROJECT), "env": env})
     process = start(cloud, bucket)
     until(lambda: len(created(cloud)) == 2, process)
     process.kill()
@@ -91,7 +93,7 @@ def test_a_killed_search_follows_its_jobs_and_finds_what_one_machine_finds(cloud
     assert json.loads((task / "trials" / "trials.json").read_text()) == found.model_dump()
     best = found.trials[found.best - 1]
     assert json.loads((task / "tuned").read_text())["learning_rate"] == best.values["learning_rate"]
-    assert not list((bucket / "runs" / "123456789012" / "checkpoints").rglob("*"))
+    assert not list((bucket / "checkpoints").rglob("*"))
     here = tune_step.tune(
         *arguments(tmp_path / "here", "")[:5], str(bucket / "data"), *arguments(tmp_path / "here", "")[6:]
     )
