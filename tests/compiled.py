@@ -42,7 +42,8 @@ def lasting_training(dataset, folder):
     }
     model = {"name": "model", "uri": f"{folder}/run/train-mlp/model", "type": {"schemaTitle": "system.Model"}}
     given = {
-        "parameterValues": {"name": "mlp", "spec": json.dumps(spec), "seed": 1, "code_version": "x"},
+        "parameterValues": {"name": "mlp", "spec": json.dumps(spec), "seed": 1, "code_version": "x"}
+        | {"checkpoints": f"{folder}/checkpoints"},
         "artifacts": {"dataset": {"artifacts": [{"name": "dataset", "uri": str(dataset)}]}},
         "outputs": {"artifacts": {"model": {"artifacts": [model]}}},
     }
