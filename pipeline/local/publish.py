@@ -12,6 +12,7 @@ from components.artifacts.registration import REGISTERED
 from components.common.files import point_link, write_text
 from components.report.tasks import TaskRun, with_run
 from pipeline.local.damage import remove
+from pipeline.runs.section import with_history
 
 LATEST = "latest"
 REPORT = "report.html"
@@ -66,7 +67,7 @@ def publish(
     shutil.copyfile(pipeline, run / "pipeline.yaml")
     if registration:
         shutil.copyfile(registration / REGISTERED, run / REGISTERED)
-    publish_report(page, run, tasks)
+    publish_report(page, run, tasks, leaderboard)
     models = [_with_paths(entry) for entry in leaderboard.models]
     leaderboard = leaderboard.model_copy(update={"run": run.name, "created": _now(), "models": models})
     save_leaderboard(run, leaderboard)
@@ -84,15 +85,17 @@ def _with_paths(entry: ModelEntry) -> ModelEntry:
     return entry.model_copy(update={"formats": formats})
 
 
-def publish_report(page: Path, run: Path, tasks: list[TaskRun]) -> None:
-    """Copy the report to the run's folder, and add each task's duration, which the report's own task couldn't know.
+def publish_report(page: Path, run: Path, tasks: list[TaskRun], board: Leaderboard | None = None) -> None:
+    """Copy the report to the run's folder, and add what its own task couldn't know: durations, and the runs before.
 
     Args:
         page: The page that report wrote.
         run: The run's folder.
         tasks: The state and duration of each task.
+        board: The leaderboard; None where there is none.
     """
-    write_text(run / REPORT, with_run(page.read_text(encoding="utf-8"), run.name, _now(), tasks))
+    text = with_run(page.read_text(encoding="utf-8"), run.name, _now(), tasks)
+    write_text(run / REPORT, with_history(text, run, board) if board else text)
 
 
 def _now() -> str:

@@ -91,8 +91,13 @@ def experiments(runs: Path) -> list[str]:
     return sorted({path.parent.name for path in runs.glob("*/*") if _NAME.fullmatch(path.name) and path.is_dir()})
 
 
-def runs_of(runs: Path, experiment: str) -> list[Run]:
+def runs_of(runs: Path, experiment: str, last: int | None = None) -> list[Run]:
     """The runs of an experiment, the oldest first.
+
+    Args:
+        runs: The folder of all runs.
+        experiment: The experiment's name.
+        last: The number of runs to read, the newest; None for all.
 
     Raises:
         InputError: There is no such experiment.
@@ -101,7 +106,7 @@ def runs_of(runs: Path, experiment: str) -> list[Run]:
     if experiment not in names:
         raise InputError(f"{runs}: no runs of '{experiment}'; {near(experiment, names)}")
     found = []
-    for folder in _folders(runs / experiment):
+    for folder in list(_folders(runs / experiment))[-last if last else 0 :]:
         try:
             found.append(load(folder))
         except InputError as error:

@@ -1,6 +1,7 @@
 """Runs over time, of real ones: a better model, a failure, a killed run, and folders that were damaged afterwards."""
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -117,6 +118,23 @@ def test_models_that_can_not_be_told_apart_and_other_test_data(copied):
     (folder / "predictions.npz").write_bytes(b"PK")
     code, output = copied("diff", copied.names[0], "small")
     assert (code, "can't be compared" in output) == (0, True)
+
+
+def test_the_report_says_whether_a_run_beat_the_last(copied):
+    first, better, _, _, last = ((copied.runs / "small" / name) for name in copied.names)
+    said = copied("diff", copied.names[0], copied.names[1])[1].split("better by ")[1].split("\n")[0]
+    page = (better / "report.html").read_text()
+    assert f"<p>The best model, mlp, is better by {said} than mlp of the last run, {first.name}.</p>" in page
+    assert "This test split has been read 3 times by 3 models." in page
+    page = (last / "report.html").read_text()
+    assert re.search(
+        rf"The best model, mlp, is worse by [\d.]+ to [\d.]+ than mlp of the last run, {better.name}", page
+    )
+    history = page.split('<section id="history">')[1].split("</section>")[0]
+    assert history.count("<circle") == 3, "runs that failed or were stopped have no figure"
+    assert len(re.search(r'<polyline points="([^"]*)"', history)[1].split()) == 3
+    assert page.index('href="#history"') < page.index('href="#run"')
+    assert 'id="history"' not in (copied.runs / "small" / copied.names[2] / "report.html").read_text()
 
 
 def test_code_that_differs_is_named(copied):
