@@ -110,8 +110,14 @@ def exports(tmp_path_factory):
 
 
 @pytest.fixture
-def registry(exports, tmp_path):
+def registry(run_registered, tmp_path):
     """The fashion model, registered: runs/registry/<experiment>/<data set>/current."""
+    return run_registered(tmp_path / "registry")
+
+
+@pytest.fixture
+def run_registered(exports, tmp_path):
+    """Registers the fashion model in a registry's folder; the version's."""
     from components.artifacts.leaderboard import DatasetEntry, Leaderboard, ModelEntry
     from components.data import storage
     from components.register.register import register
@@ -133,8 +139,12 @@ def registry(exports, tmp_path):
     _, labels = storage.load_images(fashion.dataset, fashion.info, "test")
     (tmp_path / "evaluation").mkdir()
     np.savez(tmp_path / "evaluation" / "predictions.npz", target=labels, prediction=np.eye(10)[labels])
-    register(
-        str(tmp_path / "board"), {"fashion": str(fashion.dataset)}, {"mlp": str(tmp_path / "evaluation")},
-        {"mlp": str(fashion.model)}, str(tmp_path / "registry"), "", "1", False, str(tmp_path / "said"),
-    )  # fmt: skip
-    return tmp_path / "registry" / "test" / "fashion" / "current"
+
+    def run(registry):
+        register(
+            str(tmp_path / "board"), {"fashion": str(fashion.dataset)}, {"mlp": str(tmp_path / "evaluation")},
+            {"mlp": str(fashion.model)}, str(registry), "", "1", False, str(tmp_path / "said"),
+        )  # fmt: skip
+        return registry / "test" / "fashion" / "current"
+
+    return run

@@ -111,7 +111,7 @@ def write_registration(folder: Path, about: dict[str, Any], registry: Path) -> N
         registry: The registry's folder. A registry without a key gets one.
     """
     content = {**about, "files": file_digests(folder)}
-    write_json(folder / FILE, {**content, "signature": _signature(content, _own_key(registry))})
+    write_json(folder / FILE, {**content, "signature": _signature(content, own_key(registry))})
 
 
 def read_registration(folder: Path) -> Registration:
@@ -209,7 +209,7 @@ def _read_key(registry: Path) -> bytes:
     return key
 
 
-def _own_key(registry: Path) -> bytes:
+def own_key(registry: Path) -> bytes:
     """Read the key of a registry. A registry without a key gets one."""
     path = registry / KEY
     if not path.exists():

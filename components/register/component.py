@@ -18,10 +18,10 @@ def register(
     evaluations: dict,
     exports: dict,
 ) -> None:
-    """Register the best model of each data set that passed: in a folder, or in Vertex AI's Model Registry.
+    """Register the best model of each data set that passed: in a folder, a bucket, or Vertex AI's Model Registry.
 
     Args:
-        registry: The registry's folder; empty where there is none.
+        registry: The registry's folder or gs:// address; empty where there is none.
         vertex: A `Vertex` as JSON; empty where the pipeline doesn't run on Vertex AI.
         code_version: The digest of the step's code, so that KFP's cache runs changed code.
         run: The run's name.

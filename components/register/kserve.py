@@ -1,6 +1,7 @@
 """KServe's manifest of a registered version, with this project's server as a custom predictor."""
 
 import re
+from pathlib import Path
 
 import yaml
 
@@ -9,6 +10,13 @@ from components.common.image_names import SERVING_IMAGE
 FILE = "inference_service.yaml"
 # The longest name in Kubernetes.
 _MOST_LETTERS = 63
+# Where Kubeflow's pods have their PersistentVolumeClaims, by name.
+CLAIMS = Path("/pvc")
+
+
+def address(folder: Path) -> str:
+    """The address by which a cluster finds a folder; "" for one of this machine, which it can't read."""
+    return f"pvc://{folder.relative_to(CLAIMS)}" if folder.is_relative_to(CLAIMS) else ""
 
 
 def manifest(name: str, storage: str, image: str = SERVING_IMAGE) -> str:

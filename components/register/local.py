@@ -19,7 +19,7 @@ from components.register.kserve import FILE as MANIFEST
 from components.register.kserve import manifest
 
 
-def register_locally(registry: Path, winner: Winner) -> Registered:
+def register_locally(registry: Path, winner: Winner, address: str) -> Registered:
     """Add a winner to the registry, and make it current where it is better than the current version.
 
     A version is a signed copy of the model's export with the errors of its test examples. It appears as a whole, and
@@ -30,6 +30,7 @@ def register_locally(registry: Path, winner: Winner) -> Registered:
     Args:
         registry: The registry's folder.
         winner: The winner.
+        address: The registry's address for KServe; "" where a cluster can't read it, and no manifest is written.
 
     Raises:
         InputError: A file or folder that isn't the registry's stands in the place of one of its own.
@@ -48,7 +49,7 @@ def register_locally(registry: Path, winner: Winner) -> Registered:
     digest, repair = sha256(sorted(p for p in winner.export.rglob("*") if p.is_file()), winner.export), ""
     own, standing = _version_of(shelf, digest), current(shelf)
     if own and (damage := _damage(shelf / own, registry)):
-        _write(shelf / own, winner, digest, registry)
+        _write(shelf / own, winner, digest, registry, address)
         repair = f"; its files are written anew: {damage}"
     if own and own == standing:
         return result("kept", own, f"{model} is version {own} already")
@@ -63,7 +64,7 @@ def register_locally(registry: Path, winner: Winner) -> Registered:
         reason = outcome.sentence
     version = own or str(max((int(path.name) for path in shelf.glob("*") if path.name.isdecimal()), default=0) + 1)
     if not own:
-        _write(shelf / version, winner, digest, registry)
+        _write(shelf / version, winner, digest, registry, address)
     make_current(shelf, version)
     action = f"version {version} is current now" if own else f"{model} is registered as version {version}"
     return result("registered", version, f"{action}: {reason}")
@@ -87,7 +88,7 @@ def _damage(version: Path, registry: Path) -> str | None:
     return None
 
 
-def _write(version: Path, winner: Winner, digest: str, registry: Path) -> None:
+def _write(version: Path, winner: Winner, digest: str, registry: Path, address: str) -> None:
     board = winner.board
     about = {
         **winner.entry.model_dump(exclude={"rank", "passed"}),
@@ -101,8 +102,8 @@ def _write(version: Path, winner: Winner, digest: str, registry: Path) -> None:
     with atomic_directory(version) as new:
         copy_contents(winner.export, new)
         np.save(new / ERRORS, errors(*load_predictions(winner.evaluation)))
-        experiment, dataset = board.experiment, winner.entry.dataset
-        # A cluster can't read this machine's disk, so the manifest names a volume that the registry is copied to.
-        storage = f"pvc://registry/{experiment}/{dataset}/{version.name}"
-        write_text(new / MANIFEST, manifest(f"{experiment}-{dataset}", storage))
+        if address:
+            experiment, dataset = board.experiment, winner.entry.dataset
+            storage = f"{address}/{experiment}/{dataset}/{version.name}"
+            write_text(new / MANIFEST, manifest(f"{experiment}-{dataset}", storage))
         write_registration(new, about, registry)

@@ -1,4 +1,4 @@
-"""Register the winners of a run, in the folder of a registry or in Vertex AI's Model Registry."""
+"""Register the winners of a run, in a registry's folder or bucket, or in Vertex AI's Model Registry."""
 
 from pathlib import Path
 from typing import Literal
@@ -9,9 +9,10 @@ from components.artifacts.registration import Registered, write_registered
 from components.common.files import alone, gs, write_text
 from components.register.challenge import Winner
 from components.register.kserve import FILE as MANIFEST
-from components.register.kserve import manifest
+from components.register.kserve import address, manifest
 from components.register.local import register_locally
 from components.vertex.client import Vertex
+from components.vertex.cloud_storage import GS
 
 Folders = dict[str, str | None]
 
@@ -38,7 +39,7 @@ def register(
         datasets: The folder of each data set, or None where its task failed.
         evaluations: The folder of each model's evaluation, or None.
         exports: The folder of each model's export, or None.
-        registry: The registry's folder; "" where there is none.
+        registry: The registry's folder, or its gs:// address; "" where there is none.
         vertex: A `Vertex` as JSON, for Vertex AI's Model Registry; "" where winners go to a folder.
         run: The name of the run that registers. The leaderboard may be an older run's, from the cache.
         promote: Whether a winner replaces the current version even where it isn't clearly better.
@@ -73,11 +74,15 @@ def register(
                 results.append(register_on_vertex(cloud, winner))
                 service = manifest(f"{board.experiment}-{dataset}", gs(export), cloud.serving_image)
                 write_text(Path(folder) / f"{dataset}_{MANIFEST}", service)
+            elif registry.startswith(GS):
+                from components.register.bucket import register_in_bucket
+
+                results.append(register_in_bucket(registry, winner, Path(folder)))
             else:
                 # On Kubeflow, two runs of an experiment may register at the same time.
                 lock = Path(registry) / board.experiment / ".lock"
                 with alone(lock, f"{dataset}: waits for another run that registers"):
-                    results.append(register_locally(Path(registry), winner))
+                    results.append(register_locally(Path(registry), winner, address(Path(registry))))
     write_registered(Path(folder), results)
     for result in results:
         print(result.sentence, flush=True)

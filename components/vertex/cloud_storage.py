@@ -58,7 +58,8 @@ def local(path: str) -> Path:
     On Vertex AI buckets are mounted. Elsewhere what is new or changed in Cloud Storage is copied first.
 
     Args:
-        path: A path, or gs://bucket/object, or gs://bucket/folder.
+        path: A path, or gs://bucket/object, or gs://bucket/folder. A registry's gs://…/current is the folder of the
+            version that this object holds.
 
     Raises:
         InputError: There is no such object, or it can't be read.
@@ -83,6 +84,12 @@ def _copied(path: str, bucket: str, name: str) -> Path:
         client = storage.Client(project="none", credentials=credentials())
         listed = list(client.list_blobs(bucket, prefix=name, timeout=SECONDS))
         blobs = [b for b in listed if b.name == name or (b.name.startswith(f"{name}/") and not b.name.endswith("/"))]
+        if name.endswith(_CURRENT) and [blob.name for blob in blobs] == [name]:
+            version = blobs[0].download_as_text(timeout=SECONDS).strip()
+            if not version.isdecimal():
+                raise InputError(f"{path}: expected the number of a version in it")
+            shelf = path.rstrip("/").removesuffix(_CURRENT)
+            return _copied(f"{shelf}/{version}", bucket, f"{name.removesuffix(_CURRENT)}/{version}")
         if escaping := [b.name for b in blobs if ".." in b.name.split("/")]:
             raise InputError(f"{path}: object '{escaping[0]}', expected names without ..")
         if not blobs:
@@ -92,22 +99,26 @@ def _copied(path: str, bucket: str, name: str) -> Path:
         for blob in blobs:
             _copy(blob, place / blob.name)
         for old in (place / name).rglob("*") if (place / name).is_dir() else ():
-            if old.is_file() and old not in wanted and old.suffix != _MARK:
+            if old.is_file() and old not in wanted:
                 old.unlink()
     except (exceptions.GoogleAPICallError, GoogleAuthError) as error:
         raise InputError(explain(error, path)) from None
     return place / name
 
 
-_MARK = ".generation"
+# The object of a registry that holds the number of a version.
+_CURRENT = "/current"
+# The generations of the copies, beside them: a model's folder holds no file that register didn't write.
+_MARKS = COPIES / ".generations"
 
 
 def _copy(blob: Any, target: Path) -> None:  # noqa: ANN401 (a Blob)
     """Copy an object whose generation isn't the one that is here; whole or not at all."""
-    mark = target.with_name(f".{target.name}{_MARK}")
+    mark = _MARKS / target.relative_to(COPIES)
     if target.is_file() and mark.is_file() and mark.read_text(encoding="utf-8") == str(blob.generation):
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
+    for folder in (target.parent, mark.parent):
+        folder.mkdir(parents=True, exist_ok=True)
     aside = target.with_name(f".{target.name}.partial")
     blob.download_to_filename(str(aside), timeout=SECONDS)
     aside.replace(target)

@@ -72,7 +72,9 @@ def submit_to_kubeflow(
         page = f"{host.rstrip('/')}/#/runs/details/{started}"
         print(f"started {run}\n{page}")
     if not experiment.kubeflow.claim:
-        print("note: kubeflow.claim isn't set: a checkpoint goes with its pod, and no model is registered", flush=True)
+        print("note: kubeflow.claim isn't set: a checkpoint goes with its pod", flush=True)
+    if not (values.get("registry") or experiment.kubeflow.registers_in):
+        print("note: neither kubeflow.registry nor kubeflow.claim is set: no model is registered", flush=True)
     if dry_run or not wait:
         return
     try:

@@ -20,7 +20,8 @@ _COLUMNS = ("model of", "version", "", "model", "metric", "95 % interval", "run"
 _OPTIONAL = ("run", "95 % interval", "seed", "SHA-256", "time (UTC)")
 
 registry_app = typer.Typer(
-    help="List the registered models; registry promote makes another version current.", invoke_without_command=True
+    help="List the registered models; registry promote makes another version current, registry manifest is for KServe.",
+    invoke_without_command=True,
 )
 
 
@@ -51,6 +52,17 @@ def promote_command(
     make_current(shelf, version)
     was = "already" if before == version else f"now, it was version {before}" if before else "now, there was none"
     print(f"{name}: version {version} is current {was}")
+
+
+@registry_app.command("manifest")
+def manifest_command(
+    name: Annotated[str, typer.Argument(help="The model's name.")],
+    address: Annotated[str, typer.Argument(help="Where a copy of its folder is: gs://…, s3://… or pvc://….")],
+) -> None:
+    """Print an InferenceService for KServe, for a model that was copied to where a cluster can read it."""
+    from components.register.kserve import manifest
+
+    print(manifest(name, address), end="")
 
 
 def add_commands(app: typer.Typer) -> None:

@@ -5,8 +5,8 @@ from typing import Any
 from pydantic import Field
 
 from components.common.spec import Strict
+from components.register.kserve import CLAIMS
 
-MOUNT = "/mnt/keras-pipeline"
 # The user of the images, see containers/Dockerfile.
 USER = 1000
 
@@ -16,20 +16,23 @@ class KubeflowOptions(Strict):
 
     Attributes:
         claim: Name of a PersistentVolumeClaim in the namespace of the runs, that user 1000 can write to. It keeps
-            checkpoints and the registry; without it a checkpoint goes with its pod, and no model is registered.
+            checkpoints, and the registry where none is named; without it a checkpoint goes with its pod.
+        registry: Address of a registry in Cloud Storage, gs://bucket/folder. Without it and without a claim, no model
+            is registered.
     """
 
     claim: str | None = Field(default=None, pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")
+    registry: str | None = Field(default=None, pattern=r"^gs://[a-z0-9][-a-z0-9._]{1,61}[a-z0-9](/[^/\s]+)*/?$")
 
     @property
     def checkpoints(self) -> str:
         """The folder of checkpoints in the volume; "" where there is none."""
-        return f"{MOUNT}/checkpoints" if self.claim else ""
+        return f"{CLAIMS / self.claim}/checkpoints" if self.claim else ""
 
     @property
-    def registry(self) -> str:
-        """The registry's folder in the volume; "" where there is none."""
-        return f"{MOUNT}/registry" if self.claim else ""
+    def registers_in(self) -> str:
+        """The registry's address, or its folder in the volume; "" where there is none."""
+        return self.registry or (f"{CLAIMS / self.claim}/registry" if self.claim else "")
 
 
 def settle_pod(task: Any, keeps: bool, claim: str | None) -> None:  # noqa: ANN401 (a PipelineTask)
@@ -47,4 +50,4 @@ def settle_pod(task: Any, keeps: bool, claim: str | None) -> None:  # noqa: ANN4
 
     kubernetes.set_security_context(task, run_as_user=USER, run_as_group=USER, run_as_non_root=True)
     if claim and keeps:
-        kubernetes.mount_pvc(task, claim, MOUNT)
+        kubernetes.mount_pvc(task, claim, str(CLAIMS / claim))

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from kfp import dsl
 
+from components.common.image_names import SERVING_IMAGE
 from pipeline.experiment.experiment import Experiment
 from pipeline.experiment.machines import Target, machines, place
 from pipeline.experiment.pods import settle_pod
@@ -40,7 +41,7 @@ def define(experiment: Experiment, target: Target = "vertex") -> Callable[..., A
     def pipeline(
         failures: str = "{}",
         pipeline_sha256: str = "",
-        registry: str = experiment.kubeflow.registry if target == "kubeflow" else "",
+        registry: str = experiment.kubeflow.registers_in if target == "kubeflow" else "",
         vertex: str = "",
         promote: bool = False,
         checkpoints: str = experiment.kubeflow.checkpoints if target == "kubeflow" else "",
@@ -66,6 +67,8 @@ def define(experiment: Experiment, target: Target = "vertex") -> Callable[..., A
                 place(made[task.name], task.machine, target, task.launches)
             if target == "kubeflow":
                 settle_pod(made[task.name], bool(task.placement) or task.name == "register", experiment.kubeflow.claim)
+                if task.name == "register":  # for KServe's manifests
+                    made[task.name].set_env_variable("IMAGE_SERVING", SERVING_IMAGE)
         return Results(made["compare"].outputs["leaderboard"], made["report"].outputs["page"])
 
     return pipeline

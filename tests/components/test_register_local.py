@@ -6,153 +6,86 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from kfp import dsl
-from small_run import MODELS, artifact
+from registering import Run
+from small_run import MODELS
 
 from components.artifacts.dataset import load_info
 from components.artifacts.evaluation import load_predictions
 from components.artifacts.export import SAVED_MODEL, digest
-from components.artifacts.leaderboard import DatasetEntry, Leaderboard, ModelEntry
-from components.artifacts.registration import KEY, check_registration, load_registered
+from components.artifacts.registration import KEY, check_registration
 from components.common.errors import InputError
 from components.data import storage
 from components.ingest.ingest import ingest
 from components.metrics.bootstrap import errors
 from components.register import challenge
 from components.register.challenge import ERRORS, score
-from components.register.component import register
-
-
-class Run:
-    """Runs whose winners are copies of a model but for their predictions."""
-
-    def __init__(self, results, folder, original="mlp"):
-        self.folder, self.original = folder, original
-        self.dataset = MODELS[original]["dataset"]
-        self.data = Path(results[f"dataset_{self.dataset}"].path)
-        self.evaluation = Path(results[f"evaluation_{original}"].path)
-        self.exported = Path(results[f"export_{original}"].path)
-        self.registry, self.count = folder / "registry", 0
-
-    @property
-    def shelf(self):
-        return self.registry / "test" / self.dataset
-
-    def current(self):
-        return str((self.shelf / "current").readlink())
-
-    def versions(self):
-        return sorted(path.name for path in self.shelf.iterdir() if path.name != "current")
-
-    def export(self, name):
-        """An export; each name is another model."""
-        folder = self.folder / "exports" / name
-        if not folder.exists():
-            shutil.copytree(self.exported, folder)
-            (folder / "note").write_text(name)
-        return folder
-
-    def evaluated(self, wrong):
-        """An evaluation of the test split: these examples are wrong, or so much of the original's error is."""
-        self.count += 1
-        folder = self.folder / f"evaluation-{self.count}"
-        shutil.copytree(self.evaluation, folder)
-        with np.load(folder / "predictions.npz") as saved:
-            target, prediction = saved["target"], saved["prediction"]
-        if self.original == "mlp":
-            prediction = np.eye(10)[target]
-            prediction[wrong] = np.eye(10)[(target[wrong] + 1) % 10]
-        else:
-            prediction = target + wrong * (prediction - target)
-        np.savez(folder / "predictions.npz", target=target, prediction=prediction)
-        return folder
-
-    def __call__(self, name, wrong=(), promote=False, data=None, evaluation=None, **entry):
-        """Register a winner; what register gave."""
-        data, evaluation = data or self.data, evaluation or self.evaluated(list(wrong))
-        self.count += 1
-        info = load_info(data)
-        error = float(errors(*load_predictions(evaluation)).mean())
-        about = DatasetEntry(
-            task=info.task, source=info.source, splits={}, sha256=info.sha256, baselines={},
-            unit=getattr(info, "unit", ""),
-        )  # fmt: skip
-        fields = {"passed": True, "gate": "passed", "rank": 1, **entry}
-        metrics = {"accuracy": 1 - error} if self.original == "mlp" else {"mae": error}
-        model = ModelEntry(model=name, family="mlp", dataset=self.dataset, task=info.task, metrics=metrics, **fields)
-        board = Leaderboard(
-            experiment="test", run="cached", pipeline_sha256="p", code_version="c", created="now", seed=7,
-            datasets={self.dataset: about}, models=[model],
-        )  # fmt: skip
-        folder = self.folder / f"run-{self.count}"
-        folder.mkdir()
-        (folder / "leaderboard.json").write_text(board.model_dump_json())
-        register.python_func(
-            str(self.registry), "", "x", f"run-{self.count}", promote, artifact(dsl.Artifact, folder),
-            artifact(dsl.Artifact, folder / "said"), datasets={self.dataset: str(data)},
-            evaluations={name: str(evaluation)}, exports={name: str(self.export(name))},
-        )  # fmt: skip
-        (found,) = load_registered(folder / "said")
-        return found
 
 
 @pytest.fixture
 def run(results, tmp_path):
-    """Registers models of chosen mistakes."""
+    """Registers models of chosen mistakes in a folder."""
     return Run(results, tmp_path)
 
 
-def test_a_worse_one_never_takes_the_place_and_the_same_one_is_a_version_once(run):
+@pytest.fixture(params=["a folder", "a bucket"])
+def either(request, results, tmp_path):
+    """Registers them in a folder, and in a bucket: the rules are the same."""
+    run = Run(results, tmp_path)
+    if request.param == "a bucket":
+        run.into(request.getfixturevalue("cloud"))
+    return run
+
+
+def test_a_worse_one_never_takes_the_place_and_the_same_one_is_a_version_once(either):
     """The README's promise, in the order in which it was broken: good, bad, good again."""
-    first = run("good", range(11))
+    first = either("good", range(11))
     assert (first.action, first.version) == ("registered", "1")
     assert first.sentence == "fashion: good is registered as version 1: accuracy 0.8900"
-    assert first.path == str(run.shelf / "1")
-    worse = run("bad", range(40))
+    assert first.path == f"{either.place}/test/fashion/1"
+    worse = either("bad", range(40))
     assert (worse.action, worse.version) == ("kept", "1")
     assert worse.sentence == "fashion: kept version 1: accuracy 0.8900 against 0.6000 of bad"
-    again = run("good", range(11))
+    again = either("good", range(11))
     assert (again.action, again.sentence) == ("kept", "fashion: good is version 1 already")
-    assert (run.current(), run.versions()) == ("1", ["1"])
+    assert (either.current(), either.versions()) == ("1", ["1"])
 
 
-def test_a_better_one_takes_the_place(run):
-    run("bad", range(40))
-    better = run("good", range(11))
+def test_a_better_one_takes_the_place(either):
+    either("bad", range(40))
+    better = either("good", range(11))
     assert better.action == "registered"
     assert better.sentence == ("fashion: good is registered as version 2: accuracy 0.8900 against 0.6000 of version 1")
-    assert (run.current(), run.versions()) == ("2", ["1", "2"])
-    back = run("bad", range(40))
+    assert (either.current(), either.versions()) == ("2", ["1", "2"])
+    back = either("bad", range(40))
     assert back.sentence == "fashion: kept version 2: accuracy 0.8900 against 0.6000 of bad"
-    assert run.current() == "2"
+    assert either.current() == "2"
 
 
-def test_a_better_version_that_is_not_current_becomes_so_again_without_a_copy(run):
-    run("bad", range(40))
-    run("good", range(11))
-    (run.shelf / "current").unlink()
-    (run.shelf / "current").symlink_to("1")
-    again = run("good", range(11))
+def test_a_better_version_that_is_not_current_becomes_so_again_without_a_copy(either):
+    either("bad", range(40))
+    either("good", range(11))
+    either.promote("1")
+    again = either("good", range(11))
     assert (again.action, again.version) == ("registered", "2")
     assert again.sentence == "fashion: version 2 is current now: accuracy 0.8900 against 0.6000 of version 1"
-    assert (run.current(), run.versions()) == ("2", ["1", "2"])
+    assert (either.current(), either.versions()) == ("2", ["1", "2"])
 
 
-def test_what_cannot_be_told_apart_takes_the_place_only_where_it_was_asked_for(run):
-    run("first", range(20))
-    tie = run("other", range(5, 24))
+def test_what_cannot_be_told_apart_takes_the_place_only_where_it_was_asked_for(either):
+    either("first", range(20))
+    tie = either("other", range(5, 24))
     assert (tie.action, tie.version) == ("kept", "1")
     assert tie.sentence == (
         "fashion: kept version 1: accuracy 0.8000 against 0.8100 of other, no clear difference; "
         "--promote registers other"
     )
-    asked = run("other", range(5, 24), promote=True)
+    asked = either("other", range(5, 24), promote=True)
     assert asked.action == "registered"
     assert asked.sentence.endswith("accuracy 0.8100 against 0.8000 of version 1, no clear difference")
-    assert run.current() == "2"
-    worse = run("bad", range(60), promote=True)
+    assert either.current() == "2"
+    worse = either("bad", range(60), promote=True)
     assert worse.action == "kept"
-    assert run.current() == "2", "a worse one isn't registered, asked for or not"
+    assert either.current() == "2", "a worse one isn't registered, asked for or not"
 
 
 def test_forecasters_are_compared_by_their_mae_in_blocks(results, tmp_path):
@@ -277,37 +210,37 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_version_that_was_changed_by_hand_is_noticed(run, change):
-    run("first", range(20))
-    CHANGES[change](run.shelf / "1")
-    found = run("first", range(20))
-    check_registration(run.shelf / "current", run.registry)
+def test_a_version_that_was_changed_by_hand_is_noticed(either, change):
+    either("first", range(20))
+    CHANGES[change](either.shelf / "1")
+    found = either("first", range(20))
+    check_registration(either.shelf / either.current(), either.registry)
     if change == "the registration is gone":
         assert found.sentence.startswith("fashion: first is registered as version 2: version 1 can't be used, ")
     else:
         assert found.sentence.startswith("fashion: first is version 1 already; its files are written anew: ")
-        assert run.versions() == ["1"]
+        assert either.versions() == ["1"]
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_current_version_that_was_changed_gives_way_and_says_why(run, change):
-    run("first", range(20))
-    CHANGES[change](run.shelf / "1")
-    found = run("second", range(60))
+def test_a_current_version_that_was_changed_gives_way_and_says_why(either, change):
+    either("first", range(20))
+    CHANGES[change](either.shelf / "1")
+    found = either("second", range(60))
     assert found.action == "registered"
     assert "version 1 can't be used, " in found.sentence
-    check_registration(run.shelf / "current", run.registry)
+    check_registration(either.shelf / either.current(), either.registry)
 
 
-def test_a_registry_that_was_deleted_is_filled_again(run):
-    run("first", range(20))
-    shutil.rmtree(run.registry)
-    assert run("first", range(20)).action == "registered"
-    (run.shelf / "current").unlink()
-    assert run("first", range(20)).sentence == "fashion: version 1 is current now: accuracy 0.8000"
-    shutil.rmtree(run.shelf / "1")
-    assert run("second", range(40)).version == "1", "the link leads nowhere"
-    assert run.current() == "1"
+def test_a_registry_that_was_deleted_is_filled_again(either):
+    either("first", range(20))
+    shutil.rmtree(either.registry)
+    assert either("first", range(20)).action == "registered"
+    (either.shelf / "current").unlink()
+    assert either("first", range(20)).sentence == "fashion: version 1 is current now: accuracy 0.8000"
+    shutil.rmtree(either.shelf / "1")
+    assert either("second", range(40)).version == "1", "the link leads nowhere"
+    assert either.current() == "1"
 
 
 def test_a_folder_in_the_place_of_the_link_is_one_line(run):

@@ -30,10 +30,12 @@ from components.artifacts.export import ONNX, Exported, Format, load_golden
 from components.common.errors import InputError
 from components.export import golden
 from components.export.export import export
+from components.register import kserve
 from components.register.kserve import manifest
 from components.serve.app import Limits, Routes, State, create_app
 from components.serve.model import Model, load_checked
 from components.serve.server import Server, Settings
+from pipeline.commands.registry import manifest_command
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -453,11 +455,20 @@ def test_kserves_manifest_tells_the_server_what_it_reads(monkeypatch):
     assert container["readinessProbe"]["httpGet"] == {"path": settings.routes.health, "port": settings.port}
 
 
-def test_a_registered_version_has_kserves_manifest(registry):
-    service = yaml.safe_load((registry / "inference_service.yaml").read_text())
+def test_a_version_on_this_machine_has_no_manifest_until_it_is_copied(registry, capsys):
+    assert not (registry / "inference_service.yaml").exists()
+    manifest_command("test-fashion", "gs://bucket/fashion")
+    service = yaml.safe_load(capsys.readouterr().out)
+    assert service == yaml.safe_load(manifest("test-fashion", "gs://bucket/fashion"))
+
+
+def test_a_version_in_a_claim_has_a_manifest_with_its_address(run_registered, tmp_path, monkeypatch):
+    monkeypatch.setattr(kserve, "CLAIMS", tmp_path / "pvc")
+    version = run_registered(tmp_path / "pvc" / "team-models" / "registry")
+    service = yaml.safe_load((version / "inference_service.yaml").read_text())
     assert service["metadata"] == {"name": "test-fashion"}
     (container,) = service["spec"]["predictor"]["containers"]
-    assert container["env"][0] == {"name": "STORAGE_URI", "value": "pvc://registry/test/fashion/1"}
+    assert container["env"][0] == {"name": "STORAGE_URI", "value": "pvc://team-models/registry/test/fashion/1"}
 
 
 def test_a_version_that_was_cut_on_its_way_is_not_served(registry, server, tmp_path):

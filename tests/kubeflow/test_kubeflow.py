@@ -21,7 +21,8 @@ models:
   lstm: {family: lstm, dataset: demand, machine: gpu-t4, hyperparameters: {units: 8}}
 """
 BUILT = Path("build/kf_small-kubeflow.yaml")
-NOTE = "note: kubeflow.claim isn't set: a checkpoint goes with its pod, and no model is registered\n"
+NOTE = "note: kubeflow.claim isn't set: a checkpoint goes with its pod\n"
+UNREGISTERED = "note: neither kubeflow.registry nor kubeflow.claim is set: no model is registered\n"
 NOTHING = {"pipelines": [], "versions": [], "experiments": [], "runs": []}
 TOKEN = "a-token.of_somebody-1234"  # noqa: S105
 
@@ -57,7 +58,8 @@ def started(done, kubeflow, name):
     """Standard output is the run and its address, and there is nothing else; returns the run."""
     assert done.returncode == 0, done.stderr
     run = next(run for run in reversed(kubeflow.resources()["runs"]) if run["display_name"] == name)
-    assert done.stdout == f"started {name}\n{kubeflow.host}/#/runs/details/{run['run_id']}\n{NOTE}"
+    note = NOTE if "registry" in run["runtime_config"]["parameters"] else NOTE + UNREGISTERED
+    assert done.stdout == f"started {name}\n{kubeflow.host}/#/runs/details/{run['run_id']}\n{note}"
     assert not done.stderr
     return run
 
@@ -288,7 +290,7 @@ def test_a_claim_is_mounted_and_nothing_is_noted(submit, kubeflow):
     assert done.returncode == 0, done.stderr
     assert "note" not in done.stdout
     spec, platform = yaml.safe_load_all(kubeflow.requests("POST pipelines/upload")[0]["file"])
-    assert spec["root"]["inputDefinitions"]["parameters"]["registry"]["defaultValue"] == "/mnt/keras-pipeline/registry"
+    assert spec["root"]["inputDefinitions"]["parameters"]["registry"]["defaultValue"] == "/pvc/models/registry"
     assert "pvcMount" in platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-train-lstm"]
     refused(submit("--set", "kubeflow.claim=My_Models"), "kubeflow.claim: 'My_Models'")
 

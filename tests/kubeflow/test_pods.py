@@ -1,10 +1,15 @@
 """What Kubernetes is told of each task's pod, as Kubeflow's own message reads it."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 from google.protobuf import json_format
 from kfp.kubernetes.kubernetes_executor_config_pb2 import KubernetesExecutorConfig
 
+from components.common.errors import InputError
+from components.common.image_names import SERVING_IMAGE
+from components.register import kserve
 from pipeline.experiment.experiment import load_experiment
 from pipeline.graph.compile import compile_experiment
 
@@ -47,21 +52,38 @@ def test_a_pod_with_a_gpu_tolerates_the_taint_of_its_nodes(pods):
         assert keys == ([("nvidia.com/gpu", "Exists", "NoSchedule")] if name == "train-lstm" else []), name
 
 
+def default(spec, parameter="registry"):
+    return spec["root"]["inputDefinitions"]["parameters"][parameter]["defaultValue"]
+
+
 def test_what_has_to_outlive_its_pod_lies_in_the_claim(pods):
     found, spec = pods("kubeflow.claim=models")
     for name, pod in found.items():
         mounts = [(one.pvc_name_parameter.runtime_value.constant.string_value, one.mount_path) for one in pod.pvc_mount]
-        assert mounts == ([("models", "/mnt/keras-pipeline")] if name in KEEPS else []), name
-    root = spec["root"]
-    assert root["inputDefinitions"]["parameters"]["registry"]["defaultValue"] == "/mnt/keras-pipeline/registry"
-    assert root["inputDefinitions"]["parameters"]["checkpoints"]["defaultValue"] == "/mnt/keras-pipeline/checkpoints"
+        assert mounts == ([("models", "/pvc/models")] if name in KEEPS else []), name
+    assert default(spec) == "/pvc/models/registry"
+    assert kserve.address(Path(default(spec))) == "pvc://models/registry"
+    assert default(spec, "checkpoints") == "/pvc/models/checkpoints"
     for name in KEEPS - {"register"}:
-        given = root["dag"]["tasks"][name]["inputs"]["parameters"]["checkpoints"]
+        given = spec["root"]["dag"]["tasks"][name]["inputs"]["parameters"]["checkpoints"]
         assert given == {"componentInputParameter": "checkpoints"}
 
 
 def test_without_a_claim_nothing_is_mounted(pods):
     found, spec = pods()
     assert not any(pod.pvc_mount for pod in found.values())
-    for name in ("registry", "checkpoints"):
-        assert spec["root"]["inputDefinitions"]["parameters"][name]["defaultValue"] == ""
+    assert default(spec) == default(spec, "checkpoints") == ""
+
+
+@pytest.mark.parametrize("claim", [[], ["kubeflow.claim=models"]])
+def test_a_registry_in_a_bucket_comes_before_the_claim(pods, claim):
+    _, spec = pods("kubeflow.registry=gs://bucket/models", *claim)
+    assert default(spec) == "gs://bucket/models"
+    register = spec["deploymentSpec"]["executors"]["exec-register"]["container"]
+    assert register["env"] == [{"name": "IMAGE_SERVING", "value": SERVING_IMAGE}]
+
+
+@pytest.mark.parametrize("registry", ["bucket/models", "s3://bucket/models", "gs://", "gs://bucket/a b"])
+def test_a_registry_that_is_no_bucket_is_refused(pods, registry):
+    with pytest.raises(InputError, match=r"kubeflow\.registry: "):
+        pods(f"kubeflow.registry={registry}")
