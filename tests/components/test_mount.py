@@ -21,12 +21,13 @@ pytestmark = [
 OPTIONS = ["--force-user=1234", "--force-group=1234", "--perms=0777", "--chmod-deny", "--rename-deny"]
 # Run without capabilities: what root may do to files of others, it may not.
 STEPS = """
-import json, sys
+import json, sys, tempfile
 from pathlib import Path
 from kfp import dsl
 from components.common import files
+from components.train import place
 files.MOUNT = Path(sys.argv[1])
-files.gs = lambda path: f"ram://bucket/{Path(path).name}"
+place.address = lambda folder: tempfile.mkdtemp()
 sys.path.insert(0, sys.argv[2])
 from small_run import DATASETS, MODELS, artifact, compared, train_one
 from components.baseline.component import baseline
