@@ -200,14 +200,13 @@ class Contest(Strict):
         experiment: The experiment's name.
         seed: The seed of the bootstrap that tells models apart.
         gates: For each data set, the baselines to beat, each with the share of its error that a model has to take
-            away. An empty gate lets every model pass. Without a gate, or with None, a model has to be better than
-            every naive baseline.
+            away, or None where it just has to be better. An empty gate lets every model pass.
         models: The models, by name.
     """
 
     experiment: str
     seed: int
-    gates: dict[str, dict[str, float] | None]
+    gates: dict[str, dict[str, float | None]]
     models: dict[str, Contestant] = Field(min_length=1)
 
 

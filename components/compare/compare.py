@@ -21,7 +21,6 @@ from components.artifacts.leaderboard import (
 )
 from components.artifacts.model import load_model_info
 from components.common.spec import Task
-from components.metrics.baselines import FITTED
 from components.metrics.bootstrap import differences, errors
 from components.metrics.metrics import METRICS
 
@@ -78,7 +77,7 @@ def compare(
         info = infos[dataset]
         evaluation = load_evaluation(evaluated)
         model = load_model_info(trained)
-        verdict, reasons = gate(contest.gates.get(dataset), measured[dataset], evaluation.metrics, info)
+        verdict, reasons = gate(contest.gates[dataset], measured[dataset], evaluation.metrics, info)
         entries.append(
             entry.model_copy(
                 update={
@@ -117,7 +116,7 @@ def compare(
 
 
 def gate(
-    margins: dict[str, float] | None,
+    margins: dict[str, float | None],
     baselines: dict[str, dict[str, float]],
     metrics: dict[str, float],
     info: DatasetInfo,
@@ -125,8 +124,8 @@ def gate(
     """Compare a model with the baselines that a data set's gate names.
 
     Args:
-        margins: For each baseline, the share of its error that the model has to take away; empty where there is no
-            gate. None stands for the default: the model has to be better than every naive baseline.
+        margins: For each baseline, the share of its error that the model has to take away, or None where it just has
+            to be better; empty where there is no gate.
         baselines: The metrics of each baseline.
         metrics: The metrics of the model.
         info: The description of the data set.
@@ -134,10 +133,11 @@ def gate(
     Returns:
         The verdict, and a sentence for each baseline.
     """
+    if not margins:
+        return "none", []
     unit = info.unit if info.task == "forecasting" else ""
     passed, reasons, ranks = True, [], METRICS[info.task][0]
-    for name in [name for name in baselines if name not in FITTED] if margins is None else margins:
-        margin = margins[name] if margins else None
+    for name, margin in margins.items():
         theirs, ours = _error(baselines[name], info.task), _error(metrics, info.task)
         # A baseline may have no error at all, and the share would be a division by zero.
         better = 1 - ours / theirs if theirs else (0.0 if ours == 0 else -math.inf)
@@ -150,8 +150,6 @@ def gate(
             f"{'passes' if passes else 'fails'}: {error} is {share if better else ''}{side} {name} "
             f"({theirs:.4g}{'' if margin is None else f', margin {margin:.0%}'})"
         )
-    if margins is not None and not margins:
-        return "none", []
     return "passed" if passed else "refused", reasons
 
 

@@ -12,7 +12,7 @@ from components.common.files import write_text
 from components.report import data_section, model_section, training
 from components.report.about import About
 from components.report.page import render
-from components.report.tasks import TaskRun, run_section
+from components.report.run_section import TaskRun, run_section
 from components.report.versions import versions
 
 Folders = dict[str, str | None]

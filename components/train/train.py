@@ -19,10 +19,10 @@ from components.common.spec import ModelSpec
 from components.common.words import counted
 from components.data import batching
 from components.families import build_model
-from components.train.batches import Batches
 from components.train.checkpoint import Checkpoints
 from components.train.devices import dtype_policy, find_devices
 from components.train.optimization import compile_model
+from components.train.shared_batches import SharedBatches
 from components.train.termination import Termination
 from components.train.threads import cores, cpu, threads, use_threads
 from components.train.trainer import State, Trainer
@@ -90,7 +90,7 @@ def train(
     spec, info = ModelSpec.model_validate_json(spec_json), load_info(dataset)
     use_threads(spec.threads)
     devices = find_devices()
-    batches = Batches(name, spec, dataset, info, seed, devices)
+    batches = SharedBatches(name, spec, dataset, info, seed, devices)
     policy = dtype_policy(precision, devices.accelerator)
     with devices.strategy.scope():
         model = _build(spec, info, seed, policy)

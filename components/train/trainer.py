@@ -12,10 +12,10 @@ import tensorflow as tf
 from components.artifacts.dataset import DatasetInfo
 from components.artifacts.model import MONITORED
 from components.common.spec import ModelSpec
-from components.train.batches import Batches
 from components.train.boards import Boards
 from components.train.checkpoint import Checkpoints
 from components.train.devices import Devices
+from components.train.shared_batches import SharedBatches
 from components.train.steps import RunningMetrics, compiled_steps
 from components.train.termination import Termination
 
@@ -75,7 +75,7 @@ class Trainer:
         model: keras.Model,
         spec: ModelSpec,
         info: DatasetInfo,
-        batches: Batches,
+        batches: SharedBatches,
         devices: Devices,
         checkpoints: Checkpoints,
         boards: list[str],

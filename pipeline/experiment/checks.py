@@ -15,7 +15,7 @@ from components.common.spec import Facts, ImageOptions, ModelSpec, SeriesOptions
 from components.data.records import Series
 from components.data.splits import split_problems
 from components.families import Family, families_for, load_family
-from components.metrics.baselines import baseline_names
+from components.metrics.baselines import FITTED, baseline_names
 from components.models import sizes
 from components.readers.time_axis import Frequency, calendar_columns
 from components.sources import Source, load_source
@@ -38,12 +38,12 @@ class DatasetKeys(Strict):
 
     Attributes:
         source: Where the data come from, a file in components/sources.
-        gate: For each baseline to beat, the share of its error that a model has to take away; "none" for no gate.
-            Without it a model has to be better than every naive baseline.
+        gate: For each baseline to beat, the share of its error that a model has to take away, or null where it just
+            has to be better; "none" for no gate. Without it a model has to be better than every naive baseline.
     """
 
     source: str
-    gate: dict[str, Annotated[float, Field(ge=0, lt=1)]] | None = None
+    gate: dict[str, Annotated[float, Field(ge=0, lt=1)] | None] | None = None
 
 
 class ModelKeys(Strict):
@@ -66,15 +66,14 @@ class DatasetOptions:
         name: Name of the source.
         source: The source.
         options: The source's options.
-        gate: For each baseline to beat, the share of its error that a model has to take away; empty for `gate: none`,
-            None where the config has none: then a model has to be better than every naive baseline.
+        gate: That of `DatasetKeys`; empty for `gate: none`, None where the config has none.
         whole: Whether the options are those of the config; else wrong ones are left out, see `TO_LOOK`.
     """
 
     name: str
     source: Source
     options: ImageOptions | SeriesOptions
-    gate: dict[str, float] | None
+    gate: dict[str, float | None] | None
     whole: bool
 
 
@@ -87,8 +86,8 @@ class DatasetConfig:
         options: The source's options.
         task: What the data set is for.
         facts: What the source told of the data.
-        gate: For each baseline to beat, the share of its error that a model has to take away; empty for `gate: none`,
-            None where the config has none: then a model has to be better than every naive baseline.
+        gate: For each baseline to beat, the share of its error that a model has to take away, or None where it just has
+            to be better; empty for `gate: none`.
         seasons: Seasons that fit into a window of a series, see `components.readers.time_axis.Frequency`.
         shape: Of an example, as far as it is known, see `components.models.sizes`.
     """
@@ -97,7 +96,7 @@ class DatasetConfig:
     options: Strict
     task: Task
     facts: Facts
-    gate: dict[str, float] | None
+    gate: dict[str, float | None]
     seasons: list[str]
     shape: list[int]
 
@@ -173,7 +172,8 @@ def check_data(where: str, asked: DatasetOptions) -> DatasetConfig:
     shape = facts.shape or [1, 1, 1]
     if isinstance(options, SeriesOptions):
         shape = [options.lookback, len(_series(source, options).columns)]
-    return DatasetConfig(asked.name, options, task, facts, asked.gate, names[1:-1], shape)
+    gate = dict.fromkeys(name for name in names if name not in FITTED) if asked.gate is None else asked.gate
+    return DatasetConfig(asked.name, options, task, facts, gate, names[1:-1], shape)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 from components.artifacts.leaderboard import Leaderboard, ModelEntry, load_leaderboard, save_leaderboard
 from components.artifacts.registration import REGISTERED
 from components.common.files import point_link, write_text
-from components.report.tasks import TaskRun, with_run
+from components.report.run_section import TaskRun, with_run
 from pipeline.local.damage import remove
 from pipeline.runs.section import with_history
 

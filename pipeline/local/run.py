@@ -15,7 +15,7 @@ from rich.console import Console
 
 from components.artifacts.leaderboard import Leaderboard
 from components.common.errors import InputError
-from components.report.tasks import TaskRun
+from components.report.run_section import TaskRun
 from pipeline.experiment.experiment import Experiment
 from pipeline.graph.code_version import code_files
 from pipeline.graph.compile import BUILD, compile_experiment

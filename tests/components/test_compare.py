@@ -131,7 +131,7 @@ def rivals(results, folder, change, **models):
         made = {"evaluation": artifact(dsl.Artifact, copy)}
         made |= {kind: results[f"{kind}_{original}"] for kind in ("model", "export")}
         given |= {f"{kind}_{name}": made[kind] if value is not None else None for kind in made}
-    contest = {"experiment": "test", "seed": 1, "gates": {}}
+    contest = {"experiment": "test", "seed": 1, "gates": {dataset: {}}}
     contest["models"] = {name: {"family": "mlp", "dataset": dataset, "tasks": [f"train-{name}"]} for name in models}
     board = artifact(dsl.Artifact, folder / "leaderboard")
     kinds = ("datasets", "baselines", "models", "evaluations", "exports")

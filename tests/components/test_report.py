@@ -13,7 +13,7 @@ from kfp import dsl
 from reported import COMMAND, TASKS, page, searched, trial
 from small_run import MODELS, artifact, compared, gathered
 
-from components.report.tasks import TaskRun, with_run
+from components.report.run_section import TaskRun, with_run
 
 
 class Page(HTMLParser):

@@ -25,7 +25,11 @@ def test_a_good_experiment_is_read(tmp_path):
     fashion, demand = experiment.datasets.values()
     assert (fashion.source, fashion.task, fashion.gate) == ("fashion_mnist", "classification", {"majority_class": 0.3})
     assert fashion.options.use == 0.1
-    assert (demand.source, demand.task, demand.gate) == ("electricity", "forecasting", None)
+    assert (demand.source, demand.task, demand.gate) == (
+        "electricity",
+        "forecasting",
+        {"last_value": None, "same_time_yesterday": None},
+    )
     assert (demand.options.lookback, demand.facts.rows) == (96, 17520)
     assert (fashion.seasons, demand.seasons) == ([], ["same_time_yesterday"])
     mlp = experiment.models["mlp"]
@@ -34,7 +38,15 @@ def test_a_good_experiment_is_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("given", "gate"), [("none", {}), ({}, {}), (None, None), ({"linear": 0.1}, {"linear": 0.1})], ids=str
+    ("given", "gate"),
+    [
+        ("none", {}),
+        ({}, {}),
+        (None, {"majority_class": None}),
+        ({"linear": None}, {"linear": None}),
+        ({"linear": 0.1}, {"linear": 0.1}),
+    ],
+    ids=str,
 )
 def test_only_who_asks_for_no_gate_has_none(tmp_path, given, gate):
     content = copy.deepcopy(GOOD)

@@ -1,4 +1,4 @@
-"""The batches that a model is trained on and validated with, as its devices share them."""
+"""The batches of a training and its validations, which its devices share."""
 
 import tensorflow as tf
 
@@ -12,8 +12,8 @@ from components.train.devices import Devices
 EVALUATION_BATCH = 512
 
 
-class Batches:
-    """The batches of a training.
+class SharedBatches:
+    """The batches of a training, which its devices share.
 
     Args:
         name: The model's name.
