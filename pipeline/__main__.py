@@ -2,18 +2,17 @@
 
 import gc
 import io
-import os
 import shutil
 import signal
 import sys
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from components.common.errors import InputError
+from pipeline.api import set_environment
 from pipeline.commands import predictions, registry, runs, serving
 from pipeline.commands.options import Config, Promote, Set
 from pipeline.commands.vertex import add_commands
@@ -30,7 +29,6 @@ app = typer.Typer(
 
 # The exit code where a claim fails.
 CLAIM_FAILED = 3
-ROOT = Path(__file__).parent.parent
 Models = Annotated[
     list[str] | None, typer.Option("--model", help="Run this model alone, with its data set. Repeatable.")
 ]
@@ -80,31 +78,29 @@ def run(
     promote: Promote = False,
 ) -> None:
     """Compile an experiment and run it on this machine; results are in runs/<experiment>/latest."""
+    from components.artifacts.leaderboard import load_leaderboard
     from components.artifacts.registration import load_registered
-    from pipeline.experiment.experiment import load_experiment, only
-    from pipeline.graph.compile import BUILD
-    from pipeline.local.prepare import prepare
-    from pipeline.local.run import RUNS, run_local
+    from pipeline import api
     from pipeline.local.table import show, show_refused_formats, show_registered
 
     console = _console()
-    experiment = only(load_experiment(config, overrides or []), models or [])
-    prepare(experiment, RUNS)
-    where = "in containers on this machine" if containers else "on this machine"
-    console.print(f"{experiment.name}: {BUILD}/{experiment.name}.yaml {where}, logs in {RUNS}/{experiment.name}/")
-    board = run_local(
-        experiment,
-        console,
+    finished = api.run(
+        config,
+        set=overrides or [],
+        models=models or [],
         keep_going=keep_going,
-        in_containers=containers,
+        containers=containers,
         verify_cache=verify_cache,
         promote=promote,
+        console=console,
     )
     console.print()
+    board = load_leaderboard(finished.folder)
     show(board, console)
-    console.print(f"results: {RUNS}/{experiment.name}/latest/leaderboard.json, models/<model>/")
-    console.print(f"report: {RUNS}/{experiment.name}/latest/report.html")
-    show_registered(load_registered(RUNS / experiment.name / board.run), console)
+    latest = finished.folder.with_name("latest")
+    console.print(f"results: {latest}/leaderboard.json, models/<model>/")
+    console.print(f"report: {latest}/report.html")
+    show_registered(load_registered(finished.folder), console)
     if show_refused_formats(board, console) and not keep_going:
         raise typer.Exit(1)
 
@@ -203,13 +199,11 @@ add_commands(app)
 
 def main() -> None:
     """Run the command line. Bad input ends with 2 and a line for each problem, Ctrl-C with 130, SIGTERM with 143."""
-    os.environ.setdefault("TFDS_DATA_DIR", str(ROOT / "data" / "tfds"))
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    set_environment()
     # A terminal may not have every character; what the processes of a run print is read as UTF-8.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    os.environ["PYTHONIOENCODING"] = "utf-8:replace"
     from pipeline.local.failure import TaskFailedError
     from pipeline.local.stopping import Stopped
 

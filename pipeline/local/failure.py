@@ -27,7 +27,7 @@ _NOISE = re.compile(r"(\[KFP Executor|[WIE]0000 |WARNING: All log messages)")
 
 
 class TaskFailedError(Exception):
-    """A task failed, and a message was printed."""
+    """A task failed. The message was printed, with the end of its log."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def explained(home: Path, console: Console) -> Iterator[None]:
         place = shown(Path(os.fsdecode(error.filename or home)))
         line = f"{place}: {error.strerror}; earlier results are as they were"
         console.print(line, style="bold red", markup=False, soft_wrap=True, highlight=False)
-        raise TaskFailedError from None
+        raise TaskFailedError(line) from None
 
 
 def explain(failures: dict[str, Failure], run: Path, console: Console) -> NoReturn:
@@ -117,4 +117,4 @@ def explain(failures: dict[str, Failure], run: Path, console: Console) -> NoRetu
         lines = [line for line in text.splitlines() if line and not _NOISE.match(line)]
         console.print("\n".join(lines[-LAST_LINES:]), style="dim", markup=False, soft_wrap=True, highlight=False)
         console.print(f"the whole log: {shown(log)}", markup=False, soft_wrap=True, highlight=False)
-    raise TaskFailedError
+    raise TaskFailedError("; ".join(f"{task} failed: {problem}" for task, problem in failures.items()))

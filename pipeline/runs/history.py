@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -20,6 +20,11 @@ from components.metrics.metrics import METRICS
 from pipeline.runs import ledger
 from pipeline.runs.record import FILE as RECORD
 from pipeline.runs.record import Record, load_record
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pipeline.runs.frames import Model
 
 LATEST = "latest"
 _LEADERBOARD = "leaderboard.json"
@@ -60,6 +65,29 @@ class Run:
         told = self.record.started if self.record else self.board.created if self.board else ""
         return told[:16].replace("T", " ") or _local(self.name)
 
+    @property
+    def leaderboard(self) -> "pd.DataFrame":
+        """A row for each model, see `pipeline.runs.frames.leaderboard`."""
+        return _frames().leaderboard(self)
+
+    @property
+    def history(self) -> "pd.DataFrame":
+        """A row for each epoch of each model."""
+        return _frames().stacked(self, "history")
+
+    @property
+    def predictions(self) -> "pd.DataFrame":
+        """What each model predicts of each test example, see `pipeline.runs.frames.Model`."""
+        return _frames().stacked(self, "predictions")
+
+    @property
+    def models(self) -> "dict[str, Model]":
+        """The models that were finished, by name, the best of each data set first."""
+        return _frames().models(self)
+
+    def _repr_html_(self) -> str:
+        return _frames().html(self)
+
     def evaluation(self, model: str) -> Path:
         """The folder of a model's evaluation."""
         return self.folder / "models" / model / "evaluation"
@@ -84,6 +112,12 @@ class Run:
     def info(self, model: ModelEntry) -> Any:  # noqa: ANN401
         """The description of the data set that a model was trained on."""
         return load_info(self.folder / "models" / model.model)
+
+
+def _frames() -> Any:  # noqa: ANN401 (a module that imports pandas, which takes longer than a command)
+    from pipeline.runs import frames
+
+    return frames
 
 
 def experiments(runs: Path) -> list[str]:

@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from components.common.files import write_text
-from pipeline.experiment.experiment import Experiment
+
+if TYPE_CHECKING:
+    from pipeline.experiment.experiment import Experiment
 
 FILE = "run.json"
 
@@ -41,7 +43,7 @@ class Record(BaseModel):
 
 
 @contextmanager
-def recorded(run: Path, experiment: Experiment, code: dict[str, dict[str, str]]) -> Iterator[Record]:
+def recorded(run: Path, experiment: "Experiment", code: dict[str, dict[str, str]]) -> Iterator[Record]:
     """Write the record of a run when it starts, and again when it ends.
 
     Args:
@@ -70,7 +72,7 @@ def recorded(run: Path, experiment: Experiment, code: dict[str, dict[str, str]])
         _save(run, record)
 
 
-def config_of(experiment: Experiment) -> dict[str, Any]:
+def config_of(experiment: "Experiment") -> dict[str, Any]:
     """An experiment as its file could say it, with the values of all keys."""
     datasets = {
         name: {"source": each.source, **each.options.model_dump(mode="json"), "gate": each.gate}

@@ -137,6 +137,48 @@ def test_the_report_says_whether_a_run_beat_the_last(copied):
     assert 'id="history"' not in (copied.runs / "small" / copied.names[2] / "report.html").read_text()
 
 
+PYTHON = """
+import sys
+import pipeline
+assert not {"tensorflow", "pandas", "numpy", "pydantic", "kfp"} & sys.modules.keys()
+from pipeline import compare, load, run
+last = load("small")
+assert last._repr_html_().count("<tr") == 3
+assert list(last.models) == ["mlp", "small"]
+mlp = last.models["mlp"]
+assert (mlp.predictions["prediction"] == mlp.predictions["target"]).mean() == mlp.entry.metrics["accuracy"]
+assert last.leaderboard.set_index("model")["accuracy"]["mlp"] == mlp.entry.metrics["accuracy"]
+assert list(mlp.history.index) == [1] and mlp.history["val_accuracy"][1] > 0
+assert set(last.predictions["model"]) == set(last.history["model"]) == {"mlp", "small"}
+assert mlp.load().count_params() == mlp.entry.parameters
+better = run("configs/small.yaml", set={"models.mlp.epochs": 8, "models.small": None})
+found = compare(last, better).iloc[0]
+assert found["verdict"].startswith("better by") and 0 < found["low"] < found["now"] - found["before"] < found["high"]
+print("as it should be")
+from components.common.errors import InputError
+for wrong in (lambda: load("smal"), lambda: run("configs/small.yaml", set={"models.mlp.epoch": 3})):
+    try:
+        wrong()
+    except InputError as error:
+        print(error)
+run("configs/small.yaml", models=["small"], set=["models.small.hyperparameters.units=[4]", "models.small.epochs=1"])
+"""
+
+
+def test_python_gives_what_the_command_line_gives(history):
+    """In the project itself, for it runs: from the cache, then a model of its own."""
+    command = [sys.executable, "-c", PYTHON]
+    options = {"cwd": history.folder, "env": history.environment, "capture_output": True, "text": True}
+    done = subprocess.run(command, **options, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    before, after = done.stdout.split("as it should be\n")
+    states = history.states(before)
+    assert [task for task, state in states.items() if state != "cached"] == ["register"]
+    assert "did you mean small?" in after
+    assert "models.mlp: epoch: unknown key; did you mean 'epochs'?" in after
+    assert history.states(after)["train-small"] == "done", "progress is printed"
+
+
 def test_code_that_differs_is_named(copied):
     output = copied("diff", copied.names[1], copied.names[2])[1]
     assert "code:\n  components/families/mlp.py\n" in output

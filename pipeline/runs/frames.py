@@ -1,0 +1,117 @@
+"""Runs as data frames, for a notebook."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from markupsafe import escape
+
+from components.artifacts.dataset import ImagesInfo, load_info
+from components.artifacts.evaluation import load_predictions
+from components.artifacts.leaderboard import ModelEntry
+from components.artifacts.model import KERAS_FILE, load_keras, load_model_info
+from components.metrics.metrics import METRICS
+from pipeline.runs.diff import compare
+
+if TYPE_CHECKING:
+    import keras
+
+    from pipeline.runs.history import Run
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model of a run.
+
+    Attributes:
+        entry: Its entry in the leaderboard.
+        folder: Its folder, with its formats and its evaluation.
+    """
+
+    entry: ModelEntry = field(repr=False)
+    folder: Path
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """The metrics and the "seconds" of each epoch, by epoch from 1."""
+        frame = pd.DataFrame(load_model_info(self.folder).history)
+        return frame.set_axis(pd.RangeIndex(1, len(frame) + 1, name="epoch"))
+
+    @property
+    def predictions(self) -> pd.DataFrame:
+        """What it predicts of each test example.
+
+        For images: example, target and prediction, both as names of classes, and the prediction's probability. For a
+        series: example, step (from 1), target and prediction, both in the target's unit.
+        """
+        target, prediction = load_predictions(self.folder / "evaluation")
+        info = load_info(self.folder)
+        if isinstance(info, ImagesInfo):
+            names, best = pd.Series(info.classes), prediction.argmax(axis=1)
+            columns = {"target": names.loc[target].array, "prediction": names.loc[best].array}
+            return pd.DataFrame({"example": range(len(target)), **columns, "probability": prediction.max(axis=1)})
+        examples, horizon = target.shape
+        places = pd.MultiIndex.from_product([range(examples), range(1, horizon + 1)], names=["example", "step"])
+        both = {"target": target.ravel(), "prediction": prediction.ravel()}
+        return pd.DataFrame(both, index=places).reset_index()
+
+    def load(self) -> "keras.Model":
+        """Load the model, to call it or to go on with it. It takes what its training took."""
+        return load_keras(self.folder / KERAS_FILE)
+
+
+def models(run: "Run") -> dict[str, Model]:
+    """The models of a run that were finished, by name, the best of each data set first."""
+    entries = run.board.models if run.board else []
+    return {entry.model: Model(entry, run.folder / "models" / entry.model) for entry in entries if entry.rank}
+
+
+def leaderboard(run: "Run") -> pd.DataFrame:
+    """A row for each model, with each metric, and the ends of its 95 % interval as <metric>_low and <metric>_high."""
+    shown = ("model", "dataset", "family", "rank", "gate", "parameters", "epochs", "best_epoch", "train_seconds")
+    rows = []
+    for entry in run.board.models if run.board else []:
+        row: dict[str, Any] = {name: getattr(entry, name) for name in shown[:4]}
+        for metric, value in entry.metrics.items():
+            low, high = entry.intervals.get(metric, [None, None])
+            row |= {metric: value, f"{metric}_low": low, f"{metric}_high": high}
+        rows.append(row | {name: getattr(entry, name) for name in shown[4:]})
+    return pd.DataFrame(rows).convert_dtypes(convert_string=False) if rows else pd.DataFrame(columns=shown)
+
+
+def stacked(run: "Run", what: str) -> pd.DataFrame:
+    """The history or the predictions of all models of a run, each after the column "model"."""
+    parts = [getattr(model, what).reset_index(drop=what != "history") for model in models(run).values()]
+    named = [part.assign(model=name) for name, part in zip(models(run), parts, strict=True)]
+    frame = pd.concat(named, ignore_index=True) if named else pd.DataFrame(columns=["model"])
+    frame = frame[["model", *(column for column in frame if column != "model")]]
+    # A whole number stays one where another model has no such column.
+    return frame.convert_dtypes(convert_string=False, convert_floating=False)
+
+
+def compared(before: "Run", now: "Run") -> pd.DataFrame:
+    """A row for each model that both runs have, by the metric that ranks it.
+
+    The columns low and high are the ends of the 95 % interval of how much better `now` is, by a paired bootstrap over
+    the same test examples; empty where they weren't computed.
+    """
+    rows = []
+    old = models(before)
+    for name, model in models(now).items():
+        if name not in old or not model.entry.task or old[name].entry.task != model.entry.task:
+            continue
+        metric = METRICS[model.entry.task][0].name
+        found = compare(before, old[name].entry, now, model.entry)
+        low, high = [-end for end in reversed(found.difference)] or (None, None)
+        values = {"before": old[name].entry.metrics[metric], "now": model.entry.metrics[metric]}
+        rows.append({"model": name, "metric": metric, **values, "verdict": found.verdict, "low": low, "high": high})
+    return pd.DataFrame(rows, columns=["model", "metric", "before", "now", "verdict", "low", "high"])
+
+
+def html(run: "Run") -> str:
+    """What a notebook shows of a run: its state, and its leaderboard."""
+    frame = leaderboard(run)
+    shown = frame[[column for column in frame if not column.endswith(("_low", "_high"))]]
+    about = f"{run.experiment}/{run.name}: {run.state}, began {run.began} UTC, in {run.folder}"
+    return f"<p>{escape(about)}</p>{shown.to_html(index=False, na_rep='', border=0)}"
