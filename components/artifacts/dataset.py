@@ -7,11 +7,10 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter
 
-from components.common.errors import InputError
 from components.common.files import write_text
-from components.common.spec import Strict
+from components.common.spec import Strict, read_checked
 from components.readers.csv_format import CsvFormat
 from components.readers.time_axis import Frequency
 
@@ -152,12 +151,6 @@ def load_info(folder: Path | str) -> DatasetInfo:
     Raises:
         InputError: The folder has no such file, or one of another version.
     """
-    path = Path(folder) / _DATASET
-    try:
-        return _ADAPTER.validate_json(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}; expected a folder that ingest wrote") from None
-    except ValidationError as error:
-        raise InputError(f"{path}: not a data set's description: {error.errors()[0]['msg']}") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not a data set's description: {error}") from None
+    return read_checked(
+        Path(folder) / _DATASET, _ADAPTER, "a data set's description", "expected a folder that ingest wrote"
+    )

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-from pydantic import Field, FiniteFloat, ValidationError, model_validator
+from pydantic import Field, FiniteFloat, TypeAdapter, model_validator
 
 from components.artifacts.dataset import DatasetInfo, ImagesInfo
 from components.common.errors import InputError
 from components.common.files import write_text
-from components.common.spec import Strict
+from components.common.spec import Strict, read_checked
 
 FILE = "reference.json"
 # One quantile every half percent. The Kolmogorov-Smirnov statistic at these points is at most half a percent too small.
@@ -57,6 +57,9 @@ class TrainingProfile(Strict):
     examples: int
     numbers: dict[str, Distribution]
     classes: dict[str, float] = {}
+
+
+_ADAPTER = TypeAdapter(TrainingProfile)
 
 
 def distribution(values: np.ndarray) -> Distribution:
@@ -111,14 +114,7 @@ def load_profile(folder: Path, info: DatasetInfo) -> TrainingProfile:
     """
     path = folder / FILE
     features, classes = (list(IMAGE_FEATURES), info.classes) if isinstance(info, ImagesInfo) else (info.columns, [])
-    try:
-        profile = TrainingProfile.model_validate_json(path.read_text(encoding="utf-8"))
-        if [list(profile.numbers), list(profile.classes)] != [features, classes]:
-            raise InputError(f"{path}: of {[*profile.numbers, *profile.classes]}, expected {[*features, *classes]}")
-        return profile
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}; export the model again") from None
-    except ValidationError as error:
-        raise InputError(f"{path}: not a description of training data: {error.errors()[0]['msg']}") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not a description of training data: {error}") from None
+    profile = read_checked(path, _ADAPTER, "a description of training data", "export the model again")
+    if [list(profile.numbers), list(profile.classes)] != [features, classes]:
+        raise InputError(f"{path}: of {[*profile.numbers, *profile.classes]}, expected {[*features, *classes]}")
+    return profile

@@ -3,10 +3,14 @@
 This module needs no TensorFlow, for the command line and the compiler import it as well.
 """
 
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from components.common.errors import InputError
+
+T = TypeVar("T")
 Task = Literal["classification", "forecasting"]
 
 
@@ -14,6 +18,26 @@ class Strict(BaseModel):
     """A model that refuses unknown keys and never converts types, so that "3" is not taken for 3."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+def read_checked(path: Path, adapter: TypeAdapter[T], what: str, hint: str) -> T:
+    """Read a file that a step wrote.
+
+    Args:
+        path: The JSON file.
+        adapter: Checks its content.
+        what: What it has to be, for messages.
+        hint: What to do where it can't be read.
+
+    Raises:
+        InputError: It can't be read, or isn't what it has to be.
+    """
+    try:
+        return adapter.validate_json(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}; {hint}") from None
+    except ValidationError as error:
+        raise InputError(f"{path}: not {what}: {error.errors()[0]['msg']}") from None
 
 
 # The limits of an experiment's values are far above useful ones. They catch a mistake that would give an endless

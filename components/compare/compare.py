@@ -41,21 +41,9 @@ def compare(
     searches: Folders,
     folder: str,
 ) -> Leaderboard:
-    """Rank the models and write `leaderboard.json`.
+    """Rank the models and write `leaderboard.json` into a folder.
 
-    Args:
-        contest_json: A `Contest` as JSON.
-        failures_json: The reason why each failed task failed, as JSON; "{}" where all finished.
-        pipeline_sha256: The digest of the compiled pipeline.
-        code_version: The digest of the steps' code.
-        run: The run's name.
-        datasets: The folder of each data set, or None where its task failed.
-        baselines: The folder of each data set's baselines, or None.
-        models: The folder of each model, or None where a task before it failed.
-        evaluations: The folder of each model's evaluation, or None.
-        exports: The folder of each model's export, or None.
-        searches: The folder of each model's search, or None, for the models that have one.
-        folder: The folder to write into.
+    The arguments are those of the component, by whose docstring KFP describes them.
 
     Returns:
         The leaderboard.

@@ -24,7 +24,7 @@ def compare(
 
     Args:
         contest: A `Contest` as JSON.
-        failures: The reason why each failed task failed, as JSON.
+        failures: The reason why each failed task failed, as JSON; "{}" where all finished.
         pipeline_sha256: The digest of the compiled pipeline.
         code_version: The digest of the code of all tasks.
         run: The run's name.

@@ -23,7 +23,7 @@ def report(
 
     Args:
         about: An `About` as JSON.
-        failures: The reason why each failed task failed, as JSON.
+        failures: The reason why each failed task failed, as JSON; "{}" where all finished.
         pipeline_sha256: The digest of the compiled pipeline.
         code_version: The digest of the step's code, so that KFP's cache runs changed code.
         page: The page.

@@ -30,19 +30,9 @@ def report(
     searches: Folders,
     path: str,
 ) -> None:
-    """Write the page. The same outputs of the same tasks give the same page, to the byte.
+    """Write the page to a path. The same outputs of the same tasks give the same page, to the byte.
 
-    Args:
-        about_json: An `About` as JSON.
-        failures_json: The reason why each failed task failed, as JSON; "{}" where all finished.
-        pipeline_sha256: The digest of the compiled pipeline.
-        datasets: The folder of each data set, or None where its task failed.
-        models: The folder of each model, or None where a task before it failed.
-        evaluations: The folder of each model's evaluation, or None.
-        exports: The folder of each model's export, or None.
-        leaderboard: The folder that compare wrote, or None where it failed.
-        searches: The folder of each model's search, or None, for the models that have one.
-        path: The file to write.
+    The arguments are those of the component, by whose docstring KFP describes them.
     """
     about = About.model_validate_json(about_json)
     failures: dict[str, str] = json.loads(failures_json)
