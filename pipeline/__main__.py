@@ -33,6 +33,11 @@ Models = Annotated[
     list[str] | None, typer.Option("--model", help="Run this model alone, with its data set. Repeatable.")
 ]
 
+Jobs = Annotated[
+    int | None,
+    typer.Option(min=1, help="The most tasks at a time; by default what cores and memory allow."),
+]
+
 
 class Target(StrEnum):
     """What a pipeline is compiled for."""
@@ -76,12 +81,13 @@ def run(
         bool, typer.Option("--verify-cache", help="Look at the digests of all that earlier runs left.")
     ] = False,
     promote: Promote = False,
+    jobs: Jobs = None,
 ) -> None:
     """Compile an experiment and run it on this machine; results are in runs/<experiment>/latest."""
     from components.artifacts.leaderboard import load_leaderboard
     from components.artifacts.registration import load_registered
     from pipeline import api
-    from pipeline.local.table import show, show_refused_formats, show_registered
+    from pipeline.terminal.leaderboard_table import show, show_refused_formats, show_registered
 
     console = _console()
     finished = api.run(
@@ -93,6 +99,7 @@ def run(
         verify_cache=verify_cache,
         promote=promote,
         console=console,
+        jobs=jobs,
     )
     console.print()
     board = load_leaderboard(finished.folder)
@@ -111,16 +118,17 @@ def verify(
     overrides: Set = None,
     seeds: Annotated[int, typer.Option(min=1, max=100, help="Run it with so many seeds, and judge by the means.")] = 1,
     models: Models = None,
+    jobs: Jobs = None,
 ) -> None:
     """Run an experiment and hold the claims of its models (`expect`) against it; exit code 3 where one fails."""
+    from pipeline.commands.verify import FILE, load_seeds
+    from pipeline.commands.verify import verify as run_and_judge
     from pipeline.local.run import RUNS
-    from pipeline.local.table import show_claims
-    from pipeline.local.verify import FILE, load_seeds
-    from pipeline.local.verify import verify as run_and_judge
+    from pipeline.terminal.leaderboard_table import show_claims
 
     experiments = load_seeds(config, overrides or [], seeds, models or [])
     console = _console()
-    found = run_and_judge(experiments, console)
+    found = run_and_judge(experiments, console, jobs)
     console.print()
     show_claims(found, console)
     failing = sum(not claim.holds for claim in found.claims)
@@ -172,7 +180,7 @@ def explain_command(
 @app.command()
 def report(config: Config) -> None:
     """Open the report of an experiment's last run."""
-    from pipeline.local.show import show_report
+    from pipeline.commands.report import show_report
 
     show_report(config)
 

@@ -28,6 +28,7 @@ def run(
     containers: bool = False,
     verify_cache: bool = False,
     promote: bool = False,
+    jobs: int | None = None,
     console: "Console | None" = None,
 ) -> "Run":
     """Run an experiment on this machine, as `python -m pipeline run` does, and show its progress.
@@ -41,6 +42,7 @@ def run(
         containers: Run each task in a container of its image.
         verify_cache: Compare the digests of all that earlier runs left.
         promote: Register a winner that can't be told apart from the current version, too.
+        jobs: The most tasks at a time; None for as many as cores and memory allow.
         console: The terminal; None for the standard output.
 
     Returns:
@@ -74,6 +76,7 @@ def run(
             in_containers=containers,
             verify_cache=verify_cache,
             promote=promote,
+            jobs=jobs,
         )
     except Stopped as stopped:
         if stopped.signal == signal.SIGINT:

@@ -152,7 +152,8 @@ class ModelSpec(Strict):
             half the learning rate, at most three times. Which checkpoint is the last one depends on the time.
         checkpoint_seconds: A checkpoint is saved when the last one is this old, and at each epoch's end.
         threads: The number of threads of an operation on a CPU; None for all cores. Small matrices are faster with one
-            thread. The last bits of a CNN's weights depend on it.
+            thread. The last bits of a CNN's weights depend on it. A run on one machine trains models side by side
+            where their threads together are at most its cores.
         histograms: Write the distributions of the weights to TensorBoard after every epoch.
     """
 

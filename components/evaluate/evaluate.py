@@ -8,6 +8,7 @@ from sklearn.metrics import classification_report, confusion_matrix
 from components.artifacts.dataset import ImagesInfo, SeriesInfo
 from components.artifacts.evaluation import Evaluation, save_evaluation
 from components.artifacts.model import compiled, load
+from components.common.events import alone
 from components.common.files import atomic_directory
 from components.data import batching, storage
 from components.evaluate import diagnostics
@@ -44,7 +45,8 @@ def evaluate(model_folder: str, dataset: str, seed: int, folder: str) -> Evaluat
         times = np.concatenate([t for t, _ in storage.read_rows(dataset, "test", len(info.stored)).as_numpy_iterator()])
         evaluation = _forecasting(model_info.name, target, prediction, times, info, seed)
     examples, _ = next(batches.as_numpy_iterator())
-    evaluation = evaluation.model_copy(update={"latency": latencies(call, examples)})
+    with alone():
+        evaluation = evaluation.model_copy(update={"latency": latencies(call, examples)})
     with atomic_directory(Path(folder)) as new:
         save_evaluation(new, evaluation, target, prediction)
     for name, value in evaluation.metrics.items():

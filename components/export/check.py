@@ -1,6 +1,5 @@
 """Test a format: load it in a fresh process that has only its runtime, and compare its outputs with the model's."""
 
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from components.artifacts.export import Format
-from components.models.fresh.process import ask
+from components.models.fresh.process import Fresh, ask
 
 # The sizes of the batches that outputs are compared for, each of other test examples, and of those that are timed.
 BATCHES = (1, 2, 32)
@@ -34,7 +33,7 @@ class Examples:
 
 
 def prove(
-    process: subprocess.Popen[str], path: Path, examples: Examples, tolerance: float = TOLERANCE, **task: object
+    process: Fresh, path: Path, examples: Examples, tolerance: float = TOLERANCE, **task: object
 ) -> tuple[Format, dict[str, Any]]:
     """Run an exported model in a fresh process, and compare its outputs with the model's.
 

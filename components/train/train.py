@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from components.artifacts.dataset import DatasetInfo, load_info
 from components.artifacts.model import KERAS_FILE, MONITORED, Machine, ModelInfo, layers_of, load_keras, save_model_info
+from components.common.events import progress
 from components.common.files import atomic_directory
 from components.common.spec import ModelSpec
 from components.common.words import counted
@@ -143,7 +144,7 @@ def train(
             tf.io.gfile.rmtree(aside)
     monitor, _ = MONITORED[info.task]
     best = state.history[state.best_epoch][monitor]
-    print(f"best epoch {model_info.best_epoch}: {monitor} {best:.4f}; {seconds:.1f} s of training", flush=True)
+    progress(f"best epoch {model_info.best_epoch}: {monitor} {best:.4f}; {seconds:.1f} s of training")
     return model_info
 
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from components.artifacts.dataset import DatasetInfo
 from components.artifacts.model import MONITORED
+from components.common.events import progress
 from components.common.spec import ModelSpec
 from components.train.boards import Boards
 from components.train.checkpoint import Checkpoints
@@ -175,7 +176,7 @@ class Trainer:
                 variable.assign(weight)
         self._boards.write(epoch, state.done, logs)
         shown = "  ".join(f"{name} {value:.4f}" for name, value in logs.items())
-        print(f"epoch {epoch + 1}/{self._spec.epochs}  {shown}  {seconds:.1f} s", flush=True)
+        progress(f"epoch {epoch + 1}/{self._spec.epochs}  {shown}  {seconds:.1f} s")
 
     def on_step(self) -> None:
         """After each stretch of steps, look at the clock and at the signal: save, and end the process if asked to."""

@@ -10,7 +10,8 @@ from collections.abc import Generator
 from types import FrameType
 
 from components.common.errors import last_error
-from components.common.forked import python
+from components.common.events import EVENTS
+from components.common.forked import Forked, start_module
 from components.tune.training import Training
 
 POLL_SECONDS = 0.1
@@ -23,7 +24,11 @@ ENVIRONMENT = {
     "TF_NUM_INTRAOP_THREADS": "1",
     # TensorFlow would take all of a GPU's memory at once.
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+    # The search says how far it is.
+    EVENTS: "",
 }
+
+_Process = subprocess.Popen[bytes] | Forked
 
 
 def train_here(trainings: list[Training]) -> Generator[tuple[Training, str], None, None]:
@@ -45,7 +50,7 @@ def train_here(trainings: list[Training]) -> Generator[tuple[Training, str], Non
             yield training, ""
         else:
             waiting.append(training)
-    running: dict[subprocess.Popen[bytes], Training] = {}
+    running: dict[_Process, Training] = {}
     heard = [number for number in STOPPING if signal.getsignal(number) != signal.SIG_IGN]
     before = {number: signal.signal(number, _stop) for number in heard}
     try:
@@ -68,25 +73,17 @@ def train_here(trainings: list[Training]) -> Generator[tuple[Training, str], Non
             signal.signal(number, handler)
 
 
-def _start(training: Training) -> "subprocess.Popen[bytes]":
+def _start(training: Training) -> _Process:
     training.folder.mkdir(parents=True, exist_ok=True)
-    command, passed = python()
+    module = ["components.tune.trial", json.dumps(training.arguments)]
     with training.log.open("ab") as log:
-        return subprocess.Popen(
-            [*command, "-m", "components.tune.trial", json.dumps(training.arguments)],
-            pass_fds=passed,
-            env={**os.environ, **ENVIRONMENT},
-            # What it ends with, see trial.py.
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=log,
-        )
+        # It ends with its standard input, see trial.py.
+        return start_module(module, log.fileno(), {**os.environ, **ENVIRONMENT})
 
 
-def _end(processes: "list[subprocess.Popen[bytes]]") -> None:
+def _end(processes: list[_Process]) -> None:
     for process in processes:
-        assert process.stdin is not None  # noqa: S101 (asked for above)
-        process.stdin.close()
+        process.terminate()
     deadline = time.monotonic() + GRACE_SECONDS
     for process in processes:
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -17,6 +17,7 @@ from optuna.trial import TrialState
 from components.artifacts.dataset import load_info
 from components.artifacts.model import MONITORED, load_model_info
 from components.artifacts.search import Range, Search, Trial, Tune, save_search, with_values
+from components.common.events import progress
 from components.common.files import atomic_directory, write_json, write_text
 from components.common.spec import ModelSpec
 from components.tune.here import train_here
@@ -106,7 +107,7 @@ def tune(
         # Of equal ones the first.
         best = (max if mode == "max" else min)(finished, key=lambda trial: trial.score or 0.0)
         search = Search(metric=metric, mode=mode, best=best.number, tune=asked, trials=trials)
-        print(f"best trial {best.number}: {metric} {best.score:.4f}; {_said(best.values)}", flush=True)
+        progress(f"best trial {best.number}: {metric} {best.score:.4f}; {_said(best.values)}")
         with atomic_directory(Path(folder)) as new:
             save_search(new, search)
             for done in trainings:
@@ -228,4 +229,4 @@ def _said(values: dict[str, Any]) -> str:
 
 
 def _report(asked: Tune, done: Training, said: str) -> None:
-    print(f"trial {done.number}/{asked.trials}  {said}; {_said(done.values)}", flush=True)
+    progress(f"trial {done.number}/{asked.trials}  {said}; {_said(done.values)}")

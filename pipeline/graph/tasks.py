@@ -47,6 +47,8 @@ class TaskSpec:
         machine: An entry of configs/machines.yaml; None for the default.
         placement: Where a training runs; None for a task that doesn't train.
         cached: Whether what it gave is used again where nothing that it depends on has changed.
+        threads: The threads that it computes with, for what runs side by side on one machine; None for one for each
+            core.
     """
 
     step: str
@@ -59,6 +61,7 @@ class TaskSpec:
     machine: str | None = None
     placement: Placement | None = None
     cached: bool = True
+    threads: int | None = 1
 
     @property
     def name(self) -> str:
@@ -132,13 +135,15 @@ def tasks(experiment: Experiment, target: Target = "vertex") -> list[TaskSpec]:
             searching = {**arguments, "tune": experiment.tunes[name].model_dump_json(exclude_defaults=True)}
             # Each trial on Vertex AI has a job on the model's machine.
             placed = placement(spec.machine, target, True)
-            task = TaskSpec("tune", tune, spec.dataset, name, searching, inputs, uses).on(spec.machine, placed)
+            task = TaskSpec("tune", tune, spec.dataset, name, searching, inputs, uses, threads=None)
+            task = task.on(spec.machine, placed)
             add(task, "searches", "trials")
             del arguments["spec"]
             inputs = {**inputs, "spec": (task, "tuned")}
         streams = experiment.vertex.tensorboard is not None
         placed = placement(spec.machine, target, streams)
-        task = TaskSpec("train", train, spec.dataset, name, arguments, inputs, uses).on(spec.machine, placed)
+        task = TaskSpec("train", train, spec.dataset, name, arguments, inputs, uses, threads=spec.threads)
+        task = task.on(spec.machine, placed)
         add(task, "models", "model")
         inputs = {"dataset": results["datasets"][spec.dataset], "model": (task, "model")}
         classifies = experiment.datasets[spec.dataset].task == "classification"

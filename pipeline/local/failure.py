@@ -22,6 +22,7 @@ _OF_THE_DISK = {
     errno.ELOOP,
 }  # fmt: skip
 LAST_LINES = 12
+KILLED = "it was ended by SIGKILL, as the kernel does when memory runs out"
 # Lines that KFP and TensorFlow print in every task.
 _NOISE = re.compile(r"(\[KFP Executor|[WIE]0000 |WARNING: All log messages)")
 
@@ -51,6 +52,11 @@ class Failure:
         return self.error.endswith(InputError.__name__)
 
     @property
+    def killed(self) -> bool:
+        """Whether SIGKILL ended it, as the kernel does when memory runs out."""
+        return KILLED in self.error
+
+    @property
     def full_disk(self) -> bool:
         """Whether the task failed because the disk is full."""
         return os.strerror(errno.ENOSPC) in self.message
@@ -65,8 +71,7 @@ def failure(code: int, lines: Iterable[str]) -> Failure:
     """
     # The exit code of a container that a signal ended is 128 plus the signal's number.
     if number := -code if code < 0 else code - 128 if code == 128 + signal.SIGKILL else 0:
-        memory = ", as the kernel does when memory runs out" if number == signal.SIGKILL else ""
-        return Failure(f"it was ended by {signal.Signals(number).name}{memory}")
+        return Failure(KILLED if number == signal.SIGKILL else f"it was ended by {signal.Signals(number).name}")
     return Failure(*(error_in(lines) or (f"it ended with exit code {code}",)))
 
 

@@ -1,147 +1,138 @@
 """The processes of a local run's tasks."""
 
-import codecs
-import contextlib
+import multiprocessing
 import os
-import select
 import shutil
-import socket
-import subprocess
+import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
+from contextlib import suppress
+from multiprocessing import connection, forkserver
 from pathlib import Path
 
-from pipeline.local import forks
+from components.common.forked import FORK, fork
 
 ROOT = Path(__file__).parent.parent.parent
 # The time between SIGTERM and SIGKILL, in which a training saves a checkpoint.
 GRACE_SECONDS = 4.0
+# The fork server imports LIGHT, which every task needs, or all of it, which takes three seconds.
+LIGHT = ["pipeline.local.preload", "kfp.dsl.executor", "pydantic.type_adapter", "pydantic.types"]
+HEAVY = ["tensorflow", "keras", "tensorflow_datasets", "sklearn.linear_model", "sklearn.metrics", "PIL.Image"]
 # The shell script in KFP's command of a Python component. The component's source and its arguments follow it.
 _KFP = (
     'program_path=$(mktemp -d) printf "%s" "$0" > "$program_path/ephemeral_component.py" _KFP_RUNTIME=true python3 '
     '-m kfp.dsl.executor_main --component_module_path "$program_path/ephemeral_component.py" "$@"'
 )
+_LAST_BYTES = 1 << 16
+_preloaded: list[str] = []
 
 
-class Processes:
-    """Runs tasks, each in a process that is forked from a server, which has imported the libraries already.
+def preload(libraries: list[str]) -> None:
+    """Have the fork server import libraries, for the tasks to come, unless it has them."""
+    if set(libraries) <= set(_preloaded):
+        return
+    if _preloaded:
+        forkserver._forkserver._stop()  # type: ignore[attr-defined]
+    _preloaded[:] = libraries
+    multiprocessing.get_context("forkserver").set_forkserver_preload(libraries)
+    forkserver.ensure_running()
+
+
+class Running:
+    """A task that runs, in a process group of its own.
 
     Args:
-        scratch: The folder of temporary files.
+        command: The command with its arguments. That of a Python component runs without KFP's shell script.
+        folder: The task's folder of temporary files.
+        log: The file that its output is added to.
+        environment: Variables beside those of this process.
+
+    Attributes:
+        sentinel: It is ready, for `multiprocessing.connection.wait`, when the process has ended.
+        output: It is ready when the process has printed something.
     """
 
-    def __init__(self, scratch: Path) -> None:
-        self._scratch = scratch
-        self._start()
-
-    def _start(self) -> None:
-        self._ready = False
-        self._control, theirs = socket.socketpair()
-        with theirs, (self._scratch / "forks.log").open("wb") as log:
-            self._server = subprocess.Popen(
-                # -I: the user's PYTHON… variables are for the tasks, not for the server.
-                [sys.executable, "-I", "-X", "utf8", forks.__file__, str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-
-    @property
-    def pid(self) -> int:
-        """The process that tasks are forked from."""
-        return self._server.pid
-
-    def get_ready(self) -> None:
-        """Have the server import TensorFlow, for the tasks to come."""
-        if self._ready:
-            return
-        self._ready = True
-        with contextlib.suppress(OSError):
-            self._control.send(forks.IMPORT)
-
-    def run(self, image: str, name: str, command: list[str], on_line: Callable[[str], None]) -> int:
-        """Run a task.
-
-        Args:
-            image: The image's name, which isn't used.
-            name: The task's name.
-            command: The command with its arguments. That of a Python component runs without KFP's shell script.
-            on_line: It is called with each line that the task prints.
-
-        Returns:
-            The exit code, negative where a signal ended the process.
-        """
-        if self._server.poll() is not None:
-            self._start()
-        folder = self._scratch / name
+    def __init__(self, command: list[str], folder: Path, log: Path, environment: dict[str, str]) -> None:
         folder.mkdir()
+        self._folder = folder
         if command[0] == "sh" and " ".join(command[2].replace(" exec ", " ").split()) == _KFP:
             program = folder / "ephemeral_component.py"
             program.write_text(command[3], encoding="utf-8")
             program_path = ["--component_module_path", str(program)]
             command = [sys.executable, "-m", "kfp.dsl.executor_main", *program_path, *command[4:]]
-        environment = {
-            **os.environ,
-            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
-            "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
-            "PYTHONUNBUFFERED": "1",
-            "TMPDIR": str(folder),
-            "_KFP_RUNTIME": "true",
-        }
-        printed, prints = os.pipe()
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        try:
-            connection = forks.ask(self._control, command, str(Path.cwd()), environment, [nothing, prints, prints])
-        finally:
-            os.close(nothing)
-            os.close(prints)
-        with connection, open(printed, "rb", buffering=0):  # noqa: PTH123 (a descriptor)
-            try:
-                for line in lines(_chunks(printed, connection)):
-                    on_line(line)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    self._control.send(forks.TERMINATE)
-                for line in lines(_chunks(printed, connection, GRACE_SECONDS)):
-                    on_line(line)
-                raise
-            finally:
-                with contextlib.suppress(OSError):
-                    connection.shutdown(socket.SHUT_WR)  # a process that hasn't ended is killed by this
-                code = forks.exit_code(connection)
-                shutil.rmtree(folder, ignore_errors=True)
-            return code
+        self._log = log.open("ab", buffering=0)
+        self._last = b""
+        self.output, prints = multiprocessing.Pipe(duplex=False)
+        with prints:
+            own = {**os.environ, **_environment(folder), **environment}
+            self._process = fork(command, str(Path.cwd()), own, None, prints)
+        self.sentinel = self._process.sentinel
 
-    def close(self) -> None:
-        """End the server."""
-        self._server.kill()
-        self._server.wait()
-        self._control.close()
+    def read(self) -> bool:
+        """Write what it has printed to its log. Returns False where it will print nothing more."""
+        if not (printed := os.read(self.output.fileno(), 1 << 16)):
+            return False
+        self._last = (self._last + printed)[-_LAST_BYTES:]
+        with suppress(OSError):  # the task itself reports a full disk
+            self._log.write(printed)
+        return True
 
-
-def lines(chunks: Iterable[bytes]) -> Iterator[str]:
-    """Split a stream of bytes into its lines."""
-    rest = ""
-    for text in codecs.iterdecode(chunks, "utf-8", "replace"):
-        *whole, rest = (rest + text).split("\n")
-        yield from whole
-    if rest:
-        yield rest
-
-
-def _chunks(printed: int, connection: socket.socket, seconds: float | None = None) -> Iterator[bytes]:
-    """The output of a process until it has ended or the seconds have passed, even where its own children live on."""
-    deadline = None if seconds is None else time.monotonic() + seconds
-    open_ends: list[int | socket.socket] = [printed, connection]
-    while True:
-        left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        ready = select.select(open_ends, [], [], left)[0]
-        if printed not in ready:
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process, and to those that it started."""
+        if self._process.pid is None:
             return
-        if chunk := os.read(printed, 1 << 16):
-            yield chunk
-        else:
-            open_ends = [connection]
+        try:
+            os.killpg(self._process.pid, number)
+        except ProcessLookupError:
+            if self._process.exitcode is None:  # it hasn't made its group yet
+                os.kill(self._process.pid, number)
+
+    def end(self) -> int:
+        """Kill what the process left running, or itself. Returns its exit code, negative where a signal ended it."""
+        self.signal(signal.SIGKILL)
+        self._process.join()
+        while self.output.poll() and self.read():
+            pass
+        self.output.close()
+        self._log.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        return self._process.exitcode or 0
+
+    def last_lines(self) -> list[str]:
+        """The end of what it printed."""
+        return self._last.decode(errors="replace").splitlines()
+
+
+def stop(tasks: Iterable[Running]) -> None:
+    """End tasks: they have `GRACE_SECONDS` after SIGTERM."""
+    tasks = list(tasks)
+    for task in tasks:
+        task.signal(signal.SIGTERM)
+        task.signal(signal.SIGCONT)
+    deadline = time.monotonic() + GRACE_SECONDS
+    alive, printing = list(tasks), list(tasks)
+    while alive and (left := deadline - time.monotonic()) > 0:
+        ready = connection.wait([*(task.sentinel for task in alive), *(task.output for task in printing)], left)
+        printing = [task for task in printing if task.output not in ready or task.read()]
+        alive = [task for task in alive if task.sentinel not in ready]
+    for task in tasks:
+        task.end()
+
+
+def kill_all() -> None:
+    """Kill what was left running by a second Ctrl-C."""
+    for process in multiprocessing.active_children():
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid or 0, signal.SIGKILL)
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    return {
+        **({FORK: "1"} if sys.platform == "linux" else {}),
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        "PYTHONUNBUFFERED": "1",
+        "TMPDIR": str(folder),
+        "_KFP_RUNTIME": "true",
+    }

@@ -1,7 +1,7 @@
 """The progress of a local run: one line for each task, live on a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -52,7 +52,7 @@ class Display:
     def __init__(self, tasks: Iterable[str], console: Console) -> None:
         self.lines = {task: Line() for task in tasks}
         self._console = console
-        self._live = Live(get_renderable=self._table, console=console, refresh_per_second=4, transient=True)
+        self._live = Live(get_renderable=self._shown, console=console, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> "Display":
         if self._console.is_terminal:
@@ -102,9 +102,20 @@ class Display:
         line = self.lines[task]
         print(f"{line.state:8} {task:32} {self._time(line):>7}  {line.note()}", file=self._console.file, flush=True)
 
-    def _table(self) -> Table:
+    def _shown(self) -> Table:
+        """The table while tasks run: those that run are seen where the terminal has no room for all."""
+        room = self._console.height - 1
+        if len(self.lines) <= room:
+            return self._table()
+        first = ("running", "failed", "done")
+        order = sorted(self.lines, key=lambda task: first.index(s) if (s := self.lines[task].state) in first else 3)
+        return self._table(order[:room])
+
+    def _table(self, tasks: Collection[str] = ()) -> Table:
         table = Table.grid(padding=(0, 2))
         for task, line in self.lines.items():
+            if tasks and task not in tasks:
+                continue
             style = STYLES.get(line.state, "dim")
             note = Text(line.note(), overflow="ellipsis", no_wrap=True)
             table.add_row(Text(line.state, style), Text(task), Text(self._time(line), justify="right"), note)

@@ -11,7 +11,7 @@ from typing import Any
 
 from common import FOLDER
 
-PARTS = ("training", "input", "around", "growth", "time_to_accuracy", "peers", "serving")
+PARTS = ("training", "input", "around", "schedule", "growth", "time_to_accuracy", "peers", "serving")
 
 
 def main() -> None:
@@ -52,6 +52,10 @@ def measure(part: str, seminar: bool) -> dict[str, Any]:
         from around import around
 
         return {part: around()}
+    if part == "schedule":
+        from schedule import schedule
+
+        return {part: schedule()}
     if part == "growth":
         from growth import growth
 

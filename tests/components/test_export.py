@@ -1,5 +1,6 @@
 """Formats, each used in a process that has its runtime alone."""
 
+import io
 import json
 import re
 import shutil
@@ -336,9 +337,9 @@ def test_a_runtime_beside_tensorflow_proves_nothing(datasets, models, tmp_path):
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+            stderr=subprocess.STDOUT,
         )
+        process = fresh.Fresh(process, io.TextIOWrapper(process.stdout, encoding="utf-8"))
         paths = {"model": folder / "model.onnx", "inputs": tmp_path / "inputs.npz", "outputs": tmp_path / "o.npy"}
         return fresh.ask(process, batches=[1, 2], timed=[1], **{name: str(path) for name, path in paths.items()})
 

@@ -12,7 +12,7 @@ from components.metrics.bootstrap import intervals
 from components.metrics.metrics import METRICS, Metric, measure, resampled
 from components.report.page import render
 from pipeline.experiment.claims import check_expect
-from pipeline.local.table import show
+from pipeline.terminal.leaderboard_table import show
 
 SCALE = 2.5
 JUDGES = {

@@ -120,19 +120,21 @@ def _built(target):
 def docker_client():
     """Docker, or podman behind its interface."""
     import docker
-
-    from pipeline.local.daemon import daemon
+    from daemon import daemon
 
     with daemon():
         yield docker.from_env()
 
 
 @pytest.fixture
-def in_image(docker_client):
+def in_image():
     """Run a command in an image; its output."""
-    from pipeline.local.containers import limits, output
+    from pipeline.local.containers import engine, limits
 
-    def run(image, command, **options):
-        return output(docker_client, image, command, network_mode="host", ulimits=limits(), **options)
+    def run(image, command, volumes=(), environment=None):
+        options = [f"--volume={path}:{path}" for path in volumes]
+        options += [f"--env={name}={value}" for name, value in (environment or {}).items()]
+        given = [engine(), "run", "--rm", "--network=host", *limits(), *options, image, *command]
+        return subprocess.run(given, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True).stdout
 
     return run

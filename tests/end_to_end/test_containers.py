@@ -5,14 +5,13 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import closing
 from types import SimpleNamespace
 
-import docker
 import pytest
 
 from components.common.errors import InputError
 from pipeline.local import containers
+from pipeline.local.processes import LIGHT, Running, preload
 
 pytestmark = pytest.mark.slow
 ONLY_MLP = """\
@@ -100,64 +99,45 @@ def test_a_series_of_ones_own_is_read_where_it_lies(project):
     assert code == 0, output
 
 
-def test_a_folder_that_cannot_be_mounted_is_one_line(project, docker_client):
+def test_a_folder_that_cannot_be_mounted_is_one_line(project):
     from pipeline.experiment.experiment import load_experiment
 
     home = project.folder / 'a "b"'
     with pytest.raises(InputError, match=r"in its name can.t be mounted in a container"):
-        containers.arguments(load_experiment(project.config, []), home, home / "outputs", home / "registry")
+        containers.arguments("podman", load_experiment(project.config, []), home, home / "outputs", home / "registry")
 
 
-def test_a_task_can_write_to_the_folders_of_its_run_alone(project, image, docker_client):
+def test_a_task_can_write_to_the_folders_of_its_run_alone(project, image):
     from pipeline.experiment.experiment import load_experiment
 
     home = project.folder / "runs/small"
     outputs, registry = home / ".work-containers/outputs", project.folder / "runs/registry"
-    started = containers.arguments(load_experiment(project.config, []), home, outputs, registry)
-    volumes = {str(outputs): {"bind": str(outputs), "mode": "rw"}}
+    start = containers.arguments(containers.engine(), load_experiment(project.config, []), home, outputs, registry)
+
+    def said(*command):
+        return subprocess.run([*start, image, *command], capture_output=True, text=True, check=True).stdout
+
     places = [outputs, registry, "/tmp", "/app", "/home/runner", "/etc", "/var/tmp", home, project.folder, "/",
               os.environ["TFDS_DATA_DIR"]]  # fmt: skip
     script = (
         'for place in "$@"; do (touch "$place/.probe" && rm "$place/.probe") 2>/dev/null && echo "$place"; done; id -u'
     )
-    said = containers.output(
-        docker_client, image, ["sh", "-c", script, "sh", *map(str, places)], volumes=volumes, **started
-    )
-    *written, uid = said.splitlines()
+    *written, uid = said("sh", "-c", script, "sh", *map(str, places)).splitlines()
     # podman has memory in place of /var/tmp too.
     assert set(written) - {"/var/tmp"} == {str(outputs), str(registry), "/tmp"}
     assert uid != "0"
-    status = containers.output(docker_client, image, ["cat", "/proc/self/status"], **started)
-    assert "CapEff:\t0000000000000000" in status
+    assert "CapEff:\t0000000000000000" in said("cat", "/proc/self/status")
 
 
-def test_an_exit_code_is_never_lost(image, docker_client, tmp_path):
-    labels = {containers.LABEL: str(tmp_path)}
-    options = {"labels": labels, "network_mode": "host", "ulimits": containers.limits()}
-    with closing(containers.Containers(tmp_path, tmp_path, options)) as launcher:
-        for code in (0, 3):
-            lines = []
-            command = ["sh", "-c", f"printf 'one\\ntw'; printf 'ö\\nthree'; exit {code}"]
-            assert launcher.run(image, "task", command, lines.append) == code
-            assert lines == ["one", "twö", "three"]
-    assert not docker_client.containers.list(all=True, filters={"label": f"{containers.LABEL}={tmp_path}"})
-
-
-def test_a_container_that_is_removed_meanwhile_is_no_error(image, docker_client, monkeypatch, tmp_path):
-    options = {"labels": {containers.LABEL: str(tmp_path)}, "network_mode": "host", "ulimits": containers.limits()}
-    docker_client.containers.create(image, ["true"], **options)
-    seen = []
-
-    def list_and_remove(**how):
-        for container in docker_client.containers.list(**how):
-            container.remove(force=True)
-            seen.append(container)
-        return seen
-
-    fake = SimpleNamespace(containers=SimpleNamespace(list=list_and_remove))
-    monkeypatch.setattr(docker, "from_env", lambda: fake)
-    containers.remove(tmp_path)
-    assert len(seen) == 1
+def test_an_exit_code_is_never_lost(image, tmp_path):
+    start = [containers.engine(), "run", "--rm", "--network=host", *containers.limits(), image]
+    preload(LIGHT)
+    for code in (0, 3):
+        command = ["sh", "-c", f"printf 'one\\ntw'; printf 'ö\\nthree'; exit {code}"]
+        task = Running([*start, *command], tmp_path / "scratch", tmp_path / "log", {})
+        while task.read():
+            pass
+        assert (task.end(), task.last_lines()) == (code, ["one", "twö", "three"])
 
 
 def refused(project, *parts, **environment):
@@ -208,7 +188,6 @@ def test_a_docker_host_that_does_not_answer_is_one_line(project):
 def test_data_in_cloud_storage_are_mounted_where_vertex_mounts_them(project, monkeypatch):
     """Their copies; a container has no credentials to read them with."""
     from pathlib import Path
-    from types import SimpleNamespace
 
     from components.sources.csv import Options
 
@@ -247,7 +226,7 @@ def test_models_of_one_tensorflow_load_under_the_other(project, image, tpu_image
         said[trains] = in_image(
             loads,
             ["python3", "-c", ANSWER, folder],
-            volumes={folder: {"bind": folder, "mode": "ro"}},
+            volumes=[folder],
             environment={"TPU_SKIP_MDS_QUERY": "1"},
         )
     project.environment["IMAGE"] = image

@@ -299,14 +299,12 @@ def test_when_it_is_stopped_everything_has_ended_soon_and_it_can_go_on(project, 
     logs = project.folder / "runs/small"
     before, earlier = (logs / "latest").resolve(), set(logs.iterdir())
     longer = ["run", project.config, "--set", "models.mlp.epochs=100000", "--set", f"seed={number + 100}"]
-    process = project.start(*longer)
+    process = project.start(*longer, start_new_session=True)
     project.until("epoch 2/", process, earlier)
-    servers = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True)
-    session = servers.stdout.split()[0]
     process.send_signal(number)
     process.wait(timeout=10)
     assert process.returncode == code
-    until(lambda: not alive(session), "an orphan goes on")
+    until(lambda: not alive(str(process.pid)), "an orphan goes on")
     assert (project.folder / "runs/small/latest").resolve() == before, "latest shows whole runs alone"
     assert list((project.folder / "runs/small/.work").rglob("checkpoints/mlp-*"))
 
@@ -324,11 +322,11 @@ def test_a_second_run_of_the_same_experiment_is_refused(project, first):
 def test_a_killed_task_fails_cleanly(project, first):
     logs = project.folder / "runs/small"
     earlier = set(logs.iterdir())
-    process = project.start("run", project.config, "--set", "models.mlp.epochs=100000", "--set", "seed=77")
+    changed = ["--set", "models.mlp.epochs=100000", "--set", "seed=77", "--jobs", "1"]
+    process = project.start("run", project.config, *changed, start_new_session=True)
     project.until("epoch 2/", process, earlier)
-    session = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True).stdout
     servers = subprocess.run(
-        ["pgrep", "-s", session.strip(), "-f", "forks[.]py"], capture_output=True, text=True, check=True
+        ["pgrep", "-s", str(process.pid), "-f", "forkserver"], capture_output=True, text=True, check=True
     ).stdout.split()
     # The server's child, forked later, is the task.
     os.kill(max(map(int, servers)), signal.SIGKILL)
@@ -370,7 +368,7 @@ def test_bad_data_is_a_line_for_each_problem_and_exit_code_2(project):
 
 
 def test_a_full_disk_is_one_line_and_exit_code_2(project, monkeypatch):
-    from pipeline.local import prepare
+    from pipeline.commands import prepare
 
     class Usage:
         free = 1000

@@ -14,7 +14,7 @@ LARGEST = 0.45e9
 
 
 def test_it_answers_the_golden_request_and_ends_when_it_is_stopped(serving_image, docker_client, exports):
-    from pipeline.local.containers import limits
+    from daemon import ulimits
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -24,7 +24,7 @@ def test_it_answers_the_golden_request_and_ends_when_it_is_stopped(serving_image
         detach=True,
         read_only=True,
         network_mode="host",
-        ulimits=limits(),
+        ulimits=ulimits(),
         user="1000:1000",
         volumes={str(exports["pictures"].model): {"bind": "/model", "mode": "ro"}},
         environment={

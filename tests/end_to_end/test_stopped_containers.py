@@ -13,12 +13,12 @@ pytestmark = pytest.mark.slow
 @contextmanager
 def started(client, image, arguments, folder):
     """A container that runs a compiled command, with a folder mounted where it is here."""
-    from pipeline.local.containers import limits
+    from daemon import ulimits
 
     folder.chmod(0o777)
     mounted = {str(folder): {"bind": str(folder), "mode": "rw"}}
     container = client.containers.create(
-        image, arguments, volumes=mounted, network_mode="host", ulimits=limits(), working_dir=str(folder)
+        image, arguments, volumes=mounted, network_mode="host", ulimits=ulimits(), working_dir=str(folder)
     )
     try:
         container.start()

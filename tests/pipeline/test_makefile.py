@@ -108,6 +108,9 @@ def test_the_console_command_runs_from_any_folder(tmp_path):
 def test_the_console_command_lets_exports_find_their_program(monkeypatch):
     """It sets PYTHONSAFEPATH, and the program is found by its folder."""
     monkeypatch.setenv("PYTHONSAFEPATH", "1")
-    _, errors = start("litert").communicate("{}")
+    with start("litert") as fresh:
+        fresh.process.stdin.write(b"{}\n")
+        fresh.process.stdin.flush()
+        errors = fresh.output.read()
     assert "No module named fresh_process" not in errors
     assert "KeyError" in errors, "it starts, and looks for what to do"

@@ -1,12 +1,13 @@
 """Use an exported model as someone would who has its runtime and not this project.
 
-Run as `fresh_process.py saved_model|litert|onnx`, with one JSON object on standard input:
+Run as `fresh_process.py saved_model|litert|onnx`, with a JSON object in a line of standard input:
 
     {"model": its path, "inputs": .npz of inputs by name, "outputs": .npy to write,
      "batches": sizes of the batches that the inputs are cut into, "timed": sizes to time,
      "golden": of a SavedModel, the file of the golden request}
 
-and one on standard output, `{"milliseconds": {size: [median, 95th percentile]}}`, with, of a golden request,
+and, where sizes are to be timed, an empty line after it has printed "ready to measure". It prints a JSON object,
+`{"milliseconds": {size: [median, 95th percentile]}}`, with, of a golden request,
 `"predictions"` and the malformed requests that were answered, `"accepted"`. numpy is imported, and the runtime.
 """
 
@@ -38,14 +39,17 @@ def main() -> None:
         raise SystemExit("the project can be imported here")
     if runtime == "saved_model":
         import tensorflow  # noqa: F401 (it takes seconds, in which the other process gets the task ready)
-    task = json.loads(sys.stdin.read())
+    task = json.loads(sys.stdin.readline())
     with np.load(task["inputs"], allow_pickle=False) as file:
         inputs = {name: file[name] for name in file.files}
     call = {"saved_model": saved_model, "litert": litert, "onnx": onnx}[runtime](task["model"])
     np.save(task["outputs"], np.concatenate([call(batch) for batch in cut(inputs, task["batches"])]))
-    found: dict[str, Any] = {"milliseconds": {n: milliseconds(call, next(cut(inputs, [n]))) for n in task["timed"]}}
-    if "golden" in task:
-        found |= golden(task["model"], task["golden"])
+    found: dict[str, Any] = golden(task["model"], task["golden"]) if "golden" in task else {}
+    if task["timed"]:
+        # Nothing else shall compute meanwhile.
+        print("ready to measure", flush=True)
+        sys.stdin.readline()
+    found["milliseconds"] = {n: milliseconds(call, next(cut(inputs, [n]))) for n in task["timed"]}
     foreign = [] if runtime == "saved_model" else [name for name in ("tensorflow", "keras") if name in sys.modules]
     if foreign:
         raise SystemExit(f"{runtime} was run in a process that imports {foreign[0]}")

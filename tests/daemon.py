@@ -14,6 +14,14 @@ from components.common.errors import InputError
 _START_SECONDS = 30
 
 
+def ulimits() -> list[dict]:
+    """The limits of a local run's containers, as docker-py takes them."""
+    from pipeline.local.containers import limits
+
+    numbers = [limit.removeprefix("--ulimit=").partition("=") for limit in limits()]
+    return [{"Name": name, "Soft": int(n.split(":")[0]), "Hard": int(n.split(":")[0])} for name, _, n in numbers]
+
+
 @contextmanager
 def daemon() -> Iterator[None]:
     """Make sure that a daemon answers: Docker's, or else podman's, which is started and named in DOCKER_HOST.

@@ -8,9 +8,9 @@ from rich.console import Console
 
 from components.common.errors import InputError
 from components.common.files import write_text
+from pipeline.commands.prepare import prepare
 from pipeline.experiment.claims import Verification, judge, spreads
 from pipeline.experiment.experiment import Experiment, load_experiment, only
-from pipeline.local.prepare import prepare
 from pipeline.local.run import RUNS, run_local
 
 FILE = "verify.json"
@@ -39,7 +39,7 @@ def load_seeds(config: Path, overrides: list[str], seeds: int, models: list[str]
     return experiments
 
 
-def verify(experiments: list[Experiment], console: Console) -> Verification:
+def verify(experiments: list[Experiment], console: Console, jobs: int | None = None) -> Verification:
     """Run the experiments and judge their claims. `latest`, the registry and build/ stay as they are.
 
     Tasks that ran before with the same settings come from the cache.
@@ -47,6 +47,7 @@ def verify(experiments: list[Experiment], console: Console) -> Verification:
     Args:
         experiments: One experiment for each seed.
         console: The terminal that progress is printed to.
+        jobs: As for `run_local`.
 
     Returns:
         The content of `runs/<experiment>/verify.json`, which is written.
@@ -61,7 +62,7 @@ def verify(experiments: list[Experiment], console: Console) -> Verification:
         for experiment in experiments:
             prepare(experiment, RUNS)
             console.print(f"{experiment.name}, seed {experiment.seed}: logs in {RUNS}/{experiment.name}/")
-            boards.append(run_local(experiment, console, Path(build), keep_latest=True))
+            boards.append(run_local(experiment, console, Path(build), keep_latest=True, jobs=jobs))
     measured = spreads(boards)
     verification = Verification(
         experiment=experiments[0].name,

@@ -1,0 +1,73 @@
+"""Which task runs next. Nothing here knows the tasks' content, so that a schedule can be tried without running it."""
+
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+# The memory that a task of a shipped experiment needs at most, in bytes.
+TASK_BYTES = 1_500_000_000
+
+
+def ranks(needs: Mapping[str, Iterable[str]], seconds: Mapping[str, float]) -> dict[str, float]:
+    """The seconds from each task's start to the end of the run, if all that waits for it started at once.
+
+    Args:
+        needs: The tasks that each task waits for. Each task comes after those that it needs.
+        seconds: The expected duration of each task.
+    """
+    left = dict.fromkeys(needs, 0.0)
+    for task in reversed(list(needs)):
+        left[task] += seconds[task]
+        for need in needs[task]:
+            if need in left:
+                left[need] = max(left[need], left[task])
+    return left
+
+
+def next_task(
+    ready: Iterable[str], running: Iterable[str], threads: Mapping[str, int], rank: Mapping[str, float],
+    cores: int, jobs: int,
+) -> str | None:  # fmt: skip
+    """The task to start: the one with the longest way to the end, as soon as it fits.
+
+    The threads of all that run are at most the cores; a task with more threads than cores runs alone. No other task
+    goes before the first one, which would otherwise wait for ever.
+
+    Args:
+        ready: The tasks that could start.
+        running: The tasks that run.
+        threads: The threads of each task.
+        rank: What `ranks` gives.
+        cores: The number of cores.
+        jobs: The most tasks at a time.
+    """
+    ready, running = list(ready), list(running)
+    if not ready or len(running) >= jobs:
+        return None
+    first = max(ready, key=lambda task: rank[task])
+    taken = sum(threads[task] for task in running)
+    return first if not running or taken + threads[first] <= cores else None
+
+
+def default_jobs(cores: int, root: Path = Path("/")) -> int:
+    """As many tasks as there are cores, and as the available memory has room for.
+
+    Args:
+        cores: The number of cores.
+        root: The folder of Linux' files on memory. Other systems have none, and memory isn't looked at.
+    """
+    free = []
+    with suppress(OSError, ValueError):
+        lines = dict(line.split(":") for line in (root / "proc/meminfo").read_text(encoding="utf-8").splitlines())
+        free.append(int(lines["MemAvailable"].split()[0]) * 1024)
+    with suppress(OSError, ValueError):
+        group = root / "sys/fs/cgroup"
+        used = dict(line.split() for line in (group / "memory.stat").read_text(encoding="utf-8").splitlines())
+        free.append(int((group / "memory.max").read_text(encoding="utf-8")) - int(used["anon"]))
+    return max(1, min([cores, *(room // TASK_BYTES for room in free)]))
+
+
+def available_cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
