@@ -87,7 +87,7 @@ def run(
     from components.artifacts.leaderboard import load_leaderboard
     from components.artifacts.registration import load_registered
     from pipeline import api
-    from pipeline.terminal.leaderboard_table import show, show_refused_formats, show_registered
+    from pipeline.commands.leaderboard import show, show_refused_formats, show_registered
 
     console = _console()
     finished = api.run(
@@ -121,10 +121,10 @@ def verify(
     jobs: Jobs = None,
 ) -> None:
     """Run an experiment and hold the claims of its models (`expect`) against it; exit code 3 where one fails."""
+    from pipeline.commands.leaderboard import show_claims
     from pipeline.commands.verify import FILE, load_seeds
     from pipeline.commands.verify import verify as run_and_judge
     from pipeline.local.run import RUNS
-    from pipeline.terminal.leaderboard_table import show_claims
 
     experiments = load_seeds(config, overrides or [], seeds, models or [])
     console = _console()

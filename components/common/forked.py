@@ -14,6 +14,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import ModuleType
 
 # A local run on Linux gives its tasks this variable, so that the modules that they start are forked too.
 FORK = "KERAS_PIPELINE_FORK"
@@ -41,7 +42,13 @@ def fork(
     """
     how = multiprocessing.get_context("fork") if group else multiprocessing.get_context("forkserver")
     process = how.Process(target=_become, args=(command, folder, environment, stdin, output, group))
-    process.start()
+    # Or else the new process would begin with the program of this one: a script that calls the pipeline.
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        process.start()
+    finally:
+        sys.modules["__main__"] = main
     return process
 
 

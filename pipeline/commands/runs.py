@@ -69,9 +69,9 @@ def list_command(experiment: Experiment = None) -> None:
 @runs_app.command("show")
 def show_command(run: Name) -> None:
     """Show a run: how it ended, what changed against the run before, its leaderboard, the wear of its test data."""
+    from pipeline.commands.leaderboard import show
     from pipeline.runs.diff import changes
     from pipeline.runs.history import find, runs_of
-    from pipeline.terminal.leaderboard_table import show
 
     found = find(_root(), run)
     console = tables.console()

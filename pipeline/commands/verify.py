@@ -8,9 +8,9 @@ from rich.console import Console
 
 from components.common.errors import InputError
 from components.common.files import write_text
-from pipeline.commands.prepare import prepare
 from pipeline.experiment.claims import Verification, judge, spreads
 from pipeline.experiment.experiment import Experiment, load_experiment, only
+from pipeline.local.prepare import prepare
 from pipeline.local.run import RUNS, run_local
 
 FILE = "verify.json"

@@ -11,8 +11,8 @@ from components.artifacts.leaderboard import DatasetEntry, Leaderboard, ModelEnt
 from components.metrics.bootstrap import intervals
 from components.metrics.metrics import METRICS, Metric, measure, resampled
 from components.report.page import render
+from pipeline.commands.leaderboard import show
 from pipeline.experiment.claims import check_expect
-from pipeline.terminal.leaderboard_table import show
 
 SCALE = 2.5
 JUDGES = {

@@ -368,7 +368,7 @@ def test_bad_data_is_a_line_for_each_problem_and_exit_code_2(project):
 
 
 def test_a_full_disk_is_one_line_and_exit_code_2(project, monkeypatch):
-    from pipeline.commands import prepare
+    from pipeline.local import prepare
 
     class Usage:
         free = 1000

@@ -9,11 +9,11 @@ from small_experiment import GOOD, SHIPPED, assert_refused, changed, write
 from components.artifacts.leaderboard import DatasetEntry, Leaderboard, ModelEntry
 from components.common.errors import InputError
 from components.metrics.metrics import METRICS
+from pipeline.commands.leaderboard import show, show_claims
 from pipeline.commands.verify import load_seeds
 from pipeline.experiment.claims import Claim, Verification, judge, spreads
 from pipeline.experiment.experiment import load_experiment
 from pipeline.graph.compile import compile_experiment
-from pipeline.terminal.leaderboard_table import show, show_claims
 
 CLAIM = {"value": 0.9, "within": 0.01}
 

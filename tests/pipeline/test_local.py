@@ -49,7 +49,7 @@ def given_to(task, folder, before):
     dataset = cache.Artifact(
         type={"schemaTitle": "system.Dataset", "schemaVersion": "0.0.1"}, metadata={"a": "b"}, path="dataset", files={}
     )
-    values = arguments(task, {"failures": "{}", "vertex": ""}, {})
+    values = arguments(task, {"failures": "{}", "vertex": "", "checkpoints": ""}, {})
     return executor_input(task, values, {"dataset": (before, dataset)}, folder, "run-1")
 
 
@@ -64,7 +64,7 @@ def test_the_executor_input_is_that_of_kfp(tasks, tmp_path):
     ours = given_to(task, folder, tmp_path / "before")
     component = json_format.ParseDict(task.component, pipeline_spec_pb2.ComponentSpec())
     dataset = dsl.Dataset(name="dataset", uri=str(tmp_path / "before" / "dataset"), metadata={"a": "b"})
-    values = {**arguments(task, {}, {}), "dataset": dataset}
+    values = {**arguments(task, {"vertex": "", "checkpoints": ""}, {}), "dataset": dataset}
     message = executor_input_utils.construct_executor_input(component, values, str(folder), False)
     theirs = executor_input_utils.executor_input_to_dict(message, component)
     assert without_empty(ours) == without_empty(theirs)

@@ -144,8 +144,10 @@ sys.stdin.readline()
 @pytest.mark.parametrize("killed", ["the run", "the run and the server"])
 @pytest.mark.parametrize("phase", ["idle", "task"])
 def test_when_the_run_is_killed_nothing_stays(here, killed, phase):
+    # A script that has no `if __name__ == "__main__"`.
+    (here / "starter.py").write_text(STARTER)
     starter = subprocess.Popen(
-        [sys.executable, "-c", STARTER, phase],
+        [sys.executable, "starter.py", phase],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -22,7 +22,7 @@ def test_a_format_that_could_not_be_made_is_a_line_and_a_code(monkeypatch, refus
     board = Leaderboard(
         experiment="quick", run="1", pipeline_sha256="", code_version="", created="", datasets={}, models=[model]
     )
-    monkeypatch.setattr("pipeline.commands.prepare.prepare", lambda *_: None)
+    monkeypatch.setattr("pipeline.local.prepare.prepare", lambda *_: None)
     monkeypatch.setattr("pipeline.local.run.run_local", lambda *_, **__: board)
     done = CliRunner().invoke(app, ["run", "configs/quick.yaml", *options])
     assert done.exit_code == code, done.output

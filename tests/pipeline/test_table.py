@@ -7,7 +7,7 @@ from rich.console import Console
 
 from components.artifacts.leaderboard import DatasetEntry, Leaderboard, ModelEntry
 from components.artifacts.registration import Registered, load_registered, write_registered
-from pipeline.terminal.leaderboard_table import show, show_registered
+from pipeline.commands.leaderboard import show, show_registered
 
 
 def shown(examples=100, color=False, width=130, **models):
