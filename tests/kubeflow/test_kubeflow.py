@@ -14,24 +14,11 @@ import yaml
 
 IMAGE = f"example.com/keras-pipeline-python@sha256:{'a' * 64}"
 pytestmark = pytest.mark.slow
-CONFIG = """\
-datasets:
-  demand: {source: electricity, use: 0.1, lookback: 96, horizon: 12}
-models:
-  lstm: {family: lstm, dataset: demand, machine: gpu-t4, hyperparameters: {units: 8}}
-"""
 BUILT = Path("build/kf_small-kubeflow.yaml")
 NOTE = "note: kubeflow.claim isn't set: a checkpoint goes with its pod\n"
 UNREGISTERED = "note: neither kubeflow.registry nor kubeflow.claim is set: no model is registered\n"
 NOTHING = {"pipelines": [], "versions": [], "experiments": [], "runs": []}
 TOKEN = "a-token.of_somebody-1234"  # noqa: S105
-
-
-@pytest.fixture
-def config(tmp_path):
-    path = tmp_path / "kf_small.yaml"
-    path.write_text(CONFIG)
-    return path
 
 
 @pytest.fixture
@@ -108,7 +95,9 @@ def test_the_first_submit_makes_a_pipeline_and_the_second_a_version(submit, kube
 
 
 def test_a_namespace_arrives_everywhere(submit, kubeflow):
-    kubeflow.control(namespaces=["team-a", "team-b"])
+    kubeflow.service.namespaces = ["team-a", "team-b"]
+    refused(submit(), "several users: --namespace is missing")
+    assert kubeflow.resources() == NOTHING
     for namespace in ("team-a", "team-b"):
         for name in ("one", "two"):
             name = f"{name}-{namespace}"
@@ -120,14 +109,8 @@ def test_a_namespace_arrives_everywhere(submit, kubeflow):
     refused(submit("--namespace", "team-c"), "403", "you may not see namespace team-c")
 
 
-def test_several_users_need_a_namespace(submit, kubeflow):
-    kubeflow.control(namespaces=["team-a"])
-    refused(submit(), "several users: --namespace is missing")
-    assert kubeflow.resources() == NOTHING
-
-
 def test_a_token_arrives_and_is_not_said(submit, kubeflow):
-    kubeflow.control(token=TOKEN)
+    kubeflow.token = TOKEN
     refused(submit(), "401", "no user identity", "KUBEFLOW_TOKEN holds the token")
     started(submit("--job-id", "one", KUBEFLOW_TOKEN=f"{TOKEN}\n"), kubeflow, "one")
     asked = kubeflow.requests()
@@ -165,20 +148,14 @@ def test_whatever_is_refused_is_one_line_and_leaves_nothing(submit, kubeflow, pa
     assert kubeflow.resources() == NOTHING
 
 
-@pytest.mark.parametrize("path", ["POST pipelines/upload_version", "POST runs"])
-def test_a_refused_second_run_leaves_the_first(submit, kubeflow, path):
+def test_a_refused_second_run_leaves_the_first(submit, kubeflow):
     started(submit("--job-id", "one"), kubeflow, "one")
-    before = kubeflow.resources()
-    kubeflow.fault(path, status=403, message="quota")
-    refused(submit("--job-id", "two"), "refuses two: 403 quota")
-    assert kubeflow.resources() == before
-
-
-def test_an_id_that_a_version_has_is_refused(submit, kubeflow):
-    for name in ("one", "two"):
-        started(submit("--job-id", name), kubeflow, name)
+    started(submit("--job-id", "two"), kubeflow, "two")
     before = kubeflow.resources()
     refused(submit("--job-id", "two"), "409", "two already exist")
+    for path in ("POST pipelines/upload_version", "POST runs"):
+        kubeflow.fault(path, status=403, message="quota")
+        refused(submit("--job-id", "three"), "refuses three: 403 quota")
     assert kubeflow.resources() == before
 
 
@@ -235,23 +212,22 @@ def test_a_service_that_is_none_is_one_line(submit, kubeflow):
 
 
 @pytest.mark.parametrize(
-    "host", ["foo", "localhost:8080", "ftp://x", "http://", "http://x:99999", "http://me:secret@x", "http://x/#/runs"]
+    ("given", "said"),
+    [
+        ({"host": "localhost:8080"}, "--kubeflow localhost:8080: expected an address such as http://localhost:8080"),
+        ({"host": "ftp://x"}, "--kubeflow ftp://x: expected an address"),
+        ({"host": "http://x:99999"}, "--kubeflow http://x:99999: expected an address"),
+        ({"host": "http://me:secret@x"}, "--kubeflow x: expected an address"),
+        ({"host": "http://x/#/runs"}, "--kubeflow http://x/#/runs: expected an address"),
+        ({"parameter": "regsitry=x"}, "parameter regsitry: the pipeline has none of this name"),
+        ({"parameter": "registry=5"}, "parameter registry: 5, expected STRING"),
+        ({"set": "models.lstm.machine=multi-worker"}, "machine multi-worker has 2 workers, which Vertex AI alone can"),
+        ({"set": "kubeflow.claim=My_Models"}, "kubeflow.claim: 'My_Models'"),
+    ],
 )
-def test_a_bad_address_is_one_line(submit, host):
-    done = submit(host=host)
-    refused(done, "--kubeflow", "expected an address such as http://localhost:8080")
-    assert "secret" not in done.stderr
-
-
-def test_wrong_parameters_are_refused_before_anything_is_sent(submit, kubeflow):
-    refused(submit("--parameter", "regsitry=x"), "parameter regsitry: the pipeline has none of this name")
-    refused(submit("--parameter", "registry=5"), "parameter registry: 5, expected STRING")
-    assert not kubeflow.requests()
-
-
-def test_a_machine_of_several_workers_is_refused_before_anything_is_sent(submit, kubeflow):
-    done = submit("--set", "models.lstm.machine=multi-worker")
-    refused(done, "models.lstm: machine multi-worker has 2 workers, which Vertex AI alone can start")
+def test_what_is_wrong_is_refused_before_anything_is_sent(submit, kubeflow, given, said):
+    host = given.pop("host", kubeflow.host)
+    refused(submit(*(part for key, value in given.items() for part in (f"--{key}", value)), host=host), said)
     assert not kubeflow.requests()
 
 
@@ -292,7 +268,6 @@ def test_a_claim_is_mounted_and_nothing_is_noted(submit, kubeflow):
     spec, platform = yaml.safe_load_all(kubeflow.requests("POST pipelines/upload")[0]["file"])
     assert spec["root"]["inputDefinitions"]["parameters"]["registry"]["defaultValue"] == "/pvc/models/registry"
     assert "pvcMount" in platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]["exec-train-lstm"]
-    refused(submit("--set", "kubeflow.claim=My_Models"), "kubeflow.claim: 'My_Models'")
 
 
 def test_waiting_ends_with_the_run(submit, kubeflow):
@@ -306,7 +281,7 @@ def test_waiting_ends_with_the_run(submit, kubeflow):
 
 @pytest.mark.parametrize("fails", ["train-lstm", "train-lstm-driver"])
 def test_a_run_that_fails_names_the_task(submit, kubeflow, fails):
-    kubeflow.control(fails=[fails])
+    kubeflow.service.fails = [fails]
     done = submit("--wait", "--job-id", "one")
     assert done.returncode == 1, done.stdout + done.stderr
     run = kubeflow.resources()["runs"][0]["run_id"]
@@ -316,14 +291,14 @@ def test_a_run_that_fails_names_the_task(submit, kubeflow, fails):
 
 
 def test_ctrl_c_ends_the_following_alone(kubeflow, config):
-    kubeflow.control(pace=0)
+    kubeflow.service.pace = 0
     process = subprocess.Popen(
         [sys.executable, "-m", "pipeline", "submit", str(config), "--kubeflow", kubeflow.host, "--wait"],
         env={**os.environ, "IMAGE": IMAGE, "IMAGE_GPU": IMAGE},
         stdout=subprocess.PIPE,
         text=True,
     )
-    while not any(asked["path"].startswith("runs/") for asked in kubeflow.requests()):
+    while not any(asked["call"].startswith("GET runs/") for asked in kubeflow.requests()):
         assert process.poll() is None
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
