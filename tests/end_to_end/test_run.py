@@ -1,13 +1,17 @@
 """The whole pipeline through the compiled YAML, in the order that a user would do it."""
 
+import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
+import zipfile
 from pathlib import Path
 
+import h5py
 import pytest
 from processes import alive
 
@@ -289,6 +293,36 @@ def test_with_keep_going_the_other_models_are_finished(project, first):
     assert 'id="model-good"' in text
     assert text.count('class="node skipped"') == 2
     assert "<code>ValueError: no such layer</code>" in text
+
+
+def test_weights_and_figures_are_the_same_however_many_tasks_run_at_a_time(project):
+    """Of a CNN, whose weights depend on the number of threads."""
+    config, found = project.folder / "configs/side.yaml", []
+    config.write_text(
+        "datasets:\n  fashion: {source: fashion_mnist, use: 0.01}\nmodels:\n"
+        "  cnn: {family: cnn, dataset: fashion, epochs: 2, threads: 1, hyperparameters: {layers: [{conv: 4}, pool]}}\n"
+        "  mlp: {family: mlp, dataset: fashion, epochs: 2, threads: 1, hyperparameters: {units: [8]}}\n"
+    )
+    for jobs in ("1", "3"):
+        code, output = project.run("run", config, "--jobs", jobs)
+        assert code == 0, output
+        run = project.folder / "runs/side/latest"
+        models = json.loads((run / "leaderboard.json").read_text())["models"]
+        figures = [(model["model"], model["metrics"], model["intervals"]) for model in models]
+        found.append((figures, [weights_of(run / "models" / name / "model.keras") for name in ("cnn", "mlp")]))
+        shutil.rmtree(project.folder / "runs/side")
+    assert found[0] == found[1]
+
+
+def weights_of(path):
+    """The bytes of a .keras file's weights; the file itself holds its time."""
+    with zipfile.ZipFile(path) as file, h5py.File(io.BytesIO(file.read("model.weights.h5"))) as weights:
+        arrays = {}
+        weights.visititems(
+            lambda name, item: arrays.update({name: item[()].tobytes()} if hasattr(item, "dtype") else {})
+        )
+    assert sum(map(len, arrays.values())) > 1000
+    return arrays
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
 """What `run` says where a format that was asked for couldn't be made, and the code that it ends with."""
 
+from pathlib import Path
+
 import pytest
 from typer.testing import CliRunner
 
 from components.artifacts.export import Format
-from components.artifacts.leaderboard import Leaderboard, ModelEntry
+from components.artifacts.leaderboard import Leaderboard, ModelEntry, save_leaderboard
 from pipeline.__main__ import app
 
 
@@ -16,7 +18,7 @@ from pipeline.__main__ import app
         (None, [], 0),
     ],
 )
-def test_a_format_that_could_not_be_made_is_a_line_and_a_code(monkeypatch, refused, options, code):
+def test_a_format_that_could_not_be_made_is_a_line_and_a_code(tmp_path, monkeypatch, refused, options, code):
     formats = {"saved_model": Format(path="saved_model"), "onnx": Format(refused=refused)}
     model = ModelEntry(model="mlp", family="mlp", dataset="fashion", reasons=["did not run"], formats=formats)
     board = Leaderboard(
@@ -24,7 +26,11 @@ def test_a_format_that_could_not_be_made_is_a_line_and_a_code(monkeypatch, refus
     )
     monkeypatch.setattr("pipeline.local.prepare.prepare", lambda *_: None)
     monkeypatch.setattr("pipeline.local.run.run_local", lambda *_, **__: board)
-    done = CliRunner().invoke(app, ["run", "configs/quick.yaml", *options])
+    config = Path("configs/quick.yaml").absolute()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs/quick/1").mkdir(parents=True)
+    save_leaderboard(tmp_path / "runs/quick/1", board)
+    done = CliRunner().invoke(app, ["run", str(config), *options])
     assert done.exit_code == code, done.output
     line = "mlp was not exported to onnx: ONNX has no operation for Erfinv [x]"
     assert done.output.splitlines().count(line) == (refused is not None)
