@@ -45,8 +45,8 @@ class Run:
 
     folder: Path
     state: str
-    record: Record | None
-    board: Leaderboard | None
+    record: Record | None = field(repr=False)
+    board: Leaderboard | None = field(repr=False)
     notes: list[str] = field(default_factory=list)
 
     @property
