@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from trainings import assert_same, result
@@ -90,6 +91,20 @@ def test_one_that_is_never_renewed_is_taken_over(cloud, short, capsys):
     with lease.held(FOLDER, WRITES):
         assert holder() == "families-1/train-mlp_-2"
     assert capsys.readouterr().out.endswith("hasn't renewed its lease for 2 s\n")
+
+
+def test_it_is_taken_over_once_it_wasnt_renewed_for_so_long_and_not_before(cloud, monkeypatch):
+    """By a clock of the test's own, on which each pause of the one that waits passes at once."""
+    passed = [1000.0]
+
+    def sleep(seconds):
+        passed[0] += seconds
+
+    clock = SimpleNamespace(sleep=sleep, clock_gettime=lambda _: passed[0], CLOCK_BOOTTIME=0)
+    cloud.put(f"{FOLDER}.owner")
+    monkeypatch.setattr(lease, "time", clock)
+    with lease.held(FOLDER, WRITES):
+        assert lease.SECONDS < passed[0] - 1000 < 1.1 * lease.SECONDS
 
 
 @pytest.mark.parametrize("before", [0, 1])
