@@ -1,1 +1,1 @@
-"""Run a compiled pipeline on this machine: kfp.local does the work, and this shows it to a person."""
+"""Run a compiled pipeline on this machine, as Kubeflow's launcher does."""

@@ -178,7 +178,8 @@ import subprocess, sys
 sys.stdin.read()
 engine, label = sys.argv[1:]
 found = subprocess.run([engine, "ps", "-aq", "--filter", label], capture_output=True, text=True).stdout.split()
-subprocess.run([engine, "rm", "-f", *found], capture_output=True) if found else None
+for command in (["kill"], ["rm", "-f"]) if found else ():
+    subprocess.run([engine, *command, *found], capture_output=True)
 """
 
 

@@ -2,11 +2,7 @@
 
 import gc
 import os
-import signal
 
-# A signal that a terminal sends to all is for the run, which ends the tasks.
-for _number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-    signal.signal(_number, signal.SIG_IGN)
 # The garbage collector would look through half a million imported objects again and again.
 gc.disable()
 # TensorFlow's messages would be between the lines of the run.

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from multiprocessing import connection, forkserver
 from pathlib import Path
+from typing import Any
 
 from components.common.forked import FORK, fork
 
@@ -28,15 +29,38 @@ _LAST_BYTES = 1 << 16
 _preloaded: list[str] = []
 
 
-def preload(libraries: list[str]) -> None:
-    """Have the fork server import libraries, for the tasks to come, unless it has them."""
-    if set(libraries) <= set(_preloaded):
+def preload(libraries: list[str], scratch: Path) -> None:
+    """Have the fork server import libraries, for the tasks to come, unless it has them or a task runs.
+
+    Args:
+        libraries: LIGHT, or LIGHT and HEAVY.
+        scratch: The folder of temporary files, where the server's socket is.
+    """
+    if set(libraries) <= set(_preloaded) or multiprocessing.active_children():
         return
-    if _preloaded:
-        forkserver._forkserver._stop()  # type: ignore[attr-defined]
+    close()
     _preloaded[:] = libraries
+    # A socket's path has 107 characters at most.
+    multiprocessing.current_process()._config["tempdir"] = os.path.relpath(scratch)  # type: ignore[attr-defined]
     multiprocessing.get_context("forkserver").set_forkserver_preload(libraries)
+    # What a terminal sends to all is for the run, which ends the tasks; the server inherits that it ignores it.
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
     forkserver.ensure_running()
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def close() -> None:
+    """End the fork server, and what a second Ctrl-C left running."""
+    for process in multiprocessing.active_children():
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid or 0, signal.SIGKILL)
+    server: Any = forkserver._forkserver
+    if server._forkserver_pid is not None:
+        os.kill(server._forkserver_pid, signal.SIGKILL)
+        server._stop()
+    _preloaded.clear()
 
 
 class Running:
@@ -120,19 +144,14 @@ def stop(tasks: Iterable[Running]) -> None:
         task.end()
 
 
-def kill_all() -> None:
-    """Kill what was left running by a second Ctrl-C."""
-    for process in multiprocessing.active_children():
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid or 0, signal.SIGKILL)
-
-
 def _environment(folder: Path) -> dict[str, str]:
     return {
         **({FORK: "1"} if sys.platform == "linux" else {}),
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
         "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
         "PYTHONUNBUFFERED": "1",
+        # TensorFlow would take all of a GPU's memory at once, and nothing be left for another task.
+        "TF_FORCE_GPU_ALLOW_GROWTH": os.environ.get("TF_FORCE_GPU_ALLOW_GROWTH", "true"),
         "TMPDIR": str(folder),
         "_KFP_RUNTIME": "true",
     }

@@ -19,7 +19,7 @@ from pipeline.local import cache, containers
 from pipeline.local.damage import remove, set_aside, shown, usable
 from pipeline.local.execution import MEMORY, OUTPUTS, TASKS, Execution, Machine
 from pipeline.local.failure import explain, explained
-from pipeline.local.processes import HEAVY, LIGHT, Running, kill_all, preload
+from pipeline.local.processes import HEAVY, LIGHT, Running, close, preload
 from pipeline.local.publish import LATEST, PARTIAL, publish, publish_report
 from pipeline.local.schedule import available_cores, default_jobs
 from pipeline.local.stopping import stoppable
@@ -79,9 +79,9 @@ def run_local(
         stack.enter_context(explained(home, console))
         stack.enter_context(stoppable())
         scratch = stack.enter_context(_scratch(work))
-        stack.callback(kill_all)
+        stack.callback(close)
         # The fork server imports while the pipeline is compiled; in a first run, TensorFlow as well.
-        preload(LIGHT if in_containers or (work / MEMORY).exists() else LIGHT + HEAVY)
+        preload(LIGHT if in_containers or (work / MEMORY).exists() else LIGHT + HEAVY, scratch)
         from pipeline.graph.tasks import tasks as specified  # kfp takes a second to import, so it comes late
 
         pipeline, digest = compile_experiment(experiment, build)
@@ -108,7 +108,7 @@ def run_local(
             if container:
                 command = [*container, f"--env={EVENTS}={events}", task.image, *command]
             elif task.cached:
-                preload(LIGHT + HEAVY)
+                preload(LIGHT + HEAVY, scratch)
             return Running(command, scratch / task.name, log, {EVENTS: str(events)})
 
         record = stack.enter_context(recorded(home / name, experiment, code))

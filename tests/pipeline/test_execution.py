@@ -14,7 +14,7 @@ from rich.console import Console
 
 from components.common.events import EVENTS
 from pipeline.local.execution import OUTPUTS, TASKS, Execution, Machine
-from pipeline.local.processes import LIGHT, ROOT, Running, preload
+from pipeline.local.processes import LIGHT, ROOT, Running, close, preload
 from pipeline.local.schedule import default_jobs
 from pipeline.local.stopping import Stopped, stoppable
 from pipeline.local.tasks import Task
@@ -87,8 +87,10 @@ def here(tmp_path, monkeypatch):
     (tmp_path / "work" / OUTPUTS / TASKS).mkdir(parents=True)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.chdir(tmp_path)
-    preload(LIGHT)
-    return tmp_path
+    (tmp_path / "sockets").mkdir()
+    preload(LIGHT, tmp_path / "sockets")
+    yield tmp_path
+    close()
 
 
 def task(name, *module, needs=(), optional=()):

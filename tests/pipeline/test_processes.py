@@ -10,7 +10,7 @@ from multiprocessing import forkserver
 import pytest
 from processes import alive
 
-from pipeline.local.processes import HEAVY, LIGHT, ROOT, Running, preload, stop
+from pipeline.local.processes import HEAVY, LIGHT, ROOT, Running, close, preload, stop
 
 PROGRAMS = {
     "told": (
@@ -49,8 +49,10 @@ def here(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("WORD", "here")
     monkeypatch.chdir(folder)
-    preload(LIGHT)
-    return folder
+    (folder / "sockets").mkdir()
+    preload(LIGHT, folder / "sockets")
+    yield folder
+    close()
 
 
 def run(here, *command):
@@ -81,7 +83,7 @@ def test_how_it_ends_is_known(here):
 
 def test_tensorflow_is_imported_where_that_was_asked_for(here):
     (here / "told.py").write_text("import sys\nprint('tensorflow' in sys.modules)\n")
-    preload(LIGHT + HEAVY)
+    preload(LIGHT + HEAVY, here / "sockets")
     assert run(here, *module("told")) == (0, ["True"])
 
 
@@ -112,6 +114,17 @@ def test_what_a_task_leaves_running_is_ended(here):
     until(lambda: not alive(text="sleep 1234"))
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_of_the_terminal_is_for_the_run_alone(here, number):
+    """Also where it comes before the server has imported anything."""
+    close()
+    preload(LIGHT, here / "sockets")
+    server = forkserver._forkserver._forkserver_pid
+    os.kill(server, number)
+    assert run(here, *module("ends", "3"))[0] == 3
+    assert forkserver._forkserver._forkserver_pid == server
+
+
 def test_a_server_that_was_killed_is_started_again(here):
     os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)
     os.waitid(os.P_PID, forkserver._forkserver._forkserver_pid, os.WEXITED | os.WNOWAIT)
@@ -131,7 +144,7 @@ STARTER = """
 import os, sys
 from pathlib import Path
 from pipeline.local.processes import Running, preload, LIGHT
-preload(LIGHT)
+preload(LIGHT, Path("sockets"))
 print("idle", flush=True)
 if sys.argv[1] == "task":
     task = Running([sys.executable, "-m", "waits"], Path("scratch"), Path("log"), {})
