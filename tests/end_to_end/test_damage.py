@@ -283,7 +283,7 @@ __main__.main()
 
 @pytest.mark.parametrize(
     ("module", "name"),
-    [("publish", "_copy"), ("publish", "write_text"), ("reasons", "write_text"), ("cache", "_write")],
+    [("publish", "_share"), ("publish", "write_text"), ("reasons", "write_text"), ("cache", "_write")],
 )
 def test_a_full_disk_where_the_run_itself_writes_is_a_line(small, module, name):
     before = (home(small) / "latest").resolve()
