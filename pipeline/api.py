@@ -55,7 +55,7 @@ def run(
     """
     from rich.console import Console
 
-    from pipeline.experiment.experiment import load_experiment, only
+    from pipeline.experiment.experiment import load_experiment, select_models
     from pipeline.graph.compile import BUILD
     from pipeline.local.prepare import prepare
     from pipeline.local.run import RUNS, run_local
@@ -64,7 +64,7 @@ def run(
     set_environment()
     changes = [f"{key}={json.dumps(value)}" for key, value in set.items()] if isinstance(set, Mapping) else list(set)
     console = console or Console(highlight=False, width=110)
-    experiment = only(load_experiment(Path(config), changes), list(models))
+    experiment = select_models(load_experiment(Path(config), changes), list(models))
     prepare(experiment, RUNS)
     where = "in containers on this machine" if containers else "on this machine"
     console.print(f"{experiment.name}: {BUILD}/{experiment.name}.yaml {where}, logs in {RUNS}/{experiment.name}/")

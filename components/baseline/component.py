@@ -10,9 +10,9 @@ def baseline(code_version: str, dataset: dsl.Input[dsl.Dataset], baselines: dsl.
     """Measure the baselines of a data set on its test split.
 
     Args:
-        code_version: Of the code: another one is another task to the cache.
-        dataset: The data set.
-        baselines: The folder of their metrics.
+        code_version: The digest of the step's code, so that KFP's cache runs changed code.
+        dataset: The data set's folder.
+        baselines: The folder of the baselines' metrics to write.
     """
     from components.baseline.baseline import measure
 

@@ -10,18 +10,18 @@ import tensorflow as tf
 from components.artifacts.dataset import ImagesInfo, SeriesInfo
 from components.common.errors import InputError
 from components.common.no_autograph import no_autograph
-from components.data.shards import shards
+from components.data.tfrecord_files import tfrecord_paths
 
 PARALLEL = os.cpu_count() or 1
-_NAME = {"file": tf.io.FixedLenFeature([], tf.string)}
+_FILE_FEATURE = {"file": tf.io.FixedLenFeature([], tf.string)}
 _IMAGE_FEATURES = {"image": tf.io.FixedLenFeature([], tf.string), "label": tf.io.FixedLenFeature([], tf.int64)}
 # The number of images in a batch that is only read. Rows are small, and a batch has eight times as many.
 _READ_BATCH = 512
 # The number of images that are decoded in parallel, each by its own operations. A loop over the images takes 1.5 times
 # as long.
-SIDE_BY_SIDE = 64
+PARALLEL_DECODES = 64
 # The most bytes of images that are read and decoded together.
-_TOGETHER_BYTES = 8 << 20
+_DECODE_BYTES = 8 << 20
 
 
 def without_autotune(dataset: tf.data.Dataset) -> tf.data.Dataset:
@@ -32,7 +32,7 @@ def without_autotune(dataset: tf.data.Dataset) -> tf.data.Dataset:
     return dataset.with_options(options)
 
 
-def decoded(records: tf.data.Dataset, shape: Sequence[int], batch_size: int) -> tf.data.Dataset:
+def decode_images(records: tf.data.Dataset, shape: Sequence[int], batch_size: int) -> tf.data.Dataset:
     """Decode stored images.
 
     Args:
@@ -43,21 +43,21 @@ def decoded(records: tf.data.Dataset, shape: Sequence[int], batch_size: int) -> 
     Returns:
         Batches of (uint8 [batch, *shape], int64 [batch]), in the records' order.
     """
-    together = _together(SIDE_BY_SIDE, shape)
+    parsed_together = _at_most(PARALLEL_DECODES, shape)
 
     def decode(data: tf.Tensor) -> tf.Tensor:
         image = tf.io.decode_image(data, channels=shape[-1], expand_animations=False)
         return tf.ensure_shape(image, shape)
 
     @no_autograph
-    def parse(few: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        size = tf.size(few)
-        filled = tf.concat([few, tf.repeat(few[:1], together - size)], 0)
-        parsed = tf.io.parse_example(tf.ensure_shape(filled, [together]), _IMAGE_FEATURES)
+    def parse(records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        size = tf.size(records)
+        filled = tf.concat([records, tf.repeat(records[:1], parsed_together - size)], 0)
+        parsed = tf.io.parse_example(tf.ensure_shape(filled, [parsed_together]), _IMAGE_FEATURES)
         images = tf.stack([decode(data) for data in tf.unstack(parsed["image"])])
         return images[:size], parsed["label"][:size]
 
-    return records.rebatch(together).map(parse, num_parallel_calls=PARALLEL).rebatch(batch_size)
+    return records.rebatch(parsed_together).map(parse, num_parallel_calls=PARALLEL).rebatch(batch_size)
 
 
 def read_images(folder: Path | str, split: str, shape: Sequence[int], count: int | None = None) -> tf.data.Dataset:
@@ -66,27 +66,27 @@ def read_images(folder: Path | str, split: str, shape: Sequence[int], count: int
     Raises:
         InputError: A shard lacks records, or their number isn't `count`.
     """
-    records = tf.data.TFRecordDataset([str(path) for path in shards(folder, split, count)])
-    batch_size = _together(_READ_BATCH, shape)
-    return without_autotune(decoded(records.batch(batch_size), shape, batch_size))
+    records = tf.data.TFRecordDataset(tfrecord_paths(folder, split, count))
+    batch_size = _at_most(_READ_BATCH, shape)
+    return without_autotune(decode_images(records.batch(batch_size), shape, batch_size))
 
 
 def record_features(named: bool) -> dict[str, tf.io.FixedLenFeature]:
     """The features of a stored image, with the name of its file where `named`."""
-    return _IMAGE_FEATURES | _NAME if named else _IMAGE_FEATURES
+    return _IMAGE_FEATURES | _FILE_FEATURE if named else _IMAGE_FEATURES
 
 
 def load_names(folder: Path | str, info: ImagesInfo, split: str) -> list[str]:
     """Load the names of the files that the images of a split came from; an empty list where they have none."""
     if not info.named:
         return []
-    records = tf.data.TFRecordDataset([str(path) for path in shards(folder, split, info.records[split])])
-    names = records.batch(_READ_BATCH).map(no_autograph(lambda batch: tf.io.parse_example(batch, _NAME)["file"]))
-    return [name.decode() for batch in names.as_numpy_iterator() for name in batch]
+    records = tf.data.TFRecordDataset(tfrecord_paths(folder, split, info.records[split]))
+    parsed = records.batch(_READ_BATCH).map(no_autograph(lambda batch: tf.io.parse_example(batch, _FILE_FEATURE)))
+    return [name.decode() for batch in parsed.as_numpy_iterator() for name in batch["file"]]
 
 
-def _together(most: int, shape: Sequence[int]) -> int:
-    return max(1, min(most, _TOGETHER_BYTES // int(np.prod(shape))))
+def _at_most(count: int, shape: Sequence[int]) -> int:
+    return max(1, min(count, _DECODE_BYTES // int(np.prod(shape))))
 
 
 def row_features(stored: int) -> dict[str, tf.io.FixedLenFeature]:
@@ -107,7 +107,7 @@ def read_rows(folder: Path | str, split: str, stored: int, count: int | None = N
         parsed = tf.io.parse_example(records, features)
         return parsed["time"], parsed["values"]
 
-    records = tf.data.TFRecordDataset([str(path) for path in shards(folder, split, count)])
+    records = tf.data.TFRecordDataset(tfrecord_paths(folder, split, count))
     return without_autotune(records.batch(8 * _READ_BATCH).map(parse, num_parallel_calls=PARALLEL))
 
 
@@ -122,13 +122,13 @@ def load_rows(folder: Path | str, info: SeriesInfo, split: str) -> np.ndarray:
 
 def load_images(folder: Path | str, info: ImagesInfo, split: str) -> tuple[np.ndarray, np.ndarray]:
     """Load all images of a split, uint8 [images, height, width, channels], and their labels, int64 [images]."""
-    count, done = info.examples(split), 0
+    count, loaded = info.examples(split), 0
     # A list of batches that is concatenated would be in memory twice.
     images, labels = np.empty((count, *info.shape), np.uint8), np.empty(count, np.int64)
     for image_batch, label_batch in read_images(folder, split, info.shape, count).as_numpy_iterator():
-        batch = slice(done, done + len(label_batch))
-        images[batch], labels[batch], done = image_batch, label_batch, done + len(label_batch)
-    check_count(folder, split, done, count)
+        batch = slice(loaded, loaded + len(label_batch))
+        images[batch], labels[batch], loaded = image_batch, label_batch, batch.stop
+    check_count(folder, split, loaded, count)
     return images, labels
 
 

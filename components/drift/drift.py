@@ -10,15 +10,18 @@ from components.artifacts.dataset import ImagesInfo, SeriesInfo
 from components.artifacts.training_profile import CLASS, TrainingProfile, image_features, load_profile
 from components.common.errors import InputError
 from components.common.spec import Strict
-from components.data.new.batches import batches
+from components.data.new.batches import load_batches
 from components.data.new.example import Failure
 from components.data.new.files import find_files
 from components.data.new.images import read_images
 from components.data.new.series import Row, read_series
 from components.drift.measure import BINS, EXAMPLES_PER_BIN, Classes, Numbers
-from components.models.served import ServedModel, find_model, load_predict
+from components.models.model_folder import ModelFolder, find_model, load_predict
 
 ROWS = 4096
+
+# The values of each feature, float [examples], and the examples that can't be read.
+FeatureBatch = tuple[dict[str, np.ndarray], list[Failure]]
 
 
 class FeatureDrift(Strict):
@@ -84,45 +87,47 @@ def drift(
     Raises:
         InputError: The model isn't the registry's or was changed, or there are too few examples.
     """
-    served = find_model(model, registry)
-    reference = load_profile(served.folder, served.info)
-    path = find_files(source, served.info.task)
-    numbers = {name: Numbers(training) for name, training in reference.numbers.items()}
-    classes = Classes(reference.classes)
-    parts = _images(served, path, classes) if isinstance(served.info, ImagesInfo) else _rows(served.info, path)
-    examples, failures, first = 0, 0, None
-    for features, failed in parts:
+    model_folder = find_model(model, registry)
+    profile = load_profile(model_folder.path, model_folder.info)
+    info = model_folder.info
+    path = find_files(source, info.task)
+    numbers = {name: Numbers(training) for name, training in profile.numbers.items()}
+    classes = Classes(profile.classes)
+    batches = _image_batches(model_folder, path, classes) if isinstance(info, ImagesInfo) else _row_batches(info, path)
+    examples, failed, first_failure = 0, 0, None
+    for features, failures in batches:
         for name, values in features.items():
             numbers[name].add(values)
         examples += len(next(iter(features.values()), ()))
-        first = first or next(iter(failed), None)
-        failures += len(failed)
+        first_failure = first_failure or next(iter(failures), None)
+        failed += len(failures)
         progress(examples)
-    needed = EXAMPLES_PER_BIN * max(BINS, len(reference.classes))
+    needed = EXAMPLES_PER_BIN * max(BINS, len(profile.classes))
     if examples < needed:
-        why = f"; {failures:,} can't be read, {first.id}: {first.reason}" if first else ""
+        why = f"; {failed:,} can't be read, {first_failure.id}: {first_failure.reason}" if first_failure else ""
         raise InputError(f"{source}: {_examples(examples)}, expected {needed} or more to tell drift from chance{why}")
     return Drift(
         model=model,
         input=source,
         threshold=threshold,
         examples=examples,
-        failed=failures,
-        features=_measured(numbers, classes, reference, threshold),
+        failed=failed,
+        features=_feature_drifts(numbers, classes, profile, threshold),
     )
 
 
-def _images(served: ServedModel, path: Path, classes: Classes) -> Iterator[tuple[dict[str, np.ndarray], list[Failure]]]:
+def _image_batches(model_folder: ModelFolder, path: Path, classes: Classes) -> Iterator[FeatureBatch]:
     """The features and failures of each batch of images. Their predicted classes are counted in `classes`."""
-    assert isinstance(served.info, ImagesInfo)  # noqa: S101 (the caller has checked)
-    predict = load_predict(served)
-    for batch in batches(read_images(path, served.info), served.info):
+    info = model_folder.info
+    assert isinstance(info, ImagesInfo)  # noqa: S101 (the caller has checked)
+    predict = load_predict(model_folder)
+    for batch in load_batches(read_images(path, info), info):
         if batch.examples:
-            classes.add(served.info.classes[best] for best in predict(batch.inputs).argmax(axis=1))
+            classes.add(info.classes[best] for best in predict(batch.inputs).argmax(axis=1))
         yield image_features(batch.inputs["image"]) if batch.examples else {}, batch.failures
 
 
-def _rows(info: SeriesInfo, path: Path) -> Iterator[tuple[dict[str, np.ndarray], list[Failure]]]:
+def _row_batches(info: SeriesInfo, path: Path) -> Iterator[FeatureBatch]:
     """The columns and failures of each batch of rows, without the rows of the future."""
     for _, rows in read_series(path, info):
         while batch := list(islice(rows, ROWS)):
@@ -136,23 +141,21 @@ def _examples(count: int) -> str:
     return f"{count:,} example{'' if count == 1 else 's'}"
 
 
-def _measured(
-    numbers: dict[str, Numbers], classes: Classes, reference: TrainingProfile, threshold: float
+def _feature_drifts(
+    numbers: dict[str, Numbers], classes: Classes, profile: TrainingProfile, threshold: float
 ) -> dict[str, FeatureDrift]:
     features = {}
     for name, feature in numbers.items():
-        index, distance = feature.psi(), feature.ks()
+        psi, ks = feature.psi(), feature.ks()
         features[name] = FeatureDrift(
-            psi=index,
-            ks=distance,
-            training=reference.numbers[name].mean,
+            psi=psi,
+            ks=ks,
+            training=profile.numbers[name].mean,
             new=feature.mean(),
-            drifted=max(index, distance) > threshold,
+            drifted=max(psi, ks) > threshold,
         )
-    if reference.classes:
-        name, before, now = classes.most_moved()
-        index = classes.psi()
-        features[CLASS] = FeatureDrift(
-            psi=index, ks=None, training=before, new=now, drifted=index > threshold, note=name
-        )
+    if profile.classes:
+        name, training, new = classes.largest_change()
+        psi = classes.psi()
+        features[CLASS] = FeatureDrift(psi=psi, ks=None, training=training, new=new, drifted=psi > threshold, note=name)
     return features

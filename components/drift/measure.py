@@ -98,7 +98,7 @@ class Classes:
         """The PSI over the classes."""
         return psi(self._training.values(), [self._counts[name] for name in self._training])
 
-    def most_moved(self) -> tuple[str, float, float]:
+    def largest_change(self) -> tuple[str, float, float]:
         """The class whose share changed most, its share in the training data, and its new share."""
         count = self._counts.total()
         new = {name: self._counts[name] / count for name in self._training}

@@ -10,7 +10,7 @@ from components.artifacts.evaluation import Evaluation, save_evaluation
 from components.artifacts.model import compiled, load
 from components.common.events import alone
 from components.common.files import atomic_directory
-from components.data import batching, storage
+from components.data import input_pipeline, storage
 from components.evaluate import diagnostics
 from components.evaluate.latency import latencies
 from components.metrics import bootstrap, metrics
@@ -32,7 +32,7 @@ def evaluate(model_folder: str, dataset: str, seed: int, folder: str) -> Evaluat
         What was written to `evaluation.json`.
     """
     model, model_info, info = load(model_folder, dataset)
-    batches = batching.sequential_batches(dataset, info, "test", BATCH)
+    batches = input_pipeline.sequential_batches(dataset, info, "test", BATCH)
     call = compiled(model, info)
     answered = [(call(x).numpy(), y.numpy()) for x, y in batches]
     prediction, target = (np.concatenate(parts) for parts in zip(*answered, strict=True))

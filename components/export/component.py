@@ -16,11 +16,11 @@ def export(
     """Write a model's serving formats.
 
     Args:
-        code_version: Of the code: another one is another task to the cache.
-        dataset: The data set, for examples to compare on.
-        model: The model folder.
-        exported: The folder of formats.
-        formats: JSON list of formats beside `.keras` and SavedModel, see `components.artifacts.export.OptionalFormat`.
+        code_version: The digest of the step's code, so that KFP's cache runs changed code.
+        dataset: The data set's folder, with the examples on which formats are compared.
+        model: The model's folder.
+        exported: The folder of formats to write.
+        formats: A JSON list of further formats, see `components.artifacts.export.OptionalFormat`.
     """
     import json
 

@@ -27,11 +27,11 @@ from components.artifacts.export import (
 from components.artifacts.model import KERAS_FILE, Call, compiled, load
 from components.artifacts.training_profile import save_profile
 from components.common.files import atomic_directory
-from components.data import batching
+from components.data import input_pipeline
 from components.export import quantize
-from components.export.check import BATCHES, TOLERANCE, Examples, prove, size_of
 from components.export.formats import write_litert, write_onnx, write_saved_model
 from components.export.golden import golden_request
+from components.export.parity import BATCHES, TOLERANCE, Examples, compare_outputs, size_of
 from components.export.training_data import training_profile
 from components.models.fresh.process import start
 
@@ -63,43 +63,43 @@ def export(model_folder: str, dataset: str, folder: str, formats: Sequence[Optio
         save_golden(new, golden)
         write_saved_model(model, info, new / SAVED_MODEL)
         try:
-            served, answer = prove(fresh, new / SAVED_MODEL, examples, golden=str(new / GOLDEN))
+            saved_model, result = compare_outputs(fresh, new / SAVED_MODEL, examples, golden=str(new / GOLDEN))
         except RuntimeError as error:
             raise RuntimeError(f"model {model_info.name}: the SavedModel {error}") from None
-        faults = [f"takes {request}" for request in answer["accepted"]]
-        if not golden.agrees(answer["predictions"], TOLERANCE):
+        faults = [f"takes {request}" for request in result["accepted"]]
+        if not golden.agrees(result["predictions"], TOLERANCE):
             faults.append("answers the golden request wrongly")
-        # The Keras file was loaded here, and is the model that the other formats are compared with.
-        loaded = Format(path=KERAS_FILE, bytes=size_of(new / KERAS_FILE), max_abs_difference=0.0)
+        # The other formats are compared with the model of the Keras file, which was loaded in this process.
+        keras_file = Format(path=KERAS_FILE, bytes=size_of(new / KERAS_FILE), max_abs_difference=0.0)
         exported = Exported(
             model=model_info.name,
-            formats={"keras": loaded, SAVED_MODEL: served}
+            formats={"keras": keras_file, SAVED_MODEL: saved_model}
             | {name: _optional(name, model, dataset, info, new, examples) for name in formats},
             blessing=Blessing(saved_model_sha256=digest(new / SAVED_MODEL), faults=faults),
         )
         save_info(new, info)
         save_profile(training_profile(call, dataset, info), new)
         save_export(new, exported)
-    for name, result in exported.formats.items():
-        print(f"{name}: {_summary(result)}", flush=True)
+    for name, written in exported.formats.items():
+        print(f"{name}: {_summary(written)}", flush=True)
     print(f"{SAVED_MODEL}: {', '.join(faults) or 'may be registered'}", flush=True)
     return exported
 
 
 def _examples(call: Call, dataset: str, info: DatasetInfo, scratch: Path) -> tuple[Examples, Golden]:
     """Test examples with the model's outputs, for the comparison of formats and for the golden request."""
-    batch, _ = next(batching.sequential_batches(dataset, info, "test", sum(BATCHES)).as_numpy_iterator())
-    named = {"image": batch} if isinstance(info, ImagesInfo) else batch
-    # A short test split is repeated.
-    named = {name: np.resize(values, (sum(BATCHES), *values.shape[1:])) for name, values in named.items()}
+    batch, _ = next(input_pipeline.sequential_batches(dataset, info, "test", sum(BATCHES)).as_numpy_iterator())
+    inputs = {"image": batch} if isinstance(info, ImagesInfo) else batch
+    # A test split with fewer examples is repeated.
+    inputs = {name: np.resize(values, (sum(BATCHES), *values.shape[1:])) for name, values in inputs.items()}
 
     def outputs(inputs: dict[str, np.ndarray]) -> np.ndarray:
         return call(inputs["image"] if isinstance(info, ImagesInfo) else inputs).numpy()
 
-    expected = outputs(named)
-    np.savez(scratch / "inputs.npz", **named)
+    expected = outputs(inputs)
+    np.savez(scratch / "inputs.npz", **inputs)
     examples = Examples(scratch / "inputs.npz", expected, info.task == "classification")
-    return examples, golden_request(named, outputs)
+    return examples, golden_request(inputs, outputs)
 
 
 def _optional(
@@ -118,10 +118,10 @@ def _optional(
             write_litert(model, path)
     except Exception as error:  # converters raise what their operations raise
         path.unlink(missing_ok=True)
-        return Format(refused=_plainly(error))
+        return Format(refused=_error_line(error))
     try:
         with start("onnx" if name == "onnx" else "litert") as fresh:
-            written, _ = prove(fresh, path, examples, math.inf if quantized else TOLERANCE)
+            written, _ = compare_outputs(fresh, path, examples, math.inf if quantized else TOLERANCE)
         quality = quantize.measure(path, model, dataset, info, examples.inputs.parent) if quantized else None
     except RuntimeError as error:
         path.unlink()
@@ -133,7 +133,7 @@ def _optional(
     return written.model_copy(update={"batch": batch, "left_in_float": left_in_float, "quality": quality})
 
 
-def _plainly(error: Exception) -> str:
+def _error_line(error: Exception) -> str:
     """The message of a converter's error, in one line."""
     if operations := re.search(r"^(?:Custom|Flex) ops: (.+)", str(error), re.MULTILINE):
         return f"LiteRT has no operation for {operations[1]}"

@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from components.artifacts.dataset import DatasetInfo
+
+if TYPE_CHECKING:
+    from tf2onnx.graph import Graph, Node
 
 
 def write_saved_model(model: keras.Model, info: DatasetInfo, path: Path) -> None:
@@ -94,8 +97,8 @@ def write_onnx(model: keras.Model, path: Path) -> None:
         raise NotImplementedError(f"ONNX has no operation for {', '.join(sorted(foreign))}")
 
 
-def _erfc(graph: Any, node: Any, name: str, _: list[Any]) -> None:  # noqa: ANN401 (tf2onnx's)
-    """Replace erfc(x) by 1 - erf(x)."""
+def _erfc(graph: "Graph", node: "Node", name: str, _: list[object]) -> None:
+    """Replace erfc(x) by 1 - erf(x) in tf2onnx's graph."""
     (x,), outputs = node.input, node.output
     graph.remove_node(name)
     one = graph.make_const(f"{name}/one", np.array(1, np.float32))

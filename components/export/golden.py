@@ -12,7 +12,7 @@ from components.artifacts.export import Golden
 EXAMPLES = 2
 # The most values of an image that is written as numbers. Two such images are within Vertex AI's limit of 1.5 MB for a
 # request, even in protocol buffers, where a number takes 11 bytes.
-MOST_NUMBERS = 60_000
+MAX_NUMBERS = 60_000
 # The height and width that a larger image is reduced to before it is enlarged again, so that its file is small.
 DETAIL = 64
 
@@ -28,7 +28,7 @@ def golden_request(examples: dict[str, np.ndarray], call: Callable[[dict[str, np
     """
     inputs = {name: values[:EXAMPLES] for name, values in examples.items()}
     written = {name: values.tolist() for name, values in inputs.items()}
-    if "image" in inputs and inputs["image"][0].size > MOST_NUMBERS:
+    if "image" in inputs and inputs["image"][0].size > MAX_NUMBERS:
         inputs["image"] = np.stack([_coarse(image) for image in inputs["image"]])
         written["image"] = [_file(image) for image in inputs["image"]]
     instances = [{name: values[i] for name, values in written.items()} for i in range(EXAMPLES)]

@@ -5,7 +5,7 @@ import numpy as np
 from components.artifacts.dataset import DatasetInfo, ImagesInfo
 from components.artifacts.model import Call
 from components.artifacts.training_profile import TrainingProfile, distribution, image_features
-from components.data import batching, storage
+from components.data import input_pipeline, storage
 
 # The number of images that are used. The prediction of all would take longer than the rest of the export, and images
 # are stored in random order.
@@ -27,7 +27,7 @@ def training_profile(call: Call, dataset: str, info: DatasetInfo) -> TrainingPro
         return TrainingProfile(examples=len(rows), numbers=columns)
     counts, features = np.zeros(len(info.classes)), []
     for images, _ in (
-        batching.sequential_batches(dataset, info, "train", BATCH).take(IMAGES // BATCH).as_numpy_iterator()
+        input_pipeline.sequential_batches(dataset, info, "train", BATCH).take(IMAGES // BATCH).as_numpy_iterator()
     ):
         features.append(image_features(images))
         predicted = call(images).numpy().argmax(axis=1)

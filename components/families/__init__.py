@@ -1,14 +1,14 @@
-"""The model families, one file each. A new file here is a new family: nothing else has to be edited."""
+"""The model families, one in each file. A new file here is a new family, without any other change."""
 
 import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from components.common.contract import load_file
 from components.common.errors import InputError
 from components.common.spec import ModelSpec, Strict, Task
-from components.models.sizes import Sizes
+from components.models.layer_sizes import LayerSizes
 
 if TYPE_CHECKING:
     import keras
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Family:
-    """An architecture: a file in components/families, which holds these under the same names.
+    """An architecture: a file in components/families, which defines these names.
 
     Attributes:
         doc: The file's docstring.
-        TASKS: What it can be trained for.
-        Hyperparameters: Its keys in a config.
-        build: Gives the untrained model of a data set's `DatasetInfo` and of `Hyperparameters`. It imports Keras
-            itself, so that the command line can read a family without it.
-        sizes: Optional. It takes the shape of an example, the number of outputs and `Hyperparameters`, and gives for
-            each layer with weights how large it is, see `components.models.sizes`.
+        TASKS: The tasks that the family can be trained for.
+        Hyperparameters: The class of its keys in a config.
+        build: A function of a data set's `DatasetInfo` and of `Hyperparameters`, which returns the untrained model. It
+            imports Keras itself, so that the command line can read a family without it.
+        sizes: An optional function of the shape of an example, the number of outputs and `Hyperparameters`, which
+            returns the size of each layer with weights, see `components.models.layer_sizes`.
     """
 
     doc: str
     TASKS: tuple[Task, ...]
     Hyperparameters: type[Strict]
-    build: "Callable[[DatasetInfo, Any], keras.Model]"
-    sizes: Callable[[list[int], int, Any], Sizes] | None = None
+    build: "Callable[[DatasetInfo, Strict], keras.Model]"
+    sizes: Callable[[list[int], int, Strict], LayerSizes] | None = None
 
 
 def family_names() -> list[str]:
-    """Names of the files in components/families."""
+    """The names of the families, which are the files in components/families."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
@@ -46,7 +46,7 @@ def load_family(name: str) -> Family:
     """Import a family by name.
 
     Raises:
-        InputError: There is no such file in components/families, or it lacks something.
+        InputError: There is no such file in components/families, or it lacks a name that a family defines.
     """
     if name not in family_names():
         raise InputError(f"unknown family '{name}'; there are: {', '.join(family_names())}")
@@ -54,15 +54,15 @@ def load_family(name: str) -> Family:
 
 
 def families_for(task: Task) -> list[str]:
-    """Names of the families that solve `task`."""
+    """The names of the families that can be trained for a task."""
     return [name for name in family_names() if task in load_family(name).TASKS]
 
 
 def build_model(spec: ModelSpec, info: "DatasetInfo") -> "keras.Model":
-    """Build the untrained model that `spec` asks for.
+    """Build the untrained model that a config describes.
 
     Raises:
-        InputError: The family doesn't solve the data set's task, or its hyperparameters are wrong.
+        InputError: The family can't be trained for the data set's task, or its hyperparameters are wrong.
     """
     family = load_family(spec.family)
     if info.task not in family.TASKS:

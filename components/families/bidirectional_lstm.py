@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from components.common.spec import MOST_LAYERS, Recurrent, Share, Width
-from components.models import sizes as sized
+from components.models import layer_sizes
 
 if TYPE_CHECKING:
     import keras
@@ -20,21 +20,21 @@ class Hyperparameters(Recurrent):
     """Hyperparameters of the bidirectional LSTM, beside those of every recurrent family.
 
     Attributes:
-        units: Size of each layer's state, in each direction.
-        dropout: Share of each layer's outputs dropped.
+        units: The size of each layer's state, in each direction.
+        dropout: The share of each layer's outputs that is dropped.
     """
 
     units: list[Width] = Field(default=[64], min_length=1, max_length=MOST_LAYERS)
     dropout: Share = 0.0
 
 
-def sizes(shape: list[int], outputs: int, hyperparameters: Hyperparameters) -> sized.Sizes:
-    """See `components.models.sizes`."""
+def sizes(shape: list[int], outputs: int, hyperparameters: Hyperparameters) -> layer_sizes.LayerSizes:
+    """See `components.models.layer_sizes`."""
     hp = hyperparameters
-    steps, features = sized.sequence(shape, hp.patch)
+    steps, features = layer_sizes.sequence(shape, hp.patch)
     widths = [features, *(2 * units for units in hp.units)]
-    directions = [2 * sized.lstm(steps, before, after // 2) for before, after in itertools.pairwise(widths)]
-    return [*itertools.chain(*directions), *sized.dense(widths[-1], hp.hidden, outputs)]
+    directions = [2 * layer_sizes.lstm(steps, before, after // 2) for before, after in itertools.pairwise(widths)]
+    return [*itertools.chain(*directions), *layer_sizes.dense(widths[-1], hp.hidden, outputs)]
 
 
 def build(info: "DatasetInfo", hyperparameters: Hyperparameters) -> "keras.Model":

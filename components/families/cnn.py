@@ -1,13 +1,13 @@
-"""Convolutional network, in Keras' Functional API: two-dimensional on images, along the time on windows."""
+"""A convolutional network, in Keras' Functional API: two-dimensional on images, along the time on windows."""
 
 import math
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
 from components.common.spec import MOST_LAYERS, Kernel, Share, Strict, Width
-from components.models import sizes as sized
+from components.models import layer_sizes
 
 if TYPE_CHECKING:
     import keras
@@ -18,35 +18,37 @@ TASKS = ("classification", "forecasting")
 
 
 class Conv(Strict):
-    """A convolution, 'same' padded, with relu: so many filters of kernel x kernel (or kernel steps)."""
+    """A convolution with 'same' padding and relu: `conv` filters of kernel x kernel pixels, or of kernel steps."""
 
     conv: Width
     kernel: Kernel = 3
 
 
-class Drop(Strict):
-    """Dropout of this share."""
+class Dropout(Strict):
+    """Dropout of this share of the values."""
 
     dropout: float = Field(gt=0, lt=1)
 
 
 class Norm(Strict):
-    """Batch normalization, whose moving averages keep this share at a step.
+    """Batch normalization, whose moving averages keep this share in a step.
 
-    What is predicted depends on them. With Keras' 0.99 they are hundreds of steps behind, too many for a short
-    training: after 330 steps a model that knew 85 % of the training images knew 34 % of others, with 0.9 it was 78 %.
+    Predictions use the moving averages. With Keras' default of 0.99 these lag hundreds of steps behind, too many for a
+    short training. After 330 steps, a model with a training accuracy of 85 % had 34 % on other images, and 78 % with
+    0.9.
     """
 
     norm: float = Field(ge=0, lt=1)
 
 
-def _kind(layer: Any) -> str | None:  # noqa: ANN401 (what YAML holds)
-    """Which of the layers it is meant to be, so that what is wrong with it is told as of that one."""
+def _layer_tag(layer: object) -> str | None:
+    """The tag of the layer that a YAML value is meant to be, so that errors are about that layer alone."""
     keys = layer if isinstance(layer, dict) else getattr(type(layer), "model_fields", {})
     return "name" if isinstance(layer, str) else next((k for k in ("conv", "dropout", "norm") if k in keys), None)
 
 
-def _average_last(layers: list[Any]) -> list[Any]:
+def _check_average(layers: "list[Layer]") -> "list[Layer]":
+    """Refuse layers that need height and width after average, which removes them."""
     after = layers[layers.index("average") + 1 :] if "average" in layers else []
     if any(isinstance(layer, Conv) or layer in ("pool", "average") for layer in after):
         raise PydanticCustomError("average", "Input should be only norm and dropout after average")
@@ -55,11 +57,11 @@ def _average_last(layers: list[Any]) -> list[Any]:
 
 Layer = Annotated[
     Annotated[Conv, Tag("conv")]
-    | Annotated[Drop, Tag("dropout")]
+    | Annotated[Dropout, Tag("dropout")]
     | Annotated[Norm, Tag("norm")]
     | Annotated[Literal["norm", "pool", "average"], Tag("name")],
     Discriminator(
-        _kind,
+        _layer_tag,
         custom_error_type="layer",
         custom_error_message="Input should be {conv: …}, {dropout: …}, {norm: …}, norm, pool or average",
     ),
@@ -70,14 +72,16 @@ class Hyperparameters(Strict):
     """Hyperparameters of the CNN.
 
     Attributes:
-        layers: In their order: {conv: filters, kernel: size}, norm (batch normalization, as {norm: 0.99}), pool
-            (halves each side by maximum), {dropout: share}, average (over all places; without it the end is flattened).
-        units: Width of each dense layer after them.
-        dropout: Share dropped before the output layer.
-        seasonal: Forecast from the seasons of the window, see `components.models.layers.forecast`; series only.
+        layers: The layers in their order: {conv: filters, kernel: size}, norm (batch normalization, the same as {norm:
+            0.99}), pool (halves height and width by the maximum), {dropout: share}, average (over all pixels or steps;
+            without it the last layer's output is flattened).
+        units: The width of each dense layer after them.
+        dropout: The share of values dropped before the output layer.
+        seasonal: Whether to forecast from the seasons of the window, see `components.models.layers.forecast`; series
+            only.
     """
 
-    layers: Annotated[list[Layer], Field(max_length=MOST_LAYERS), AfterValidator(_average_last)] = [
+    layers: Annotated[list[Layer], Field(max_length=MOST_LAYERS), AfterValidator(_check_average)] = [
         Conv(conv=32),
         Norm(norm=0.9),
         "pool",
@@ -93,20 +97,20 @@ class Hyperparameters(Strict):
     seasonal: bool = False
 
 
-def sizes(shape: list[int], outputs: int, hyperparameters: Hyperparameters) -> sized.Sizes:
-    """See `components.models.sizes`."""
+def sizes(shape: list[int], outputs: int, hyperparameters: Hyperparameters) -> layer_sizes.LayerSizes:
+    """See `components.models.layer_sizes`."""
     *sides, channels = shape
-    found = []
+    convolutions = []
     for layer in hyperparameters.layers:
         if isinstance(layer, Conv):
             weights = layer.kernel ** len(sides) * channels * layer.conv
             channels = layer.conv
-            found.append((weights, math.prod(sides) * channels))
+            convolutions.append((weights, math.prod(sides) * channels))
         elif layer == "pool":
             sides = [-(-side // 2) for side in sides]
         elif layer == "average":
             sides = []
-    return [*found, *sized.dense(math.prod(sides) * channels, *hyperparameters.units, outputs)]
+    return [*convolutions, *layer_sizes.dense(math.prod(sides) * channels, *hyperparameters.units, outputs)]
 
 
 def build(info: "DatasetInfo", hyperparameters: Hyperparameters) -> "keras.Model":
@@ -117,14 +121,14 @@ def build(info: "DatasetInfo", hyperparameters: Hyperparameters) -> "keras.Model
 
     inputs = layers.scaled_inputs(info, hyperparameters.seasonal)
     x = inputs.x
-    flat = info.task == "forecasting"
-    conv = keras.layers.Conv1D if flat else keras.layers.Conv2D
-    pool = keras.layers.MaxPooling1D if flat else keras.layers.MaxPooling2D
-    average = keras.layers.GlobalAveragePooling1D if flat else keras.layers.GlobalAveragePooling2D
+    series = info.task == "forecasting"
+    conv = keras.layers.Conv1D if series else keras.layers.Conv2D
+    pool = keras.layers.MaxPooling1D if series else keras.layers.MaxPooling2D
+    average = keras.layers.GlobalAveragePooling1D if series else keras.layers.GlobalAveragePooling2D
     for layer in hyperparameters.layers:
         if isinstance(layer, Conv):
             x = conv(layer.conv, layer.kernel, padding="same", activation="relu")(x)
-        elif isinstance(layer, Drop):
+        elif isinstance(layer, Dropout):
             x = keras.layers.Dropout(layer.dropout)(x)
         elif isinstance(layer, Norm):
             x = layers.batch_norm(layer.norm)(x)

@@ -1,11 +1,11 @@
-"""Convolutions along the sequence, then an LSTM over what they found (Donahue et al. 2015, arXiv:1411.4389)."""
+"""Convolutions along the sequence, then an LSTM over their outputs (Donahue et al. 2015, arXiv:1411.4389)."""
 
 from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from components.common.spec import MOST_LAYERS, Kernel, Recurrent, Share, Width
-from components.models import sizes as sized
+from components.models import layer_sizes
 
 if TYPE_CHECKING:
     import keras
@@ -19,10 +19,10 @@ class Hyperparameters(Recurrent):
     """Hyperparameters of the CNN-LSTM, beside those of every recurrent family.
 
     Attributes:
-        filters: Of each convolution; after each the sequence is halved by maximum.
-        kernel: Steps that a convolution sees.
-        units: Size of the LSTM's state.
-        dropout: Share of each step's inputs of the LSTM dropped.
+        filters: The number of filters of each convolution. After each, max pooling halves the sequence.
+        kernel: The number of steps that a filter covers.
+        units: The size of the LSTM's state.
+        dropout: The share of the LSTM's inputs that is dropped at each step.
     """
 
     filters: list[Width] = Field(default=[32, 64], min_length=1, max_length=MOST_LAYERS)
@@ -31,15 +31,16 @@ class Hyperparameters(Recurrent):
     dropout: Share = 0.0
 
 
-def sizes(shape: list[int], outputs: int, hyperparameters: Hyperparameters) -> sized.Sizes:
-    """See `components.models.sizes`."""
+def sizes(shape: list[int], outputs: int, hyperparameters: Hyperparameters) -> layer_sizes.LayerSizes:
+    """See `components.models.layer_sizes`."""
     hp = hyperparameters
-    steps, features = sized.sequence(shape, hp.patch)
-    found = []
+    steps, features = layer_sizes.sequence(shape, hp.patch)
+    convolutions = []
     for filters in hp.filters:
-        found.append((hp.kernel * features * filters, steps * filters))
+        convolutions.append((hp.kernel * features * filters, steps * filters))
         steps, features = -(-steps // 2), filters
-    return [*found, *sized.lstm(steps, features, hp.units), *sized.dense(hp.units, hp.hidden, outputs)]
+    lstm = layer_sizes.lstm(steps, features, hp.units)
+    return [*convolutions, *lstm, *layer_sizes.dense(hp.units, hp.hidden, outputs)]
 
 
 def build(info: "DatasetInfo", hyperparameters: Hyperparameters) -> "keras.Model":

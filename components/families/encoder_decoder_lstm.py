@@ -1,14 +1,14 @@
 """An LSTM that encodes the window, and one that unrolls the horizon from the encoder's state.
 
-The decoder's input at each step ahead is what is known of that step: its calendar, its working day. Where
-nothing is known, it is the encoder's summary, repeated (Sutskever et al. 2014, arXiv:1409.3215; Cho et al. 2014,
+The decoder's input at each step of the horizon is the columns that are known ahead, such as the calendar. Where there
+are none, it is the encoder's last output, repeated (Sutskever et al. 2014, arXiv:1409.3215; Cho et al. 2014,
 arXiv:1406.1078).
 """
 
 from typing import TYPE_CHECKING
 
 from components.common.spec import Patch, Share, Strict, Width, WidthOrZero
-from components.models import sizes as sized
+from components.models import layer_sizes
 
 if TYPE_CHECKING:
     import keras
@@ -22,11 +22,11 @@ class Hyperparameters(Strict):
     """Hyperparameters of the encoder-decoder LSTM.
 
     Attributes:
-        units: Size of the state, of both.
-        dropout: Share of the encoder's summary and of the decoder's outputs dropped.
-        patch: Rows of a window side by side in one step of the encoder.
-        hidden: Width of a dense layer at each step ahead, before the output; 0 for none.
-        seasonal: Forecast from the seasons of the window, see `components.models.layers.forecast`.
+        units: The size of the state of the encoder and of the decoder.
+        dropout: The share of the encoder's last output, and of the decoder's outputs, that is dropped.
+        patch: The number of rows of a window that are side by side in one step of the encoder.
+        hidden: The width of a dense layer at each step of the horizon, before the output; 0 for none.
+        seasonal: Whether to forecast from the seasons of the window, see `components.models.layers.forecast`.
     """
 
     units: Width = 64
@@ -36,12 +36,12 @@ class Hyperparameters(Strict):
     seasonal: bool = False
 
 
-def sizes(shape: list[int], outputs: int, hyperparameters: Hyperparameters) -> sized.Sizes:
-    """See `components.models.sizes`."""
+def sizes(shape: list[int], outputs: int, hyperparameters: Hyperparameters) -> layer_sizes.LayerSizes:
+    """See `components.models.layer_sizes`."""
     hp = hyperparameters
-    encoder = sized.lstm(*sized.sequence(shape, hp.patch), hp.units)
-    ahead = [(weights, outputs * numbers) for weights, numbers in sized.dense(hp.units, hp.hidden, 1)]
-    return [*encoder, *sized.lstm(outputs, 0, hp.units), *ahead]
+    encoder = layer_sizes.lstm(*layer_sizes.sequence(shape, hp.patch), hp.units)
+    horizon = [(weights, outputs * numbers) for weights, numbers in layer_sizes.dense(hp.units, hp.hidden, 1)]
+    return [*encoder, *layer_sizes.lstm(outputs, 0, hp.units), *horizon]
 
 
 def build(info: "SeriesInfo", hyperparameters: Hyperparameters) -> "keras.Model":
@@ -55,9 +55,9 @@ def build(info: "SeriesInfo", hyperparameters: Hyperparameters) -> "keras.Model"
     summary, hidden, cell = keras.layers.LSTM(hp.units, return_state=True, name="encoder")(inputs.x)
     if hp.dropout:
         hidden = keras.layers.Dropout(hp.dropout)(hidden)
-    ahead = keras.layers.RepeatVector(info.horizon)(summary) if inputs.future is None else inputs.future
-    x = keras.layers.LSTM(hp.units, return_sequences=True, name="decoder")(ahead, initial_state=[hidden, cell])
-    # A Dense layer is the same at each step; TimeDistributed would call it once for each (Keras 3.15).
+    future = keras.layers.RepeatVector(info.horizon)(summary) if inputs.future is None else inputs.future
+    x = keras.layers.LSTM(hp.units, return_sequences=True, name="decoder")(future, initial_state=[hidden, cell])
+    # A Dense layer is applied to all steps in one call. TimeDistributed would call it for each step (Keras 3.15).
     if hp.hidden:
         x = keras.layers.Dense(hp.hidden, activation="relu")(x)
     if hp.dropout:

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from components.common.spec import Recurrent, Share, Width
-from components.models import sizes as sized
+from components.models import layer_sizes
 
 if TYPE_CHECKING:
     import keras
@@ -17,9 +17,9 @@ class Hyperparameters(Recurrent):
     """Hyperparameters of the LSTM, beside those of every recurrent family.
 
     Attributes:
-        units: Size of the state.
-        dropout: Share of each step's inputs dropped.
-        recurrent_dropout: Share of the state dropped; above 0 a GPU can't use cuDNN.
+        units: The size of the state.
+        dropout: The share of the inputs that is dropped at each step.
+        recurrent_dropout: The share of the state that is dropped; above 0 a GPU can't use cuDNN.
     """
 
     units: Width = 128
@@ -27,11 +27,11 @@ class Hyperparameters(Recurrent):
     recurrent_dropout: Share = 0.0
 
 
-def sizes(shape: list[int], outputs: int, hyperparameters: Hyperparameters) -> sized.Sizes:
-    """See `components.models.sizes`."""
+def sizes(shape: list[int], outputs: int, hyperparameters: Hyperparameters) -> layer_sizes.LayerSizes:
+    """See `components.models.layer_sizes`."""
     hp = hyperparameters
-    recurrent = sized.lstm(*sized.sequence(shape, hp.patch), hp.units)
-    return [*recurrent, *sized.dense(hp.units, hp.hidden, outputs)]
+    recurrent = layer_sizes.lstm(*layer_sizes.sequence(shape, hp.patch), hp.units)
+    return [*recurrent, *layer_sizes.dense(hp.units, hp.hidden, outputs)]
 
 
 def build(info: "DatasetInfo", hyperparameters: Hyperparameters) -> "keras.Model":

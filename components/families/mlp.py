@@ -1,4 +1,4 @@
-"""Multilayer perceptron: dense layers, in Keras' Sequential API."""
+"""A multilayer perceptron: dense layers, in Keras' Sequential API."""
 
 import math
 from typing import TYPE_CHECKING
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from components.common.spec import MOST_LAYERS, Share, Strict, Width
-from components.models import sizes as sized
+from components.models import layer_sizes
 
 if TYPE_CHECKING:
     import keras
@@ -20,10 +20,11 @@ class Hyperparameters(Strict):
     """Hyperparameters of the MLP.
 
     Attributes:
-        units: Width of each hidden layer.
-        norm: Batch normalization after each hidden layer.
-        dropout: Share of units dropped after each hidden layer; the last number serves the layers after it.
-        seasonal: Forecast from the seasons of the window, see `components.models.layers.forecast`; series only.
+        units: The width of each hidden layer.
+        norm: Whether there is batch normalization after each hidden layer.
+        dropout: The share of units that is dropped after each hidden layer. The last number holds for all later layers.
+        seasonal: Whether to forecast from the seasons of the window, see `components.models.layers.forecast`; series
+            only.
     """
 
     units: list[Width] = Field(default=[256, 64], max_length=MOST_LAYERS)
@@ -32,9 +33,9 @@ class Hyperparameters(Strict):
     seasonal: bool = False
 
 
-def sizes(shape: list[int], outputs: int, hyperparameters: Hyperparameters) -> sized.Sizes:
-    """See `components.models.sizes`."""
-    return sized.dense(math.prod(shape), *hyperparameters.units, outputs)
+def sizes(shape: list[int], outputs: int, hyperparameters: Hyperparameters) -> layer_sizes.LayerSizes:
+    """See `components.models.layer_sizes`."""
+    return layer_sizes.dense(math.prod(shape), *hyperparameters.units, outputs)
 
 
 def build(info: "DatasetInfo", hyperparameters: Hyperparameters) -> "keras.Model":

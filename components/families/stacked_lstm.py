@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from components.common.spec import MOST_LAYERS, Recurrent, Share, Width
-from components.models import sizes as sized
+from components.models import layer_sizes
 
 if TYPE_CHECKING:
     import keras
@@ -20,9 +20,9 @@ class Hyperparameters(Recurrent):
     """Hyperparameters of the stacked LSTM, beside those of every recurrent family.
 
     Attributes:
-        units: Size of each layer's state.
-        dropout: Share of each step's inputs dropped, in the first layer.
-        recurrent_dropout: Share of the state dropped, in the first layer; above 0 a GPU can't use cuDNN.
+        units: The size of each layer's state.
+        dropout: The share of the first layer's inputs that is dropped at each step.
+        recurrent_dropout: The share of the first layer's state that is dropped; above 0 a GPU can't use cuDNN.
     """
 
     units: list[Width] = Field(default=[128, 100, 64], min_length=2, max_length=MOST_LAYERS)
@@ -30,12 +30,12 @@ class Hyperparameters(Recurrent):
     recurrent_dropout: Share = 0.0
 
 
-def sizes(shape: list[int], outputs: int, hyperparameters: Hyperparameters) -> sized.Sizes:
-    """See `components.models.sizes`."""
+def sizes(shape: list[int], outputs: int, hyperparameters: Hyperparameters) -> layer_sizes.LayerSizes:
+    """See `components.models.layer_sizes`."""
     hp = hyperparameters
-    steps, features = sized.sequence(shape, hp.patch)
-    recurrent = [sized.lstm(steps, *pair)[0] for pair in itertools.pairwise([features, *hp.units])]
-    return [*recurrent, *sized.dense(hp.units[-1], hp.hidden, outputs)]
+    steps, features = layer_sizes.sequence(shape, hp.patch)
+    recurrent = [layer_sizes.lstm(steps, *pair)[0] for pair in itertools.pairwise([features, *hp.units])]
+    return [*recurrent, *layer_sizes.dense(hp.units[-1], hp.hidden, outputs)]
 
 
 def build(info: "DatasetInfo", hyperparameters: Hyperparameters) -> "keras.Model":
@@ -48,8 +48,8 @@ def build(info: "DatasetInfo", hyperparameters: Hyperparameters) -> "keras.Model
     inputs = layers.sequence(info, hp.patch, hp.seasonal)
     x = inputs.x
     first, *between, last = hp.units
-    drop = {"dropout": hp.dropout, "recurrent_dropout": hp.recurrent_dropout}
-    x = keras.layers.LSTM(first, return_sequences=True, **drop)(x)
+    rates = {"dropout": hp.dropout, "recurrent_dropout": hp.recurrent_dropout}
+    x = keras.layers.LSTM(first, return_sequences=True, **rates)(x)
     for units in between:
         x = keras.layers.LSTM(units, return_sequences=True)(x)
     x = keras.layers.LSTM(last)(x)

@@ -8,7 +8,7 @@ import numpy as np
 
 from components.artifacts.dataset import SPLITS, Check, ImagesInfo
 from components.common.errors import InputError
-from components.data.records import Images
+from components.data.source_data import Images
 from components.data.storage import read_images, record_features
 from components.ingest.digest import digest
 

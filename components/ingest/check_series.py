@@ -7,7 +7,7 @@ import numpy as np
 from components.artifacts.dataset import SPLITS, Check, SeriesInfo
 from components.common.errors import InputError
 from components.common.spec import Facts, SeriesOptions
-from components.data.records import Series
+from components.data.source_data import Series
 from components.data.splits import split_problems
 from components.data.storage import read_rows, row_features
 from components.ingest.digest import digest

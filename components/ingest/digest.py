@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from components.artifacts.dataset import SPLITS
 from components.common.no_autograph import no_autograph
-from components.data.shards import shards
+from components.data.tfrecord_files import tfrecord_paths
 
 _BATCH = 512
 
@@ -30,7 +30,7 @@ def digest(folder: Path, features: dict[str, tf.io.FixedLenFeature]) -> str:
     result = hashlib.sha256((folder / "features.json").read_bytes())
     for split in SPLITS:
         result.update(f"{split}\0".encode())
-        records = tf.data.TFRecordDataset([str(path) for path in shards(folder, split)]).batch(_BATCH)
+        records = tf.data.TFRecordDataset(tfrecord_paths(folder, split)).batch(_BATCH)
         for batch in records.map(parse).as_numpy_iterator():
             for name in sorted(batch):
                 values = batch[name]

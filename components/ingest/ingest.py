@@ -15,7 +15,7 @@ from components.artifacts.dataset import SPLITS, ImagesInfo, SeriesInfo, save_in
 from components.common.errors import InputError
 from components.common.files import atomic_directory
 from components.common.spec import SeriesOptions
-from components.data.records import Images, Series
+from components.data.source_data import Images, Series
 from components.data.splits import split_ends
 from components.ingest import check_images, check_series
 from components.ingest.tfrecords import image_record, row_record, write_metadata, write_split

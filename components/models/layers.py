@@ -1,8 +1,8 @@
-"""What the families share: from raw inputs to scaled tensors, and from features to the task's output.
+"""The layers that the families share: from raw inputs to scaled tensors, and from features to the task's output.
 
-Scaling is part of the model, with the statistics of the training split, so that a saved model takes raw
-values. Everything here is made of Keras' own layers and operations: the models load in safe mode. Inputs are
-scaled, and outputs made, in float32 whatever Keras' dtype policy is: bfloat16 has three digits.
+Scaling is part of the model and uses the statistics of the training split, so that a saved model takes raw values. All
+layers are Keras' own, so that the models load in Keras' safe mode. Inputs are scaled, and outputs computed, in float32
+whatever Keras' dtype policy is, for bfloat16 has only three digits.
 """
 
 from dataclasses import dataclass
@@ -14,17 +14,17 @@ from components.artifacts.dataset import DatasetInfo, ImagesInfo, SeriesInfo
 
 @dataclass(frozen=True)
 class Inputs:
-    """The inputs of a model, and what is made of them.
+    """The inputs of a model, and the tensors that are computed from them.
 
     Attributes:
         raw: `image` uint8 [batch, height, width, channels]; or `window` float32 [batch, lookback, columns]
             and, where columns are known ahead, `future` float32 [batch, horizon, known].
         x: The image or window, float32, scaled to zero mean and unit variance per channel or column.
         future: `future`, scaled; None where there is none.
-        level: Of a seasonal model, the mean of the target over the window, float32 [batch, 1], scaled. It is
-            taken off the target in `x`.
-        seasons: Of a seasonal model, the target at the same time in each season of the window, less the level,
-            float32 [batch, seasons, horizon].
+        level: The mean of the scaled target over the window, float32 [batch, 1]. It is subtracted from the target in
+            `x`. None where the model isn't seasonal.
+        seasons: The target at the same time in each season of the window, less the level, float32 [batch, seasons,
+            horizon]. None where the model isn't seasonal.
     """
 
     raw: list[keras.KerasTensor]
@@ -38,8 +38,8 @@ def scaled_inputs(info: DatasetInfo, seasonal: bool = False) -> Inputs:
     """Make the inputs of a model.
 
     Args:
-        info: The data set.
-        seasonal: Prepare for a forecast from the seasons of the window, see `forecast`; series only.
+        info: The description of the data set.
+        seasonal: Whether to prepare a forecast from the seasons of the window, see `forecast`; series only.
     """
     if isinstance(info, ImagesInfo):
         image = keras.Input(info.shape, dtype="uint8", name="image")
@@ -49,8 +49,8 @@ def scaled_inputs(info: DatasetInfo, seasonal: bool = False) -> Inputs:
     raw, future = [window], None
     if info.known:
         raw.append(keras.Input((info.horizon, len(info.known)), dtype="float32", name="future"))
-        places = info.known_places()
-        future = _scaled(raw[1], [info.mean[i] for i in places], [info.std[i] for i in places])
+        known = info.known_places()
+        future = _scaled(raw[1], [info.mean[i] for i in known], [info.std[i] for i in known])
     if not seasonal:
         return Inputs(raw, x, future)
     target = x[:, :, 0]
@@ -73,13 +73,13 @@ def scaled_inputs(info: DatasetInfo, seasonal: bool = False) -> Inputs:
 def sequence(info: DatasetInfo, patch: int = 1, seasonal: bool = False) -> Inputs:
     """Make the inputs of a recurrent model, `x` being float32 [batch, steps, features].
 
-    An image is the sequence of its rows. A window is the sequence of its rows in time, `patch` of them side
-    by side in one step, so that a long window is a short sequence (Lin et al. 2023, SegRNN, arXiv:2308.11200).
+    An image is the sequence of its rows. A window is the sequence of its rows in time, with `patch` of them side by
+    side in one step, so that a long window is a short sequence (Lin et al. 2023, SegRNN, arXiv:2308.11200).
 
     Args:
-        info: The data set.
-        patch: Rows of a window per step; the oldest rows that don't fill a step are left out.
-        seasonal: As for `scaled_inputs`.
+        info: The description of the data set.
+        patch: The number of rows of a window in a step. The oldest rows, which don't fill a step, are left out.
+        seasonal: Whether to prepare a forecast from the seasons of the window, as in `scaled_inputs`.
     """
     inputs = scaled_inputs(info, seasonal)
     if isinstance(info, ImagesInfo):
@@ -99,15 +99,15 @@ def finish(
     """End a model with the output layers of its task.
 
     Args:
-        inputs: Of this model.
-        features: float32 [batch, features]. A forecast sees what is known of the future beside them.
-        info: The data set.
-        hidden: Width of a dense layer before the output; 0 for none.
-        dropout: Share dropped before the output.
+        inputs: The inputs of this model.
+        features: The features, float32 [batch, features]. The known columns of the future are appended to them.
+        info: The description of the data set.
+        hidden: The width of a dense layer before the output; 0 for none.
+        dropout: The share of values dropped before the output.
 
     Returns:
-        A model that gives probabilities float32 [batch, classes], or a forecast float32 [batch, horizon] in
-        the target's unit.
+        A model that returns probabilities float32 [batch, classes], or a forecast float32 [batch, horizon] in the
+        target's unit.
     """
     if inputs.future is not None:
         features = keras.layers.Concatenate()([features, keras.layers.Flatten()(inputs.future)])
@@ -121,8 +121,8 @@ def finish(
     if inputs.seasons is None:
         return forecast(inputs, keras.layers.Dense(info.horizon, dtype="float32")(features), info)
     count = inputs.seasons.shape[1]
-    weights = keras.layers.Dense(count * info.horizon, kernel_initializer=_small(), dtype="float32")(features)
-    correction = keras.layers.Dense(info.horizon, kernel_initializer=_small(), dtype="float32")(features)
+    weights = keras.layers.Dense(count * info.horizon, kernel_initializer=_small_weights(), dtype="float32")(features)
+    correction = keras.layers.Dense(info.horizon, kernel_initializer=_small_weights(), dtype="float32")(features)
     return forecast(inputs, correction, info, keras.layers.Reshape((count, info.horizon))(weights))
 
 
@@ -134,41 +134,42 @@ def forecast(
 ) -> keras.Model:
     """End a forecasting model: from scaled values to the target's unit.
 
-    A seasonal model forecasts a mix of the values at the same time in each season of the window, with weights
-    that it chooses, plus a correction, above the window's own level. Untrained it forecasts about their mean,
-    which is a good forecast already.
+    A seasonal model forecasts a weighted mean of the values at the same time in each season of the window, plus a
+    correction and the window's level. The weights are the model's own. Untrained, they are about equal, which is a good
+    forecast already.
 
     Args:
-        inputs: Of this model.
-        values: float32 [batch, horizon], scaled; of a seasonal model, the correction.
-        info: The series.
-        weights: Of a seasonal model, float32 [batch, seasons, horizon], before the softmax.
+        inputs: The inputs of this model.
+        values: The scaled forecast, float32 [batch, horizon]. For a seasonal model it is the correction.
+        info: The description of the series.
+        weights: The weights of the seasons before the softmax, float32 [batch, seasons, horizon]; None where the model
+            isn't seasonal.
 
     Returns:
-        A model that gives float32 [batch, horizon].
+        A model that returns float32 [batch, horizon] in the target's unit.
     """
     if weights is not None:
         shares = keras.layers.Softmax(axis=1, dtype="float32")(weights)
-        mix = keras.ops.sum(keras.layers.Multiply(dtype="float32")([shares, inputs.seasons]), axis=1)
-        values = keras.layers.Add(dtype="float32")([mix, values])
+        mean = keras.ops.sum(keras.layers.Multiply(dtype="float32")([shares, inputs.seasons]), axis=1)
+        values = keras.layers.Add(dtype="float32")([mean, values])
         values = keras.layers.Add(dtype="float32")([values, inputs.level])
     unscaled = keras.layers.Rescaling(info.std[0], offset=info.mean[0], dtype="float32")
     return keras.Model(inputs.raw, unscaled(values))
 
 
 def batch_norm(momentum: float = 0.99) -> keras.layers.BatchNormalization:
-    """Batch normalization whose statistics are of the whole batch, where several replicas share one.
+    """Batch normalization with the statistics of the whole batch, also where several replicas share it.
 
     Args:
-        momentum: Share of the moving averages that a step keeps.
+        momentum: The share of the moving averages that a step keeps.
     """
     import tensorflow as tf
 
-    shared = tf.distribute.get_strategy().num_replicas_in_sync > 1
-    return keras.layers.BatchNormalization(momentum=momentum, synchronized=shared)
+    several = tf.distribute.get_strategy().num_replicas_in_sync > 1
+    return keras.layers.BatchNormalization(momentum=momentum, synchronized=several)
 
 
-def _small() -> keras.initializers.Initializer:
+def _small_weights() -> keras.initializers.Initializer:
     return keras.initializers.RandomNormal(stddev=0.01)
 
 

@@ -7,21 +7,20 @@ from contextlib import closing
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from components.artifacts.dataset import DatasetInfo, ImagesInfo
 from components.common.errors import InputError
-from components.data.new.batches import EXAMPLES, Batch, batches
+from components.data.new.batches import EXAMPLES, Batch, load_batches
 from components.data.new.example import Example, Failure
 from components.data.new.files import find_files, fingerprint
 from components.data.new.images import read_images
 from components.data.new.series import read_windows
-from components.models.served import Predict, ServedModel, find_model, load_predict
-from components.predict.growing import Growing, Progress
+from components.models.model_folder import ModelFolder, Predict, find_model, load_predict
+from components.predict.predictions_file import PredictionsFile, Progress
 
-Rows = list[dict[str, Any]]
+Rows = list[dict[str, object]]
 
 
 def predict(
@@ -55,51 +54,52 @@ def predict(
         InputError: The model isn't the registry's or was changed, the input has nothing that the model can read, no
             example can be predicted, or the output can't be written.
     """
-    served = find_model(model, registry)
-    info = served.info
+    model_folder = find_model(model, registry)
+    info = model_folder.info
     path = find_files(source, info.task)
     if every_window and isinstance(info, ImagesInfo):
         raise InputError("every window: the model is one of images, expected one of a series")
-    basis = [served.sha256, fingerprint(path, info.task), every_window, EXAMPLES]
-    key = hashlib.sha256(json.dumps(basis).encode()).hexdigest()
-    read = read_images(path, info) if isinstance(info, ImagesInfo) else read_windows(path, info, every_window)
+    inputs = [model_folder.sha256, fingerprint(path, info.task), every_window, EXAMPLES]
+    key = hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
+    examples = read_images(path, info) if isinstance(info, ImagesInfo) else read_windows(path, info, every_window)
     try:
-        with closing(Growing(Path(output), key)) as growing:
-            _write_all(served, read, growing, progress)
-            done = growing.progress
-            if not done.predicted:
-                first = growing.first_failure()
-                growing.remove()
-                raise InputError(f"{source}: {_nothing(first, done.failed)}")
-            growing.finish()
+        with closing(PredictionsFile(Path(output), key)) as file:
+            _write_all(model_folder, examples, file, progress)
+            totals = file.progress
+            if not totals.predicted:
+                first = file.first_failure()
+                file.remove()
+                raise InputError(f"{source}: {_why_nothing(first, totals.failed)}")
+            file.finish()
     except OSError as error:
         raise InputError(f"{output}: {error.strerror or error}; what was predicted stays for another try") from None
-    count = f"{done.predicted:,} prediction{'' if done.predicted == 1 else 's'}"
-    failed = f", {done.failed:,} failed, see {growing.errors}" if done.failed else ""
+    count = f"{totals.predicted:,} prediction{'' if totals.predicted == 1 else 's'}"
+    failed = f", {totals.failed:,} failed, see {file.errors}" if totals.failed else ""
     print(f"{count} in {output}{failed}", flush=True)
-    return done
+    return totals
 
 
 def _write_all(
-    served: ServedModel, read: Iterator[Example | Failure], growing: Growing, progress: Callable[[int], object]
+    folder: ModelFolder, examples: Iterator[Example | Failure], file: PredictionsFile, progress: Callable[[int], object]
 ) -> None:
-    before = growing.progress.read
-    if before:
-        print(f"going on after {before:,} example{'' if before == 1 else 's'}", flush=True)
-    call: Predict | None = None
-    for batch in batches(islice(read, before, None), served.info):
+    """Predict and write all examples, but for those that an interrupted call has written."""
+    start = file.progress.read
+    if start:
+        print(f"going on after {start:,} example{'' if start == 1 else 's'}", flush=True)
+    model: Predict | None = None
+    for batch in load_batches(islice(examples, start, None), folder.info):
         predictions: Rows = []
         failures: Rows = [asdict(failure) for failure in batch.failures]
         if batch.examples:
-            call = call or load_predict(served)
-            predictions, others = _rows(batch, call(batch.inputs), served.info)
-            failures += others
-        growing.write(predictions, failures)
-        progress(growing.progress.read)
+            model = model or load_predict(folder)
+            predictions, not_finite = _rows(batch, model(batch.inputs), folder.info)
+            failures += not_finite
+        file.write(predictions, failures)
+        progress(file.progress.read)
 
 
-def _nothing(first: dict[str, str] | None, failed: int) -> str:
-    """The reason why nothing was predicted."""
+def _why_nothing(first: dict[str, str] | None, failed: int) -> str:
+    """The reason why nothing was predicted: the first failure, and the number of the others."""
     if first is None:
         return "no examples in it"
     others = f" (and {failed - 1:,} other{'' if failed == 2 else 's'})" if failed > 1 else ""
@@ -107,13 +107,14 @@ def _nothing(first: dict[str, str] | None, failed: int) -> str:
 
 
 def _rows(batch: Batch, outputs: np.ndarray, info: DatasetInfo) -> tuple[Rows, Rows]:
-    """Lines of predictions and of errors."""
-    rows, failures = [], []
+    """The lines of the predictions, and those of the examples for which the model's outputs aren't finite."""
+    rows: Rows = []
+    failures: Rows = []
     for example, values in zip(batch.examples, outputs, strict=True):
         if not np.isfinite(values).all():
             failures.append(asdict(Failure(example.id, "the model's answer is not finite")))
             continue
-        # A float32 becomes its shortest decimal number.
+        # str() gives the shortest decimal number that stands for a float32.
         numbers = [float(str(value)) for value in values]
         if isinstance(info, ImagesInfo):
             best = int(values.argmax())

@@ -17,9 +17,9 @@ from components.common.errors import InputError
 from components.common.files import make_folder, sha256
 from components.register.challenge import Winner
 from components.register.local import register_locally
-from components.vertex.client import credentials, explain
+from components.vertex.client import credentials, error_line
 from components.vertex.cloud_storage import GS, SECONDS
-from components.vertex.lease import held
+from components.vertex.lease import hold_lease
 
 
 def register_in_bucket(registry: str, winner: Winner, writes: Path) -> Registered:
@@ -45,7 +45,7 @@ def register_in_bucket(registry: str, winner: Winner, writes: Path) -> Registere
     registry = registry.rstrip("/")
     shelf = f"{winner.board.experiment}/{winner.entry.dataset}"
     name, _, prefix = f"{registry.removeprefix(GS)}/".partition("/")
-    with held(f"{registry}/{shelf}", str(writes)) as check, tempfile.TemporaryDirectory() as scratch:
+    with hold_lease(f"{registry}/{shelf}", str(writes)) as check, tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch).resolve()
         try:
             bucket = storage.Client(project="none", credentials=credentials()).bucket(name)
@@ -64,7 +64,7 @@ def register_in_bucket(registry: str, winner: Winner, writes: Path) -> Registere
         except InputError as error:
             raise InputError(*(problem.replace(str(root), registry) for problem in error.problems)) from None
         except (exceptions.GoogleAPIError, GoogleAuthError, OSError) as error:
-            raise InputError(explain(error, f"{registry}/{shelf}")) from None
+            raise InputError(error_line(error, f"{registry}/{shelf}")) from None
     path, sentence = (text and text.replace(str(root), registry) for text in (result.path, result.sentence))
     return result.model_copy(update={"path": path, "sentence": sentence})
 

@@ -15,7 +15,7 @@ from components.artifacts.leaderboard import Leaderboard, ModelEntry, figure
 from components.common.errors import InputError
 from components.metrics.bootstrap import differences, errors
 from components.metrics.metrics import METRICS
-from components.models.fresh.process import ask, start
+from components.models.fresh.process import run_task, start
 
 # The file in a version's folder with the error of each test example, float64 [examples].
 ERRORS = "test_errors.npy"
@@ -141,7 +141,7 @@ def score(saved_model: Path, dataset: str, info: DatasetInfo) -> np.ndarray:
             inputs, outputs = Path(scratch) / "inputs.npz", Path(scratch) / "outputs.npy"
             with start(SAVED_MODEL) as process:
                 np.savez(inputs, **examples)  # type: ignore[arg-type]  # the stub mistakes them for allow_pickle
-                ask(
+                run_task(
                     process,
                     model=str(saved_model.absolute()),
                     inputs=str(inputs),
@@ -155,10 +155,10 @@ def score(saved_model: Path, dataset: str, info: DatasetInfo) -> np.ndarray:
 
 def _parts(dataset: str, info: DatasetInfo) -> Iterator[tuple[list[int], dict[str, np.ndarray], np.ndarray]]:
     """Read the test split in parts of about `PART_BYTES`: the sizes of the batches, the inputs by name, the targets."""
-    from components.data import batching  # TensorFlow
+    from components.data import input_pipeline  # TensorFlow
 
     batches: list[tuple[dict[str, np.ndarray], np.ndarray]] = []
-    for examples, target in batching.sequential_batches(dataset, info, "test", BATCH).as_numpy_iterator():
+    for examples, target in input_pipeline.sequential_batches(dataset, info, "test", BATCH).as_numpy_iterator():
         batches.append((examples if isinstance(examples, dict) else {"image": examples}, target))
         if sum(value.nbytes for batch, _ in batches for value in batch.values()) >= PART_BYTES:
             yield _joined(batches)

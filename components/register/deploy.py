@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from components.artifacts.export import Golden, load_golden
 from components.common.errors import InputError
-from components.vertex.client import CALL_SECONDS, Vertex, client, explain, named
+from components.vertex.client import CALL_SECONDS, Vertex, client, error_line, list_by_name
 
 if TYPE_CHECKING:
     from google.cloud.aiplatform_v1 import EndpointServiceClient
@@ -42,7 +42,7 @@ def deploy(vertex: Vertex, version: str, name: str, export: Path) -> str:
     from google.cloud.aiplatform_v1 import EndpointServiceClient, types
 
     endpoints = client(EndpointServiceClient, vertex.region)
-    existing = named(endpoints.list_endpoints, vertex.parent, name)
+    existing = list_by_name(endpoints.list_endpoints, vertex.parent, name)
     endpoint, created, deployed = existing[0] if existing else None, False, ""
     before: dict[str, int] = {}
     try:
@@ -71,7 +71,7 @@ def deploy(vertex: Vertex, version: str, name: str, export: Path) -> str:
             _roll_back(endpoints, endpoint.name, deployed, before, created)
         if isinstance(error, RuntimeError):
             raise
-        raise InputError(explain(error, f"deploying {version}")) from None
+        raise InputError(error_line(error, f"deploying {version}")) from None
     endpoint = endpoints.get_endpoint(name=endpoint.name, timeout=CALL_SECONDS)
     for model in endpoint.deployed_models:
         if not endpoint.traffic_split.get(model.id):

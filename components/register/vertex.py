@@ -10,8 +10,8 @@ from components.artifacts.shelf import CURRENT
 from components.common.errors import InputError
 from components.common.files import gs
 from components.register.challenge import Winner, challenge, unknown
-from components.vertex.client import CALL_SECONDS, Vertex, client, explain, named
-from components.vertex.cloud_storage import local
+from components.vertex.client import CALL_SECONDS, Vertex, client, error_line, list_by_name
+from components.vertex.cloud_storage import local_path
 
 if TYPE_CHECKING:
     from google.cloud.aiplatform_v1 import ModelServiceClient
@@ -54,7 +54,7 @@ def register_on_vertex(vertex: Vertex, winner: Winner) -> Registered:
     name = f"{board.experiment}-{entry.dataset}"
     reason = winner.figure()
     try:
-        existing = named(models.list_models, vertex.parent, name)
+        existing = list_by_name(models.list_models, vertex.parent, name)
         parent = existing[0].name.partition("@")[0] if existing else None
         if parent:
             current = models.get_model(name=f"{parent}@default", timeout=CALL_SECONDS)
@@ -67,7 +67,7 @@ def register_on_vertex(vertex: Vertex, winner: Winner) -> Registered:
             )
             try:
                 # A version without files in a bucket wasn't uploaded by this pipeline, and `local` refuses it.
-                place = local(current.artifact_uri or "no-artifacts")
+                place = local_path(current.artifact_uri or "no-artifacts")
             except InputError as error:
                 outcome = unknown(winner, current.version_id, str(error))
             else:
@@ -93,7 +93,7 @@ def register_on_vertex(vertex: Vertex, winner: Winner) -> Registered:
             raise
         models.merge_version_aliases(name=version, version_aliases=["default", CURRENT], timeout=CALL_SECONDS)
     except exceptions.GoogleAPICallError as error:
-        raise InputError(explain(error, f"registering {entry.model} as {name}")) from None
+        raise InputError(error_line(error, f"registering {entry.model} as {name}")) from None
     return Registered(
         dataset=entry.dataset,
         action="registered",

@@ -1,4 +1,4 @@
-"""The server of an image: python -m components.serve."""
+"""Start the server, as the serving image does: python -m components.serve."""
 
 import sys
 

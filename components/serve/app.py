@@ -1,4 +1,4 @@
-"""The HTTP interface: TensorFlow Serving's request, Vertex AI's and KServe's routes, Prometheus' metrics."""
+"""The HTTP interface: TensorFlow Serving's requests, the routes of Vertex AI and KServe, and Prometheus' metrics."""
 
 import asyncio
 import sys
@@ -15,21 +15,21 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
 from components.common.errors import InputError
-from components.serve.batching import Batcher, FullError
 from components.serve.model import MAX_BATCH, Batch, Model
+from components.serve.request_queue import QueueFullError, RequestQueue
 
-# So much of a request that is too large is read, so that its client, which still sends, sees the answer.
+# A client that is still sending doesn't see the answer. So a request that is too large is read up to this size.
 READ_BYTES = 64_000_000
-RETRY = {"Retry-After": "1"}
+RETRY_HEADERS = {"Retry-After": "1"}
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What the server takes.
+    """The limits of the server.
 
     Attributes:
-        request_bytes: The largest request.
-        waiting: Examples that may wait for the model.
+        request_bytes: The size of the largest request.
+        waiting: The number of examples that may wait for the model.
     """
 
     request_bytes: int = 16_000_000
@@ -38,12 +38,13 @@ class Limits:
 
 @dataclass(frozen=True)
 class Routes:
-    """Where it answers, beside /metrics and KServe's /v1/models/<name>.
+    """The routes of the server, beside /metrics and KServe's /v1/models/<name>.
 
     Attributes:
-        name: The model's, in KServe's and TensorFlow Serving's routes.
-        health: 200 once the model has answered its golden request, 503 before and while the server drains.
-        predict: Takes requests.
+        name: The model's name in the routes of KServe and TensorFlow Serving.
+        health: The route that answers 200 once the model has repeated its golden predictions. It answers 503 before,
+            and while the server drains.
+        predict: The route of predictions.
     """
 
     name: str = "model"
@@ -53,11 +54,11 @@ class Routes:
 
 @dataclass
 class State:
-    """Of a server.
+    """The state of a server.
 
     Attributes:
-        model: None until it has been loaded and checked.
-        failure: Why it can't be.
+        model: The model; None until it has been loaded and checked.
+        failure: The error for which it can't be loaded.
         draining: Whether the server is about to end.
     """
 
@@ -67,7 +68,11 @@ class State:
 
 
 class Metrics:
-    """What /metrics shows."""
+    """The metrics that /metrics shows.
+
+    Args:
+        waiting: A function that returns the number of examples that wait for the model.
+    """
 
     def __init__(self, waiting: Callable[[], int]) -> None:
         self.registry = CollectorRegistry()
@@ -83,23 +88,23 @@ class Metrics:
 
 
 def create_app(load: Callable[[], Model], state: State, routes: Routes, limits: Limits) -> FastAPI:
-    """The application. It loads its model in the background, so that it can say meanwhile that it isn't healthy.
+    """Create the application. It loads its model in the background, and says meanwhile that it isn't healthy.
 
     Args:
-        load: Loads and checks the model; called in a thread.
-        state: To be shared with the server.
-        routes: Where it answers.
-        limits: What it takes.
+        load: A function that loads and checks the model. It is called in a thread.
+        state: The state, which the server shares.
+        routes: The routes.
+        limits: The limits.
     """
 
     def run(batch: Batch) -> np.ndarray:
         assert state.model is not None  # noqa: S101 (requests are refused before)
         return state.model.run(batch)
 
-    batcher = Batcher(run, MAX_BATCH, limits.waiting, lambda size: metrics.batches.observe(size))
-    metrics = Metrics(lambda: batcher.waiting)
+    queue = RequestQueue(run, MAX_BATCH, limits.waiting, lambda size: metrics.batches.observe(size))
+    metrics = Metrics(lambda: queue.waiting)
 
-    async def start() -> None:
+    async def load_model() -> None:
         try:
             state.model = await asyncio.to_thread(load)
         except InputError as error:
@@ -107,36 +112,36 @@ def create_app(load: Callable[[], Model], state: State, routes: Routes, limits: 
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(start()), asyncio.create_task(batcher.work())]
+        tasks = [asyncio.create_task(load_model()), asyncio.create_task(queue.work())]
         yield
         for task in tasks:
             task.cancel()
 
     async def answer(request: Request) -> Response:
         if state.model is None:
-            raise HTTPException(503, "The model is not loaded yet.", RETRY)
-        batcher.check_room()
+            raise HTTPException(503, "The model is not loaded yet.", RETRY_HEADERS)
+        queue.check_room()
         batch = state.model.parse(await _body(request, limits.request_bytes))
-        answers = await batcher.answer(batch)
-        return JSONResponse({"predictions": answers.tolist()})
+        predictions = await queue.predict(batch)
+        return JSONResponse({"predictions": predictions.tolist()})
 
     async def predict(request: Request) -> Response:
-        began = time.perf_counter()
+        start = time.perf_counter()
         try:
             response = await answer(request)
-        except FullError:
-            response = _error(429, f"The queue is full, {batcher.waiting} examples wait.", RETRY)
+        except QueueFullError:
+            response = _error(429, f"The queue is full, {queue.waiting} examples wait.", RETRY_HEADERS)
         except InputError as error:
             response = _error(400, str(error))
         except HTTPException as error:
             response = _error(error.status_code, error.detail, error.headers)
-        except Exception as error:  # the client is told, the log too
+        except Exception as error:  # the log has the error, and the client learns that there was one
             print(f"error: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
             response = _error(500, "The model failed.")
         if state.draining:
-            response.headers["Connection"] = "close"  # its next request goes to another server
+            response.headers["Connection"] = "close"  # the client's next request then goes to another server
         metrics.requests.labels(response.status_code).inc()
-        metrics.seconds.observe(time.perf_counter() - began)
+        metrics.seconds.observe(time.perf_counter() - start)
         return response
 
     async def health() -> Response:
@@ -161,7 +166,7 @@ def create_app(load: Callable[[], Model], state: State, routes: Routes, limits: 
 
 
 async def _body(request: Request, limit: int) -> bytes:
-    """The body of a request; what is too large is read on, up to a point, and not kept."""
+    """Read the body of a request. A body that is too large is read up to READ_BYTES, and not kept."""
     parts, size = [], 0
     async for part in request.stream():
         size += len(part)

@@ -1,4 +1,4 @@
-"""An exported model in ONNX Runtime: requests are checked and answered."""
+"""An exported model in ONNX Runtime, which checks requests and predicts them."""
 
 import base64
 import binascii
@@ -6,7 +6,6 @@ import json
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -16,11 +15,12 @@ from components.artifacts.export import GOLDEN, ONNX, load_export, load_golden
 from components.common.errors import InputError
 from components.readers import pictures
 
-# A larger batch needs more memory and is no faster: of pictures of 224 x 224 a layer's outputs are 200 MB.
+# A larger batch needs more memory and is no faster. For 32 images of 224 x 224, a layer's outputs take 200 MB.
 MAX_BATCH = 32
-# The recorded answers are TensorFlow's, maybe of another processor; relative to the largest.
+# The allowed difference from the golden predictions, relative to the largest of them. TensorFlow computed those, maybe
+# on another processor.
 TOLERANCE = 1e-3
-_TYPES: dict[str, type] = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32}
+_TYPES: dict[str, type[np.generic]] = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32}
 _PICTURE_AXES = 3
 
 Batch = dict[str, np.ndarray]
@@ -31,13 +31,13 @@ class Input:
     """An input of a model.
 
     Attributes:
-        name: "image", or "window" and "future".
-        dtype: uint8 or float32.
-        shape: Of one example.
+        name: The input's name: "image", "window" or "future".
+        dtype: The type, uint8 or float32.
+        shape: The shape of one example.
     """
 
     name: str
-    dtype: np.dtype[Any]
+    dtype: np.dtype[np.generic]
     shape: tuple[int, ...]
 
 
@@ -45,20 +45,20 @@ class Model:
     """An exported model.
 
     Args:
-        folder: What export wrote, or a registered version.
+        folder: The folder that export wrote, or that of a registered version.
 
     Attributes:
-        inputs: Its inputs by name.
+        inputs: The model's inputs by name.
 
     Raises:
-        InputError: The folder has no ONNX model, or one that can't be loaded.
+        InputError: The folder has no ONNX model, or the model can't be loaded.
     """
 
     def __init__(self, folder: Path) -> None:
         if not (folder / ONNX).is_file():
             raise InputError(_why_missing(folder))
         options = onnxruntime.SessionOptions()
-        # Threads that wait by spinning take the time of the one that reads and writes requests.
+        # By default ONNX Runtime's threads spin while they wait, and slow down the thread that reads requests.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = onnxruntime.InferenceSession(
@@ -67,24 +67,24 @@ class Model:
         except Exception as error:  # ONNX Runtime's exceptions have no public base class
             raise InputError(f"{folder / ONNX}: can't be loaded: {' '.join(str(error).split())[:200]}") from None
         self.inputs = {
-            given.name: Input(given.name, np.dtype(_TYPES[given.type]), tuple(given.shape[1:]))
-            for given in self._session.get_inputs()
+            argument.name: Input(argument.name, np.dtype(_TYPES[argument.type]), tuple(argument.shape[1:]))
+            for argument in self._session.get_inputs()
         }
-        about = folder / "dataset.json"
-        described = json.loads(about.read_text(encoding="utf-8")) if about.is_file() else {}
-        self._resizes = described.get("resized", False)
+        path = folder / "dataset.json"
+        dataset = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        self._resizes = dataset.get("resized", False)
 
     def parse(self, body: bytes) -> Batch:
-        """The inputs of a request, TensorFlow Serving's `{"instances": [{"image": …}, …]}`.
+        """Read the inputs of a request, which has TensorFlow Serving's form `{"instances": [{"image": …}, …]}`.
 
-        Where a model has one input, an instance may be its value. An image may be `{"b64": …}`, a PNG or JPEG file in
-        Base64; it is read as the training's pictures were.
+        Where a model has one input, an instance may be that input's value. An image may be `{"b64": …}`, a PNG or JPEG
+        file in Base64, which is read as the training images were.
 
         Returns:
-            Arrays by name, [instances, *shape], of the model's types.
+            An array for each input by name, [instances, *shape], of the input's type.
 
         Raises:
-            InputError: It is malformed; the reason, in one sentence.
+            InputError: The request is malformed. The message gives the reason in one sentence.
         """
         try:
             content = from_json(body)
@@ -94,19 +94,19 @@ class Model:
         if not isinstance(instances, list) or not instances:
             raise InputError('Expected {"instances": [...]} with one instance at least.')
         if len(self.inputs) == 1:
-            (only,) = self.inputs
-            instances = [one if isinstance(one, dict) and one.keys() != {"b64"} else {only: one} for one in instances]
-        for i, one in enumerate(instances):
-            if not isinstance(one, dict) or one.keys() != self.inputs.keys():
-                got = ", ".join(map(str, one)) if isinstance(one, dict) else type(one).__name__
+            (name,) = self.inputs
+            instances = [{name: i} if not isinstance(i, dict) or i.keys() == {"b64"} else i for i in instances]
+        for i, instance in enumerate(instances):
+            if not isinstance(instance, dict) or instance.keys() != self.inputs.keys():
+                got = ", ".join(map(str, instance)) if isinstance(instance, dict) else type(instance).__name__
                 raise InputError(f"Instance {i} has {got or 'no inputs'}, expected {', '.join(self.inputs)}.")
-        return {name: self._array(given, [one[name] for one in instances]) for name, given in self.inputs.items()}
+        return {name: self._array(expected, [i[name] for i in instances]) for name, expected in self.inputs.items()}
 
     def run(self, batch: Batch) -> np.ndarray:
-        """Answer a batch of any size.
+        """Predict a batch of any size.
 
         Returns:
-            float32 [batch, classes] or [batch, horizon].
+            The predictions, float32 [batch, classes] or [batch, horizon].
         """
         size = len(next(iter(batch.values())))
         return np.concatenate(
@@ -116,64 +116,65 @@ class Model:
             ]
         )
 
-    def _array(self, given: Input, values: list[Any]) -> np.ndarray:
-        if given.dtype == np.uint8 and len(given.shape) == _PICTURE_AXES:
-            values = [self._picture(given, i, v) if isinstance(v, dict) else v for i, v in enumerate(values)]
-        found = _as_array(values)
-        if found is None or found.shape[1:] != given.shape:
+    def _array(self, expected: Input, values: list[object]) -> np.ndarray:
+        name = expected.name
+        if expected.dtype == np.uint8 and len(expected.shape) == _PICTURE_AXES:
+            values = [self._picture(expected, i, v) if isinstance(v, dict) else v for i, v in enumerate(values)]
+        array = _as_array(values)
+        if array is None or array.shape[1:] != expected.shape:
             for i, value in enumerate(values):
-                one = _as_array(value)
-                if one is None or one.shape != given.shape:
-                    got = "rows of several lengths" if one is None else f"the shape {list(one.shape)}"
-                    raise InputError(f"Instance {i} has {given.name} of {got}, expected {list(given.shape)}.")
-        assert found is not None  # noqa: S101 (what has one shape is an array)
-        whole = given.dtype == np.uint8
-        if found.dtype.kind not in ("iu" if whole else "iuf"):
-            raise InputError(f"The values of {given.name} are not all {'whole ' if whole else ''}numbers.")
-        if whole and (found.min() < 0 or found.max() > 255):
-            raise InputError(f"The values of {given.name} are not all from 0 to 255.")
+                instance = _as_array(value)
+                if instance is None or instance.shape != expected.shape:
+                    got = "rows of several lengths" if instance is None else f"the shape {list(instance.shape)}"
+                    raise InputError(f"Instance {i} has {name} of {got}, expected {list(expected.shape)}.")
+        assert array is not None  # noqa: S101 (instances of one shape are an array)
+        whole = expected.dtype == np.uint8
+        if array.dtype.kind not in ("iu" if whole else "iuf"):
+            raise InputError(f"The values of {name} are not all {'whole ' if whole else ''}numbers.")
+        if whole and (array.min() < 0 or array.max() > 255):
+            raise InputError(f"The values of {name} are not all from 0 to 255.")
         with np.errstate(over="ignore"):
-            cast = found.astype(given.dtype)
+            cast = array.astype(expected.dtype)
         if not whole and not np.isfinite(cast).all():
-            raise InputError(f"The values of {given.name} are not all finite.")
+            raise InputError(f"The values of {name} are not all finite.")
         return cast
 
-    def _picture(self, given: Input, i: int, value: dict[str, Any]) -> np.ndarray:
-        height, width, channels = given.shape
-        if value.keys() != {"b64"} or not isinstance(value["b64"], str):
-            raise InputError(f'Instance {i} has {given.name} of another form, expected numbers or {{"b64": ...}}.')
+    def _picture(self, expected: Input, i: int, value: dict[str, object]) -> np.ndarray:
+        height, width, channels = expected.shape
+        name, data = expected.name, value.get("b64")
+        if value.keys() != {"b64"} or not isinstance(data, str):
+            raise InputError(f'Instance {i} has {name} of another form, expected numbers or {{"b64": ...}}.')
         try:
-            file = BytesIO(base64.b64decode(value["b64"], validate=True))
+            file = BytesIO(base64.b64decode(data, validate=True))
             picture = pictures.read(file, channels, (height, width) if self._resizes else None)
         except (binascii.Error, InputError) as error:
-            raise InputError(f"Instance {i} has {given.name} that can't be read: {error}.") from None
+            raise InputError(f"Instance {i} has {name} that can't be read: {error}.") from None
         if picture.size != (width, height):
-            raise InputError(
-                f"Instance {i} has {given.name} of {picture.height} x {picture.width}, expected {height} x {width}."
-            )
-        return np.asarray(picture, np.uint8).reshape(given.shape)
+            size = f"{picture.height} x {picture.width}"
+            raise InputError(f"Instance {i} has {name} of {size}, expected {height} x {width}.")
+        return np.asarray(picture, np.uint8).reshape(expected.shape)
 
 
 def load_checked(folder: Path) -> Model:
-    """Load a model, and let it answer the recorded request as a client's.
+    """Load a model, and let it answer the golden request as if a client had sent it.
 
     Raises:
-        InputError: It can't be loaded, or answers otherwise.
+        InputError: The model can't be loaded, or its predictions differ from the golden ones.
     """
     model = Model(folder)
     golden = load_golden(folder)
     request = json.dumps({"instances": golden.instances}).encode()
     try:
-        answers = model.run(model.parse(request)).tolist()
+        predictions = model.run(model.parse(request)).tolist()
     except InputError as error:
         raise InputError(f"{folder / GOLDEN}: {error}") from None
-    if not golden.agrees(answers, TOLERANCE):
-        raise InputError(f"{folder}: answers the golden request with {str(answers)[:200]}")
+    if not golden.agrees(predictions, TOLERANCE):
+        raise InputError(f"{folder}: answers the golden request with {str(predictions)[:200]}")
     return model
 
 
-def _as_array(values: Any) -> np.ndarray | None:  # noqa: ANN401 (of a request)
-    """None where rows have several lengths."""
+def _as_array(values: object) -> np.ndarray | None:
+    """Values from JSON as an array; None where rows have several lengths."""
     try:
         return np.array(values)
     except ValueError:
@@ -182,8 +183,8 @@ def _as_array(values: Any) -> np.ndarray | None:  # noqa: ANN401 (of a request)
 
 def _why_missing(folder: Path) -> str:
     try:
-        made = load_export(folder).formats.get("onnx")
+        onnx = load_export(folder).formats.get("onnx")
     except FileNotFoundError:
         return f"{folder}: no {ONNX} in it, expected a model's folder such as runs/registry/…/current"
-    reason = f"it was refused, {made.refused}" if made else "add onnx to formats of the experiment"
+    reason = f"it was refused, {onnx.refused}" if onnx else "add onnx to formats of the experiment"
     return f"{folder}: no {ONNX} in it: {reason}"

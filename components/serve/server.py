@@ -1,4 +1,4 @@
-"""The server's process: its settings, and how it ends."""
+"""The process of the server: its settings from the environment, and how it ends."""
 
 import os
 import signal
@@ -15,26 +15,28 @@ from components.artifacts.registration import check_files, file_digests
 from components.common.errors import InputError
 from components.serve.app import Limits, Routes, State, create_app
 from components.serve.model import load_checked
-from components.vertex.cloud_storage import local
+from components.vertex.cloud_storage import local_path
 
-# Longer than Google's load balancers keep a connection: cloud.google.com/load-balancing/docs/https#timeouts_and_retries
+# Google's load balancers keep a connection for 600 s, and the server has to keep it longer:
+# cloud.google.com/load-balancing/docs/https#timeouts_and_retries
 KEEP_ALIVE_SECONDS = 620
 FINISH_SECONDS = 20
-# Where KServe puts a model: kserve.github.io/website, "Storage Initializer"
+# The folder that KServe puts a model into: kserve.github.io/website, "Storage Initializer"
 KSERVE_FOLDER = "/mnt/models"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a model is served.
+    """The settings of a server.
 
     Attributes:
-        model: Its folder, or gs://bucket/folder.
-        host: Address to listen at.
-        port: To listen at.
-        routes: Where it answers.
-        limits: What it takes.
-        drain_seconds: So long after SIGTERM it goes on answering, so that a load balancer sees that it isn't healthy.
+        model: The model's folder, or gs://bucket/folder.
+        host: The address to listen at.
+        port: The port to listen at.
+        routes: The routes.
+        limits: The limits.
+        drain_seconds: The time after SIGTERM in which the server still answers, but says that it isn't healthy, so that
+            a load balancer sends its requests elsewhere.
     """
 
     model: str
@@ -46,10 +48,10 @@ class Settings:
 
     @classmethod
     def from_environment(cls) -> Self:
-        """Vertex AI's variables, MODEL and PORT elsewhere, and the limits.
+        """Read the settings from the environment: Vertex AI's variables, or else MODEL and PORT, and the limits.
 
         Raises:
-            InputError: A variable isn't as it should be; all of them.
+            InputError: A variable has a wrong value. All such variables are named.
         """
         problems: list[str] = []
 
@@ -68,7 +70,7 @@ class Settings:
                 problems.append(f"{name}: '{value}', expected a path that starts with /")
             return value
 
-        found = cls(
+        settings = cls(
             model=os.environ.get("AIP_STORAGE_URI") or os.environ.get("MODEL") or KSERVE_FOLDER,
             port=number(("AIP_HTTP_PORT", "PORT"), cls.port),
             routes=Routes(
@@ -83,21 +85,21 @@ class Settings:
         )
         if problems:
             raise InputError(*problems)
-        return found
+        return settings
 
 
 class Server(uvicorn.Server):
-    """uvicorn, which goes on for a while after SIGTERM.
+    """uvicorn's server, which goes on for a while after SIGTERM.
 
     Args:
-        config: uvicorn's.
-        state: The application's.
-        drain_seconds: So long.
+        config: The configuration of uvicorn.
+        state: The state, which the application shares.
+        drain_seconds: The time that the server goes on after SIGTERM.
     """
 
     def __init__(self, config: uvicorn.Config, state: State, drain_seconds: float) -> None:
         super().__init__(config)
-        self._state, self._drain_seconds, self._end, self._said = state, drain_seconds, 0.0, False
+        self._state, self._drain_seconds, self._end, self._announced = state, drain_seconds, 0.0, False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Drain at the first SIGTERM; a second one, or SIGINT, ends the server once requests are answered."""
@@ -108,9 +110,9 @@ class Server(uvicorn.Server):
             super().handle_exit(sig, frame)
 
     async def on_tick(self, counter: int) -> bool:
-        """What uvicorn asks ten times a second: whether to end."""
-        if self._state.model and not self._said:
-            self._said = True
+        """Say whether the server ends. uvicorn asks ten times a second."""
+        if self._state.model and not self._announced:
+            self._announced = True
             print(f"serving at {self.config.host}:{self.config.port}", flush=True)
         if self._state.failure or (self._state.draining and time.monotonic() >= self._end):
             self.should_exit = True
@@ -118,22 +120,22 @@ class Server(uvicorn.Server):
 
 
 def find_folder(name: str) -> Path:
-    """The folder of a model on this machine. A registered one, copied here from a bucket or a volume, has to be whole.
+    """The folder of a model on this machine. The files of a registered model are compared with their digests.
 
     Raises:
-        InputError: It isn't there, or its files aren't those that were registered.
+        InputError: The folder doesn't exist, or its files aren't those that were registered.
     """
-    folder = local(name)
+    folder = local_path(name)
     check_files(folder, file_digests(folder))
     return folder
 
 
 def serve(settings: Settings, find: Callable[[str], Path] = find_folder) -> None:
-    """Serve until SIGTERM or SIGINT. Requests under way are answered first.
+    """Serve a model until SIGTERM or SIGINT. Requests that have arrived are answered before the end.
 
     Args:
-        settings: How.
-        find: Gives the folder of `settings.model` on this machine; called in a thread.
+        settings: The settings.
+        find: A function that returns the folder of `settings.model` on this machine. It is called in a thread.
 
     Raises:
         InputError: The model can't be served.

@@ -3,12 +3,13 @@
 import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from components.common.contract import load_file
 from components.common.errors import InputError
 from components.common.spec import Facts, ImageOptions, SeriesOptions, Task
-from components.data.records import Images, Series
+from components.data.source_data import Images, Series
+
+SourceOptions = ImageOptions | SeriesOptions
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,9 @@ class Source:
     doc: str
     TASK: Task
     Options: type[ImageOptions] | type[SeriesOptions]
-    check: Callable[[Any], Facts]
-    read: Callable[[Any], Images | Series]
-    fetch: Callable[[Any], object] | None = None
+    check: Callable[[SourceOptions], Facts]
+    read: Callable[[SourceOptions], Images | Series]
+    fetch: Callable[[SourceOptions], object] | None = None
 
 
 def source_names() -> list[str]:

@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from components.common.errors import InputError, collecting
 from components.common.files import sha256
 from components.common.spec import Facts, SeriesOptions
-from components.data.records import Row, Series
+from components.data.source_data import Row, Series
 from components.data.splits import split_problems
 from components.readers.csv_format import CsvFormat
 from components.readers.csv_regular import Changes, regularize
 from components.readers.csv_rows import Problem, Table, open_text, read_fields, step_problem
 from components.readers.csv_scan import Scan, SeriesFile, scan
 from components.readers.time_axis import Frequency
-from components.vertex.cloud_storage import DataPath, local
+from components.vertex.cloud_storage import DataPath, local_path
 
 TASK = "forecasting"
 
@@ -76,7 +76,7 @@ def check(options: Options) -> Facts:
     if problems or not result:
         raise InputError(*problems)
     size = result.rows * (100 + 8 * len(columns))
-    fingerprint = sha256([local(options.path)])
+    fingerprint = sha256([local_path(options.path)])
     return Facts(
         fingerprint=fingerprint,
         bytes=size,
@@ -100,7 +100,7 @@ def read(options: Options) -> Series:
 
 def _series_file(options: Options, frequency: Frequency) -> SeriesFile:
     return SeriesFile(
-        path=local(options.path),
+        path=local_path(options.path),
         name=options.path,
         columns=list(dict.fromkeys(options.columns())),
         known=options.known,
@@ -112,7 +112,7 @@ def _series_file(options: Options, frequency: Frequency) -> SeriesFile:
 
 def _rows(options: Options) -> Iterator[Row]:
     frequency, form, columns = Frequency(options.frequency), options.form(), options.columns()
-    with open_text(local(options.path), options.path) as file:
+    with open_text(local_path(options.path), options.path) as file:
         lines = read_fields(file, form.separator)
         _, header = next(lines, (1, []))
         table = Table(header if isinstance(header, list) else [], columns, form)

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from typing import Literal
 
 from components.common.spec import Facts, SeriesOptions
-from components.data.records import Row, Series
+from components.data.source_data import Row, Series
 
 TASK = "forecasting"
 ROWS = 17520

@@ -17,7 +17,7 @@ from pathlib import Path
 from components.common.errors import InputError
 from components.common.files import scratch_directory
 from components.common.spec import Facts, ImageOptions
-from components.data.records import Images
+from components.data.source_data import Images
 from components.sources import tfds as tfds_images
 
 TASK = "classification"

@@ -18,10 +18,10 @@ from components.artifacts.dataset import SPLITS, Check
 from components.common.errors import InputError
 from components.common.files import sha256
 from components.common.spec import Facts, ImageOptions
-from components.data.records import Image, Images
+from components.data.source_data import Image, Images
 from components.readers import pictures
 from components.readers.picture_folder import Picture, PictureFolder, read_folder
-from components.vertex.cloud_storage import DataPath, local
+from components.vertex.cloud_storage import DataPath, local_path
 
 TASK = "classification"
 
@@ -60,7 +60,7 @@ def check(options: Options) -> Facts:
     paths = [picture.path for members in folder.classes.values() for picture in members]
     shape = [options.height, options.width, options.channels]
     size = math.prod(shape) + 200
-    return Facts(fingerprint=sha256(paths, local(options.path)), bytes=size * len(paths), shape=shape)
+    return Facts(fingerprint=sha256(paths, local_path(options.path)), bytes=size * len(paths), shape=shape)
 
 
 def read(options: Options) -> Images:
@@ -101,7 +101,7 @@ def _checked_folder(options: Options) -> PictureFolder:
     """
     if options.channels == 2:
         raise InputError(f"{options.path}: channels is 2, expected 1 (grey) or 3 (colour)")
-    root = local(options.path)
+    root = local_path(options.path)
     folder = read_folder(root, options.channels, (options.height, options.width))
     problems = list(folder.problems)
     if len(folder.classes) < 2:

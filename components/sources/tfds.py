@@ -14,7 +14,7 @@ from pydantic import Field
 from components.common.errors import InputError
 from components.common.files import scratch_directory
 from components.common.spec import Facts, ImageOptions
-from components.data.records import Image, Images
+from components.data.source_data import Image, Images
 from components.readers import pictures
 
 TASK = "classification"

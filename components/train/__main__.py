@@ -5,8 +5,8 @@ import json
 import sys
 
 from components.train.train import train
-from components.vertex.checkpoints import held
+from components.vertex.checkpoints import hold_checkpoints
 
 if __name__ == "__main__":
     arguments = json.loads(sys.argv[1])
-    train(**arguments, hold=functools.partial(held, writes=arguments["folder"]))
+    train(**arguments, hold=functools.partial(hold_checkpoints, output=arguments["folder"]))

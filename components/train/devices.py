@@ -11,7 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from components.common.errors import InputError
-from components.data.sharding import Share
+from components.data.replicas import BatchShare
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class Devices:
         return self.replicas > 1 or self.tpu
 
     @property
-    def share(self) -> Share:
+    def share(self) -> BatchShare:
         """The part of each batch that this process makes."""
-        return Share(self.replicas, self.workers, self.worker, full_batches=self.tpu)
+        return BatchShare(self.replicas, self.workers, self.worker, full_batches=self.tpu)
 
     def of_all_workers(self, values: Any) -> list[Any]:  # noqa: ANN401 (a number, or lists of them)
         """What every worker gives, in their order. All of them have to call it, and wait for each other.

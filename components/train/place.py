@@ -3,7 +3,7 @@
 import functools
 
 from components.artifacts.model import ModelInfo, load_model_info
-from components.vertex.checkpoints import address, checkpoints_folder, held
+from components.vertex.checkpoints import address, checkpoints_folder, hold_checkpoints
 from components.vertex.client import Vertex
 from components.vertex.placement import Placement
 
@@ -56,4 +56,4 @@ def train_there(
         print(f"{name}: its machine is {machine}, in a job of Vertex AI; training on this machine", flush=True)
     from components.train.train import train
 
-    return train(**arguments, hold=functools.partial(held, writes=folder))  # type: ignore[arg-type]
+    return train(**arguments, hold=functools.partial(hold_checkpoints, output=folder))  # type: ignore[arg-type]

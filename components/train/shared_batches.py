@@ -5,8 +5,8 @@ import tensorflow as tf
 from components.artifacts.dataset import DatasetInfo
 from components.common.errors import InputError
 from components.common.spec import ModelSpec
-from components.data import batching
-from components.data.sharding import evaluation_batch, steps_per_epoch
+from components.data import input_pipeline
+from components.data.replicas import evaluation_batch_size, steps_per_epoch
 from components.train.devices import Devices
 
 EVALUATION_BATCH = 512
@@ -47,14 +47,14 @@ class SharedBatches:
             if not steps_per_epoch(info, split, size, devices.share):
                 raise InputError(f"model {name}: {info.examples(split)} examples of {split} fill no batch of {size}")
         self._spec, self._dataset, self._info, self._seed, self._devices = spec, dataset, info, seed, devices
-        self._validation_size = evaluation_batch(info, "validation", EVALUATION_BATCH, devices.share)
+        self._validation_size = evaluation_batch_size(info, "validation", EVALUATION_BATCH, devices.share)
         self.per_epoch = steps_per_epoch(info, "train", self.size, devices.share)
         self.validation_steps = steps_per_epoch(info, "validation", self._validation_size, devices.share)
 
     def training(self, first_step: int) -> tf.data.Dataset:
         """The batches of all epochs from a step on, counted over all of them."""
         spec, share = self._spec, self._devices.share
-        batches = batching.shuffled_batches(
+        batches = input_pipeline.shuffled_batches(
             self._dataset,
             self._info,
             "train",
@@ -71,7 +71,7 @@ class SharedBatches:
         """The batches of a validation."""
         size, share = self._validation_size, self._devices.share
         return self._distributed(
-            batching.sequential_batches(self._dataset, self._info, "validation", size, share, again=True)
+            input_pipeline.sequential_batches(self._dataset, self._info, "validation", size, share, cache=True)
         )
 
     def _distributed(self, batches: tf.data.Dataset) -> tf.data.Dataset:
@@ -81,5 +81,5 @@ class SharedBatches:
             return batches
         if devices.workers == 1:
             return devices.strategy.experimental_distribute_dataset(batches.repeat())
-        own = batching.per_replica(batches.repeat(), devices.replicas // devices.workers)
+        own = input_pipeline.per_replica(batches.repeat(), devices.replicas // devices.workers)
         return devices.strategy.distribute_datasets_from_function(lambda _: own)

@@ -18,7 +18,7 @@ from components.common.events import progress
 from components.common.files import atomic_directory
 from components.common.spec import ModelSpec
 from components.common.words import counted
-from components.data import batching
+from components.data import input_pipeline
 from components.families import build_model
 from components.train.checkpoint import Checkpoints
 from components.train.devices import dtype_policy, find_devices
@@ -169,7 +169,7 @@ def _copy(source: str, target: Path) -> None:
 
 def _compare_saved(path: Path, model: keras.Model, dataset: str, info: DatasetInfo) -> None:
     loaded = load_keras(path)
-    batch, _ = next(iter(batching.sequential_batches(dataset, info, "validation", 32)))
+    batch, _ = next(iter(input_pipeline.sequential_batches(dataset, info, "validation", 32)))
     # Called once, neither is worth compiling.
     expected, got = (one(batch, training=False).numpy() for one in (model, loaded))
     if not np.array_equal(expected, got):

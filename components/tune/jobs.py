@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from components.tune.training import Training
-from components.vertex.client import Vertex, until
-from components.vertex.custom_job import JobFailedError, job_name, run
+from components.vertex.client import Vertex, signal_event
+from components.vertex.custom_job import JobFailedError, job_name, run_job
 from components.vertex.placement import Placement
 
 
@@ -30,10 +30,10 @@ def train_in_jobs(
         SystemExit: SIGTERM came, and the jobs were cancelled: 143.
     """
     jobs = Path(folder).parent / "jobs"
-    with until(signal.SIGTERM) as stopped, ThreadPoolExecutor(len(trainings)) as pool:
+    with signal_event(signal.SIGTERM) as stopped, ThreadPoolExecutor(len(trainings)) as pool:
         running = {
             pool.submit(
-                run,
+                run_job,
                 job_name(folder, training.number),
                 placement,
                 vertex,

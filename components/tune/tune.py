@@ -23,7 +23,7 @@ from components.common.spec import ModelSpec
 from components.tune.here import train_here
 from components.tune.jobs import train_in_jobs
 from components.tune.training import Training
-from components.vertex.checkpoints import address, checkpoints_folder, held
+from components.vertex.checkpoints import address, checkpoints_folder, hold_checkpoints
 from components.vertex.client import Vertex
 from components.vertex.placement import Placement
 
@@ -96,7 +96,7 @@ def tune(
         return train_here(trainings)
 
     metric, mode = MONITORED[info.task]
-    with held(address(home), folder) as check:
+    with hold_checkpoints(address(home), folder) as check:
         trials, trainings = _search(asked, seed, metric, mode, training, train, check)
         finished = [trial for trial in trials if trial.score is not None]
         if not finished:

@@ -1,4 +1,4 @@
-"""Where trainings and searches keep what isn't finished, and how one of them has its place there to itself."""
+"""The folders of checkpoints of trainings and searches, each of which only one process at a time may write."""
 
 import tempfile
 from collections.abc import Callable, Iterator
@@ -8,21 +8,21 @@ from pathlib import Path
 from components.common import files
 from components.vertex import lease
 
-# What the runner on Vertex AI gives. The bucket's name would make a task in another bucket another one to the cache.
+# The folder that the runner on Vertex AI passes. The bucket's name would be a part of the cache's keys.
 OWN_BUCKET = "gs://"
 
 
-def checkpoints_folder(given: str, output: str) -> Path:
-    """The folder of checkpoints that a runner gave.
+def checkpoints_folder(argument: str, output: str) -> Path:
+    """The folder of all checkpoints.
 
     Args:
-        given: The folder; `OWN_BUCKET` for the folder `checkpoints` of the bucket that the run writes into; or "" for
-            a temporary folder, which goes with the machine or the pod.
+        argument: The runner's argument. It is the folder; `OWN_BUCKET` for the folder `checkpoints` of the bucket that
+            the run writes into; or "" for a temporary folder, which is lost with the machine or the pod.
         output: A folder that the task writes.
     """
-    if given == OWN_BUCKET:
+    if argument == OWN_BUCKET:
         return files.MOUNT / Path(output).relative_to(files.MOUNT).parts[0] / "checkpoints"
-    return Path(given or tempfile.mkdtemp())
+    return Path(argument or tempfile.mkdtemp())
 
 
 def address(folder: Path) -> str:
@@ -31,19 +31,19 @@ def address(folder: Path) -> str:
 
 
 @contextmanager
-def held(place: str, writes: str) -> Iterator[Callable[[], None]]:
-    """Hold a folder of checkpoints, by a lease in Cloud Storage or by a lock on a disk; wait while another has it.
+def hold_checkpoints(folder: str, output: str) -> Iterator[Callable[[], None]]:
+    """Hold a folder of checkpoints, by a lease in Cloud Storage or a lock on a disk. Wait while another process has it.
 
     Args:
-        place: A path or a gs:// address.
-        writes: The folder that the process makes, for those who wait.
+        folder: A path or a gs:// address.
+        output: The folder that the process writes, which a waiting process prints.
 
     Yields:
         A function that raises an error where the folder isn't held any more.
     """
-    if place.startswith("gs://"):
-        with lease.held(place, writes) as check:
+    if folder.startswith("gs://"):
+        with lease.hold_lease(folder, output) as check:
             yield check
     else:
-        with files.alone(Path(f"{place}.lock"), f"waiting for {place}: another run trains it"):
+        with files.alone(Path(f"{folder}.lock"), f"waiting for {folder}: another run trains it"):
             yield lambda: None

@@ -1,12 +1,12 @@
-"""Google Cloud, as the steps and the command line reach it: clients, and errors for people."""
+"""The clients of Google Cloud that the steps and the command line use, and messages for their errors."""
 
 import os
 import re
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from pydantic import Field
 
@@ -14,35 +14,46 @@ from components.common.errors import InputError
 from components.common.image_names import SERVING_IMAGE
 from components.common.spec import Strict
 
-# gcloud's own variable for `api_endpoint_overrides/aiplatform`, such as https://localhost:8443/.
+if TYPE_CHECKING:
+    from google.auth.credentials import Credentials
+
+
+class _Named(Protocol):
+    name: str
+    display_name: str
+
+
+Client = TypeVar("Client")
+Resource = TypeVar("Resource", bound=_Named)
+# gcloud's variable for the property `api_endpoint_overrides/aiplatform`, such as https://localhost:8443/.
 ENDPOINT = "CLOUDSDK_API_ENDPOINT_OVERRIDES_AIPLATFORM"
 CALL_SECONDS = 30.0
-# So long a connection may be gone before the following of a job ends.
+# A job is no longer followed once the connection has been lost for this time.
 LOST_SECONDS = 900.0
 _QUOTA = re.compile(r"aiplatform\.googleapis\.com/\w+")
 _PERMISSION = re.compile(r"Permission '([\w.]+)' denied")
 
 
 class VertexOptions(Strict):
-    """What an experiment says of its runs on Vertex AI, under the key `vertex`.
+    """The options of an experiment's runs on Vertex AI, under the key `vertex`.
 
     Attributes:
-        service_account: That tasks, jobs and endpoints run as; None for the project's default.
-        network: Full name of a VPC network that jobs are peered with, projects/<number>/global/networks/<name>.
-        reserved_ip_ranges: Names of the network's reserved ranges that jobs may use; needs `network`.
-        network_attachment: Name of a network attachment (Private Service Connect) that jobs reach a network by, instead
-            of `network`.
-        kms_key: Key of Cloud KMS, in the same region, that encrypts jobs, models and endpoints:
+        service_account: The account that tasks, jobs and endpoints run as; None for the project's default.
+        network: The full name of a VPC network that jobs are peered with, projects/<number>/global/networks/<name>.
+        reserved_ip_ranges: The names of the network's reserved ranges that jobs may use; needs `network`.
+        network_attachment: The name of a network attachment (Private Service Connect) through which jobs reach a
+            network, instead of `network`.
+        kms_key: The key of Cloud KMS, in the same region, that encrypts jobs, models and endpoints:
             projects/<project>/locations/<region>/keyRings/<ring>/cryptoKeys/<key>.
-        tensorboard: Full resource name of a Vertex TensorBoard. Trainings then run in jobs of their own, which stream
-            to it; it needs a service account.
-        experiment: A Vertex experiment that runs are added to.
-        register_models: Whether winners go to the Model Registry.
+        tensorboard: The full resource name of a Vertex TensorBoard. Each training then runs in a job of its own, which
+            streams to it; needs `service_account`.
+        experiment: The Vertex experiment that runs are added to.
+        register_models: Whether winners are registered in the Model Registry.
         deploy: Whether a registered winner is deployed to the data set's endpoint.
-        traffic: Share of the endpoint's requests that it gets, in percent.
-        serving_image: Image that serves models, see `components.serve`.
-        serving_machine: Machine type that serves them.
-        labels: Of everything that is made.
+        traffic: The share of the endpoint's requests that the winner gets, in percent.
+        serving_image: The image that serves models, see `components.serve`.
+        serving_machine: The machine type that serves models.
+        labels: The labels of all jobs, models and endpoints.
     """
 
     service_account: str | None = Field(default=None, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")
@@ -63,18 +74,18 @@ class VertexOptions(Strict):
 
 
 class Vertex(VertexOptions):
-    """Where on Vertex AI a pipeline runs, as its tasks are told; a run elsewhere isn't told.
+    """The place on Vertex AI where a pipeline runs, a parameter of its tasks. Elsewhere the parameter is empty.
 
     Attributes:
-        project: Its id.
-        region: Such as us-central1.
+        project: The project's id.
+        region: The region, such as us-central1.
     """
 
     project: str
     region: str
 
-    def job_network(self) -> dict[str, Any]:
-        """Fields of a PipelineJob or of a CustomJobSpec that say which network the job is in."""
+    def job_network(self) -> dict[str, object]:
+        """The fields of a PipelineJob or a CustomJobSpec for the job's network."""
         fields = {
             "network": self.network,
             "reserved_ip_ranges": self.reserved_ip_ranges,
@@ -82,18 +93,22 @@ class Vertex(VertexOptions):
         }
         return {name: value for name, value in fields.items() if value}
 
-    def encryption(self) -> dict[str, Any]:
-        """The field `encryption_spec` of whatever is created, where there is a key."""
+    def encryption(self) -> dict[str, dict[str, str]]:
+        """The field `encryption_spec` of a new resource; empty where there is no key."""
         return {"encryption_spec": {"kms_key_name": self.kms_key}} if self.kms_key else {}
 
     @property
     def parent(self) -> str:
-        """The resource that everything lies under."""
+        """The name of the location, which is the parent of all resources."""
         return f"projects/{self.project}/locations/{self.region}"
 
 
-def client(cls: Any, region: str) -> Any:  # noqa: ANN401 (any of the generated clients of aiplatform_v1)
-    """A client of a service of Vertex AI in a region.
+def client(cls: Callable[..., Client], region: str) -> Client:
+    """Create a client of a service of Vertex AI in a region.
+
+    Args:
+        cls: One of the client classes of `google.cloud.aiplatform_v1`.
+        region: The region.
 
     Raises:
         InputError: There are no credentials.
@@ -107,50 +122,52 @@ def client(cls: Any, region: str) -> Any:  # noqa: ANN401 (any of the generated 
         raise InputError(NO_CREDENTIALS) from None
 
 
-def named(listing: Callable[..., Any], parent: str, name: str) -> list[Any]:
-    """The resources under `parent` that have a display name.
+def list_by_name(listing: Callable[..., Iterable[Resource]], parent: str, name: str) -> list[Resource]:
+    """The resources that have a display name.
 
     Args:
         listing: A list method of a client, such as `models.list_models`.
-        parent: projects/…/locations/….
-        name: The display name, whole.
+        parent: The location, projects/…/locations/….
+        name: The display name.
     """
     request = {"parent": parent, "filter": f'display_name="{name}"'}
-    return [found for found in listing(request=request, timeout=CALL_SECONDS) if found.display_name == name]
+    return [resource for resource in listing(request=request, timeout=CALL_SECONDS) if resource.display_name == name]
 
 
-def polls(job: Any, get: Callable[..., Any], seconds: float, wait: Callable[[float], object]) -> Iterator[Any]:  # noqa: ANN401
-    """A job as it is, and then again and again, whatever happens to the connection for a while.
+def poll(
+    job: Resource, get: Callable[..., Resource], seconds: float, wait: Callable[[float], object]
+) -> Iterator[Resource]:
+    """Yield a job, and then its newest state again and again. A short loss of the connection is ignored.
 
     Args:
-        job: As it was made.
+        job: The job.
         get: A get method of a client, such as `jobs.get_custom_job`.
-        seconds: Between two questions.
-        wait: Waits so long; what it raises ends the following.
+        seconds: The time between two calls of `get`.
+        wait: A function that waits for a number of seconds. An exception that it raises ends the iteration.
 
     Raises:
-        InputError: The connection is gone for long, or the job can't be seen any more.
+        InputError: The connection has been lost for too long, or the job can't be read any more.
     """
     from google.api_core import exceptions
 
-    name, lost = job.name, 0.0
+    name, lost_seconds = job.name, 0.0
     yield job
     while True:
         wait(seconds)
         try:
-            job, lost = get(name=name, timeout=CALL_SECONDS), 0.0
+            job, lost_seconds = get(name=name, timeout=CALL_SECONDS), 0.0
         except (exceptions.ServerError, exceptions.TooManyRequests, exceptions.RetryError) as error:
-            lost += seconds
-            if lost > LOST_SECONDS:
-                raise InputError(f"{explain(error, f'asking for {name}')}; the job goes on") from None
+            lost_seconds += seconds
+            if lost_seconds > LOST_SECONDS:
+                raise InputError(f"{error_line(error, f'asking for {name}')}; the job goes on") from None
             continue
         except exceptions.GoogleAPICallError as error:
-            raise InputError(explain(error, f"asking for {name}")) from None
+            raise InputError(error_line(error, f"asking for {name}")) from None
         yield job
 
 
-def credentials() -> Any:  # noqa: ANN401 (google.auth credentials)
-    """The credentials that Google's tools would use.
+def credentials() -> "Credentials":
+    """The application default credentials.
 
     Raises:
         InputError: There are none.
@@ -170,12 +187,12 @@ NO_CREDENTIALS = (
 )
 
 
-def explain(error: Exception, what: str) -> str:
-    """One line for an error of Google's API: what was tried, what came, and what to do.
+def error_line(error: Exception, action: str) -> str:
+    """The line for an error of Google's API: the action, the reason, and a remedy where there is one.
 
     Args:
-        error: A `google.api_core` or `google.auth` exception.
-        what: What was tried, such as "submitting job-1 to us-central1".
+        error: An exception of `google.api_core` or `google.auth`.
+        action: The action that failed, such as "submitting job-1 to us-central1".
     """
     from google.api_core import exceptions
     from google.auth.exceptions import GoogleAuthError
@@ -184,30 +201,30 @@ def explain(error: Exception, what: str) -> str:
     if isinstance(error, exceptions.Forbidden):
         permission = _PERMISSION.search(message)
         need = f"the permission {permission[1]}" if permission else "a permission"
-        return f"{what}: {need} is missing; ask for a role that has it, such as roles/aiplatform.user ({message})"
+        return f"{action}: {need} is missing; ask for a role that has it, such as roles/aiplatform.user ({message})"
     if isinstance(error, exceptions.TooManyRequests):
         quota = _QUOTA.search(message)
         name = f"the quota {quota[0]} is used up or 0" if quota else "a quota is used up"
-        return f"{what}: {name}; choose another machine or region, or ask for more on the console's page Quotas"
+        return f"{action}: {name}; choose another machine or region, or ask for more on the console's page Quotas"
     if isinstance(error, exceptions.NotFound):
-        return f"{what}: not found: {message}"
+        return f"{action}: not found: {message}"
     if isinstance(error, exceptions.Unauthenticated | GoogleAuthError):
-        return f"{what}: the credentials are refused: {message}; run `gcloud auth application-default login`"
+        return f"{action}: the credentials are refused: {message}; run `gcloud auth application-default login`"
     if isinstance(error, exceptions.InvalidArgument | exceptions.FailedPrecondition):
-        return f"{what}: refused: {message}"
-    return f"{what}: {message}"
+        return f"{action}: refused: {message}"
+    return f"{action}: {message}"
 
 
 @contextmanager
-def until(number: signal.Signals) -> Iterator[threading.Event]:
-    """Yield an event that a signal sets meanwhile: as an exception it could be lost in a call of gRPC's.
+def signal_event(number: signal.Signals) -> Iterator[threading.Event]:
+    """Yield an event that a signal sets meanwhile. An exception of a signal handler could get lost inside gRPC.
 
     Args:
-        number: Such as SIGTERM, or SIGINT for Ctrl-C.
+        number: The signal, such as SIGTERM, or SIGINT for Ctrl-C.
     """
     event = threading.Event()
-    before = signal.signal(number, lambda number, frame: event.set())
+    handler = signal.signal(number, lambda number, frame: event.set())
     try:
         yield event
     finally:
-        signal.signal(number, before)
+        signal.signal(number, handler)

@@ -1,9 +1,9 @@
-"""A user's data files, wherever they are: on this machine, or in Cloud Storage as gs://bucket/…."""
+"""A user's data files, which are on this machine, or in Cloud Storage as gs://bucket/…."""
 
 import functools
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, PlainSerializer, ValidationInfo
 from pydantic_core import PydanticCustomError
@@ -11,54 +11,57 @@ from pydantic_core import PydanticCustomError
 from components.common.errors import InputError
 from components.common.files import MOUNT
 
+if TYPE_CHECKING:
+    from google.cloud.storage import Blob
+
 GS = "gs://"
-# Copies of what lies in Cloud Storage, relative to the folder that the command is started in.
+# The copies of files in Cloud Storage, relative to the folder that the command is started in.
 COPIES = Path("data") / "gs"
 SECONDS = 60
 
 
-def _placed(path: str, info: ValidationInfo) -> str:
-    """The whole path of one that a config names, whose folder is the validation's context; a task's has none."""
+def _absolute_path(path: str, info: ValidationInfo) -> str:
+    """The absolute path of a config's path. The validation's context has the config's folder; a task's has none."""
     if not path or path.startswith(GS) or not info.context:
         return path
     try:
-        given = Path(path).expanduser()
-        whole = Path(os.path.normpath(Path(info.context["folder"]) / given))
-        elsewhere = not whole.exists() and given.absolute().exists()
+        expanded = Path(path).expanduser()
+        absolute = Path(os.path.normpath(Path(info.context["folder"]) / expanded))
+        relative_to_cwd = not absolute.exists() and expanded.absolute().exists()
     except (OSError, RuntimeError) as error:
-        why = getattr(error, "strerror", None) or "there is no home folder for ~"
-        raise PydanticCustomError("path", "Input should be a path: {why}", {"why": why}) from None
-    if elsewhere:
-        beside = os.path.relpath(given, info.context["folder"])
+        reason = getattr(error, "strerror", None) or "there is no home folder for ~"
+        raise PydanticCustomError("path", "Input should be a path: {reason}", {"reason": reason}) from None
+    if relative_to_cwd:
+        correction = os.path.relpath(expanded, info.context["folder"])
         raise PydanticCustomError(
             "path",
-            "Input should be relative to the config: there is no {whole}, but {other}; write {beside}",
-            {"whole": str(whole), "other": str(given.absolute()), "beside": beside},
+            "Input should be relative to the config: there is no {path}, but {existing}; write {correction}",
+            {"path": str(absolute), "existing": str(expanded.absolute()), "correction": correction},
         )
-    return str(whole)
+    return str(absolute)
 
 
-def _named(path: str) -> str:
-    """A path as a task is told it: from the working folder, which it shares, where it lies in it.
+def _relative_path(path: str) -> str:
+    """A path as a task gets it: relative to the working folder where it lies in that.
 
-    It is a part of the task's key in the cache, so that a project that was copied elsewhere has the same.
+    The path is a part of the task's key in the cache. So a project that is copied elsewhere keeps its cache.
     """
-    whole = Path(path)
-    return str(whole.relative_to(Path.cwd())) if path.startswith("/") and whole.is_relative_to(Path.cwd()) else path
+    inside = path.startswith("/") and Path(path).is_relative_to(Path.cwd())
+    return str(Path(path).relative_to(Path.cwd())) if inside else path
 
 
-DataPath = Annotated[str, AfterValidator(_placed), PlainSerializer(_named)]
-"""A file or folder of a source's options: relative to the config, from ~, whole, or gs://bucket/…."""
+DataPath = Annotated[str, AfterValidator(_absolute_path), PlainSerializer(_relative_path)]
+"""A file or folder of a source's options: relative to the config, from ~, absolute, or gs://bucket/…."""
 
 
 @functools.cache
-def local(path: str) -> Path:
-    """Where a file or a folder can be read.
+def local_path(path: str) -> Path:
+    """The path at which a file or a folder can be read on this machine.
 
-    On Vertex AI buckets are mounted. Elsewhere what is new or changed in Cloud Storage is copied first.
+    On Vertex AI, buckets are mounted. Elsewhere, files that are new or changed in Cloud Storage are copied first.
 
     Args:
-        path: A path, or gs://bucket/object, or gs://bucket/folder. A registry's gs://…/current is the folder of the
+        path: A path, gs://bucket/object, or gs://bucket/folder. A registry's gs://…/current is the folder of the
             version that this object holds.
 
     Raises:
@@ -67,18 +70,18 @@ def local(path: str) -> Path:
     if not path.startswith(GS):
         return Path(path)
     bucket, _, name = path.removeprefix(GS).partition("/")
-    # On Kubeflow there is a folder of this name, too, which holds what the task itself reads and writes.
+    # On Kubeflow, too, there is a folder of this name, but it has only the task's own inputs and outputs.
     if (mounted := MOUNT / bucket / name).exists():
         return mounted
-    return _copied(path, bucket, name.rstrip("/"))
+    return _copy_folder(path, bucket, name.rstrip("/"))
 
 
-def _copied(path: str, bucket: str, name: str) -> Path:
+def _copy_folder(path: str, bucket: str, name: str) -> Path:
     from google.api_core import exceptions
     from google.auth.exceptions import GoogleAuthError
     from google.cloud import storage
 
-    from components.vertex.client import credentials, explain
+    from components.vertex.client import credentials, error_line
 
     try:
         client = storage.Client(project="none", credentials=credentials())
@@ -89,37 +92,37 @@ def _copied(path: str, bucket: str, name: str) -> Path:
             if not version.isdecimal():
                 raise InputError(f"{path}: expected the number of a version in it")
             shelf = path.rstrip("/").removesuffix(_CURRENT)
-            return _copied(f"{shelf}/{version}", bucket, f"{name.removesuffix(_CURRENT)}/{version}")
+            return _copy_folder(f"{shelf}/{version}", bucket, f"{name.removesuffix(_CURRENT)}/{version}")
         if escaping := [b.name for b in blobs if ".." in b.name.split("/")]:
             raise InputError(f"{path}: object '{escaping[0]}', expected names without ..")
         if not blobs:
             raise InputError(f"{path}: no such file or folder in Cloud Storage")
-        place = COPIES / bucket
-        wanted = {place / blob.name for blob in blobs}
+        copies = COPIES / bucket
+        paths = {copies / blob.name for blob in blobs}
         for blob in blobs:
-            _copy(blob, place / blob.name)
-        for old in (place / name).rglob("*") if (place / name).is_dir() else ():
-            if old.is_file() and old not in wanted:
-                old.unlink()
+            _copy_file(blob, copies / blob.name)
+        for file in (copies / name).rglob("*") if (copies / name).is_dir() else ():
+            if file.is_file() and file not in paths:
+                file.unlink()
     except (exceptions.GoogleAPICallError, GoogleAuthError) as error:
-        raise InputError(explain(error, path)) from None
-    return place / name
+        raise InputError(error_line(error, path)) from None
+    return copies / name
 
 
-# The object of a registry that holds the number of a version.
+# The object of a registry that holds the number of the current version.
 _CURRENT = "/current"
-# The generations of the copies, beside them: a model's folder holds no file that register didn't write.
-_MARKS = COPIES / ".generations"
+# The generations of the copies. They aren't beside the copies, for a model's folder holds no other files.
+_GENERATIONS = COPIES / ".generations"
 
 
-def _copy(blob: Any, target: Path) -> None:  # noqa: ANN401 (a Blob)
-    """Copy an object whose generation isn't the one that is here; whole or not at all."""
-    mark = _MARKS / target.relative_to(COPIES)
-    if target.is_file() and mark.is_file() and mark.read_text(encoding="utf-8") == str(blob.generation):
+def _copy_file(blob: "Blob", target: Path) -> None:
+    """Copy an object, unless its generation has been copied already. The copy appears when it is complete."""
+    generation = _GENERATIONS / target.relative_to(COPIES)
+    if target.is_file() and generation.is_file() and generation.read_text(encoding="utf-8") == str(blob.generation):
         return
-    for folder in (target.parent, mark.parent):
+    for folder in (target.parent, generation.parent):
         folder.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name(f".{target.name}.partial")
-    blob.download_to_filename(str(aside), timeout=SECONDS)
-    aside.replace(target)
-    mark.write_text(str(blob.generation), encoding="utf-8")
+    partial = target.with_name(f".{target.name}.partial")
+    blob.download_to_filename(str(partial), timeout=SECONDS)
+    partial.replace(target)
+    generation.write_text(str(blob.generation), encoding="utf-8")

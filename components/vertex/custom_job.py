@@ -1,7 +1,7 @@
-"""Train on a machine that a task of a Vertex pipeline can't have itself: in a CustomJob, which the task follows.
+"""Train in a CustomJob, on a machine that a task of a Vertex pipeline can't have itself. The task follows the job.
 
-The job's name is made of the run's and the task's, and of the trial's where a search trains. A second try of the task
-looks for it and follows the job that is there, so that no try starts a second training.
+The job's name consists of the names of the run and the task, and of the trial's number where a search trains. A second
+try of the task finds the job by this name and follows it, so that no second training is started.
 """
 
 import hashlib
@@ -10,118 +10,121 @@ import re
 import signal
 import threading
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from components.common.errors import InputError
 from components.common.files import gs
-from components.vertex.client import CALL_SECONDS, Vertex, client, explain, named, polls, until
-from components.vertex.placement import TPU_ENVIRONMENT, Placement, Pool
+from components.vertex.client import CALL_SECONDS, Vertex, client, error_line, list_by_name, poll, signal_event
+from components.vertex.placement import TPU_ENVIRONMENT, Placement
+
+if TYPE_CHECKING:
+    from google.cloud.aiplatform_v1 import CustomJob, JobServiceClient, JobState
 
 POLL_SECONDS = 10.0
-# Of a display name on Vertex AI.
+# The longest display name on Vertex AI.
 MAX_NAME = 128
-# Of each job: which run launched it. A label has 63 letters at most, a run's name 128, so it is a digest.
+# The label of a job with the digest of the run that launched it. A label has at most 63 letters, a run's name 128.
 RUN_LABEL = "launched-by"
-# Runs what the task would run itself.
+# The command of a job, which trains as the task itself would.
 COMMAND = ["python3", "-m", "components.train"]
 _TASK = re.compile(r"_-?\d+$")
 
 
 class JobFailedError(RuntimeError):
-    """A job failed, was cancelled or expired; the message says why."""
+    """A job failed, was cancelled or expired. The message gives the reason."""
 
 
-def launch(placement: Placement, vertex: Vertex, arguments: dict[str, Any], folder: str) -> None:
-    """Run `components.train.train.train` in a CustomJob and wait for its end.
+def launch(placement: Placement, vertex: Vertex, arguments: dict[str, object], folder: str) -> None:
+    """Run `components.train.train.train` in a CustomJob, and wait for its end.
 
     Args:
-        placement: What the job's workers are.
-        vertex: Where it runs.
-        arguments: Of `train`, JSON values; paths under /gcs, which is mounted in the job too.
+        placement: The job's workers.
+        vertex: The project and region of the job.
+        arguments: The arguments of `train`, JSON values. Paths are under /gcs, which is mounted in the job, too.
         folder: The model folder that the job writes, under /gcs.
 
     Raises:
-        InputError: The job is refused: a permission, a quota, a machine.
-        RuntimeError: The job failed, or was cancelled; it says why.
-        SystemExit: SIGTERM came, and the job was cancelled: 143.
+        InputError: The job is refused, for want of a permission, a quota or a machine.
+        RuntimeError: The job failed or was cancelled. The message gives the reason.
+        SystemExit: SIGTERM came, and the job was cancelled. The exit code is 143.
     """
-    with until(signal.SIGTERM) as stopped:
-        run(job_name(folder), placement, vertex, arguments, Path(folder).parent / "job", stopped)
+    with signal_event(signal.SIGTERM) as stop:
+        run_job(job_name(folder), placement, vertex, arguments, Path(folder).parent / "job", stop)
 
 
-def run(
+def run_job(
     name: str,
     placement: Placement,
     vertex: Vertex,
-    arguments: dict[str, Any],
+    arguments: dict[str, object],
     output: Path,
-    stopped: threading.Event,
+    stop: threading.Event,
 ) -> None:
-    """Run `components.train.train.train` in the CustomJob of a name and wait for its end, in any thread.
+    """Run `components.train.train.train` in a CustomJob of this name, and wait for its end, in any thread.
 
     Args:
-        name: The job's: one that is there already is followed, unless it failed.
-        placement: What its workers are.
-        vertex: Where it runs.
-        arguments: Of `train`.
-        output: Folder of what Vertex writes for the job, <run>/<task>/<folder> under /gcs.
-        stopped: Once it is set, the job is cancelled.
+        name: The job's name. A job that has this name already is followed, unless it failed.
+        placement: The job's workers.
+        vertex: The project and region of the job.
+        arguments: The arguments of `train`.
+        output: The folder that Vertex writes for the job, <run>/<task>/<folder> under /gcs.
+        stop: An event upon which the job is cancelled.
 
     Raises:
         InputError: The job is refused.
         JobFailedError: The job failed, or was cancelled by someone else.
-        RuntimeError: Nobody knows whether it was started; another try finds it.
-        SystemExit: `stopped` was set, and the job was cancelled: 143.
+        RuntimeError: It isn't known whether the job was started. Another try finds it.
+        SystemExit: `stop` was set, and the job was cancelled. The exit code is 143.
     """
     from google.cloud.aiplatform_v1 import JobServiceClient, JobState
 
     jobs = client(JobServiceClient, vertex.region)
-    job = _start(jobs, name, placement, vertex, arguments, output)
-    print(console(job.name, vertex), flush=True)
-    job = _follow(jobs, job, name, stopped)
+    job = _find_or_create(jobs, name, placement, vertex, arguments, output)
+    print(job_url(job.name, vertex), flush=True)
+    job = _follow(jobs, job, name, stop)
     if job.state != JobState.JOB_STATE_SUCCEEDED:
-        raise JobFailedError(f"{job.name} {_said(job.state)}: {job.error.message or 'without a reason'}")
+        raise JobFailedError(f"{job.name} {_state_name(job.state)}: {job.error.message or 'without a reason'}")
 
 
-def _start(
-    jobs: Any,  # noqa: ANN401 (a client)
+def _find_or_create(
+    jobs: "JobServiceClient",
     name: str,
     placement: Placement,
     vertex: Vertex,
-    arguments: dict[str, Any],
+    arguments: dict[str, object],
     output: Path,
-) -> Any:  # noqa: ANN401 (a CustomJob)
-    """The job of an earlier try, or a new one."""
+) -> "CustomJob":
+    """Find the job of an earlier try, or create one."""
     from google.api_core import exceptions
 
     try:
-        if (job := _running(jobs, vertex, name)) is not None:
+        if (job := _find_job(jobs, vertex, name)) is not None:
             print(f"{name}: following {job.name}, which is there already", flush=True)
             return job
-        new = _job(name, placement, vertex, arguments, output)
+        new = _new_job(name, placement, vertex, arguments, output)
         job = jobs.create_custom_job(parent=vertex.parent, custom_job=new, timeout=CALL_SECONDS)
     except exceptions.ServerError as error:
-        raise RuntimeError(explain(error, name)) from None
+        raise RuntimeError(error_line(error, name)) from None
     except exceptions.GoogleAPICallError as error:
-        raise InputError(explain(error, name)) from None
+        raise InputError(error_line(error, name)) from None
     print(f"{name}: started {job.name}", flush=True)
     return job
 
 
 def job_name(folder: str, trial: int | None = None) -> str:
-    """The name of a task's job: the run's and the task's, which Vertex writes into the path of its output.
+    """The name of a task's job, from the names of run and task in the path of the task's output.
 
-    An argument with the run's name would make each run another one to the cache.
+    If the run's name were an argument of the task, the cache would know no task of another run.
 
     Args:
-        folder: .../<project number>/<run>/<task>_<number>/<output>.
+        folder: The path of an output, .../<project number>/<run>/<task>_<number>/<output>.
         trial: The number of a search's trial, which has a job of its own.
     """
     task = Path(folder).parent
     name = f"{task.parent.name}-{_TASK.sub('', task.name)}{'' if trial is None else f'-trial-{trial}'}"
     if len(name) <= MAX_NAME:
         return name
-    # Cut off, two tasks of a run would have one name, and one of them would follow the other's job.
+    # Two tasks of a run could have the same name once it is cut, and one would follow the other's job.
     return f"{name[: MAX_NAME - 17]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
@@ -130,8 +133,8 @@ def run_label(run: str) -> str:
     return hashlib.sha256(run.encode()).hexdigest()[:32]
 
 
-def console(job: str, vertex: Vertex) -> str:
-    """Address of a job's page in Google's console."""
+def job_url(job: str, vertex: Vertex) -> str:
+    """The address of a job's page in Google's console."""
     number = job.rsplit("/", 1)[-1]
     return (
         f"https://console.cloud.google.com/vertex-ai/locations/{vertex.region}/training/{number}"
@@ -139,20 +142,23 @@ def console(job: str, vertex: Vertex) -> str:
     )
 
 
-def _running(jobs: Any, vertex: Vertex, name: str) -> Any:  # noqa: ANN401 (a client; a CustomJob or None)
-    """The task's job that runs or has succeeded already; None where there is none, or it failed."""
+def _find_job(jobs: "JobServiceClient", vertex: Vertex, name: str) -> "CustomJob | None":
+    """The job of this name that runs or has succeeded; None where there is none."""
     from google.cloud.aiplatform_v1 import JobState
 
-    over = (
+    unsuccessful = (
         JobState.JOB_STATE_FAILED,
         JobState.JOB_STATE_CANCELLED,
         JobState.JOB_STATE_CANCELLING,
         JobState.JOB_STATE_EXPIRED,
     )
-    return next((job for job in named(jobs.list_custom_jobs, vertex.parent, name) if job.state not in over), None)
+    found = list_by_name(jobs.list_custom_jobs, vertex.parent, name)
+    return next((job for job in found if job.state not in unsuccessful), None)
 
 
-def _job(name: str, placement: Placement, vertex: Vertex, arguments: dict[str, Any], output: Path) -> Any:  # noqa: ANN401 (a CustomJob)
+def _new_job(
+    name: str, placement: Placement, vertex: Vertex, arguments: dict[str, object], output: Path
+) -> "CustomJob":
     from google.cloud.aiplatform_v1 import types
     from google.protobuf.duration_pb2 import Duration
 
@@ -163,13 +169,15 @@ def _job(name: str, placement: Placement, vertex: Vertex, arguments: dict[str, A
             replica_count=pool.replicas,
             container_spec=types.ContainerSpec(
                 container,
-                env=[types.EnvVar(name=n, value=v) for n, v in TPU_ENVIRONMENT.items()] if _is_tpu(pool) else [],
+                env=[types.EnvVar(name=n, value=v) for n, v in TPU_ENVIRONMENT.items()]
+                if "tpu_topology" in pool.machine
+                else [],
             ),
             disk_spec=types.DiskSpec(boot_disk_size_gb=pool.disk_gb or 100),
         )
         for pool in placement.pools
     ]
-    # Workers that are restarted one by one would wait for each other.
+    # A worker that is restarted alone would wait for the others in vain.
     scheduling = types.Scheduling(restart_job_on_worker_restart=placement.spot or len(pools) > 1)
     if placement.spot:
         scheduling.strategy = types.Scheduling.Strategy.SPOT
@@ -190,15 +198,11 @@ def _job(name: str, placement: Placement, vertex: Vertex, arguments: dict[str, A
     return types.CustomJob(display_name=name, job_spec=spec, labels=labels, **vertex.encryption())
 
 
-def _is_tpu(pool: Pool) -> bool:
-    return "tpu_topology" in pool.machine
-
-
-def _follow(jobs: Any, job: Any, name: str, stopped: threading.Event) -> Any:  # noqa: ANN401 (a client; a CustomJob)
-    """Print each state of a job until its last; cancel it when this task is stopped."""
+def _follow(jobs: "JobServiceClient", job: "CustomJob", name: str, stop: threading.Event) -> "CustomJob":
+    """Print each state of a job until its last. Cancel the job when `stop` is set."""
     from google.cloud.aiplatform_v1 import JobState
 
-    last = (
+    final_states = (
         JobState.JOB_STATE_SUCCEEDED,
         JobState.JOB_STATE_FAILED,
         JobState.JOB_STATE_CANCELLED,
@@ -206,20 +210,21 @@ def _follow(jobs: Any, job: Any, name: str, stopped: threading.Event) -> Any:  #
     )
 
     def wait(seconds: float) -> None:
-        if stopped.wait(seconds):
+        if stop.wait(seconds):
             jobs.cancel_custom_job(name=job.name, timeout=CALL_SECONDS)
             print(f"{name}: cancelled {job.name}", flush=True)
             raise SystemExit(128 + signal.SIGTERM)
 
-    shown = None
-    for job in polls(job, jobs.get_custom_job, POLL_SECONDS, wait):  # noqa: B020 (the newest is meant)
-        if job.state != shown:
-            print(f"{name}: {_said(job.state)}", flush=True)
-            shown = job.state
-        if job.state in last:
+    printed = None
+    for job in poll(job, jobs.get_custom_job, POLL_SECONDS, wait):  # noqa: B020 (the newest state is meant)
+        if job.state != printed:
+            print(f"{name}: {_state_name(job.state)}", flush=True)
+            printed = job.state
+        if job.state in final_states:
             break
     return job
 
 
-def _said(state: Any) -> str:  # noqa: ANN401 (a JobState)
+def _state_name(state: "JobState") -> str:
+    """A state as a word, such as running."""
     return str(state.name).removeprefix("JOB_STATE_").lower()

@@ -1,7 +1,7 @@
-"""One process at a time writes into a folder of Cloud Storage, where two runs of an experiment may meet.
+"""The lease of a folder in Cloud Storage, so that one process at a time writes into it.
 
-Vertex AI's runs of one experiment find each other's checkpoints in the bucket. A run on this machine doesn't get here:
-it holds the lock of its experiment.
+Runs of one experiment on Vertex AI share the checkpoints in the bucket. A run on this machine needs no lease, for it
+holds the lock of its experiment.
 """
 
 import secrets
@@ -12,44 +12,47 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from components.common.errors import InputError
-from components.vertex.client import CALL_SECONDS, credentials, explain
+from components.vertex.client import CALL_SECONDS, credentials, error_line
 
-# An owner that doesn't renew its lease for so long has ended without a word, or stands still.
+if TYPE_CHECKING:
+    from google.cloud.storage import Blob
+
+# An owner that hasn't renewed its lease for this time has ended, or has stopped running.
 SECONDS = 60.0
 
 
 @contextmanager
-def held(folder: str, writes: str) -> Iterator[Callable[[], None]]:
-    """Hold the lease of a folder; wait for it while another process has it.
+def hold_lease(folder: str, output: str) -> Iterator[Callable[[], None]]:
+    """Hold the lease of a folder, and wait for it while another process has it.
 
-    The lease is the object `<folder>.owner`. It is made where there is none, and written anew four times in `SECONDS`.
-    Each write names the generation that it replaces, so of two processes one alone succeeds
-    (cloud.google.com/storage/docs/request-preconditions). Who waits takes it over once it has seen the same generation
-    for `SECONDS`, by its own clock: the clocks of two machines are never compared.
+    The lease is the object `<folder>.owner`. The owner creates it, and writes it again four times in `SECONDS`. Each
+    write names the generation that it replaces, so that only one of two processes succeeds
+    (cloud.google.com/storage/docs/request-preconditions). A process that waits takes the lease over once the generation
+    has been the same for `SECONDS` by its own clock. The clocks of two machines are never compared.
 
     Args:
         folder: A gs:// address.
-        writes: The folder that the process makes, whose run and task those who wait are told.
+        output: The folder that the process writes. Its path has the run and the task that a waiting process prints.
 
     Yields:
-        To call before something is written or removed: makes sure that the lease is still held.
+        A function to call before each write or removal, which checks that the lease is still held. It raises
+        RuntimeError where the lease was lost, or where that isn't known.
 
     Raises:
-        InputError: Cloud Storage refuses it.
-        RuntimeError: By what is yielded: the lease was lost, or nobody knows.
+        InputError: Cloud Storage refuses the lease.
     """
-    lease, over = _Lease(folder, "/".join(Path(writes).parts[-3:-1])), threading.Event()
+    lease, end = _Lease(folder, "/".join(Path(output).parts[-3:-1])), threading.Event()
     lease.take()
-    renewing = threading.Thread(target=lease.keep, args=(over,), daemon=True)
-    renewing.start()
+    renewal = threading.Thread(target=lease.keep, args=(end,), daemon=True)
+    renewal.start()
     try:
         yield lease.check
     finally:
-        over.set()
-        renewing.join()
+        end.set()
+        renewal.join()
         lease.release()
 
 
@@ -63,10 +66,10 @@ class _Lease:
         bucket, _, name = folder.removeprefix("gs://").partition("/")
         self._bucket = storage.Client(project="none", credentials=credentials()).bucket(bucket)
         self._name = f"{name}.owner"
-        self._refused = exceptions.PreconditionFailed
+        self._other_generation = exceptions.PreconditionFailed
         self._errors = (exceptions.GoogleAPIError, GoogleAuthError, OSError)
         since = datetime.now(UTC).isoformat(" ", "seconds")
-        self._me = {"task": task, "host": socket.gethostname(), "since": since, "token": secrets.token_hex(8)}
+        self._owner = {"task": task, "host": socket.gethostname(), "since": since, "token": secrets.token_hex(8)}
         self._lock = threading.Lock()
         self._generation, self._renewed = 0, 0.0
 
@@ -74,13 +77,13 @@ class _Lease:
         try:
             self._take()
         except self._errors as error:
-            raise InputError(explain(error, f"the lease of {self._folder}")) from None
+            raise InputError(error_line(error, f"the lease of {self._folder}")) from None
 
-    def keep(self, over: threading.Event) -> None:
-        while not over.wait(SECONDS / 4):
+    def keep(self, end: threading.Event) -> None:
+        while not end.wait(SECONDS / 4):
             with self._lock, suppress(*self._errors):
                 if not self._write(self._generation):
-                    # The next check finds it out, too.
+                    # The lease was lost, and the next check writes again and sees that.
                     self._renewed = -SECONDS
                     return
 
@@ -92,55 +95,56 @@ class _Lease:
                 if self._write(self._generation):
                     return
             except self._errors as error:
-                raise RuntimeError(explain(error, f"the lease of {self._folder}")) from None
+                raise RuntimeError(error_line(error, f"the lease of {self._folder}")) from None
         raise RuntimeError(
             f"{self._folder} was taken over by another process after this one had stood still or had been cut off for "
             f"{SECONDS:.0f} s; nothing more is written"
         )
 
     def release(self) -> None:
-        # What can't be deleted is taken over when its time is over.
+        # A lease that can't be deleted is taken over after SECONDS.
         with suppress(*self._errors):
             self._blob().delete(if_generation_match=self._generation, timeout=CALL_SECONDS)
 
     def _take(self) -> None:
-        watched, since, told = 0, 0.0, ""
+        generation, since, printed = 0, 0.0, ""
         while True:
-            owner = self._bucket.get_blob(self._name, timeout=CALL_SECONDS)
+            blob = self._bucket.get_blob(self._name, timeout=CALL_SECONDS)
             now = _now()
-            if owner is None:
+            if blob is None:
                 if self._write(0):
                     return
-            elif owner.generation != watched:
-                watched, since = owner.generation, now
-                about = "{task} on {host} since {since}".format(**dict.fromkeys(self._me, "?") | (owner.metadata or {}))
-                if about != told:
-                    told = about
-                    print(f"waiting for {self._folder}: it is held by {about}", flush=True)
-            elif now - since > SECONDS and self._write(watched):
-                print(f"taken over: {told} hasn't renewed its lease for {SECONDS:.0f} s", flush=True)
+            elif blob.generation != generation:
+                generation, since = blob.generation, now
+                fields = dict.fromkeys(self._owner, "?") | (blob.metadata or {})
+                owner = "{task} on {host} since {since}".format(**fields)
+                if owner != printed:
+                    print(f"waiting for {self._folder}: it is held by {owner}", flush=True)
+                    printed = owner
+            elif now - since > SECONDS and self._write(generation):
+                print(f"taken over: {printed} hasn't renewed its lease for {SECONDS:.0f} s", flush=True)
                 return
             time.sleep(SECONDS / 20)
 
     def _write(self, generation: int) -> bool:
-        """Replace a generation of the owner's object, 0 for none; whether that was the one there."""
-        sent, blob = _now(), self._blob()
-        blob.metadata = self._me
+        """Replace a generation of the lease, 0 for none, and return whether that was the current one."""
+        start, blob = _now(), self._blob()
+        blob.metadata = self._owner
         try:
             blob.upload_from_string(b"", if_generation_match=generation, timeout=CALL_SECONDS)
-        except self._refused:
-            owner = self._bucket.get_blob(self._name, timeout=CALL_SECONDS)
-            if owner is None or (owner.metadata or {}).get("token") != self._me["token"]:
+        except self._other_generation:
+            current = self._bucket.get_blob(self._name, timeout=CALL_SECONDS)
+            if current is None or (current.metadata or {}).get("token") != self._owner["token"]:
                 return False
-            # A write of this process arrived, and its answer got lost.
-            return self._write(owner.generation)
-        self._generation, self._renewed = blob.generation, sent
+            # An earlier write of this process succeeded, and its answer got lost.
+            return self._write(current.generation)
+        self._generation, self._renewed = blob.generation, start
         return True
 
-    def _blob(self) -> Any:  # noqa: ANN401 (a Blob)
+    def _blob(self) -> "Blob":
         return self._bucket.blob(self._name)
 
 
 def _now() -> float:
-    """Seconds of a clock that goes on while a machine sleeps, unlike `time.monotonic`."""
+    """The time in seconds, by a clock that goes on while the machine sleeps, unlike `time.monotonic`."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -1,10 +1,10 @@
-"""Where a training runs, as the steps that train are told of it."""
+"""The machines of a training, and where it keeps its checkpoints: a parameter of the steps that train."""
 
 from components.common.spec import Strict
 
-# TensorFlow finds a TPU v5e through PJRT, which these switch on when it is imported; the library is the image's:
-# cloud.google.com/vertex-ai/docs/training/training-with-tpu-vm. They are of the process that trains alone: one library
-# serves one process, and a second one that loads it can crash.
+# These variables switch on PJRT, through which TensorFlow finds a TPU v5e when it is imported. The library is in the
+# image: cloud.google.com/vertex-ai/docs/training/training-with-tpu-vm. Only the process that trains has them, for a
+# second process that loads the library can crash.
 TPU_ENVIRONMENT = {
     "PJRT_DEVICE": "TPU",
     "NEXT_PLUGGABLE_DEVICE_USE_C_API": "true",
@@ -13,12 +13,12 @@ TPU_ENVIRONMENT = {
 
 
 class Pool(Strict):
-    """Workers of one kind of a CustomJob.
+    """A worker pool of a CustomJob, which has machines of one type.
 
     Attributes:
-        machine: Vertex' MachineSpec: machine_type, accelerator_type, accelerator_count, tpu_topology.
-        replicas: How many of them.
-        disk_gb: Size of the boot disk; None for Vertex' default of 100.
+        machine: The fields of Vertex' MachineSpec: machine_type, accelerator_type, accelerator_count, tpu_topology.
+        replicas: The number of machines.
+        disk_gb: The size of the boot disk; None for Vertex' default of 100.
     """
 
     machine: dict[str, str | int]
@@ -27,15 +27,16 @@ class Pool(Strict):
 
 
 class Placement(Strict):
-    """Where a training runs.
+    """The machines of a training, and where it keeps its checkpoints.
 
     Attributes:
-        precision: Keras' dtype policy, where an accelerator is found.
-        image: Of the workers of a CustomJob.
-        pools: Of the CustomJob that the task launches where it finds itself on Vertex; empty where it trains itself.
-        spot: Whether the job's machines may be taken away.
-        max_wait_seconds: The job waits so long for its machines (flex-start); None starts it at once, or refuses it.
-        timeout_seconds: The job is stopped after so long.
+        precision: Keras' dtype policy where the process has an accelerator.
+        image: The image of a CustomJob's workers.
+        pools: The worker pools of the CustomJob that the task launches; empty where the task trains itself.
+        spot: Whether the job's machines are spot machines, which may be taken away.
+        max_wait_seconds: The time that the job waits for its machines (flex-start). With None it is started at once or
+            refused.
+        timeout_seconds: The time after which the job is stopped.
     """
 
     precision: str = "float32"

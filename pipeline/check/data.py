@@ -18,7 +18,7 @@ from components.readers.csv_format import CsvFormat
 from components.readers.csv_scan import Scan, SeriesFile, scan
 from components.readers.time_axis import Frequency
 from components.sources import csv
-from components.vertex.cloud_storage import GS, local
+from components.vertex.cloud_storage import GS, local_path
 from pipeline.check import pictures
 
 # The names of columns that hold parts of a time or the number of a row, which nobody forecasts.
@@ -46,7 +46,7 @@ def check(source: str) -> str:
     Raises:
         InputError: The data can't be used with any config.
     """
-    path = local(source)
+    path = local_path(source)
     if path.is_dir():
         return pictures.check(source)
     guess = _guess(path, source)

@@ -10,7 +10,7 @@ from components.common.errors import MOST_PROBLEMS, InputError
 from components.readers.picture_folder import Picture, PictureFolder, read_folder
 from components.readers.pictures import SUFFIXES
 from components.sources import image_folder
-from components.vertex.cloud_storage import GS, local
+from components.vertex.cloud_storage import GS, local_path
 
 # The height and width of pictures that are larger, or have several sizes.
 _SIDE = 64
@@ -33,7 +33,7 @@ def check(source: str) -> str:
     Raises:
         InputError: The folder can't be used with any config.
     """
-    folder = read_folder(local(source), channels=3)
+    folder = read_folder(local_path(source), channels=3)
     readable = [picture for members in folder.classes.values() for picture in members]
     if not readable:
         expected = f"expected one folder for each class, with pictures ({', '.join(sorted(SUFFIXES))})"

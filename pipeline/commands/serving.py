@@ -14,11 +14,11 @@ def serve_command(
     host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 for all of this machine's.")] = "127.0.0.1",
 ) -> None:
     """Serve a model over HTTP, with the server of the image `serving`; Ctrl-C ends it."""
-    from components.models.served import find_model
+    from components.models.model_folder import find_model
     from components.serve.server import Settings, serve
 
     def find(name: str) -> Path:
-        return find_model(name).folder
+        return find_model(name).path
 
     serve(Settings(model, host, port), find)
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from components.common.errors import InputError
 from components.common.files import write_text
 from pipeline.experiment.claims import Verification, judge, spreads
-from pipeline.experiment.experiment import Experiment, load_experiment, only
+from pipeline.experiment.experiment import Experiment, load_experiment, select_models
 from pipeline.local.prepare import prepare
 from pipeline.local.run import RUNS, run_local
 
@@ -30,7 +30,7 @@ def load_seeds(config: Path, overrides: list[str], seeds: int, models: list[str]
     """
     first = load_experiment(config, overrides)
     later = [load_experiment(config, [*overrides, f"seed={first.seed + i}"]) for i in range(1, seeds)]
-    experiments = [only(one, models) for one in (first, *later)]
+    experiments = [select_models(one, models) for one in (first, *later)]
     if seeds == 1 and not any(experiments[0].expect.values()):
         raise InputError(
             f"{config}: nothing is claimed of {', '.join(experiments[0].models)}; expected at a model, for example, "

@@ -9,7 +9,7 @@ from components.artifacts.leaderboard import Leaderboard
 from components.common.errors import InputError, collecting
 from components.common.spec import Strict, Task
 from components.metrics.metrics import METRICS, named
-from pipeline.experiment.validated import cut, validated
+from pipeline.experiment.validation import shorten, validate
 
 # The rounding error of floats, without which 0.899 wouldn't be within 0.004 of 0.895.
 ROUNDING = 1e-9
@@ -107,7 +107,7 @@ def check_expect(where: str, expect: object, task: Task) -> dict[str, Claim]:
         InputError: A claim isn't one, or its metric isn't the task's.
     """
     if not isinstance(expect, dict):
-        raise InputError(f"{where}: expect: {cut(expect)}, expected metrics such as {METRICS[task][0].name}")
+        raise InputError(f"{where}: expect: {shorten(expect)}, expected metrics such as {METRICS[task][0].name}")
     claims = {}
     problems: list[str] = []
     for metric, given in expect.items():
@@ -123,10 +123,10 @@ def _claim(at: str, metric: object, given: object, task: Task) -> Claim:
     if metric not in metrics:
         similar = difflib.get_close_matches(str(metric), metrics, n=1)
         hint = f"did you mean '{similar[0]}'?" if similar else f"of {task} there are: {', '.join(metrics)}"
-        raise InputError(f"{at}: no metric '{cut(metric, quoted=False)}'; {hint}")
+        raise InputError(f"{at}: no metric '{shorten(metric, quoted=False)}'; {hint}")
     if not isinstance(given, dict):
-        raise InputError(f"{at}.{metric}: {cut(given)}, expected {{value: …, within: …}}")
-    claim = validated(Claim, given, f"{at}.{metric}")
+        raise InputError(f"{at}.{metric}: {shorten(given)}, expected {{value: …, within: …}}")
+    claim = validate(Claim, given, f"{at}.{metric}")
     if metrics[metric].unit == "share" and claim.value > 1:
         raise InputError(f"{at}.{metric}: value: {claim.value}, expected a share from 0 to 1")
     return claim

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from components.common.errors import InputError, collecting
-from pipeline.experiment.validated import cut
+from pipeline.experiment.validation import shorten
 
 MAX_BYTES = 1_000_000
 # Values, lists and mappings; an alias counts as much as what it stands for.
@@ -109,7 +109,7 @@ def read_config(path: Path) -> dict[Any, Any]:
         InputError: It can't be read, or holds no mapping.
     """
     if "\0" in str(path):
-        raise InputError(f"{cut(str(path))}: not a path")
+        raise InputError(f"{shorten(str(path))}: not a path")
     try:
         if path.exists() and not path.is_dir():
             if path.suffix not in SUFFIXES:
@@ -133,7 +133,7 @@ def read_config(path: Path) -> dict[Any, Any]:
     except (yaml.YAMLError, ValueError) as error:
         raise InputError(f"{path}: not YAML: {error}".replace("\n", " ")) from None
     if not isinstance(content, dict):
-        raise InputError(f"{path}: {cut(content)}, expected the keys datasets and models")
+        raise InputError(f"{path}: {shorten(content)}, expected the keys datasets and models")
     return _unshared(content)
 
 
@@ -165,17 +165,17 @@ def override(content: dict[Any, Any], overrides: list[str]) -> None:
 def _override(content: dict[Any, Any], text: str) -> None:
     path, equals, given = text.partition("=")
     keys = path.split(".")
-    where = f"--set {cut(text, quoted=False)}"
+    where = f"--set {shorten(text, quoted=False)}"
     if not equals or not all(keys) or len(keys) > MAX_LEVELS:
         raise InputError(f"{where}: expected key.key=value, such as models.cnn.epochs=3")
     try:
         value, repeated = _load(given)
         if repeated:
-            raise InputError(*(f"{where}: {cut(given)}: the key '{name}' is there twice" for _, name in repeated))
+            raise InputError(*(f"{where}: {shorten(given)}: the key '{name}' is there twice" for _, name in repeated))
     except yaml.MarkedYAMLError as error:
-        raise InputError(f"{where}: {cut(given)} is not a YAML value: {error.problem}") from None
+        raise InputError(f"{where}: {shorten(given)} is not a YAML value: {error.problem}") from None
     except (yaml.YAMLError, ValueError):
-        raise InputError(f"{where}: {cut(given)} is not a YAML value") from None
+        raise InputError(f"{where}: {shorten(given)} is not a YAML value") from None
     place = content
     for i, key in enumerate(keys[:-1]):
         # Within a data set or a model, the schema knows which keys there may be.
@@ -193,4 +193,4 @@ def _override(content: dict[Any, Any], text: str) -> None:
 
 
 def _missing(where: str, key: str, place: dict[Any, Any]) -> InputError:
-    return InputError(f"{where}: no '{key}'; there are: {cut(', '.join(map(str, place)), quoted=False)}")
+    return InputError(f"{where}: no '{key}'; there are: {shorten(', '.join(map(str, place)), quoted=False)}")

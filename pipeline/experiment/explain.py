@@ -14,20 +14,21 @@ from pydantic import BaseModel
 from components.common.errors import InputError
 from components.common.spec import ModelSpec
 from components.families import family_names, load_family
-from components.models.sizes import MOST_NUMBERS, MOST_WEIGHTS
+from components.models.layer_sizes import MAX_NUMBERS, MAX_WEIGHTS
 from components.sources import load_source, source_names
 from components.vertex.client import VertexOptions
-from pipeline.experiment.checks import DatasetKeys, ModelKeys
 from pipeline.experiment.config_file import MAX_BYTES, MAX_NODES, SUFFIXES, read_config
+from pipeline.experiment.dataset_checks import DatasetKeys
 from pipeline.experiment.experiment import ExperimentFile
 from pipeline.experiment.machines import Machine
+from pipeline.experiment.model_checks import ModelKeys
 from pipeline.experiment.pods import KubeflowOptions
 
 INTRODUCTION = (
     f"A config is a YAML file of at most {MAX_BYTES:,} bytes and {MAX_NODES:,} values, where an alias counts as much "
     "as what it stands for. Values are YAML 1.2's: 1e-3 is a number; yes, no, on, off and 2020-01-31 are strings. The "
     "file's name, without .yaml, is the experiment's: small letters, digits, single - or _, 63 at most. A model "
-    f"has at most {MOST_WEIGHTS:,} weights, and its layers together {MOST_NUMBERS:,} numbers for a batch on a replica."
+    f"has at most {MAX_WEIGHTS:,} weights, and its layers together {MAX_NUMBERS:,} numbers for a batch on a replica."
 )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 
 from components.common.errors import InputError
-from components.vertex.client import LOST_SECONDS, until
+from components.vertex.client import LOST_SECONDS, signal_event
 from pipeline.kubeflow.errors import say
 from pipeline.terminal.display import Display
 from pipeline.vertex.follow import POLL_SECONDS, JobFailedError, show_task
@@ -45,7 +45,7 @@ def follow(
     runs = RunServiceApi(client)
     seen: dict[str, str] = {}
     lost = 0.0
-    with until(signal.SIGINT) as interrupted, Display(tasks, console) as display:
+    with signal_event(signal.SIGINT) as interrupted, Display(tasks, console) as display:
         while True:
             try:
                 run = runs.run_service_get_run(run_id)

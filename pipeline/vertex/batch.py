@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 from components.common.errors import InputError
-from components.vertex.client import CALL_SECONDS, client, explain, named, polls
+from components.vertex.client import CALL_SECONDS, client, error_line, list_by_name, poll
 from pipeline.vertex.settings import Settings
 
 POLL_SECONDS = 10.0
@@ -58,7 +58,7 @@ def batch_predict(
             parent=settings.parent, batch_prediction_job=job, timeout=CALL_SECONDS
         )
     except exceptions.GoogleAPICallError as error:
-        raise InputError(explain(error, f"starting a batch prediction of {model}")) from None
+        raise InputError(error_line(error, f"starting a batch prediction of {model}")) from None
 
 
 def find_model(model: str, settings: Settings) -> str:
@@ -75,9 +75,9 @@ def find_model(model: str, settings: Settings) -> str:
         if name.isdigit():
             return f"{settings.parent}/models/{model}"
         models = client(ModelServiceClient, settings.region)
-        found = [m.name.partition("@")[0] for m in named(models.list_models, settings.parent, name)]
+        found = [m.name.partition("@")[0] for m in list_by_name(models.list_models, settings.parent, name)]
     except exceptions.GoogleAPICallError as error:
-        raise InputError(explain(error, f"looking for model {name}")) from None
+        raise InputError(error_line(error, f"looking for model {name}")) from None
     if len(found) != 1:
         raise InputError(
             f"model {name}: " + (f"several have this name: {', '.join(found)}" if found else "there is none registered")
@@ -94,7 +94,7 @@ def wait_for_batch(job: Any, settings: Settings) -> Any:  # noqa: ANN401 (a Batc
     from google.cloud.aiplatform_v1 import JobServiceClient
 
     get = client(JobServiceClient, settings.region).get_batch_prediction_job
-    for job in polls(job, get, POLL_SECONDS, time.sleep):  # noqa: B020 (the newest is meant)
+    for job in poll(job, get, POLL_SECONDS, time.sleep):  # noqa: B020 (the newest is meant)
         if job.state.name.removeprefix("JOB_STATE_") in ("SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED"):
             break
     if job.state.name != "JOB_STATE_SUCCEEDED":

@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from components.common.errors import InputError
-from components.vertex.client import CALL_SECONDS, client, explain
+from components.vertex.client import CALL_SECONDS, client, error_line
 from pipeline.vertex.settings import Settings
 
 # What the SDK's aiplatform.Experiment writes, so that the console shows ours beside its own.
@@ -56,4 +56,4 @@ def add_to_experiment(job: Any, experiment: str, settings: Settings) -> None:  #
             context=context.name, child_contexts=[job.job_detail.pipeline_run_context.name], timeout=CALL_SECONDS
         )
     except exceptions.GoogleAPICallError as error:
-        raise InputError(explain(error, what)) from None
+        raise InputError(error_line(error, what)) from None

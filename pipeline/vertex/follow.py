@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.console import Console
 
-from components.vertex.client import client, polls, until
+from components.vertex.client import client, poll, signal_event
 from pipeline.terminal.display import Display, State
 from pipeline.vertex.settings import Settings
 
@@ -51,14 +51,14 @@ def follow(job: Any, settings: Settings, console: Console, poll_seconds: float =
     from google.cloud.aiplatform_v1 import PipelineServiceClient
 
     pipelines = client(PipelineServiceClient, settings.region)
-    with until(signal.SIGINT) as interrupted, Display(task_names(job), console) as display:
+    with signal_event(signal.SIGINT) as interrupted, Display(task_names(job), console) as display:
 
         def wait(seconds: float) -> None:
             if interrupted.wait(seconds):
                 raise KeyboardInterrupt
 
         seen: dict[str, str] = {}
-        for job in polls(job, pipelines.get_pipeline_job, poll_seconds, wait):  # noqa: B020 (the newest is meant)
+        for job in poll(job, pipelines.get_pipeline_job, poll_seconds, wait):  # noqa: B020 (the newest is meant)
             for task in job.job_detail.task_details:
                 ended = task.start_time and task.end_time
                 took = (task.end_time - task.start_time).total_seconds() if ended else None

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from components.common.errors import InputError
-from components.vertex.client import CALL_SECONDS, client, credentials, explain
+from components.vertex.client import CALL_SECONDS, client, credentials, error_line
 from components.vertex.custom_job import RUN_LABEL, run_label
 from pipeline.vertex.settings import Settings
 
@@ -28,7 +28,7 @@ def get_job(job_id: str, settings: Settings) -> Any:  # noqa: ANN401 (a Pipeline
     except exceptions.NotFound:
         raise InputError(f"job {job_id}: there is none in {settings.project}, {settings.region}") from None
     except exceptions.GoogleAPICallError as error:
-        raise InputError(explain(error, f"asking for job {job_id}")) from None
+        raise InputError(error_line(error, f"asking for job {job_id}")) from None
 
 
 def list_jobs(settings: Settings, experiment: str | None, limit: int) -> list[Any]:
@@ -52,7 +52,7 @@ def list_jobs(settings: Settings, experiment: str | None, limit: int) -> list[An
             if len(found) == limit:
                 break
     except exceptions.GoogleAPICallError as error:
-        raise InputError(explain(error, f"listing jobs of {settings.project}")) from None
+        raise InputError(error_line(error, f"listing jobs of {settings.project}")) from None
     return found
 
 
@@ -84,9 +84,9 @@ def cancel_job(job_id: str, settings: Settings) -> list[str]:
             jobs.cancel_custom_job(name=launched.name, timeout=CALL_SECONDS)
             cancelled.append(launched.display_name)
     except exceptions.GoogleAPICallError as error:
-        raise InputError(explain(error, f"cancelling {job_id}")) from None
+        raise InputError(error_line(error, f"cancelling {job_id}")) from None
     if ended and not cancelled:
-        raise InputError(explain(ended, f"cancelling {job_id}"))
+        raise InputError(error_line(ended, f"cancelling {job_id}"))
     return cancelled
 
 
@@ -126,7 +126,7 @@ def log_lines(job: Any, settings: Settings, task: str | None) -> Iterator[str]: 
             if task is None or name == task or name.startswith(f"{task}-trial-"):
                 numbers[launched.name.rsplit("/", 1)[-1]] = f"{name} (job)"
     except exceptions.GoogleAPICallError as error:
-        raise InputError(explain(error, f"asking for the jobs of {job_id}")) from None
+        raise InputError(error_line(error, f"asking for the jobs of {job_id}")) from None
     if not numbers:
         raise InputError(f"{job_id}: no task {task or ''} has run yet".replace("  ", " "))
     base = os.environ.get("CLOUDSDK_API_ENDPOINT_OVERRIDES_LOGGING", _LOGGING).rstrip("/")

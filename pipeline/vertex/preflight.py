@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 from components.common.errors import InputError
-from components.vertex.client import credentials, explain
+from components.vertex.client import credentials, error_line
 from pipeline.vertex.settings import Settings
 
 SECONDS = 20
@@ -47,7 +47,7 @@ def _project(settings: Settings, allowed: Any) -> str | None:  # noqa: ANN401
     except exceptions.NotFound:
         raise InputError(f"project {settings.project}: there is none") from None
     except Exception as error:
-        raise InputError(explain(error, f"looking for project {settings.project}")) from None
+        raise InputError(error_line(error, f"looking for project {settings.project}")) from None
     return None
 
 
@@ -66,7 +66,7 @@ def _bucket(settings: Settings, allowed: Any) -> str | None:  # noqa: ANN401
     except exceptions.Forbidden:
         return f"bucket gs://{name}: its region was not checked, the permission storage.buckets.get is missing"
     except Exception as error:
-        raise InputError(explain(error, f"looking for bucket gs://{name}")) from None
+        raise InputError(error_line(error, f"looking for bucket gs://{name}")) from None
     # Training reads a bucket of one region alone: cloud.google.com/vertex-ai/docs/training/cloud-storage-file-system
     if bucket.location != settings.region.upper():
         spread = f" ({', '.join(bucket.data_locations).lower()})" if bucket.data_locations else ""
@@ -98,7 +98,7 @@ def _image(image: str, allowed: Any) -> str | None:  # noqa: ANN401
             timeout=SECONDS,
         )
     except Exception as error:
-        raise InputError(explain(error, f"looking for image {image}")) from None
+        raise InputError(error_line(error, f"looking for image {image}")) from None
     if answer.status_code == 404:
         raise InputError(f"image {image}: the registry has none; build and push it, then compile with its digest")
     if answer.status_code in (401, 403):

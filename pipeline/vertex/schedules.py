@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from components.common.errors import InputError
-from components.vertex.client import CALL_SECONDS, client, explain
+from components.vertex.client import CALL_SECONDS, client, error_line
 from pipeline.vertex.settings import Settings
 from pipeline.vertex.submit import message
 
@@ -41,7 +41,7 @@ def create_schedule(job: dict[str, Any], name: str, cron: str, settings: Setting
             parent=settings.parent, schedule=schedule, timeout=CALL_SECONDS
         )
     except exceptions.GoogleAPICallError as error:
-        raise InputError(explain(error, f"creating the schedule {name}")) from None
+        raise InputError(error_line(error, f"creating the schedule {name}")) from None
 
 
 def list_schedules(settings: Settings) -> list[Any]:
@@ -58,7 +58,7 @@ def list_schedules(settings: Settings) -> list[Any]:
             client(ScheduleServiceClient, settings.region).list_schedules(parent=settings.parent, timeout=CALL_SECONDS)
         )
     except exceptions.GoogleAPICallError as error:
-        raise InputError(explain(error, "listing schedules")) from None
+        raise InputError(error_line(error, "listing schedules")) from None
 
 
 def change_schedule(action: str, name: str, settings: Settings) -> None:
@@ -88,4 +88,4 @@ def change_schedule(action: str, name: str, settings: Settings) -> None:
         else:
             schedules.resume_schedule(name=found[0].name, timeout=CALL_SECONDS)
     except exceptions.GoogleAPICallError as error:
-        raise InputError(explain(error, f"schedule {name}: {action}")) from None
+        raise InputError(error_line(error, f"schedule {name}: {action}")) from None

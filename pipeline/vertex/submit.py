@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from components.common.errors import InputError
-from components.vertex.client import CALL_SECONDS, client, explain
+from components.vertex.client import CALL_SECONDS, client, error_line
 from pipeline.vertex.request import JOB_ID, SUBMISSION
 from pipeline.vertex.settings import Settings
 
@@ -50,9 +50,9 @@ def submit(job: dict[str, Any], job_id: str, settings: Settings) -> Any:  # noqa
             elif there := _ours(pipelines, job, job_id, settings):
                 return there
             else:
-                raise InputError(f"{explain(error, what)}; tried {TRIES} times") from None
+                raise InputError(f"{error_line(error, what)}; tried {TRIES} times") from None
         except Exception as error:
-            raise InputError(explain(error, what)) from None
+            raise InputError(error_line(error, what)) from None
     raise AssertionError("unreachable")
 
 

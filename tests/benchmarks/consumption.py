@@ -45,11 +45,11 @@ def _examples(data: Path) -> int:
 def input_speed(data: Path, model: dict[str, Any]) -> float:
     """Training examples per second of the input pipeline alone."""
     from components.artifacts.dataset import load_info
-    from components.data import batching
+    from components.data import input_pipeline
 
     info = load_info(data)
     options = {"seed": 1, "epochs": 1000, "flip": model.get("flip", False)}
-    batches = iter(batching.shuffled_batches(data, info, "train", model["batch_size"], **options))
+    batches = iter(input_pipeline.shuffled_batches(data, info, "train", model["batch_size"], **options))
     for _ in range(10):
         next(batches)
     start, count = time.perf_counter(), 0
@@ -60,14 +60,14 @@ def input_speed(data: Path, model: dict[str, Any]) -> float:
 
 def streamed_speed(data: Path, model: dict[str, Any]) -> float:
     """The same, of images that don't fit in memory."""
-    from components.data import batching
+    from components.data import input_pipeline
 
-    held = batching.CACHE_BYTES
-    batching.CACHE_BYTES = 0
+    held = input_pipeline.CACHE_BYTES
+    input_pipeline.CACHE_BYTES = 0
     try:
         return input_speed(data, model)
     finally:
-        batching.CACHE_BYTES = held
+        input_pipeline.CACHE_BYTES = held
 
 
 def array_speed(data: Path, model: dict[str, Any]) -> float:

@@ -21,7 +21,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import tensorflow as tf
 
-from components.data import batching
+from components.data import input_pipeline
 from components.train import checkpoint, trainer
 from components.train import train as train_step
 
@@ -50,7 +50,7 @@ def train(job: dict, phase: mmap.mmap) -> None:
     if job["devices"] == "two":
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    batching.CACHE_BYTES = job.get("cache_bytes", batching.CACHE_BYTES)
+    input_pipeline.CACHE_BYTES = job.get("cache_bytes", input_pipeline.CACHE_BYTES)
     for owner, name, number in (
         (checkpoint.Checkpoints, "newest", 1),
         (checkpoint.Checkpoints, "restore", 1),

@@ -15,7 +15,7 @@ def main() -> None:
     request = json.loads(sys.argv[1])
     import keras
 
-    from components.data import batching
+    from components.data import input_pipeline
     from components.train import train as train_step
     from components.train.checkpoint import Checkpoints
     from components.train.trainer import Trainer
@@ -30,7 +30,7 @@ def main() -> None:
             end(self)
             info = train_step.load_info(request["dataset"])
             right = 0
-            for images, labels in batching.sequential_batches(
+            for images, labels in input_pipeline.sequential_batches(
                 request["dataset"], info, "test", 512
             ).as_numpy_iterator():
                 given = keras.ops.convert_to_numpy(self._model(images, training=False))

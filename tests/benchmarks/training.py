@@ -43,13 +43,13 @@ def seminar_way(spec: dict[str, Any], data: Path) -> tuple[float, dict[str, floa
 
     from components.artifacts.dataset import load_info
     from components.common.spec import ModelSpec
-    from components.data import batching
+    from components.data import input_pipeline
     from components.families import build_model
 
     info = load_info(data)
 
     def arrays(split: str) -> tuple[Any, Any]:
-        batches = list(batching.sequential_batches(data, info, split, 512).as_numpy_iterator())
+        batches = list(input_pipeline.sequential_batches(data, info, split, 512).as_numpy_iterator())
         x = [batch[0]["window"] if isinstance(batch[0], dict) else batch[0] for batch in batches]
         return np.concatenate(x), np.concatenate([batch[1] for batch in batches])
 

@@ -3,7 +3,7 @@
 import json
 import struct
 
-from components.predict import growing
+from components.predict import predictions_file
 
 
 def idx(images):
@@ -16,4 +16,4 @@ def lines(path):
 
 
 def reasons(output):
-    return {row["id"]: row["reason"] for row in lines(growing.errors_path(output))}
+    return {row["id"]: row["reason"] for row in lines(predictions_file.errors_path(output))}

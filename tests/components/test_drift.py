@@ -86,7 +86,7 @@ def test_values_beyond_the_training_data_are_seen():
 def test_the_class_that_moved_most_is_named():
     found = Classes({"bag": 0.5, "coat": 0.5, "boot": 0.0})
     found.add(["coat"] * 80 + ["bag"] * 10 + ["boot"] * 10)
-    assert found.most_moved() == ("bag", 0.5, 0.1)
+    assert found.largest_change() == ("bag", 0.5, 0.1)
     assert found.psi() > 0.2
 
 

@@ -177,7 +177,7 @@ def test_a_family_is_the_same_in_every_format(family, datasets, models, tmp_path
 
 
 def test_the_cost_is_that_of_the_whole_test_split(datasets, models, tmp_path):
-    from components.data.batching import sequential_batches
+    from components.data.input_pipeline import sequential_batches
     from components.metrics import metrics
 
     folder, found = exported(datasets, models("lstm"), "lstm", tmp_path, "litert_int8")
@@ -201,15 +201,17 @@ def test_the_cost_is_that_of_the_whole_test_split(datasets, models, tmp_path):
 
 @pytest.mark.parametrize("family", ["mlp", "lstm"])
 def test_ranges_come_from_training_examples(family, datasets, monkeypatch):
-    from components.data import batching, storage
+    from components.data import input_pipeline, storage
 
     read = []
     sequential_batches, folder, info = (
-        batching.sequential_batches,
+        input_pipeline.sequential_batches,
         str(dataset(datasets, family).path),
         description(datasets, family),
     )
-    monkeypatch.setattr(batching, "sequential_batches", lambda *args: read.append(args[2]) or sequential_batches(*args))
+    monkeypatch.setattr(
+        input_pipeline, "sequential_batches", lambda *args: read.append(args[2]) or sequential_batches(*args)
+    )
     examples = quantize.representative(folder, info)
     assert read == ["train"]
     assert {len(values) for values in examples.values()} == {quantize.REPRESENTATIVE}
@@ -341,7 +343,7 @@ def test_a_runtime_beside_tensorflow_proves_nothing(datasets, models, tmp_path):
         )
         process = fresh.Fresh(process, io.TextIOWrapper(process.stdout, encoding="utf-8"))
         paths = {"model": folder / "model.onnx", "inputs": tmp_path / "inputs.npz", "outputs": tmp_path / "o.npy"}
-        return fresh.ask(process, batches=[1, 2], timed=[1], **{name: str(path) for name, path in paths.items()})
+        return fresh.run_task(process, batches=[1, 2], timed=[1], **{name: str(path) for name, path in paths.items()})
 
     assert run("pass")["milliseconds"]["1"][0] > 0
     with pytest.raises(RuntimeError, match="onnx was run in a process that imports tensorflow"):
@@ -361,7 +363,9 @@ def test_a_server_that_takes_malformed_requests_is_found_out(datasets, models, t
     task = {"inputs": tmp_path / "inputs.npz", "outputs": tmp_path / "o.npy", "golden": folder / "golden.json"}
     for model, accepted in ((plain, ["image of another shape", "image without a batch"]), (folder / "saved_model", [])):
         with fresh.start("saved_model") as process:
-            said = fresh.ask(process, model=str(model), batches=[2], timed=[], **{k: str(v) for k, v in task.items()})
+            said = fresh.run_task(
+                process, model=str(model), batches=[2], timed=[], **{k: str(v) for k, v in task.items()}
+            )
         assert said["accepted"] == accepted
 
 

@@ -11,7 +11,7 @@ from tiny import START, assert_fails_and_leaves_nothing, fake_images, fake_serie
 
 from components.artifacts.dataset import SPLITS
 from components.common.errors import InputError
-from components.data.records import Series
+from components.data.source_data import Series
 from components.ingest import ingest as ingest_step
 from components.sources import electricity
 

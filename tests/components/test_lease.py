@@ -17,7 +17,7 @@ from trainings import assert_same, result
 
 from components.common.errors import InputError
 from components.vertex import lease
-from components.vertex.checkpoints import held
+from components.vertex.checkpoints import hold_checkpoints
 from components.vertex.client import credentials
 
 FOLDER = "gs://bucket/runs/1/checkpoints/mlp-1"
@@ -57,7 +57,7 @@ def written(cloud, times):
 
 
 def test_it_is_held_and_given_back(cloud, short):
-    with lease.held(FOLDER, WRITES) as check:
+    with lease.hold_lease(FOLDER, WRITES) as check:
         assert holder() == "families-1/train-mlp_-2"
         written(cloud, 3)
         check()
@@ -71,11 +71,11 @@ def test_a_second_one_waits_and_says_for_whom(cloud, short, capsys):
     order = []
 
     def second():
-        with lease.held(FOLDER, "/gcs/bucket/runs/1/families-2/train-mlp_-3/model"):
+        with lease.hold_lease(FOLDER, "/gcs/bucket/runs/1/families-2/train-mlp_-3/model"):
             order.append("second")
 
     waiting = threading.Thread(target=second)
-    with lease.held(FOLDER, WRITES) as check:
+    with lease.hold_lease(FOLDER, WRITES) as check:
         waiting.start()
         time.sleep(2 * lease.SECONDS)
         check()
@@ -88,7 +88,7 @@ def test_a_second_one_waits_and_says_for_whom(cloud, short, capsys):
 
 def test_one_that_is_never_renewed_is_taken_over(cloud, short, capsys):
     cloud.put(f"{FOLDER}.owner")
-    with lease.held(FOLDER, WRITES):
+    with lease.hold_lease(FOLDER, WRITES):
         assert holder() == "families-1/train-mlp_-2"
     assert capsys.readouterr().out.endswith("hasn't renewed its lease for 2 s\n")
 
@@ -112,7 +112,7 @@ def test_it_is_taken_over_once_it_wasnt_renewed_for_so_long_and_not_before(cloud
 def test_a_lost_answer_loses_no_lease(before, committed, cloud, short, capsys):
     """At the first write, and at a renewal."""
     cloud.control(fault={"method": UPLOAD, "http": 503, "skip": before, "committed": committed})
-    with lease.held(FOLDER, WRITES) as check:
+    with lease.hold_lease(FOLDER, WRITES) as check:
         written(cloud, before + 4)
         check()
         assert holder()
@@ -121,7 +121,7 @@ def test_a_lost_answer_loses_no_lease(before, committed, cloud, short, capsys):
 
 
 def test_one_that_was_taken_over_may_not_write(cloud, short):
-    with lease.held(FOLDER, WRITES) as check:
+    with lease.hold_lease(FOLDER, WRITES) as check:
         other = owner()
         other.metadata = {"token": "another's"}
         other.upload_from_string(b"")
@@ -137,13 +137,13 @@ def test_a_missing_permission_is_one_line(cloud, short):
     cloud.control(permissions={"deny": ["storage.objects.create"]})
     with (
         pytest.raises(InputError, match=rf"the lease of {FOLDER}: .*storage.objects.create.*\Z"),
-        lease.held(FOLDER, WRITES),
+        lease.hold_lease(FOLDER, WRITES),
     ):
         pass
 
 
 def test_a_folder_of_a_disk_is_locked_there(cloud, tmp_path):
-    with held(str(tmp_path / "mlp-1"), WRITES) as check:
+    with hold_checkpoints(str(tmp_path / "mlp-1"), WRITES) as check:
         check()
         assert [path.name for path in tmp_path.iterdir()] == ["mlp-1.lock"]
     assert not list(tmp_path.iterdir())
@@ -156,7 +156,7 @@ import sys
 from pathlib import Path
 from components.common import files
 from components.vertex import lease
-from components.vertex.checkpoints import held
+from components.vertex.checkpoints import hold_checkpoints
 from components.train import trainer
 mount, tests, folder, datasets, run, step = sys.argv[1:]
 sys.path.insert(0, tests)

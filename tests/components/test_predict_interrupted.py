@@ -11,7 +11,7 @@ from PIL import Image
 from predicted import idx, lines
 
 from components.common.errors import InputError
-from components.predict import growing
+from components.predict import predictions_file
 from components.predict.predict import predict
 
 ROOT = Path(__file__).parent.parent.parent
@@ -19,8 +19,8 @@ ROOT = Path(__file__).parent.parent.parent
 
 KILLED = """\
 import os, signal, sys
-from components.predict import growing, predict as predict_step
-growing.SAVE_SECONDS = 0.0
+from components.predict import predictions_file, predict as predict_step
+predictions_file.SAVE_SECONDS = 0.0
 def end(read):
     if read >= int(sys.argv[4]):
         os.kill(os.getpid(), signal.SIGKILL)
@@ -43,7 +43,7 @@ def interrupted(model, source, output, after):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(growing, "SAVE_SECONDS", 0.0)
+        patch.setattr(predictions_file, "SAVE_SECONDS", 0.0)
         predict(str(model), str(source), str(output), progress=stop)
 
 
@@ -68,7 +68,7 @@ def test_a_killed_prediction_goes_on_and_its_files_are_those_of_an_undisturbed_o
 ):
     output = tmp_path / "p.jsonl"
     killed(fashion.model, many / "in", output, after)
-    assert not output.exists() and not growing.errors_path(output).exists()
+    assert not output.exists() and not predictions_file.errors_path(output).exists()
     for name in (".p.jsonl.partial", ".p.errors.jsonl.partial"):
         with (tmp_path / name).open("ab") as file:
             file.write(torn)
@@ -79,7 +79,9 @@ def test_a_killed_prediction_goes_on_and_its_files_are_those_of_an_undisturbed_o
     assert f"going on after {before:,} examples" in capsys.readouterr().out
     assert all(number > before for number in read), "nothing is predicted twice"
     assert output.read_bytes() == (many / "p.jsonl").read_bytes()
-    assert growing.errors_path(output).read_bytes() == growing.errors_path(many / "p.jsonl").read_bytes()
+    assert (
+        predictions_file.errors_path(output).read_bytes() == predictions_file.errors_path(many / "p.jsonl").read_bytes()
+    )
     assert sorted(p.name for p in tmp_path.iterdir()) == ["p.errors.jsonl", "p.jsonl"]
 
 
@@ -128,10 +130,10 @@ def test_with_another_input_or_model_it_starts_anew(fashion, exports, many, tmp_
 
 
 def test_a_second_process_does_not_write_the_same_file(tmp_path):
-    first = growing.Growing(tmp_path / "p.jsonl", "key")
+    first = predictions_file.PredictionsFile(tmp_path / "p.jsonl", "key")
     first.write([{"id": 1}], [])
     with pytest.raises(InputError, match="another process is writing it"):
-        growing.Growing(tmp_path / "p.jsonl", "key")
+        predictions_file.PredictionsFile(tmp_path / "p.jsonl", "key")
     first.finish()
     assert lines(tmp_path / "p.jsonl") == [{"id": 1}]
 
@@ -141,10 +143,10 @@ def test_an_error_file_of_earlier_predictions_does_not_stay(fashion, tmp_path):
     Image.fromarray(fashion.images[0]).save(tmp_path / "in" / "0.png")
     (tmp_path / "in" / "bad.png").write_text("bad")
     predict(str(fashion.model), str(tmp_path / "in"), str(tmp_path / "p.jsonl"))
-    assert growing.errors_path(tmp_path / "p.jsonl").exists()
+    assert predictions_file.errors_path(tmp_path / "p.jsonl").exists()
     (tmp_path / "in" / "bad.png").unlink()
     predict(str(fashion.model), str(tmp_path / "in"), str(tmp_path / "p.jsonl"))
-    assert not growing.errors_path(tmp_path / "p.jsonl").exists()
+    assert not predictions_file.errors_path(tmp_path / "p.jsonl").exists()
 
 
 @pytest.mark.slow

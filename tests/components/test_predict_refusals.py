@@ -16,7 +16,7 @@ from small_files import small_files
 from components.common.errors import InputError
 from components.common.files import point_link
 from components.drift.drift import drift
-from components.models import served
+from components.models import model_folder
 from components.predict.predict import predict
 
 ROOT = Path(__file__).parent.parent.parent
@@ -50,7 +50,7 @@ def test_current_is_followed_once(registry, photos, tmp_path, monkeypatch):
     shutil.copytree(shelf / "1", shelf / "2")
     info = json.loads((shelf / "2" / "dataset.json").read_text())
     (shelf / "2" / "dataset.json").write_text(json.dumps(info | {"classes": [c.upper() for c in info["classes"]]}))
-    loaded, load = [], served.import_tensorflow
+    loaded, load = [], model_folder.import_tensorflow
 
     def switch():
         point_link(registry, "2")
@@ -59,7 +59,7 @@ def test_current_is_followed_once(registry, photos, tmp_path, monkeypatch):
         return tensorflow
 
     load_model = load().saved_model.load
-    monkeypatch.setattr(served, "import_tensorflow", switch)
+    monkeypatch.setattr(model_folder, "import_tensorflow", switch)
     predict(str(registry), str(photos), str(tmp_path / "p.jsonl"))
     assert registry.readlink().name == "2", "it was switched meanwhile"
     assert loaded == [str(shelf / "1" / "saved_model")]

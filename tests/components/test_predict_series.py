@@ -10,10 +10,10 @@ import pytest
 from series_files import START, series_lines, write_series
 
 from components.common.errors import InputError
-from components.data import batching
+from components.data import input_pipeline
 from components.data.new.example import Example
 from components.data.new.series import read_series, read_windows
-from components.predict import growing
+from components.predict import predictions_file
 from components.predict.predict import predict
 from components.readers.csv_format import Fill
 
@@ -25,7 +25,7 @@ def lines(path):
 
 
 def reasons(output):
-    return {row["id"]: row["reason"] for row in lines(growing.errors_path(output))}
+    return {row["id"]: row["reason"] for row in lines(predictions_file.errors_path(output))}
 
 
 def forecasts(export, source, every=False, output=None):
@@ -48,7 +48,7 @@ def keras_forecasts(export, split):
     import keras
 
     model = keras.saving.load_model(export.model / "model.keras", compile=False)
-    batches = batching.sequential_batches(export.dataset, export.info, split, 64).map(lambda x, _: x)
+    batches = input_pipeline.sequential_batches(export.dataset, export.info, split, 64).map(lambda x, _: x)
     return np.asarray(model.predict(batches, verbose=0))
 
 

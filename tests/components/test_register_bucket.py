@@ -74,7 +74,7 @@ def test_two_data_sets_that_make_the_key_at_once_sign_with_one(run, monkeypatch)
         return own_key(root)
 
     monkeypatch.setattr(bucket, "own_key", late)
-    monkeypatch.setattr(bucket, "held", lambda folder, writes: lease.held("", writes))
+    monkeypatch.setattr(bucket, "hold_lease", lambda folder, writes: lease.hold_lease("", writes))
     run("first", range(20))
     for version in run.versions():
         check_registration(run.shelf / version, run.registry)

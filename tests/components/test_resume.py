@@ -55,9 +55,9 @@ def test_after_the_last_epoch_only_the_model_is_left_to_write(datasets, undistur
 
 
 def test_examples_that_are_streamed_go_on_in_mid_epoch(datasets, tmp_path, monkeypatch):
-    from components.data import batching
+    from components.data import input_pipeline
 
-    monkeypatch.setattr(batching, "CACHE_BYTES", 1)
+    monkeypatch.setattr(input_pipeline, "CACHE_BYTES", 1)
     calm = train("mlp", tmp_path / "calm", datasets)
     assert terminated(monkeypatch, 15, "mlp", tmp_path / "stopped", datasets) == 143
     assert_same(train("mlp", tmp_path / "stopped", datasets), calm)

@@ -129,7 +129,7 @@ def test_an_image_may_be_a_file_in_base64(clients, served):
 
 
 def test_a_large_image_of_the_golden_request_is_a_file_and_the_request_stays_small(exports, tmp_path, monkeypatch):
-    monkeypatch.setattr(golden, "MOST_NUMBERS", 8 * 6 * 3 - 1)
+    monkeypatch.setattr(golden, "MAX_NUMBERS", 8 * 6 * 3 - 1)
     trained, dataset = exports["pictures"].trained, exports["pictures"].dataset
     made = export(str(trained), str(dataset), str(tmp_path / "export"), ["onnx"])
     assert not made.blessing.faults, "a process that has TensorFlow alone reads it"

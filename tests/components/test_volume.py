@@ -74,6 +74,6 @@ def test_a_folder_of_the_launcher_is_not_taken_for_a_bucket(cloud, tmp_path, mon
     monkeypatch.setattr(cloud_storage, "MOUNT", tmp_path / "gcs")
     (tmp_path / "gcs" / "bucket" / "artifacts").mkdir(parents=True)
     cloud.put("gs://bucket/sales.csv", "day,units\n")
-    cloud_storage.local.cache_clear()
-    assert cloud_storage.local("gs://bucket/sales.csv").read_text() == "day,units\n"
-    cloud_storage.local.cache_clear()
+    cloud_storage.local_path.cache_clear()
+    assert cloud_storage.local_path("gs://bucket/sales.csv").read_text() == "day,units\n"
+    cloud_storage.local_path.cache_clear()

@@ -12,7 +12,7 @@ from PIL import Image
 from components.artifacts.dataset import load_info
 from components.common.errors import InputError
 from components.common.spec import Facts
-from components.data.records import Images, Series
+from components.data.source_data import Images, Series
 from components.ingest.component import ingest
 from components.sources import electricity, fashion_mnist
 

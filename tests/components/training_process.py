@@ -17,7 +17,7 @@ os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 def main(job):
     import tensorflow as tf
 
-    from components.data import batching
+    from components.data import input_pipeline
     from components.train import devices
     from components.train import train as train_step
     from components.train.trainer import Trainer
@@ -26,7 +26,7 @@ def main(job):
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * job["devices"])
     if "cache_bytes" in job:
-        batching.CACHE_BYTES = job["cache_bytes"]
+        input_pipeline.CACHE_BYTES = job["cache_bytes"]
     if "policy" in job:
         train_step.dtype_policy = lambda precision, accelerator: job["policy"]
     on_step = Trainer.on_step

@@ -12,7 +12,7 @@ import pytest
 
 from components.train import train as train_step
 from components.train import trainer
-from components.vertex.checkpoints import address, held
+from components.vertex.checkpoints import address, hold_checkpoints
 
 DATASETS = {
     "fashion": {"source": "fashion_mnist", "use": 0.01},
@@ -42,7 +42,7 @@ STEPS = {"mlp": 11, "lstm": 9}
 def train(name, folder, datasets, code_version="x", run="run", **changes):
     spec = {**MODELS[name], **changes}
     model, checkpoints = model_folder(folder, run), address(folder / "checkpoints")
-    hold = functools.partial(held, writes=model)
+    hold = functools.partial(hold_checkpoints, output=model)
     dataset = str(datasets / spec["dataset"])
     train_step.train(name, json.dumps(spec), 1, code_version, dataset, model, checkpoints, hold=hold)
     return result(folder, run)

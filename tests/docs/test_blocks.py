@@ -21,7 +21,7 @@ from components.common.spec import ModelSpec
 from components.families import Family
 from components.sources.csv import Options as CsvOptions
 from pipeline.__main__ import app
-from pipeline.experiment.experiment import ExperimentFile, load_experiment, only
+from pipeline.experiment.experiment import ExperimentFile, load_experiment, select_models
 
 ROOT = Path(__file__).parent.parent.parent
 # Run for real, beside submit, which is run with --dry-run; the others are parsed.
@@ -117,7 +117,8 @@ def check_pipeline(words):
         command = command.commands[name]
     parameters = command.make_context(name, given).params
     if config := parameters.get("config"):
-        only(load_experiment(config, list(parameters.get("overrides") or [])), list(parameters.get("models") or []))
+        experiment = load_experiment(config, list(parameters.get("overrides") or []))
+        select_models(experiment, list(parameters.get("models") or []))
     if words[0] == "submit":
         # A process of its own: the images' names are read when it starts.
         subprocess.run(

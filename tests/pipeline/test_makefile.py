@@ -112,5 +112,5 @@ def test_the_console_command_lets_exports_find_their_program(monkeypatch):
         fresh.process.stdin.write(b"{}\n")
         fresh.process.stdin.flush()
         errors = fresh.output.read()
-    assert "No module named fresh_process" not in errors
+    assert "No module named run_exported" not in errors
     assert "KeyError" in errors, "it starts, and looks for what to do"

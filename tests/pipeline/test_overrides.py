@@ -8,7 +8,7 @@ import pytest
 from small_experiment import assert_refused, write
 
 from components.common.errors import InputError
-from pipeline.experiment.experiment import load_experiment, only
+from pipeline.experiment.experiment import load_experiment, select_models
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -44,12 +44,12 @@ def test_a_model_or_data_set_of_null_is_left_out(tmp_path):
 
 def test_a_run_of_some_models_keeps_their_data_sets(tmp_path):
     whole = load_experiment(write(tmp_path), [])
-    part = only(whole, ["lstm"])
+    part = select_models(whole, ["lstm"])
     assert (list(part.models), list(part.datasets), list(part.expect)) == (["lstm"], ["demand"], ["lstm"])
     assert part.command == f"{whole.command} --model lstm"
-    assert only(whole, []) == whole
+    assert select_models(whole, []) == whole
     with pytest.raises(InputError) as refused:
-        only(whole, ["lst", "x", "mlp"])
+        select_models(whole, ["lst", "x", "mlp"])
     assert refused.value.problems == (
         "--model lst: small has no such model; did you mean 'lstm'?",
         "--model x: small has no such model; there are: mlp, lstm",

@@ -21,9 +21,9 @@ OPTIONS = {"time": "day", "target": "units", "frequency": "D", "lookback": 2, "h
 def own_folder(cloud, tmp_path, monkeypatch):
     """A folder of the test's own for copies."""
     monkeypatch.chdir(tmp_path)
-    cloud_storage.local.cache_clear()
+    cloud_storage.local_path.cache_clear()
     yield
-    cloud_storage.local.cache_clear()
+    cloud_storage.local_path.cache_clear()
 
 
 def downloads(cloud):
@@ -37,11 +37,11 @@ def test_a_file_is_copied_once_and_again_when_it_changed(cloud):
     assert first.rows == 28
     count = len(downloads(cloud))
     assert count
-    cloud_storage.local.cache_clear()
+    cloud_storage.local_path.cache_clear()
     assert csv.check(options) == first
     assert len(downloads(cloud)) == count
     cloud.put("gs://bucket/sales.csv", ROWS + "2024-01-29,28\n")
-    cloud_storage.local.cache_clear()
+    cloud_storage.local_path.cache_clear()
     assert csv.check(options).rows == 29
     assert csv.check(options).fingerprint != first.fingerprint
 
@@ -56,7 +56,7 @@ def test_a_folder_is_copied_and_follows_its_source(cloud):
     options = image_folder.Options(path="gs://bucket/pets", height=4, width=4, channels=1)
     first = image_folder.check(options)
     cloud.file("gs://bucket/pets/dog/3.png").unlink()
-    cloud_storage.local.cache_clear()
+    cloud_storage.local_path.cache_clear()
     assert image_folder.check(options).fingerprint != first.fingerprint
 
 

@@ -41,7 +41,7 @@ def bucket(cloud, monkeypatch):
     """The server, with its buckets mounted, where operations take no time."""
     for module in (files, cloud_storage):
         monkeypatch.setattr(module, "MOUNT", cloud.folder / "buckets")
-    cloud_storage.local.cache_clear()
+    cloud_storage.local_path.cache_clear()
     cloud.control(operation_seconds=0)
     return cloud
 

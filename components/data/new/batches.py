@@ -1,4 +1,4 @@
-"""Batches of new examples."""
+"""Load new examples, in batches."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -32,11 +32,11 @@ class Batch:
     failures: list[Failure]
 
 
-def batches(read: Iterable[Example | Failure], info: DatasetInfo) -> Iterator[Batch]:
-    """Load examples in threads, a batch at a time. Each batch but the last holds the same number of read examples."""
+def load_batches(examples: Iterable[Example | Failure], info: DatasetInfo) -> Iterator[Batch]:
+    """Load examples in threads, a batch at a time. Each batch but the last stands for the same number of examples."""
     shape = info.shape if isinstance(info, ImagesInfo) else [4, info.lookback + info.horizon, len(info.stored)]
     size = max(1, min(EXAMPLES, BYTES // int(np.prod(shape))))
-    remaining = iter(read)
+    remaining = iter(examples)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         while chunk := list(islice(remaining, size)):
             loaded = list(zip(chunk, pool.map(_load, chunk), strict=True))

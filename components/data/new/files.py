@@ -12,7 +12,7 @@ from components.common.quiet import import_tensorflow
 from components.common.spec import Task
 from components.data.new.example import Failure
 from components.readers import pictures
-from components.vertex.cloud_storage import local
+from components.vertex.cloud_storage import local_path
 
 CSV = ".csv"
 _TFRECORD = re.compile(r"\.tfrecords?(-\d{5}(-of-\d{5})?)?$")
@@ -46,7 +46,7 @@ def find_files(source: str, task: Task) -> Path:
     Raises:
         InputError: There is no such file or folder, or a model can't read anything there.
     """
-    path = local(source)
+    path = local_path(source)
     if reason := not_a_file(path, or_folder=True):
         raise InputError(f"{source}: {'no such file or folder' if reason == 'no such file' else reason}")
     if next(named_files(path, task), None) is None:

@@ -1,4 +1,4 @@
-"""Start a fresh process with an exported model's runtime, and let it answer inputs."""
+"""Start a fresh process that has only the runtime of an exported model, and let it run the model."""
 
 import json
 import os
@@ -8,28 +8,36 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TypedDict
 
 from components.artifacts.export import SAVED_MODEL
 from components.common.events import alone
 from components.common.forked import Forked, start_module
 
-# The process prints it before it measures its speed, and waits for a line.
+# The process prints this line before it measures its speed, and then waits for a line.
 READY = "ready to measure"
-PROGRAM = Path(__file__).with_name("fresh_process.py")
+PROGRAM = Path(__file__).with_name("run_exported.py")
 
 
 @dataclass
 class Fresh:
-    """A process that can't import this project, and waits for what to do.
+    """A process that can't import this project, and that waits for its task.
 
     Attributes:
         process: The process.
-        output: What it prints.
+        output: The stream of its standard output and standard error.
     """
 
     process: "subprocess.Popen[bytes] | Forked"
     output: IO[str]
+
+
+class Result(TypedDict, total=False):
+    """The object that run_exported.py prints, which describes it."""
+
+    milliseconds: dict[str, tuple[float, float]]
+    predictions: list[list[float]]
+    accepted: list[str]
 
 
 @contextmanager
@@ -37,10 +45,10 @@ def start(runtime: str) -> Iterator[Fresh]:
     """Start a fresh process, and end it.
 
     Args:
-        runtime: "saved_model", "litert" or "onnx".
+        runtime: The runtime that it loads: "saved_model", "litert" or "onnx".
     """
-    # PYTHONSAFEPATH, which keras-pipeline sets, would hide the program's folder.
-    # ONNX Runtime would tell Microsoft of its use.
+    # PYTHONSAFEPATH, which keras-pipeline sets, would hide the program's folder. ORT_DISABLE_TELEMETRY keeps ONNX
+    # Runtime from sending usage data to Microsoft.
     environment = {k: value for k, value in os.environ.items() if k not in ("PYTHONPATH", "PYTHONSAFEPATH")}
     environment["ORT_DISABLE_TELEMETRY"] = "1"
     read, write = os.pipe()
@@ -60,35 +68,36 @@ def start(runtime: str) -> Iterator[Fresh]:
             process.wait()
 
 
-def ask(fresh: Fresh, **task: object) -> dict[str, Any]:
-    """Let the process do its task, and end.
+def run_task(fresh: Fresh, **task: object) -> Result:
+    """Give a process its task, and wait for its end.
 
     Args:
-        fresh: What `start` started.
-        task: As fresh_process.py takes it.
+        fresh: The process that `start` started.
+        task: The keys of the task, which run_exported.py describes.
 
     Returns:
-        What it prints.
+        The object that the process prints.
 
     Raises:
-        RuntimeError: It failed; the message is its last line.
+        RuntimeError: The process failed. The message is the last line that it printed.
     """
     lines = []
-    _say(fresh, json.dumps(task))
+    _write_line(fresh, json.dumps(task))
     for line in fresh.output:
         lines.append(line)
         if line.startswith(READY):
             with alone():
-                _say(fresh, "")
+                _write_line(fresh, "")
                 lines += list(fresh.output)
     lines = [line.strip() for line in lines if line.strip()]
     if code := fresh.process.wait():
         raise RuntimeError([f"exit code {code}", *lines][-1])
-    return json.loads(next(line for line in reversed(lines) if line.startswith("{")))
+    result: Result = json.loads(next(line for line in reversed(lines) if line.startswith("{")))
+    return result
 
 
-def _say(fresh: Fresh, line: str) -> None:
+def _write_line(fresh: Fresh, line: str) -> None:
     assert fresh.process.stdin  # noqa: S101 (for the type checker)
-    with suppress(BrokenPipeError):  # it ended; its last line says why
+    with suppress(BrokenPipeError):  # the process has ended, and its last line gives the reason
         fresh.process.stdin.write(line.encode() + b"\n")
         fresh.process.stdin.flush()

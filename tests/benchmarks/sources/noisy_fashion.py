@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from components.common.spec import Facts, ImageOptions
-from components.data.records import Image, Images
+from components.data.source_data import Image, Images
 from components.sources import fashion_mnist
 
 TASK = "classification"

@@ -12,9 +12,16 @@ import tensorflow as tf
 
 from components.artifacts.dataset import DatasetInfo, ImagesInfo, SeriesInfo
 from components.common.no_autograph import no_autograph
-from components.data.sharding import ALONE, Share, examples_used, part, static_shapes, steps_per_epoch
-from components.data.shards import shards
-from components.data.storage import PARALLEL, check_count, decoded, read_images, read_rows, without_autotune
+from components.data.replicas import (
+    SINGLE_PROCESS,
+    BatchShare,
+    examples_used,
+    static_shapes,
+    steps_per_epoch,
+    worker_slice,
+)
+from components.data.storage import PARALLEL, check_count, decode_images, read_images, read_rows, without_autotune
+from components.data.tfrecord_files import tfrecord_paths
 
 # A split whose decoded images have more bytes than this is streamed from disk.
 CACHE_BYTES = 256 << 20
@@ -28,7 +35,13 @@ PREFETCH = 8
 
 
 def sequential_batches(
-    folder: Path | str, info: DatasetInfo, split: str, batch_size: int, share: Share = ALONE, *, again: bool = False
+    folder: Path | str,
+    info: DatasetInfo,
+    split: str,
+    batch_size: int,
+    share: BatchShare = SINGLE_PROCESS,
+    *,
+    cache: bool = False,
 ) -> tf.data.Dataset:
     """The batches of one pass over a split, in the order of the stored examples.
 
@@ -38,7 +51,7 @@ def sequential_batches(
         split: "train", "validation" or "test".
         batch_size: The number of examples in a batch, over all workers. The last batch may be smaller.
         share: The part of each batch that this process computes.
-        again: Whether the batches are read more than once, so that images that fit into memory are decoded once.
+        cache: Whether decoded images are kept in memory where they fit, for a pass that is repeated.
 
     Returns:
         Batches of (inputs, target). Classification: image uint8 [batch, height, width, channels] and label
@@ -50,14 +63,14 @@ def sequential_batches(
     """
     count = steps_per_epoch(info, split, batch_size, share)
     used = examples_used(info, split, batch_size, share)
-    if isinstance(info, ImagesInfo) and not (again and _fit(info, split)):
-        paths = [str(path) for path in shards(folder, split, info.records[split])]
+    if isinstance(info, ImagesInfo) and not (cache and _fits_in_memory(info, split)):
+        paths = tfrecord_paths(folder, split, info.records[split])
         records = tf.data.TFRecordDataset(paths).take(used).batch(batch_size)
-        own = records.map(no_autograph(lambda batch: batch[part(tf.size(batch), share)]))
-        images = decoded(own, info.shape, batch_size // share.workers)
+        own = records.map(no_autograph(lambda batch: batch[worker_slice(tf.size(batch), share)]))
+        images = decode_images(own, info.shape, batch_size // share.workers)
         images = static_shapes(images.apply(tf.data.experimental.assert_cardinality(count)), batch_size, share)
         return without_autotune(images.prefetch(PREFETCH))
-    steps, variables = tf.data.Dataset.range(count), _load(folder, info, split)
+    steps, variables = tf.data.Dataset.range(count), _load_variables(folder, info, split)
 
     @no_autograph
     def batch(step: tf.Tensor) -> object:
@@ -78,7 +91,7 @@ def shuffled_batches(
     epochs: int,
     first_step: int = 0,
     flip: bool = False,
-    share: Share = ALONE,
+    share: BatchShare = SINGLE_PROCESS,
 ) -> tf.data.Dataset:
     """The batches of several epochs over a split, each epoch in another random order.
 
@@ -103,13 +116,13 @@ def shuffled_batches(
     """
     per_epoch = steps_per_epoch(info, split, batch_size, share)
     examples, used = info.examples(split), examples_used(info, split, batch_size, share)
-    if isinstance(info, ImagesInfo) and not _fit(info, split):
+    if isinstance(info, ImagesInfo) and not _fits_in_memory(info, split):
         streamed = _streamed(folder, info, split, batch_size, seed, epochs, first_step, share)
         return without_autotune(
             static_shapes(_flipped(streamed, seed, first_step, share) if flip else streamed, batch_size, share)
         )
 
-    steps, variables = tf.data.Dataset.range(first_step, epochs * per_epoch), _load(folder, info, split)
+    steps, variables = tf.data.Dataset.range(first_step, epochs * per_epoch), _load_variables(folder, info, split)
 
     @no_autograph
     def batch(step: tf.Tensor) -> object:
@@ -123,12 +136,12 @@ def shuffled_batches(
     return without_autotune(static_shapes(batches, batch_size, share).prefetch(PREFETCH))
 
 
-def _fit(info: ImagesInfo, split: str) -> bool:
+def _fits_in_memory(info: ImagesInfo, split: str) -> bool:
     """Whether the decoded images of a split fit into memory."""
     return info.examples(split) * int(np.prod(info.shape)) <= CACHE_BYTES
 
 
-def _load(folder: Path | str, info: DatasetInfo, split: str) -> list[tf.Variable]:
+def _load_variables(folder: Path | str, info: DatasetInfo, split: str) -> list[tf.Variable]:
     """Load a split into memory: its images and labels, or its rows.
 
     The result is variables, which are filled in place. tf.data would copy a tensor that its functions use, and a tensor
@@ -154,16 +167,17 @@ def _load(folder: Path | str, info: DatasetInfo, split: str) -> list[tf.Variable
 
 
 def _examples(variables: list[tf.Variable], positions: tf.Tensor, info: DatasetInfo) -> object:
-    """The examples at some positions of a split that `_load` loaded."""
+    """The examples at some positions of a split that `_load_variables` loaded."""
     if isinstance(info, SeriesInfo):
         return _windows(variables[0], positions, info)
     return tuple(tf.gather(values, positions) for values in variables)
 
 
-def _positions(step: tf.Tensor, batch_size: int, used: int, share: Share) -> tf.Tensor:
+def _positions(step: tf.Tensor, batch_size: int, used: int, share: BatchShare) -> tf.Tensor:
     """The positions of this worker's examples in the batch of a step."""
     first = step * batch_size
-    return tf.range(first, tf.minimum(first + batch_size, used))[part(tf.minimum(used - first, batch_size), share)]
+    end = tf.minimum(first + batch_size, used)
+    return tf.range(first, end)[worker_slice(end - first, share)]
 
 
 def per_replica(batches: tf.data.Dataset, replicas: int) -> tf.data.Dataset:
@@ -188,14 +202,14 @@ def _windows(rows: tf.Variable, first: tf.Tensor, info: SeriesInfo) -> tuple[dic
     return inputs, values[:, info.lookback :, 0]
 
 
-def _flipped(batches: tf.data.Dataset, seed: int, first_step: int, share: Share) -> tf.data.Dataset:
+def _flipped(batches: tf.data.Dataset, seed: int, first_step: int, share: BatchShare) -> tf.data.Dataset:
     @no_autograph
     def flip(step: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         images, labels = batch
         flip_seed = tf.stack([tf.constant(seed, tf.int64), step])
         # The numbers are drawn for the whole batch, so that an image is mirrored or not in any worker.
         size = tf.shape(images)[0] * share.workers
-        mirrored = tf.random.stateless_uniform([size], flip_seed)[part(size, share)] > 0.5
+        mirrored = tf.random.stateless_uniform([size], flip_seed)[worker_slice(size, share)] > 0.5
         return tf.where(mirrored[:, None, None, None], tf.reverse(images, [2]), images), labels
 
     return batches.enumerate(start=first_step).map(flip, num_parallel_calls=PARALLEL)
@@ -209,16 +223,16 @@ def _streamed(
     seed: int,
     epochs: int,
     first_step: int,
-    share: Share,
+    share: BatchShare,
 ) -> tf.data.Dataset:
     """Batches from disk: this worker's shards in random order, four at a time, with their records shuffled."""
-    paths = [str(path) for path in shards(folder, split, info.records[split])]
+    paths = tfrecord_paths(folder, split, info.records[split])
     by_file = len(paths) >= share.workers
     own = tf.constant(paths[share.worker :: share.workers] if by_file else paths)
     per_epoch = steps_per_epoch(info, split, batch_size, share)
-    each = examples_used(info, split, batch_size, share) // share.workers
+    own_examples = examples_used(info, split, batch_size, share) // share.workers
     own_size = batch_size // share.workers
-    together = max(own_size, min(SHUFFLE_RECORDS, SHUFFLE_BYTES // int(np.prod(info.shape))))
+    shuffle_size = max(own_size, min(SHUFFLE_RECORDS, SHUFFLE_BYTES // int(np.prod(info.shape))))
 
     @no_autograph
     def read(path: tf.Tensor) -> tf.data.Dataset:
@@ -237,14 +251,14 @@ def _streamed(
 
         @no_autograph
         def used(number: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
-            return batch[: each - number * own_size]
+            return batch[: own_examples - number * own_size]
 
         first = tf.where(epoch == first_step // per_epoch, first_step % per_epoch, 0)
-        shuffled = records.rebatch(together).enumerate().map(shuffle)
+        shuffled = records.rebatch(shuffle_size).enumerate().map(shuffle)
         # Shards differ in size, and the other workers would wait for one that has no records left.
         batches = (shuffled.repeat() if share.workers > 1 else shuffled).rebatch(own_size)
         batches = batches.enumerate().take(per_epoch).map(used).skip(tf.cast(first, tf.int64))
-        return decoded(batches, info.shape, own_size)
+        return decode_images(batches, info.shape, own_size)
 
     epoch_numbers = tf.data.Dataset.range(first_step // per_epoch, epochs)
     return epoch_numbers.flat_map(epoch_batches).prefetch(PREFETCH)

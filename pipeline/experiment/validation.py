@@ -1,8 +1,9 @@
 """Validate values of a config with pydantic's classes, and turn errors into lines."""
 
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -14,14 +15,14 @@ Model = TypeVar("Model", bound=BaseModel)
 LONGEST = 100
 
 
-def validated(
+def validate(
     cls: type[Model],
     value: object,
     where: str,
     extra: tuple[str, ...] = (),
     folder: Path | None = None,
 ) -> Model:
-    """Validate, and turn each of pydantic's errors into a line.
+    """Validate a value of a config, and turn each of pydantic's errors into a line.
 
     Args:
         cls: The class of the value.
@@ -41,17 +42,19 @@ def validated(
         raise InputError(*problems) from None
 
 
-def usable(cls: type[Model], value: dict[str, Any], folder: Path, otherwise: dict[str, Any]) -> Model | None:
+def validate_rest(
+    cls: type[Model], value: dict[str, object], folder: Path, replacements: Mapping[str, object]
+) -> Model | None:
     """Validate a value without its wrong keys, so that checks of the others can go on.
 
     Args:
         cls: The class of the value.
         value: The value in the YAML file.
         folder: The folder that paths are relative to.
-        otherwise: The values of required keys that are wrong.
+        replacements: The values that take the place of wrong ones, by key.
 
     Returns:
-        The value, or None where it isn't valid even then.
+        The value, or None where it isn't valid without them.
     """
     for _ in range(2):
         try:
@@ -59,11 +62,11 @@ def usable(cls: type[Model], value: dict[str, Any], folder: Path, otherwise: dic
         except ValidationError as error:
             wrong = {str(item["loc"][0]) for item in error.errors() if item["loc"]}
             value = {key: item for key, item in value.items() if key not in wrong}
-            value |= {key: item for key, item in otherwise.items() if key in wrong}
+            value |= {key: item for key, item in replacements.items() if key in wrong}
     return None
 
 
-def cut(value: object, quoted: bool = True) -> str:
+def shorten(value: object, quoted: bool = True) -> str:
     """The text of a value for a message, in Python's notation where `quoted`, cut at LONGEST characters."""
     text = repr(value) if quoted else str(value)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
@@ -71,7 +74,7 @@ def cut(value: object, quoted: bool = True) -> str:
 
 def _line(cls: type[BaseModel], error: ErrorDetails, where: str, extra: tuple[str, ...], hint: bool) -> str:
     path = ".".join(str(part) for part in error["loc"])
-    at = f"{where}: {cut(path, quoted=False)}" if path else where
+    at = f"{where}: {shorten(path, quoted=False)}" if path else where
     if error["type"] == "extra_forbidden":
         known = [*_fields_at(cls, error["loc"][:-1]), *extra] if hint else []
         similar = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
@@ -79,7 +82,7 @@ def _line(cls: type[BaseModel], error: ErrorDetails, where: str, extra: tuple[st
         return f"{at}: unknown key{advice}"
     if error["type"] == "missing":
         return f"{at}: missing"
-    return f"{at}: {cut(error['input'])}: {_expected(error)}"
+    return f"{at}: {shorten(error['input'])}: {_expected(error)}"
 
 
 def _expected(error: ErrorDetails) -> str:
@@ -88,10 +91,9 @@ def _expected(error: ErrorDetails) -> str:
     if error["type"] == "bool_type":
         return "expected true or false, a boolean"
     if error["type"] in ("too_short", "too_long"):
-        bound, few = (
-            ("least", context.get("min_length")) if "min_length" in context else ("most", context["max_length"])
-        )
-        return f"expected at {bound} {few} item{'s' * (few != 1)}, got {context['actual_length']}"
+        bound = "min_length" if "min_length" in context else "max_length"
+        limit = f"at {'least' if bound == 'min_length' else 'most'} {context[bound]}"
+        return f"expected {limit} item{'s' * (context[bound] != 1)}, got {context['actual_length']}"
     message = str(error["msg"]).partition(" or instance of ")[0]
     return message.replace("Input should be", "expected").replace("String should match pattern", "expected text like")
 

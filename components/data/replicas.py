@@ -9,7 +9,7 @@ from components.common.no_autograph import no_autograph
 
 
 @dataclass(frozen=True)
-class Share:
+class BatchShare:
     """The part of each batch that a process computes, where several replicas of a model train together.
 
     Each replica gets an equal part of every batch. So up to replicas - 1 examples of an epoch's last batch are left
@@ -28,21 +28,21 @@ class Share:
     full_batches: bool = False
 
 
-ALONE = Share()
+SINGLE_PROCESS = BatchShare()
 
 
-def steps_per_epoch(info: DatasetInfo, split: str, batch_size: int, share: Share = ALONE) -> int:
+def steps_per_epoch(info: DatasetInfo, split: str, batch_size: int, share: BatchShare = SINGLE_PROCESS) -> int:
     """The number of batches in one pass over a split. The last one may be smaller."""
     return -(-examples_used(info, split, batch_size, share) // batch_size)
 
 
-def examples_used(info: DatasetInfo, split: str, batch_size: int, share: Share) -> int:
+def examples_used(info: DatasetInfo, split: str, batch_size: int, share: BatchShare) -> int:
     """The number of examples that one pass over a split uses."""
     rest = info.examples(split) % batch_size
     return info.examples(split) - (rest if share.full_batches else rest % share.replicas)
 
 
-def evaluation_batch(info: DatasetInfo, split: str, largest: int, share: Share) -> int:
+def evaluation_batch_size(info: DatasetInfo, split: str, largest: int, share: BatchShare) -> int:
     """The batch size for a pass over a split in which every replica has an equal part of each batch.
 
     Where batches have to be full, the size is one that leaves out fewer examples than there are batches or replicas.
@@ -54,13 +54,13 @@ def evaluation_batch(info: DatasetInfo, split: str, largest: int, share: Share) 
     return max(size // share.replicas, 1) * share.replicas
 
 
-def part(size: tf.Tensor, share: Share) -> slice:
+def worker_slice(size: tf.Tensor, share: BatchShare) -> slice:
     """This worker's part of a batch. The parts of the workers follow each other."""
     each = size // share.workers
     return slice(share.worker * each, (share.worker + 1) * each)
 
 
-def static_shapes(batches: tf.data.Dataset, batch_size: int, share: Share) -> tf.data.Dataset:
+def static_shapes(batches: tf.data.Dataset, batch_size: int, share: BatchShare) -> tf.data.Dataset:
     """Set the batch size in the shapes of full batches, for a TPU's compiler needs it."""
     if not share.full_batches:
         return batches

@@ -12,10 +12,10 @@ import tensorflow as tf
 from tiny import HORIZON, LOOKBACK, fake_images, fake_series, numbered, run
 
 from components.artifacts.dataset import SPLITS
-from components.data import batching, storage
-from components.data.records import Images
-from components.data.sharding import ALONE, Share
-from components.data.shards import shards
+from components.data import input_pipeline, storage
+from components.data.replicas import SINGLE_PROCESS, BatchShare
+from components.data.source_data import Images
+from components.data.tfrecord_files import tfrecord_paths
 from components.ingest import tfrecords
 from components.sources import fashion_mnist
 
@@ -30,8 +30,8 @@ def test_windows_are_those_cut_by_hand_and_stay_in_their_split(series, split):
     rows = stored[split]
     count = len(rows) - LOOKBACK - HORIZON + 1
     assert info.examples(split) == count
-    batches = list(batching.sequential_batches(folder, info, split, 4).as_numpy_iterator())
-    assert len(batches) == batching.steps_per_epoch(info, split, 4) == -(-count // 4)
+    batches = list(input_pipeline.sequential_batches(folder, info, split, 4).as_numpy_iterator())
+    assert len(batches) == input_pipeline.steps_per_epoch(info, split, 4) == -(-count // 4)
     assert [len(target) for _, target in batches[:-1]] == [4] * (len(batches) - 1)
     windows = np.concatenate([x["window"] for x, _ in batches])
     futures = np.concatenate([x["future"] for x, _ in batches])
@@ -46,14 +46,14 @@ def test_windows_are_those_cut_by_hand_and_stay_in_their_split(series, split):
 
 def test_a_series_without_known_columns_has_no_future(tmp_path, monkeypatch):
     info = run(tmp_path / "dataset", fake_series(monkeypatch))
-    given, target = next(batching.sequential_batches(tmp_path / "dataset", info, "test", 3).as_numpy_iterator())
+    given, target = next(input_pipeline.sequential_batches(tmp_path / "dataset", info, "test", 3).as_numpy_iterator())
     assert given.keys() == {"window"}
     assert target.tolist() == [[90, 91], [91, 92], [92, 93]]
 
 
 def test_shuffled_windows_are_the_same_windows(series):
     folder, info, stored = series
-    shuffled = batching.shuffled_batches(folder, info, "train", 32, seed=1, epochs=1)
+    shuffled = input_pipeline.shuffled_batches(folder, info, "train", 32, seed=1, epochs=1)
     for given, target in shuffled.as_numpy_iterator():
         for window, future, forecast in zip(given["window"], given["future"], target, strict=True):
             first = np.flatnonzero(stored["train"][:, 0] == window[0, 0])[0]
@@ -75,14 +75,14 @@ def images(tmp_path_factory):
         splits = {"train": range(1, 51), "validation": range(51, 61), "test": range(61, 71)}
         spec = fake_images(monkeypatch, **{split: numbered(numbers) for split, numbers in splits.items()})
         info = run(root / "dataset", spec)
-    assert len(shards(root / "dataset", "train")) == 7
+    assert len(tfrecord_paths(root / "dataset", "train")) == 7
     return root / "dataset", info
 
 
 def stream(monkeypatch):
     """Images don't fit in memory, and 20 of them are shuffled together."""
-    monkeypatch.setattr(batching, "CACHE_BYTES", 0)
-    monkeypatch.setattr(batching, "SHUFFLE_RECORDS", 20)
+    monkeypatch.setattr(input_pipeline, "CACHE_BYTES", 0)
+    monkeypatch.setattr(input_pipeline, "SHUFFLE_RECORDS", 20)
 
 
 @pytest.fixture(params=["cached", "streamed"])
@@ -111,7 +111,7 @@ def numbers_of(given, target):
 def batches(ordered, batch_size=12, **options):
     (folder, info), identify = ordered
     options = {"seed": 3, "epochs": 1} | options
-    shuffled = batching.shuffled_batches(folder, info, "train", batch_size, **options)
+    shuffled = input_pipeline.shuffled_batches(folder, info, "train", batch_size, **options)
     return [identify(given, target) for given, target in shuffled.as_numpy_iterator()]
 
 
@@ -120,25 +120,25 @@ def test_stored_images_keep_their_order_over_shards(images):
     pixels, labels = storage.load_images(folder, info, "train")
     assert pixels[:, 0, 0, 0].tolist() == list(range(1, 51))
     assert labels.tolist() == [0, 1] * 25
-    sequential_batches = list(batching.sequential_batches(folder, info, "train", 20).as_numpy_iterator())
+    sequential_batches = list(input_pipeline.sequential_batches(folder, info, "train", 20).as_numpy_iterator())
     assert [len(given) for given, _ in sequential_batches] == [20, 20, 10]
     np.testing.assert_array_equal(np.concatenate([given for given, _ in sequential_batches]), pixels)
     np.testing.assert_array_equal(np.concatenate([target for _, target in sequential_batches]), labels)
 
 
-@pytest.mark.parametrize("side_by_side", [1, 8, 50, 64])
-def test_images_are_the_same_however_many_are_decoded_side_by_side(images, side_by_side, monkeypatch):
-    monkeypatch.setattr(storage, "SIDE_BY_SIDE", side_by_side)
+@pytest.mark.parametrize("parallel_decodes", [1, 8, 50, 64])
+def test_images_are_the_same_however_many_are_decoded_parallel_decodes(images, parallel_decodes, monkeypatch):
+    monkeypatch.setattr(storage, "PARALLEL_DECODES", parallel_decodes)
     pixels, labels = storage.load_images(*images, "train")
     assert pixels[:, 0, 0, 0].tolist() == list(range(1, 51))
     assert labels.tolist() == [0, 1] * 25
 
 
-@pytest.mark.parametrize("share", [ALONE, Share(2, 2, 1)], ids=["alone", "the second of two workers"])
+@pytest.mark.parametrize("share", [SINGLE_PROCESS, BatchShare(2, 2, 1)], ids=["alone", "the second of two workers"])
 def test_images_that_are_read_again_are_decoded_once_and_the_same(images, share, tmp_path):
     copy = shutil.copytree(images[0], tmp_path / "copy")
-    expected = list(batching.sequential_batches(*images, "train", 12, share).as_numpy_iterator())
-    again = batching.sequential_batches(copy, images[1], "train", 12, share, again=True)
+    expected = list(input_pipeline.sequential_batches(*images, "train", 12, share).as_numpy_iterator())
+    again = input_pipeline.sequential_batches(copy, images[1], "train", 12, share, cache=True)
     shutil.rmtree(copy)
     for _ in range(2):
         found = list(again.as_numpy_iterator())
@@ -149,9 +149,9 @@ def test_images_that_are_read_again_are_decoded_once_and_the_same(images, share,
 
 
 def test_images_that_do_not_fit_are_streamed_each_time(images, tmp_path, monkeypatch):
-    monkeypatch.setattr(batching, "CACHE_BYTES", 0)
+    monkeypatch.setattr(input_pipeline, "CACHE_BYTES", 0)
     copy = shutil.copytree(images[0], tmp_path / "copy")
-    again = batching.sequential_batches(copy, images[1], "train", 12, again=True)
+    again = input_pipeline.sequential_batches(copy, images[1], "train", 12, cache=True)
     shutil.rmtree(copy)
     with pytest.raises(tf.errors.NotFoundError):
         next(again.as_numpy_iterator())
@@ -159,13 +159,13 @@ def test_images_that_do_not_fit_are_streamed_each_time(images, tmp_path, monkeyp
 
 def test_images_keep_their_labels_when_shuffled(images, kept):
     folder, info = images
-    shuffled = batching.shuffled_batches(folder, info, "train", 8, seed=0, epochs=2, flip=True)
+    shuffled = input_pipeline.shuffled_batches(folder, info, "train", 8, seed=0, epochs=2, flip=True)
     for given, target in shuffled.as_numpy_iterator():
         assert target.tolist() == [(number - 1) % 2 for number in given.max(axis=(1, 2, 3)).tolist()]
 
 
 def test_every_example_comes_once_in_an_epoch(ordered):
-    per_epoch = batching.steps_per_epoch(ordered[0][1], "train", 12)
+    per_epoch = input_pipeline.steps_per_epoch(ordered[0][1], "train", 12)
     found = batches(ordered, epochs=2)
     assert len(found) == 2 * per_epoch
     epochs = [list(itertools.chain(*found[:per_epoch])), list(itertools.chain(*found[per_epoch:]))]
@@ -187,7 +187,7 @@ def test_an_epoch_is_the_same_however_many_there_are(ordered):
 
 def test_going_on_from_a_step_gives_the_tail(ordered):
     whole = batches(ordered, epochs=3)
-    per_epoch = batching.steps_per_epoch(ordered[0][1], "train", 12)
+    per_epoch = input_pipeline.steps_per_epoch(ordered[0][1], "train", 12)
     for first_step in (1, per_epoch - 1, per_epoch, per_epoch + 1, 2 * per_epoch + 3, 3 * per_epoch - 1):
         assert batches(ordered, epochs=3, first_step=first_step) == whole[first_step:]
     assert batches(ordered, epochs=3, first_step=3 * per_epoch) == []
@@ -196,8 +196,8 @@ def test_going_on_from_a_step_gives_the_tail(ordered):
 def test_going_on_gives_the_same_flips(images, kept):
     folder, info = images
     options = {"seed": 5, "epochs": 2, "flip": True}
-    whole = list(batching.shuffled_batches(folder, info, "train", 12, **options).as_numpy_iterator())
-    rest = list(batching.shuffled_batches(folder, info, "train", 12, **options, first_step=3).as_numpy_iterator())
+    whole = list(input_pipeline.shuffled_batches(folder, info, "train", 12, **options).as_numpy_iterator())
+    rest = list(input_pipeline.shuffled_batches(folder, info, "train", 12, **options, first_step=3).as_numpy_iterator())
     assert len(rest) == len(whole) - 3
     for (expected, _), (given, _) in zip(whole[3:], rest, strict=True):
         np.testing.assert_array_equal(given, expected)
@@ -205,7 +205,7 @@ def test_going_on_gives_the_same_flips(images, kept):
 
 def test_about_half_of_the_images_are_flipped(images, kept):
     folder, info = images
-    shuffled = batching.shuffled_batches(folder, info, "train", 25, seed=5, epochs=4, flip=True)
+    shuffled = input_pipeline.shuffled_batches(folder, info, "train", 25, seed=5, epochs=4, flip=True)
     given = np.concatenate([given for given, _ in shuffled.as_numpy_iterator()])
     flipped = given[:, :, 0] == 0
     assert (flipped.all(axis=(1, 2)) | ~flipped.any(axis=(1, 2))).all()
@@ -235,7 +235,7 @@ def test_every_seed_can_be_trained_with(ordered):
 
 def test_streamed_images_are_mixed_over_shards_and_within(images, monkeypatch):
     stream(monkeypatch)
-    monkeypatch.setattr(batching, "SHUFFLE_RECORDS", 32)
+    monkeypatch.setattr(input_pipeline, "SHUFFLE_RECORDS", 32)
     first, other = (batches((images, numbers_of), 32, seed=seed)[0] for seed in (1, 2))
     # Eight images a shard, four shards at a time.
     assert len({(number - 1) // 8 for number in first}) >= 4
@@ -246,7 +246,7 @@ def test_streamed_images_are_mixed_over_shards_and_within(images, monkeypatch):
 
 def test_large_images_are_shuffled_fewer_at_a_time(images, monkeypatch):
     stream(monkeypatch)
-    monkeypatch.setattr(batching, "SHUFFLE_BYTES", 3 * 24)
+    monkeypatch.setattr(input_pipeline, "SHUFFLE_BYTES", 3 * 24)
     found = list(itertools.chain(*batches((images, numbers_of), 1)))
     # The first three lay together in a shard, and so did the next.
     assert max(found[:3]) - min(found[:3]) == max(found[3:6]) - min(found[3:6]) == 2
@@ -255,7 +255,7 @@ def test_large_images_are_shuffled_fewer_at_a_time(images, monkeypatch):
 HELD = """
 import sys
 from pathlib import Path
-from components.data import batching
+from components.data import input_pipeline
 from components.artifacts.dataset import load_info
 
 def peak():
@@ -264,9 +264,9 @@ def peak():
 
 folder, info = sys.argv[1], load_info(sys.argv[1])
 # What TensorFlow sets up at its first use is no part of it.
-next(batching.sequential_batches(folder, info, "validation", 1).as_numpy_iterator())
+next(input_pipeline.sequential_batches(folder, info, "validation", 1).as_numpy_iterator())
 before = peak()
-for _ in batching.shuffled_batches(folder, info, "train", 1, seed=1, epochs=1).as_numpy_iterator():
+for _ in input_pipeline.shuffled_batches(folder, info, "train", 1, seed=1, epochs=1).as_numpy_iterator():
     pass
 print(peak() - before)
 """
@@ -289,10 +289,10 @@ def test_what_is_held_is_in_memory_once(tmp_path, monkeypatch):
 
 
 def test_one_shard_is_streamed(tmp_path, monkeypatch):
-    monkeypatch.setattr(batching, "CACHE_BYTES", 0)
+    monkeypatch.setattr(input_pipeline, "CACHE_BYTES", 0)
     info = run(tmp_path / "dataset", fake_images(monkeypatch))
-    assert len(shards(tmp_path / "dataset", "train")) == 1
-    shuffled = batching.shuffled_batches(tmp_path / "dataset", info, "train", 6, seed=0, epochs=1)
+    assert len(tfrecord_paths(tmp_path / "dataset", "train")) == 1
+    shuffled = input_pipeline.shuffled_batches(tmp_path / "dataset", info, "train", 6, seed=0, epochs=1)
     numbers = [given.max(axis=(1, 2, 3)).tolist() for given, _ in shuffled.as_numpy_iterator()]
     assert [len(batch) for batch in numbers] == [6, 6, 6, 2]
     assert sorted(itertools.chain(*numbers)) == list(range(1, 21))

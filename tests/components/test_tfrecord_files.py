@@ -8,8 +8,8 @@ import tensorflow as tf
 from tiny import fake_images, numbered, run
 
 from components.common.errors import InputError
-from components.data import batching, storage
-from components.data.sharding import Share
+from components.data import input_pipeline, storage
+from components.data.replicas import BatchShare
 from components.ingest import tfrecords
 from components.train.train import train
 
@@ -36,11 +36,13 @@ def cut(path, keep=None):
 
 
 READERS = {
-    "held, in order": lambda *given: batching.sequential_batches(*given, 5, again=True),
-    "held, shuffled": lambda *given: batching.shuffled_batches(*given, 5, seed=1, epochs=1),
-    "in order": lambda *given: batching.sequential_batches(*given, 5),
-    "streamed": lambda *given: batching.shuffled_batches(*given, 5, seed=1, epochs=1),
-    "a worker's share": lambda *given: batching.shuffled_batches(*given, 6, seed=1, epochs=1, share=Share(2, 2, 1)),
+    "held, in order": lambda *given: input_pipeline.sequential_batches(*given, 5, cache=True),
+    "held, shuffled": lambda *given: input_pipeline.shuffled_batches(*given, 5, seed=1, epochs=1),
+    "in order": lambda *given: input_pipeline.sequential_batches(*given, 5),
+    "streamed": lambda *given: input_pipeline.shuffled_batches(*given, 5, seed=1, epochs=1),
+    "a worker's share": lambda *given: input_pipeline.shuffled_batches(
+        *given, 6, seed=1, epochs=1, share=BatchShare(2, 2, 1)
+    ),
     "all at once": lambda folder, info, split: (
         storage.load_images(folder, info, split)
         if info.task == "classification"
@@ -54,7 +56,7 @@ READERS = {
 @pytest.mark.parametrize("kind", ["images", "series"])
 def test_a_shard_that_was_cut_is_named_with_its_records(whole, kind, reader, split, tmp_path, monkeypatch):
     if reader in ("streamed", "a worker's share"):
-        monkeypatch.setattr(batching, "CACHE_BYTES", 0)
+        monkeypatch.setattr(input_pipeline, "CACHE_BYTES", 0)
     original, info = whole[kind]
     folder = shutil.copytree(original, tmp_path / "copy")
     list(READERS[reader](folder, info, split))
@@ -111,7 +113,7 @@ def test_a_description_that_does_not_name_the_shards_is_refused(whole, tmp_path,
 def test_a_description_of_others_is_refused(whole, reader, records, monkeypatch):
     folder, info = whole["images"]
     if reader in ("streamed", "a worker's share"):
-        monkeypatch.setattr(batching, "CACHE_BYTES", 0)
+        monkeypatch.setattr(input_pipeline, "CACHE_BYTES", 0)
     other = info.model_copy(update={"records": info.records | {"train": records}})
     with pytest.raises(InputError, match="50 records of train, expected"):
         list(READERS[reader](folder, other, "train"))

@@ -1,4 +1,4 @@
-"""A file of predictions that can be continued after an interruption, and appears when it is complete.
+"""A file of predictions, which can be continued after an interruption and appears when it is complete.
 
 Beside `predictions.jsonl`, predictions are appended to `.predictions.jsonl.partial` and failures to
 `.predictions.errors.jsonl.partial`. `.predictions.jsonl.progress` says up to which byte both are correct. The bytes
@@ -12,7 +12,6 @@ import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -47,8 +46,8 @@ class Progress(Strict):
     error_bytes: int = 0
 
 
-class Growing:
-    """The open files. A second process can't open them at the same time.
+class PredictionsFile:
+    """A file of predictions and the files beside it. A second process can't open them at the same time.
 
     Args:
         output: The file to write. Its name ends with .jsonl.
@@ -82,7 +81,7 @@ class Growing:
         self._files[1].truncate(self.progress.error_bytes)
         self._saved = time.monotonic()
 
-    def write(self, predictions: Iterable[dict[str, Any]], failures: Iterable[dict[str, Any]]) -> None:
+    def write(self, predictions: Iterable[dict[str, object]], failures: Iterable[dict[str, object]]) -> None:
         """Append the results of a batch of examples."""
         lines = [
             [json.dumps(row, allow_nan=False).encode() + b"\n" for row in rows] for rows in (predictions, failures)

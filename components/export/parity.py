@@ -1,18 +1,17 @@
-"""Test a format: load it in a fresh process that has only its runtime, and compare its outputs with the model's."""
+"""The parity of a format: its outputs, in a fresh process that has only its runtime, are compared with the model's."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from components.artifacts.export import Format
-from components.models.fresh.process import Fresh, ask
+from components.models.fresh.process import Fresh, Result, run_task
 
 # The sizes of the batches that outputs are compared for, each of other test examples, and of those that are timed.
 BATCHES = (1, 2, 32)
 TIMED = (1, 32)
-# The allowed difference relative to the largest output, for another runtime may add float32 numbers in another order.
+# The allowed difference, relative to the largest output. Another runtime may add float32 numbers in another order.
 # The formats of the shipped models differ by less than 2e-6; a wrong weight makes a larger difference.
 TOLERANCE = 1e-5
 
@@ -32,9 +31,9 @@ class Examples:
     classes: bool
 
 
-def prove(
+def compare_outputs(
     process: Fresh, path: Path, examples: Examples, tolerance: float = TOLERANCE, **task: object
-) -> tuple[Format, dict[str, Any]]:
+) -> tuple[Format, Result]:
     """Run an exported model in a fresh process, and compare its outputs with the model's.
 
     Args:
@@ -45,13 +44,13 @@ def prove(
         task: Further arguments for the process.
 
     Returns:
-        The format, and the answer of the process.
+        The format, and the result of the process.
 
     Raises:
         RuntimeError: The exported model can't be run, or its outputs differ from the model's.
     """
     outputs = examples.inputs.with_name(f"{path.name}.npy")
-    answer = ask(
+    result = run_task(
         process,
         model=str(path),
         inputs=str(examples.inputs),
@@ -68,20 +67,19 @@ def prove(
     # `not … <=` refuses NaN as well.
     if not difference <= allowed:
         raise RuntimeError(f"differs from the model by {difference:.2g}, allowed is {allowed:.2g}")
-    same = actual.argmax(axis=1) == examples.expected.argmax(axis=1)
+    same_class = actual.argmax(axis=1) == examples.expected.argmax(axis=1)
     times = {
         f"batch_{size}_{name}_ms": value
-        for size, pair in answer["milliseconds"].items()
+        for size, pair in result["milliseconds"].items()
         for name, value in zip(("median", "p95"), pair, strict=True)
     }
-    result = Format(
+    parity = Format(
         path=path.name,
         bytes=size_of(path),
         max_abs_difference=difference,
-        agreement=float(same.mean()) if examples.classes else None,
-        **times,
+        agreement=float(same_class.mean()) if examples.classes else None,
     )
-    return result, answer
+    return parity.model_copy(update=times), result
 
 
 def size_of(path: Path) -> int:

@@ -1,0 +1,204 @@
+"""Check the data sets of an experiment: first their keys and options, then their data."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+from pydantic import Field
+
+from components.artifacts.baselines import FITTED, baseline_names
+from components.common.errors import InputError, collecting
+from components.common.spec import Facts, ImageOptions, SeriesOptions, Strict, Task
+from components.data.source_data import Series
+from components.data.splits import split_problems
+from components.readers.time_axis import Frequency, calendar_columns
+from components.sources import Source, load_source
+from pipeline.experiment.validation import shorten, validate, validate_rest
+
+# A name becomes part of task names, of Python identifiers and of paths.
+NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+# A task's name, such as evaluate-<model>, is a label of Kubernetes, which has at most 63 letters.
+MAX_NAME = 50
+# These values take the place of wrong options, so that the data can be checked in the same call.
+REPLACEMENTS = {"lookback": 1, "horizon": 1, "frequency": "D", "height": 256, "width": 256}
+
+Loaded = TypeVar("Loaded")
+
+
+class DatasetKeys(Strict):
+    """The keys of a data set beside the options of its source.
+
+    Attributes:
+        source: The source of the data, a file in components/sources.
+        gate: The share by which a model has to reduce the error of a baseline, for each baseline to beat, or null where
+            it just has to be better; "none" for no gate. Without it a model has to be better than every naive baseline.
+    """
+
+    source: str
+    gate: dict[str, Annotated[float, Field(ge=0, lt=1)] | None] | None = None
+
+
+@dataclass(frozen=True)
+class DatasetOptions:
+    """The checked keys of a data set, before its data are read.
+
+    Attributes:
+        name: The source's name.
+        source: The source.
+        options: The source's options.
+        gate: The gate, as in `DatasetKeys`; empty for "none", None where the config has none.
+        valid: Whether all options are the config's. Otherwise wrong ones are left out or replaced, see `REPLACEMENTS`.
+    """
+
+    name: str
+    source: Source
+    options: ImageOptions | SeriesOptions
+    gate: dict[str, float | None] | None
+    valid: bool
+
+
+@dataclass(frozen=True)
+class DatasetConfig:
+    """A data set of an experiment.
+
+    Attributes:
+        source: The source's name.
+        options: The source's options.
+        task: The task that models are trained for.
+        facts: The facts of the data, which the source has found.
+        gate: The share by which a model has to reduce the error of each baseline to beat; None where it just has to be
+            better. Empty for no gate.
+        seasons: The seasons that fit into a window of a series, see `components.readers.time_axis.Frequency`.
+        shape: The shape of an example, as far as it is known, see `components.models.layer_sizes`.
+    """
+
+    source: str
+    options: ImageOptions | SeriesOptions
+    task: Task
+    facts: Facts
+    gate: dict[str, float | None]
+    seasons: list[str]
+    shape: list[int]
+
+
+def check_name(where: str, name: str) -> None:
+    """Check the name of a data set or model.
+
+    Args:
+        where: The file and the kind, for messages.
+        name: The name.
+
+    Raises:
+        InputError: The name can't be a part of task names and paths.
+    """
+    if not NAME.fullmatch(name):
+        raise InputError(f"{where}.{shorten(name, quoted=False)}: expected small letters, digits and single _")
+    if len(name) > MAX_NAME:
+        raise InputError(f"{where}.{shorten(name, quoted=False)}: {len(name)} letters, expected at most {MAX_NAME}")
+
+
+def check_options(where: str, config: Mapping[str, object], folder: Path, problems: list[str]) -> DatasetOptions | None:
+    """Check the keys of a data set.
+
+    Args:
+        where: The file and the data set, for messages.
+        config: The keys in the YAML file.
+        folder: The config's folder.
+        problems: A list to which the problems are added.
+
+    Returns:
+        The options. Where some are wrong, the others are enough to check the data. None where they aren't enough.
+    """
+    options = dict(config)
+    keys = {key: options.pop(key) for key in DatasetKeys.model_fields if key in options}
+    if keys.get("gate") == "none":
+        keys["gate"] = {}
+    name, gate = keys.get("source"), None
+    with collecting(problems):
+        gate = validate(DatasetKeys, keys, where).gate
+    if not isinstance(name, str):
+        return None
+    with collecting(problems):
+        source = load_named(load_source, name, where)
+        option_problems: list[str] = []
+        with collecting(option_problems):
+            validate(source.Options, options, where, tuple(DatasetKeys.model_fields), folder)
+        problems += option_problems
+        usable = validate_rest(source.Options, options, folder, REPLACEMENTS)
+        return DatasetOptions(name, source, usable, gate, not option_problems) if usable else None
+    return None
+
+
+def load_named(load: Callable[[str], Loaded], name: str, where: str) -> Loaded:
+    """Load a source or a family, and put the place in the config before the problems.
+
+    Raises:
+        InputError: It can't be loaded.
+    """
+    try:
+        return load(name)
+    except InputError as error:
+        raise InputError(*(f"{where}: {problem}" for problem in error.problems)) from None
+
+
+def check_data(where: str, config: DatasetOptions) -> DatasetConfig:
+    """Check the data of a data set.
+
+    Raises:
+        InputError: The data don't fit the options, or have no such baseline as the gate names. Where the options aren't
+            valid, the error may have no problems, for those of the options are known already.
+    """
+    source, options, task = config.source, config.options, config.source.TASK
+    problems: list[str] = []
+    facts = frequency = None
+    with _collecting_read_errors(problems):
+        facts = source.check(options)
+    with _collecting_read_errors(problems):
+        frequency = _check_series(source, options, facts) if isinstance(options, SeriesOptions) else None
+    if task == "classification" or (frequency and config.valid):
+        names = baseline_names(task, frequency, options.lookback if isinstance(options, SeriesOptions) else 0)
+        unknown = [name for name in config.gate or {} if name not in names]
+        problems += [f"gate: no baseline '{name}'; there are: {', '.join(names)}" for name in unknown]
+    if problems or not (facts and config.valid):
+        raise InputError(*(f"{where}: {problem}" for problem in dict.fromkeys(problems)))
+    shape = facts.shape or [1, 1, 1]
+    if isinstance(options, SeriesOptions):
+        shape = [options.lookback, len(_read_series(source, options).columns)]
+    gate = dict.fromkeys(name for name in names if name not in FITTED) if config.gate is None else config.gate
+    return DatasetConfig(config.name, options, task, facts, gate, names[1:-1], shape)
+
+
+@contextmanager
+def _collecting_read_errors(problems: list[str]) -> Iterator[None]:
+    with collecting(problems):
+        try:
+            yield
+        except OSError as error:
+            subject = error.filename or type(error).__name__
+            raise InputError(f"{subject}: {error.strerror if error.filename else error}") from None
+
+
+def _read_series(source: Source, options: SeriesOptions) -> Series:
+    series = source.read(options)
+    assert isinstance(series, Series)  # noqa: S101 (a series source reads a series)
+    return series
+
+
+def _check_series(source: Source, options: SeriesOptions, facts: Facts | None) -> str:
+    """Check the splits and the columns of a series, and return its frequency."""
+    problems = split_problems(facts.rows or 0, options) if facts else []
+    series = _read_series(source, options)
+    names = [*series.columns, *calendar_columns(options.calendar)]
+    problems += [
+        f"column '{name}' is there twice, as a column or as a part of calendar"
+        for name in dict.fromkeys(names)
+        if names.count(name) > 1 and (facts or name not in series.columns)
+    ]
+    with collecting(problems):
+        Frequency(series.frequency)
+    if problems:
+        raise InputError(*problems)
+    return series.frequency
