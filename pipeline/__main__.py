@@ -13,9 +13,8 @@ from rich.console import Console
 
 from components.common.errors import InputError
 from pipeline.api import set_environment
-from pipeline.commands import predictions, registry, runs, serving
+from pipeline.commands import predictions, registry, runs, serving, vertex_jobs
 from pipeline.commands.options import Config, Promote, Set
-from pipeline.commands.vertex import add_commands
 
 app = typer.Typer(
     help="Train, evaluate, export and compare Keras models as one KFP pipeline.\n\n"
@@ -202,7 +201,7 @@ predictions.add_commands(app)
 registry.add_commands(app)
 runs.add_commands(app)
 serving.add_commands(app)
-add_commands(app)
+vertex_jobs.add_commands(app)
 
 
 def main() -> None:

@@ -1,12 +1,13 @@
 """The commands of schedules: create, list, pause, resume, delete."""
 
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated
 
 import typer
 
 from pipeline.commands.options import Bucket, Config, Project, Region, Set, Tags
 from pipeline.terminal import tables
-from pipeline.vertex.settings import settings
+from pipeline.vertex.settings import find_settings
 
 schedule_app = typer.Typer(help="Submit an experiment again and again: create, list, pause, resume, delete.")
 
@@ -30,16 +31,16 @@ def schedule_create(
     from pipeline.vertex.schedules import create_schedule
 
     experiment = load_experiment(config, overrides or [])
-    there = settings(project, region, bucket)
+    settings = find_settings(project, region, bucket)
     path, digest = compile_experiment(experiment)
-    job = pipeline_job(experiment, path, digest, there, {}, moving_tags=allow_tags)
-    for note in preflight(there, job_images(job)):
+    job = pipeline_job(experiment, path, digest, settings, {}, moving_tags=allow_tags)
+    for note in preflight(settings, job_images(job)):
         print(f"note: {note}")
     if experiment.vertex.experiment:
         print(f"note: runs of a schedule aren't added to the Vertex experiment {experiment.vertex.experiment}")
-    made = create_schedule(job, name or experiment.name, cron, there)
-    number, following = made.name.rsplit("/", 1)[-1], tables.time(made.next_run_time)
-    print(f"schedule {made.display_name} ({number}): {cron}, next {following}")
+    schedule = create_schedule(job, name or experiment.name, cron, settings)
+    number, next_time = schedule.name.rsplit("/", 1)[-1], tables.time(schedule.next_run_time)
+    print(f"schedule {schedule.display_name} ({number}): {cron}, next {next_time}")
 
 
 @schedule_app.command("list")
@@ -48,13 +49,13 @@ def schedule_list(project: Project = None, region: Region = None) -> None:
     from pipeline.vertex.schedules import list_schedules
 
     table = tables.table("schedule", "name", "state", "cron", "next")
-    for found in list_schedules(settings(project, region, None, needs_bucket=False)):
-        number, now = found.name.rsplit("/", 1)[-1], found.state.name.lower()
-        table.add_row(number, found.display_name, now, found.cron, tables.time(found.next_run_time))
+    for schedule in list_schedules(find_settings(project, region, None, needs_bucket=False)):
+        number, state = schedule.name.rsplit("/", 1)[-1], schedule.state.name.lower()
+        table.add_row(number, schedule.display_name, state, schedule.cron, tables.time(schedule.next_run_time))
     tables.console().print(table)
 
 
-def _change(action: str, done: str) -> Any:  # noqa: ANN401 (a command)
+def _change_command(action: str, result: str) -> Callable[..., None]:
     def change(
         name: Annotated[str, typer.Argument(help="The schedule's name or number.")],
         project: Project = None,
@@ -62,11 +63,11 @@ def _change(action: str, done: str) -> Any:  # noqa: ANN401 (a command)
     ) -> None:
         from pipeline.vertex.schedules import change_schedule
 
-        change_schedule(action, name, settings(project, region, None, needs_bucket=False))
-        print(f"schedule {name}: {done}")
+        change_schedule(action, name, find_settings(project, region, None, needs_bucket=False))
+        print(f"schedule {name}: {result}")
 
     return change
 
 
-for _action, _done in (("pause", "paused"), ("resume", "goes on"), ("delete", "deleted")):
-    schedule_app.command(_action, help=f"{_action.capitalize()} a schedule.")(_change(_action, _done))
+for _action, _result in (("pause", "paused"), ("resume", "goes on"), ("delete", "deleted")):
+    schedule_app.command(_action, help=f"{_action.capitalize()} a schedule.")(_change_command(_action, _result))

@@ -1,17 +1,17 @@
-"""How commands show tables and times."""
+"""The tables, times and durations that commands print."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from datetime import datetime, timedelta
 
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-_WIDEST = 1000
+_MAX_WIDTH = 1000
 
 
 def console() -> Console:
-    """Where commands print: on no terminal, wide enough for a task's error."""
+    """The console that commands print to. Where it is no terminal, it is wide enough for a task's error."""
     live = Console(highlight=False)
     return live if live.is_terminal else Console(highlight=False, width=140)
 
@@ -25,24 +25,24 @@ def fitting(make: Callable[[Sequence[str]], Table], optional: Sequence[str], con
     """A table with as many of its optional columns as there is room for.
 
     Args:
-        make: Makes the table, given some of these columns.
-        optional: The first is left out first.
-        console: Where it is to be printed.
+        make: A function of the optional columns to show, which returns the table.
+        optional: The optional columns, in the order in which they are left out.
+        console: The console that the table is printed to.
     """
     for left_out in range(len(optional) + 1):
-        made = make(optional[left_out:])
-        if Measurement.get(console, console.options.update(max_width=_WIDEST), made).maximum <= console.width:
+        table = make(optional[left_out:])
+        if Measurement.get(console, console.options.update(max_width=_MAX_WIDTH), table).maximum <= console.width:
             break
-    return made
+    return table
 
 
-def time(at: Any) -> str:  # noqa: ANN401 (a datetime of proto-plus, or None)
-    """A time of a message, UTC; nothing where there is none."""
+def time(at: datetime | None) -> str:
+    """A time, UTC; an empty text for None."""
     return at.strftime("%Y-%m-%d %H:%M:%S UTC") if at else ""
 
 
-def took(span: Any) -> str:  # noqa: ANN401 (a timedelta or None)
-    """A duration in seconds; nothing where there is none."""
+def duration(span: timedelta | None) -> str:
+    """A duration in seconds; an empty text for None."""
     return "" if span is None else f"{span.total_seconds():.0f} s"
 
 

@@ -1,36 +1,40 @@
-"""Predict for files in Cloud Storage with a registered model."""
+"""Batch predictions of files in Cloud Storage with a registered model."""
 
 import re
 import time
-from typing import Any
+from typing import TYPE_CHECKING
 
 from components.common.errors import InputError
 from components.vertex.client import CALL_SECONDS, client, error_line, list_by_name, poll
 from pipeline.vertex.settings import Settings
 
+if TYPE_CHECKING:
+    from google.cloud.aiplatform_v1 import BatchPredictionJob
+
 POLL_SECONDS = 10.0
-# Instances of a request to the server, whose limit is 16 MB: an image of 224 x 224 x 3 takes 0.6 MB as numbers.
+# The instances of a request to the server, whose limit is 16 MB. An image of 224 x 224 x 3 takes 0.6 MB as numbers.
 BATCH = 16
 _ADDRESS = re.compile(r"gs://[a-z0-9][a-z0-9._-]{1,61}[a-z0-9](/\S*)?")
 
 
 def batch_predict(
     model: str, source: str, target: str, machine: str, settings: Settings, labels: dict[str, str]
-) -> Any:  # noqa: ANN401 (a BatchPredictionJob)
-    """Start a batch prediction of JSON Lines, each an instance as the server takes it.
+) -> "BatchPredictionJob":
+    """Start a batch prediction of JSON Lines. Each line is an instance of a request to the server.
 
-    Vertex AI would make a flat list of a row of CSV, and Base64 of a TFRecord: neither is an instance.
+    The server couldn't read other formats, for Vertex AI turns a row of CSV into a flat list, and a TFRecord into
+    Base64.
 
     Args:
-        model: Display name of a registered model, `<experiment>-<data set>`, or its number; @version may follow.
-        source: Files in Cloud Storage, gs://bucket/folder/*.jsonl, or a prefix that ends with / for its .jsonl files.
-        target: gs:// prefix that predictions are written under.
-        machine: Machine type.
-        settings: Where it runs.
-        labels: Of the job.
+        model: The display name of a registered model, `<experiment>-<data set>`, or its number; @version may follow.
+        source: The files, gs://bucket/folder/*.jsonl, or a prefix that ends with / for its .jsonl files.
+        target: The gs:// prefix of the predictions.
+        machine: The machine type.
+        settings: The project and region of the job.
+        labels: The labels of the job.
 
     Raises:
-        InputError: An address or the model isn't right, or the service refuses it.
+        InputError: An address is malformed, there is no such model, or the service refuses the job.
     """
     from google.api_core import exceptions
     from google.cloud.aiplatform_v1 import JobServiceClient, types
@@ -62,10 +66,10 @@ def batch_predict(
 
 
 def find_model(model: str, settings: Settings) -> str:
-    """Resource name of a registered model; @version stays what it is.
+    """The resource name of a registered model, with the @version where the name has one.
 
     Raises:
-        InputError: There is none, or several of the name.
+        InputError: No model or several have the name.
     """
     from google.api_core import exceptions
     from google.cloud.aiplatform_v1 import ModelServiceClient
@@ -75,26 +79,25 @@ def find_model(model: str, settings: Settings) -> str:
         if name.isdigit():
             return f"{settings.parent}/models/{model}"
         models = client(ModelServiceClient, settings.region)
-        found = [m.name.partition("@")[0] for m in list_by_name(models.list_models, settings.parent, name)]
+        resources = [m.name.partition("@")[0] for m in list_by_name(models.list_models, settings.parent, name)]
     except exceptions.GoogleAPICallError as error:
         raise InputError(error_line(error, f"looking for model {name}")) from None
-    if len(found) != 1:
-        raise InputError(
-            f"model {name}: " + (f"several have this name: {', '.join(found)}" if found else "there is none registered")
-        )
-    return f"{found[0]}{at}{version}"
+    if len(resources) != 1:
+        reason = f"several have this name: {', '.join(resources)}" if resources else "there is none registered"
+        raise InputError(f"model {name}: {reason}")
+    return f"{resources[0]}{at}{version}"
 
 
-def wait_for_batch(job: Any, settings: Settings) -> Any:  # noqa: ANN401 (a BatchPredictionJob)
+def wait_for_batch(job: "BatchPredictionJob", settings: Settings) -> "BatchPredictionJob":
     """Wait for the end of a batch prediction.
 
     Raises:
-        InputError: It failed or was cancelled, or can't be asked for any more.
+        InputError: It failed or was cancelled, or it can't be read any more.
     """
     from google.cloud.aiplatform_v1 import JobServiceClient
 
     get = client(JobServiceClient, settings.region).get_batch_prediction_job
-    for job in poll(job, get, POLL_SECONDS, time.sleep):  # noqa: B020 (the newest is meant)
+    for job in poll(job, get, POLL_SECONDS, time.sleep):  # noqa: B020 (the newest state is meant)
         if job.state.name.removeprefix("JOB_STATE_") in ("SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED"):
             break
     if job.state.name != "JOB_STATE_SUCCEEDED":

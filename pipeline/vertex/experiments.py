@@ -1,34 +1,37 @@
 """Add a pipeline job to a Vertex experiment, which is a context of the project's metadata store."""
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING
 
 from components.common.errors import InputError
 from components.vertex.client import CALL_SECONDS, client, error_line
 from pipeline.vertex.settings import Settings
 
-# What the SDK's aiplatform.Experiment writes, so that the console shows ours beside its own.
+if TYPE_CHECKING:
+    from google.cloud.aiplatform_v1 import PipelineJob
+
+# The schema of the SDK's aiplatform.Experiment, so that the console shows such contexts as experiments.
 SCHEMA, SCHEMA_VERSION = "system.Experiment", "0.0.1"
 RUN_CONTEXT_SECONDS = 60.0
 
 
-def add_to_experiment(job: Any, experiment: str, settings: Settings) -> None:  # noqa: ANN401 (a PipelineJob)
-    """Make a job's run a child of an experiment, which is made where it isn't there yet.
+def add_to_experiment(job: "PipelineJob", experiment: str, settings: Settings) -> None:
+    """Make a job's run a child of an experiment, which is created where there is none.
 
     Args:
-        job: A PipelineJob that was just submitted.
+        job: A job that was just submitted.
         experiment: The experiment's id.
-        settings: Where both are.
+        settings: The project and region of both.
 
     Raises:
-        InputError: The metadata can't be written; the job runs all the same.
+        InputError: The metadata can't be written. The job runs all the same.
     """
     from google.api_core import exceptions
     from google.cloud.aiplatform_v1 import MetadataServiceClient, PipelineServiceClient, types
 
     metadata = client(MetadataServiceClient, settings.region)
     store = f"{settings.parent}/metadataStores/default"
-    what = f"adding {job.name.rsplit('/', 1)[-1]} to the experiment {experiment} (the job runs all the same)"
+    action = f"adding {job.name.rsplit('/', 1)[-1]} to the experiment {experiment} (the job runs all the same)"
     try:
         try:
             context = metadata.get_context(name=f"{store}/contexts/{experiment}", timeout=CALL_SECONDS)
@@ -45,10 +48,10 @@ def add_to_experiment(job: Any, experiment: str, settings: Settings) -> None:  #
                 timeout=CALL_SECONDS,
             )
         pipelines, waited = client(PipelineServiceClient, settings.region), 0.0
-        # The run's own context appears a little after the job.
+        # The context of the run appears a little later than the job.
         while not job.job_detail.pipeline_run_context.name:
             if waited > RUN_CONTEXT_SECONDS:
-                raise InputError(f"{what}: it has no run context after {RUN_CONTEXT_SECONDS:.0f} s")
+                raise InputError(f"{action}: it has no run context after {RUN_CONTEXT_SECONDS:.0f} s")
             time.sleep(1.0)
             waited += 1.0
             job = pipelines.get_pipeline_job(name=job.name, timeout=CALL_SECONDS)
@@ -56,4 +59,4 @@ def add_to_experiment(job: Any, experiment: str, settings: Settings) -> None:  #
             context=context.name, child_contexts=[job.job_detail.pipeline_run_context.name], timeout=CALL_SECONDS
         )
     except exceptions.GoogleAPICallError as error:
-        raise InputError(error_line(error, what)) from None
+        raise InputError(error_line(error, action)) from None

@@ -1,23 +1,27 @@
-"""Ask for jobs on Vertex AI: one, all, their logs; and cancel them."""
+"""Get, list and cancel jobs on Vertex AI, and read their logs."""
 
 import os
 from collections.abc import Iterable, Iterator
-from typing import Any
+from itertools import islice
+from typing import TYPE_CHECKING
 
 from components.common.errors import InputError
 from components.vertex.client import CALL_SECONDS, client, credentials, error_line
 from components.vertex.custom_job import RUN_LABEL, run_label
 from pipeline.vertex.settings import Settings
 
+if TYPE_CHECKING:
+    from google.cloud.aiplatform_v1 import CustomJob, JobServiceClient, PipelineJob
+
 _LOGGING = "https://logging.googleapis.com"
 _PAGE = 1000
 
 
-def get_job(job_id: str, settings: Settings) -> Any:  # noqa: ANN401 (a PipelineJob)
-    """A pipeline job.
+def get_job(job_id: str, settings: Settings) -> "PipelineJob":
+    """Get a pipeline job.
 
     Raises:
-        InputError: There is none of this id, or it can't be seen.
+        InputError: There is no job with this id, or it can't be read.
     """
     from google.api_core import exceptions
     from google.cloud.aiplatform_v1 import PipelineServiceClient
@@ -31,42 +35,40 @@ def get_job(job_id: str, settings: Settings) -> Any:  # noqa: ANN401 (a Pipeline
         raise InputError(error_line(error, f"asking for job {job_id}")) from None
 
 
-def list_jobs(settings: Settings, experiment: str | None, limit: int) -> list[Any]:
-    """The newest pipeline jobs of this project's, or of one experiment's.
+def list_jobs(settings: Settings, experiment: str | None, limit: int) -> "list[PipelineJob]":
+    """List the newest pipeline jobs that `submit_job` created, or those of one experiment.
 
     Raises:
-        InputError: They can't be seen.
+        InputError: They can't be read.
     """
     from google.api_core import exceptions
     from google.cloud.aiplatform_v1 import PipelineServiceClient
 
-    request: dict[str, Any] = {"parent": settings.parent, "order_by": "create_time desc", "page_size": min(limit, 100)}
-    request["filter"] = f"labels.experiment={experiment}" if experiment else "labels.submission:*"
-    request["read_mask"] = {"paths": ["name", "state", "display_name", "create_time", "end_time", "labels"]}
-    found: list[Any] = []
+    request = {
+        "parent": settings.parent,
+        "order_by": "create_time desc",
+        "page_size": min(limit, 100),
+        "filter": f"labels.experiment={experiment}" if experiment else "labels.submission:*",
+        "read_mask": {"paths": ["name", "state", "display_name", "create_time", "end_time", "labels"]},
+    }
+    pipelines = client(PipelineServiceClient, settings.region)
     try:
-        for job in client(PipelineServiceClient, settings.region).list_pipeline_jobs(
-            request=request, timeout=CALL_SECONDS
-        ):
-            found.append(job)
-            if len(found) == limit:
-                break
+        return list(islice(pipelines.list_pipeline_jobs(request=request, timeout=CALL_SECONDS), limit))
     except exceptions.GoogleAPICallError as error:
         raise InputError(error_line(error, f"listing jobs of {settings.project}")) from None
-    return found
 
 
 def cancel_job(job_id: str, settings: Settings) -> list[str]:
     """Cancel a pipeline job and the custom jobs that its tasks launched.
 
-    A task cancels its job when it is told to end. One that was killed can't, so the jobs are looked for here, also
-    where the pipeline job itself has ended.
+    A task cancels its job when it gets SIGTERM, but a killed task can't. So running custom jobs are cancelled here,
+    even where the pipeline job has ended.
 
     Returns:
         The display names of the custom jobs.
 
     Raises:
-        InputError: There is no such job, it has ended and left no custom job, or cancelling is refused.
+        InputError: There is no such job, it has ended and has no running custom job, or cancelling is refused.
     """
     from google.api_core import exceptions
     from google.cloud.aiplatform_v1 import JobServiceClient, PipelineServiceClient
@@ -90,21 +92,22 @@ def cancel_job(job_id: str, settings: Settings) -> list[str]:
     return cancelled
 
 
-def _launched(jobs: Any, job_id: str, settings: Settings, states: tuple[str, ...] = ()) -> Iterable[Any]:  # noqa: ANN401 (a client)
-    """The custom jobs that a pipeline job launched, those in some states or all."""
+def _launched(
+    jobs: "JobServiceClient", job_id: str, settings: Settings, states: tuple[str, ...] = ()
+) -> "Iterable[CustomJob]":
+    """The custom jobs that a pipeline job launched, in any of some states or in all states."""
     terms = [f'labels.{RUN_LABEL}="{run_label(job_id)}"']
     if states:
-        any_of_them = " OR ".join(f'state="JOB_STATE_{state}"' for state in states)
-        terms.append(f"({any_of_them})")
+        terms.append("(" + " OR ".join(f'state="JOB_STATE_{state}"' for state in states) + ")")
     request = {"parent": settings.parent, "filter": " AND ".join(terms)}
     return jobs.list_custom_jobs(request=request, timeout=CALL_SECONDS)
 
 
-def log_lines(job: Any, settings: Settings, task: str | None) -> Iterator[str]:  # noqa: ANN401 (a PipelineJob)
-    """What the tasks of a pipeline job printed, from Cloud Logging.
+def log_lines(job: "PipelineJob", settings: Settings, task: str | None) -> Iterator[str]:
+    """Yield the lines that the tasks of a pipeline job printed, from Cloud Logging.
 
-    Each task of a pipeline runs in a custom job of its own, whose number is the log's `job_id`. A training that is a
-    job beside it has a log of its own, which is printed with the task's.
+    Each task runs in a custom job of its own, whose number is the log's `job_id`. A custom job that the task launched
+    has another log, whose lines are among the task's.
 
     Raises:
         InputError: No task of this name has run, or the logs can't be read.
@@ -117,9 +120,9 @@ def log_lines(job: Any, settings: Settings, task: str | None) -> Iterator[str]: 
     numbers = {}
     for detail in job.job_detail.task_details:
         if task is None or detail.task_name == task:
-            main = detail.executor_detail.container_detail.main_job or detail.executor_detail.custom_job_detail.job
-            if main:
-                numbers[main.rsplit("/", 1)[-1]] = detail.task_name
+            name = detail.executor_detail.container_detail.main_job or detail.executor_detail.custom_job_detail.job
+            if name:
+                numbers[name.rsplit("/", 1)[-1]] = detail.task_name
     try:
         for launched in _launched(client(JobServiceClient, settings.region), job_id, settings):
             name = launched.display_name.removeprefix(f"{job_id}-")
@@ -131,7 +134,7 @@ def log_lines(job: Any, settings: Settings, task: str | None) -> Iterator[str]: 
         raise InputError(f"{job_id}: no task {task or ''} has run yet".replace("  ", " "))
     base = os.environ.get("CLOUDSDK_API_ENDPOINT_OVERRIDES_LOGGING", _LOGGING).rstrip("/")
     ids = " OR ".join(f'"{number}"' for number in numbers)
-    body: dict[str, Any] = {
+    body: dict[str, object] = {
         "resourceNames": [f"projects/{settings.project}"],
         "filter": f'resource.type="ml_job" AND resource.labels.job_id=({ids})',
         "orderBy": "timestamp asc",

@@ -1,42 +1,45 @@
-"""What can be asked of Google Cloud before a pipeline is sent: the project, the bucket, the images."""
+"""Checks of the project, the bucket and the images in Google Cloud, before a pipeline is submitted."""
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING
 
 from components.common.errors import InputError
 from components.vertex.client import credentials, error_line
 from pipeline.vertex.settings import Settings
 
+if TYPE_CHECKING:
+    from google.auth.credentials import Credentials
+
 SECONDS = 20
-_GOOGLES = ("pkg.dev", "gcr.io")
+_GOOGLE_REGISTRIES = ("pkg.dev", "gcr.io")
 
 
 def preflight(settings: Settings, images: list[str]) -> list[str]:
-    """Ask whether project, bucket and images are there.
+    """Check that the project, the bucket and the images exist.
 
     Args:
-        settings: Where a pipeline is to run.
-        images: Names of images, with registry.
+        settings: The project, region and bucket.
+        images: The names of the images, with their registry.
 
     Returns:
-        A note for each thing that couldn't be asked.
+        A note for each of them that couldn't be checked.
 
     Raises:
-        InputError: One isn't there, or the bucket lies in another region.
+        InputError: One doesn't exist, or the bucket is in another region.
     """
-    allowed = credentials()
-    notes = [_project(settings, allowed), _bucket(settings, allowed)]
-    notes += [_image(image, allowed) for image in images]
+    google = credentials()
+    notes = [_check_project(settings, google), _check_bucket(settings, google)]
+    notes += [_check_image(image, google) for image in images]
     return [note for note in notes if note]
 
 
-def _project(settings: Settings, allowed: Any) -> str | None:  # noqa: ANN401
+def _check_project(settings: Settings, google: "Credentials") -> str | None:
     from google.api_core import exceptions
     from google.cloud.resourcemanager_v3 import ProjectsClient
 
     endpoint = os.environ.get("CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDRESOURCEMANAGER", "").rstrip("/")
     options = {"api_endpoint": endpoint} if endpoint else {}
-    projects = ProjectsClient(transport="rest", credentials=allowed, client_options=options)
+    projects = ProjectsClient(transport="rest", credentials=google, client_options=options)
     try:
         projects.get_project(name=f"projects/{settings.project}", timeout=SECONDS, retry=None)
     except exceptions.Forbidden as error:
@@ -51,13 +54,13 @@ def _project(settings: Settings, allowed: Any) -> str | None:  # noqa: ANN401
     return None
 
 
-def _bucket(settings: Settings, allowed: Any) -> str | None:  # noqa: ANN401
+def _check_bucket(settings: Settings, google: "Credentials") -> str | None:
     from google.api_core import exceptions
     from google.cloud import storage
 
     name = settings.bucket
     try:
-        bucket = storage.Client(settings.project, allowed).get_bucket(name, timeout=SECONDS, retry=None)
+        bucket = storage.Client(settings.project, google).get_bucket(name, timeout=SECONDS, retry=None)
     except exceptions.NotFound:
         raise InputError(
             f"bucket gs://{name}: there is none; make it: gcloud storage buckets create gs://{name} "
@@ -67,29 +70,29 @@ def _bucket(settings: Settings, allowed: Any) -> str | None:  # noqa: ANN401
         return f"bucket gs://{name}: its region was not checked, the permission storage.buckets.get is missing"
     except Exception as error:
         raise InputError(error_line(error, f"looking for bucket gs://{name}")) from None
-    # Training reads a bucket of one region alone: cloud.google.com/vertex-ai/docs/training/cloud-storage-file-system
+    # Trainings mount a bucket of one region only: cloud.google.com/vertex-ai/docs/training/cloud-storage-file-system
     if bucket.location != settings.region.upper():
-        spread = f" ({', '.join(bucket.data_locations).lower()})" if bucket.data_locations else ""
+        locations = f" ({', '.join(bucket.data_locations).lower()})" if bucket.data_locations else ""
         raise InputError(
-            f"bucket gs://{name}: lies in {bucket.location.lower()}{spread}, expected one in the region "
+            f"bucket gs://{name}: lies in {bucket.location.lower()}{locations}, expected one in the region "
             f"{settings.region} alone, where the pipeline runs"
         )
     return None
 
 
-def _image(image: str, allowed: Any) -> str | None:  # noqa: ANN401
+def _check_image(image: str, google: "Credentials") -> str | None:
     from google.auth.transport.requests import AuthorizedSession
 
     host, _, rest = image.partition("/")
-    if not host.endswith(_GOOGLES):
-        # Google's credentials are for Google's registries alone.
+    if not host.endswith(_GOOGLE_REGISTRIES):
+        # Google's credentials are sent to Google's registries only.
         return f"image {image}: not checked, {host} is not a registry of Google's"
     name, at, reference = rest.partition("@")
     if not at:
         name, _, reference = rest.partition(":")
     base = os.environ.get("CLOUDSDK_API_ENDPOINT_OVERRIDES_ARTIFACTREGISTRY", f"https://{host}").rstrip("/")
     try:
-        answer = AuthorizedSession(allowed).head(
+        answer = AuthorizedSession(google).head(
             f"{base}/v2/{name}/manifests/{reference or 'latest'}",
             headers={
                 "Accept": "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, "

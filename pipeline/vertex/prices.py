@@ -1,4 +1,4 @@
-"""What the machines of an experiment cost, from a price table that the user can edit."""
+"""The costs of an experiment's machines, from a price table that the user can edit."""
 
 from datetime import date
 from pathlib import Path
@@ -15,17 +15,17 @@ FILE = Path(__file__).parent.parent.parent / "configs" / "prices.yaml"
 
 
 class Prices(Strict):
-    """configs/prices.yaml.
+    """The content of configs/prices.yaml.
 
     Attributes:
-        page: Where the prices stand.
-        read: The day that they were read.
-        confirmed: Prices that were found on the page, each with the day.
-        run: US dollars for each pipeline run, beside its machines.
-        machines: US dollars an hour of each machine type.
-        accelerators: Of each GPU that is added to a machine.
-        spot: Share of the price that a spot machine costs.
-        default: The machine type of a task without a machine.
+        page: Google's page of the prices.
+        read: The day on which the page was read.
+        confirmed: The prices that were found on the page, each with the day.
+        run: The price of a pipeline run beside its machines, in US dollars.
+        machines: The price of each machine type, in US dollars an hour.
+        accelerators: The price of each GPU that is added to a machine, in US dollars an hour.
+        spot: The share of the price that a spot machine costs.
+        default: The machine type of a task that names no machine.
     """
 
     page: str = ""
@@ -42,7 +42,7 @@ def load_prices() -> Prices:
     """Read the price table.
 
     Raises:
-        InputError: It isn't as it should be.
+        InputError: The table is malformed.
     """
     try:
         return Prices.model_validate(yaml.safe_load(FILE.read_text(encoding="utf-8")))
@@ -54,11 +54,11 @@ def load_prices() -> Prices:
 
 
 def hourly(machine: Machine | None, prices: Prices) -> float | None:
-    """US dollars an hour of a machine, all its workers together; None where a price is missing.
+    """The price of a machine with all its workers, in US dollars an hour; None where a price is missing.
 
     Args:
-        machine: None for the machine of a task that names none.
-        prices: The table.
+        machine: The machine; None for that of a task that names none.
+        prices: The price table.
     """
     if machine is None:
         return prices.machines.get(prices.default)
@@ -71,16 +71,16 @@ def hourly(machine: Machine | None, prices: Prices) -> float | None:
 
 
 def costs(experiment: Experiment) -> list[tuple[str, str, float | None]]:
-    """For each search and training, and for all other tasks, the machine and US dollars an hour while it runs."""
+    """The task, machine and price in US dollars an hour of each search, of each training, and of any other task."""
     prices = load_prices()
     rows: list[tuple[str, str, float | None]] = []
     for name, spec in experiment.models.items():
         machine = machines()[spec.machine] if spec.machine else None
-        named, price = spec.machine or prices.default, hourly(machine, prices)
+        machine_name, price = spec.machine or prices.default, hourly(machine, prices)
         if tune := experiment.tunes.get(name):
-            beside = min(tune.parallel, tune.trials)
-            rows.append((f"tune-{name}".replace("_", "-"), f"{beside} x {named}", price and beside * price))
-        rows.append((f"train-{name}".replace("_", "-"), named, price))
+            parallel = min(tune.parallel, tune.trials)
+            rows.append((f"tune-{name}".replace("_", "-"), f"{parallel} x {machine_name}", price and parallel * price))
+        rows.append((f"train-{name}".replace("_", "-"), machine_name, price))
         if machine and machine.needs_job:
             rows.append((f"{rows[-1][0]}, waiting for its job", prices.default, hourly(None, prices)))
     return [*rows, ("each other task", prices.default, hourly(None, prices))]

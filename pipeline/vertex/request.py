@@ -1,8 +1,9 @@
-"""The request that submits a compiled pipeline: made and checked before anything is sent."""
+"""The request that submits a compiled pipeline. It is checked before anything is sent."""
 
 import json
 import re
 import secrets
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,10 @@ _LABEL_KEY = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _LABEL_VALUE = re.compile(r"[a-z0-9_-]{0,63}")
 _DIGEST = re.compile(r".+@sha256:[0-9a-f]{64}")
 SUBMISSION = "submission"
-# Of a task's input artifacts: Vertex AI answers "Maximum allowed: 100" (kubeflow/kubeflow issue 7513).
+# The most input artifacts of a task. For more, Vertex AI answers "Maximum allowed: 100" (kubeflow/kubeflow issue 7513).
 MAX_ARTIFACTS = 100
+# The fields of a PipelineJob, in the protocol's JSON.
+Request = dict[str, Any]
 _TYPES: dict[str, tuple[type, ...]] = {
     "STRING": (str,),
     "NUMBER_INTEGER": (int,),
@@ -35,7 +38,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 
 def new_job_id(experiment: str) -> str:
-    """An id of a job that nobody has used: the experiment, the time and four random digits."""
+    """A new id for a job: the experiment, the time and four random digits."""
     name = experiment.replace("_", "-")
     return f"{name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
@@ -45,28 +48,28 @@ def pipeline_job(
     path: Path,
     digest: str,
     settings: Settings,
-    parameters: dict[str, Any],
+    parameters: Mapping[str, object],
     *,
     fail_fast: bool = False,
     moving_tags: bool = False,
-) -> dict[str, Any]:
-    """Make a PipelineJob, as the JSON of its message.
+) -> Request:
+    """Create the request of a PipelineJob.
 
     Args:
         experiment: The experiment.
-        path: Its compiled file.
+        path: The compiled file.
         digest: The file's SHA-256.
-        settings: Where it runs.
-        parameters: Values for parameters of the compiled file, besides those that are filled in here.
-        fail_fast: Stop at the first failed task; otherwise what doesn't depend on it goes on.
-        moving_tags: Accept images named by a tag.
+        settings: The project, region and bucket of the job.
+        parameters: The values of parameters of the compiled file, beside those that are set here.
+        fail_fast: Whether the job stops at the first failed task. Otherwise tasks that don't need it go on.
+        moving_tags: Whether images may be named by a tag.
 
     Returns:
-        The job: display_name, pipeline_spec, runtime_config, labels, service_account, and what says its network and
-        its key.
+        The fields of the PipelineJob: display_name, pipeline_spec, runtime_config, labels, service_account, and those
+        of its network and encryption.
 
     Raises:
-        InputError: Something in it would be refused, or accepted and go wrong later.
+        InputError: The service would refuse the job, or the job would fail later.
     """
     spec = next(yaml.safe_load_all(path.read_text(encoding="utf-8")))
     options = experiment.vertex
@@ -105,34 +108,36 @@ def pipeline_job(
     }
 
 
-def check_parameters(spec: dict[str, Any], values: dict[str, Any]) -> None:
-    """Hold parameters against a compiled pipeline's: the service accepts a missing or mistyped one.
+def check_parameters(spec: dict[str, Any], values: Mapping[str, object]) -> None:
+    """Compare parameters with those of a compiled pipeline. The service would accept missing and mistyped ones.
 
     Raises:
-        InputError: An unknown name, a missing value or one of a wrong type.
+        InputError: A name is unknown, a value is missing, or a value has a wrong type.
     """
-    wanted = spec["root"].get("inputDefinitions", {}).get("parameters", {})
+    definitions = spec["root"].get("inputDefinitions", {}).get("parameters", {})
     for name, value in values.items():
-        if name not in wanted:
-            raise InputError(f"parameter {name}: the pipeline has none of this name; there are: {', '.join(wanted)}")
-        kind = wanted[name]["parameterType"]
-        wrong_bool = isinstance(value, bool) and kind != "BOOLEAN"
-        if wrong_bool or not isinstance(value, _TYPES[kind]):
-            raise InputError(f"parameter {name}: {value!r}, expected {kind}")
-    for name, definition in wanted.items():
+        if name not in definitions:
+            names = ", ".join(definitions)
+            raise InputError(f"parameter {name}: the pipeline has none of this name; there are: {names}")
+        expected = definitions[name]["parameterType"]
+        # In Python, a bool is an int.
+        wrong_bool = isinstance(value, bool) and expected != "BOOLEAN"
+        if wrong_bool or not isinstance(value, _TYPES[expected]):
+            raise InputError(f"parameter {name}: {value!r}, expected {expected}")
+    for name, definition in definitions.items():
         if name not in values and "defaultValue" not in definition and not definition.get("isOptional"):
             raise InputError(f"parameter {name}: missing, expected {definition['parameterType']}")
 
 
 def check_data(experiment: Experiment, readable: tuple[str, ...] = ("gs://", "/gcs/")) -> None:
-    """Refuse data that the tasks couldn't see.
+    """Refuse data that the tasks can't read.
 
     Args:
         experiment: The experiment.
-        readable: How the paths begin that they can see.
+        readable: The prefixes of paths that the tasks can read.
 
     Raises:
-        InputError: A file or folder is on this machine alone.
+        InputError: A file or folder is on this machine only.
     """
     for name, config in experiment.datasets.items():
         path = getattr(config.options, "path", None)
@@ -141,10 +146,10 @@ def check_data(experiment: Experiment, readable: tuple[str, ...] = ("gs://", "/g
 
 
 def check_labels(labels: dict[str, str]) -> None:
-    """Hold labels against Google's rules.
+    """Check that labels follow Google's rules.
 
     Raises:
-        InputError: A key or a value breaks them.
+        InputError: A key or a value doesn't.
     """
     for key, value in labels.items():
         if not _LABEL_KEY.fullmatch(key):
@@ -154,7 +159,7 @@ def check_labels(labels: dict[str, str]) -> None:
 
 
 def check_images(spec: dict[str, Any], moving_tags: bool = False) -> None:
-    """Hold the images of a compiled pipeline against what a cluster can pull.
+    """Check that a cluster can pull the images of a compiled pipeline.
 
     Raises:
         InputError: An image has no registry, or no digest.
@@ -165,10 +170,10 @@ def check_images(spec: dict[str, Any], moving_tags: bool = False) -> None:
 
 
 def check_serving(experiment: Experiment, moving_tags: bool = False) -> None:
-    """Hold against each other what models are exported to and what serves them, where they are registered.
+    """Check that registered models can be served.
 
     Raises:
-        InputError: The serving image can't be pulled, or there will be nothing that it could serve.
+        InputError: The serving image can't be pulled, or models aren't exported to the format that it needs.
     """
     if not experiment.vertex.register_models:
         return
@@ -189,10 +194,10 @@ def _check_image(image: str, variable: str, moving_tags: bool) -> None:
 
 
 def check_options(options: VertexOptions, settings: Settings) -> None:
-    """Refuse options that don't go together.
+    """Refuse options that contradict each other.
 
     Raises:
-        InputError: With all such pairs.
+        InputError: Some options do. All such pairs are named.
     """
     problems = []
     if options.network and options.deploy:
@@ -211,10 +216,10 @@ def check_options(options: VertexOptions, settings: Settings) -> None:
 
 
 def check_artifacts(spec: dict[str, Any]) -> None:
-    """Hold the artifacts that each task takes against Vertex AI's limit; it would fail in the last steps of a run.
+    """Check the number of input artifacts of each task. Vertex AI would refuse them only in the last steps of a run.
 
     Raises:
-        InputError: A task takes more.
+        InputError: A task has too many.
     """
     for name, task in spec["root"]["dag"]["tasks"].items():
         count = len(task.get("inputs", {}).get("artifacts", {}))
@@ -225,17 +230,17 @@ def check_artifacts(spec: dict[str, Any]) -> None:
             )
 
 
-def job_images(job: dict[str, Any]) -> list[str]:
-    """The images that a PipelineJob needs: its tasks' and its jobs', and the one that will serve models."""
+def job_images(job: Request) -> list[str]:
+    """The images of a PipelineJob: those of its tasks and CustomJobs, and the one that serves models."""
     vertex = Vertex.model_validate_json(job["runtime_config"]["parameter_values"]["vertex"])
     return [*images(job["pipeline_spec"]), *([vertex.serving_image] if vertex.register_models else [])]
 
 
 def images(spec: dict[str, Any]) -> list[str]:
-    """The images of a compiled pipeline, those of its CustomJobs among them, each once."""
-    found = [e["container"]["image"] for e in spec["deploymentSpec"]["executors"].values() if "container" in e]
+    """The images of a compiled pipeline and of its CustomJobs, without repetition."""
+    names = {e["container"]["image"] for e in spec["deploymentSpec"]["executors"].values() if "container" in e}
     for task in spec["root"]["dag"]["tasks"].values():
         value = task["inputs"]["parameters"].get("placement", {}).get("runtimeValue", {}).get("constant")
         if value and (image := json.loads(value).get("image")):
-            found.append(image)
-    return sorted(set(found))
+            names.add(image)
+    return sorted(names)

@@ -1,4 +1,4 @@
-"""Who needs which role on what, so that a pipeline runs: IAM's part of a first submit."""
+"""The IAM roles that are needed to run and to submit pipelines."""
 
 from dataclasses import dataclass
 
@@ -14,10 +14,10 @@ class Role:
     """A role that somebody needs.
 
     Attributes:
-        role: Such as roles/aiplatform.user.
-        who: In IAM's words, "serviceAccount:…" or "user:…".
-        why: What it is for.
-        command: What grants it.
+        role: The role, such as roles/aiplatform.user.
+        who: The member in IAM's notation, "serviceAccount:…" or "user:…".
+        why: The purpose.
+        command: The command that grants the role.
     """
 
     role: str
@@ -27,21 +27,21 @@ class Role:
 
 
 def roles(options: VertexOptions, settings: Settings) -> list[Role]:
-    """The roles of the account that runs pipelines and of whoever submits them.
+    """The roles of the account that runs pipelines, and of the user who submits them.
 
-    As Google's documentation has them: cloud.google.com/vertex-ai/docs/pipelines/configure-project and
+    Source: cloud.google.com/vertex-ai/docs/pipelines/configure-project and
     cloud.google.com/vertex-ai/docs/general/custom-service-account.
 
     Args:
-        options: Of the experiment. Without a service account, a placeholder stands for it.
-        settings: Where it runs.
+        options: The experiment's options. Where they have no service account, a placeholder stands for it.
+        settings: The project, region and bucket of the pipelines.
     """
     account = options.service_account or RUNNER.replace("PROJECT", settings.project)
     runner, bucket = f"serviceAccount:{account}", f"gs://{settings.bucket}"
     project = f"gcloud projects add-iam-policy-binding {settings.project}"
     storage = f"gcloud storage buckets add-iam-policy-binding {bucket}"
     acting = f"gcloud iam service-accounts add-iam-policy-binding {account} --project={settings.project}"
-    wanted = [
+    needed = [
         ("aiplatform.user", runner, "creates jobs, models and endpoints", project),
         ("storage.objectUser", runner, f"reads and writes {bucket}", storage),
         ("iam.serviceAccountUser", runner, "launches CustomJobs that run as itself", acting),
@@ -52,5 +52,5 @@ def roles(options: VertexOptions, settings: Settings) -> list[Role]:
         ("logging.viewer", SUBMITTER, "reads logs", project),
     ]
     return [
-        Role(f"roles/{role}", who, why, f"{on} --member={who} --role=roles/{role}") for role, who, why, on in wanted
+        Role(f"roles/{role}", who, why, f"{on} --member={who} --role=roles/{role}") for role, who, why, on in needed
     ]

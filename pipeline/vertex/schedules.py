@@ -1,35 +1,39 @@
-"""Run a pipeline again and again: Vertex AI's schedules."""
+"""Schedules of Vertex AI, which submit a pipeline job at the times of a cron expression."""
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING
 
 from components.common.errors import InputError
 from components.vertex.client import CALL_SECONDS, client, error_line
+from pipeline.vertex.request import Request
 from pipeline.vertex.settings import Settings
 from pipeline.vertex.submit import message
+
+if TYPE_CHECKING:
+    from google.cloud.aiplatform_v1 import Schedule
 
 _CRON = re.compile(r"(TZ=\S+ |CRON_TZ=\S+ )?[-*/,0-9A-Za-z]+( [-*/,0-9A-Za-z]+){4}")
 
 
-def create_schedule(job: dict[str, Any], name: str, cron: str, settings: Settings) -> Any:  # noqa: ANN401 (a Schedule)
-    """Create a schedule that submits a pipeline job each time.
+def create_schedule(job: Request, name: str, cron: str, settings: Settings) -> "Schedule":
+    """Create a schedule.
 
     Args:
-        job: What `pipeline_job` made.
-        name: The schedule's; there may be one of it.
-        cron: Five fields, with an optional TZ=Europe/Berlin before them.
-        settings: Where it runs.
+        job: The job that `pipeline_job` returned.
+        name: The schedule's name, which no other schedule may have.
+        cron: The cron expression: five fields, with an optional TZ=Europe/Berlin before them.
+        settings: The project and region of the schedule.
 
     Raises:
-        InputError: The cron expression isn't one, there is such a schedule, or it is refused.
+        InputError: The cron expression is malformed, the name is taken, or the schedule is refused.
     """
     from google.api_core import exceptions
     from google.cloud.aiplatform_v1 import ScheduleServiceClient, types
 
     if not _CRON.fullmatch(cron):
         raise InputError(f"--cron: '{cron}', expected five fields such as '0 3 * * 1', with an optional TZ=Zone before")
-    if there := [s for s in list_schedules(settings) if s.display_name == name]:
-        raise InputError(f"schedule {name}: {there[0].name.rsplit('/', 1)[-1]} has this name; delete it first")
+    if same_name := [s for s in list_schedules(settings) if s.display_name == name]:
+        raise InputError(f"schedule {name}: {same_name[0].name.rsplit('/', 1)[-1]} has this name; delete it first")
     schedule = types.Schedule(
         display_name=name,
         cron=cron,
@@ -44,11 +48,11 @@ def create_schedule(job: dict[str, Any], name: str, cron: str, settings: Setting
         raise InputError(error_line(error, f"creating the schedule {name}")) from None
 
 
-def list_schedules(settings: Settings) -> list[Any]:
+def list_schedules(settings: Settings) -> "list[Schedule]":
     """All schedules of the project in the region.
 
     Raises:
-        InputError: They can't be seen.
+        InputError: They can't be read.
     """
     from google.api_core import exceptions
     from google.cloud.aiplatform_v1 import ScheduleServiceClient
@@ -65,27 +69,27 @@ def change_schedule(action: str, name: str, settings: Settings) -> None:
     """Pause, resume or delete a schedule.
 
     Args:
-        action: "pause", "resume" or "delete".
-        name: Its display name or its number.
-        settings: Where it is.
+        action: The change: "pause", "resume" or "delete".
+        name: The schedule's display name or its number.
+        settings: The project and region of the schedule.
 
     Raises:
-        InputError: There is none, or several of the name, or the change is refused.
+        InputError: No schedule or several have the name, or the change is refused.
     """
     from google.api_core import exceptions
     from google.cloud.aiplatform_v1 import ScheduleServiceClient
 
-    found = [s for s in list_schedules(settings) if name in (s.display_name, s.name.rsplit("/", 1)[-1])]
-    if len(found) != 1:
-        numbers = ", ".join(s.name.rsplit("/", 1)[-1] for s in found)
-        raise InputError(f"schedule {name}: " + (f"several have this name: {numbers}" if found else "there is none"))
+    matching = [s for s in list_schedules(settings) if name in (s.display_name, s.name.rsplit("/", 1)[-1])]
+    if len(matching) != 1:
+        numbers = ", ".join(s.name.rsplit("/", 1)[-1] for s in matching)
+        raise InputError(f"schedule {name}: " + (f"several have this name: {numbers}" if matching else "there is none"))
     schedules = client(ScheduleServiceClient, settings.region)
     try:
         if action == "delete":
-            schedules.delete_schedule(name=found[0].name, timeout=CALL_SECONDS).result(timeout=CALL_SECONDS)
+            schedules.delete_schedule(name=matching[0].name, timeout=CALL_SECONDS).result(timeout=CALL_SECONDS)
         elif action == "pause":
-            schedules.pause_schedule(name=found[0].name, timeout=CALL_SECONDS)
+            schedules.pause_schedule(name=matching[0].name, timeout=CALL_SECONDS)
         else:
-            schedules.resume_schedule(name=found[0].name, timeout=CALL_SECONDS)
+            schedules.resume_schedule(name=matching[0].name, timeout=CALL_SECONDS)
     except exceptions.GoogleAPICallError as error:
         raise InputError(error_line(error, f"schedule {name}: {action}")) from None

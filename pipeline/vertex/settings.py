@@ -1,4 +1,4 @@
-"""Which project, region and bucket: from the command line, the environment, or gcloud's configuration."""
+"""The project, region and bucket, from the command line, the environment, or gcloud's configuration."""
 
 import configparser
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from components.common.errors import InputError
 
-# The environment's variables, in the order that they are looked at, and gcloud's properties after them.
+# The environment variables, of which the first that is set counts.
 PROJECT = ("GOOGLE_CLOUD_PROJECT", "CLOUDSDK_CORE_PROJECT")
 REGION = ("GOOGLE_CLOUD_REGION", "CLOUDSDK_AI_REGION", "CLOUDSDK_COMPUTE_REGION")
 BUCKET = ("PIPELINE_BUCKET",)
@@ -19,12 +19,12 @@ _ROOT = re.compile(r"gs://[a-z0-9][a-z0-9._-]{1,61}[a-z0-9](/[^\s?#\[\]]*)?")
 
 @dataclass(frozen=True)
 class Settings:
-    """Where on Google Cloud a pipeline runs.
+    """The project, region and bucket of a pipeline on Google Cloud.
 
     Attributes:
         project: The project's id.
-        region: Such as us-central1.
-        root: Where runs are written, gs://bucket or gs://bucket/folder.
+        region: The region, such as us-central1.
+        root: The place that runs are written to, gs://bucket or gs://bucket/folder.
     """
 
     project: str
@@ -33,7 +33,7 @@ class Settings:
 
     @property
     def parent(self) -> str:
-        """The resource that everything lies under."""
+        """The name of the location, which is the parent of all resources."""
         return f"projects/{self.project}/locations/{self.region}"
 
     @property
@@ -42,40 +42,41 @@ class Settings:
         return self.root.removeprefix("gs://").split("/")[0]
 
 
-def settings(project: str | None, region: str | None, bucket: str | None, needs_bucket: bool = True) -> Settings:
+def find_settings(project: str | None, region: str | None, bucket: str | None, needs_bucket: bool = True) -> Settings:
     """Find the settings, and check their form.
 
     Args:
-        project: From the command line; None looks elsewhere.
-        region: As well.
-        bucket: As well: gs://bucket, gs://bucket/folder or a bucket's bare name.
-        needs_bucket: Whether a bucket has to be known.
+        project: The project of the command line; None for that of the environment or of gcloud.
+        region: The region of the command line, or None.
+        bucket: The bucket of the command line, or None: gs://bucket, gs://bucket/folder or a bucket's name.
+        needs_bucket: Whether a bucket is required.
 
     Raises:
-        InputError: One is missing or has a wrong form.
+        InputError: One of them is missing or malformed.
     """
     gcloud = _gcloud()
-    found_project = project or _first(PROJECT) or gcloud.get("core/project")
-    found_region = region or _first(REGION) or gcloud.get("ai/region") or gcloud.get("compute/region")
-    root = bucket or _first(BUCKET) or ""
-    if not found_project:
+    project = project or _variable(PROJECT) or gcloud.get("core/project")
+    region = region or _variable(REGION) or gcloud.get("ai/region") or gcloud.get("compute/region")
+    root = bucket or _variable(BUCKET) or ""
+    if not project:
         raise InputError(f"no project: --project, {PROJECT[0]}, or `gcloud config set project …`")
-    if not _PROJECT_ID.fullmatch(found_project):
-        raise InputError(f"project: '{found_project}', expected a project's id such as my-project-123")
-    if not found_region:
+    if not _PROJECT_ID.fullmatch(project):
+        raise InputError(f"project: '{project}', expected a project's id such as my-project-123")
+    if not region:
         raise InputError(f"no region: --region us-central1, {REGION[0]}, or `gcloud config set ai/region …`")
-    if not _REGION_NAME.fullmatch(found_region):
-        raise InputError(f"region: '{found_region}', expected one such as us-central1")
+    if not _REGION_NAME.fullmatch(region):
+        raise InputError(f"region: '{region}', expected one such as us-central1")
     if needs_bucket and not root:
         raise InputError(f"no bucket: --bucket gs://… or {BUCKET[0]}; runs are written there")
     if root and "://" not in root:
         root = f"gs://{root}"
     if root and not _ROOT.fullmatch(root):
         raise InputError(f"bucket: '{root}', expected gs://bucket or gs://bucket/folder")
-    return Settings(found_project, found_region, root.rstrip("/"))
+    return Settings(project, region, root.rstrip("/"))
 
 
-def _first(names: tuple[str, ...]) -> str | None:
+def _variable(names: tuple[str, ...]) -> str | None:
+    """The value of the first environment variable that is set."""
     return next((os.environ[name] for name in names if os.environ.get(name)), None)
 
 

@@ -1,33 +1,36 @@
-"""Send a pipeline to Vertex AI, once, whatever happens on the way."""
+"""Submit a pipeline job to Vertex AI, exactly once, even where answers get lost."""
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING
 
 from components.common.errors import InputError
 from components.vertex.client import CALL_SECONDS, client, error_line
-from pipeline.vertex.request import JOB_ID, SUBMISSION
+from pipeline.vertex.request import JOB_ID, SUBMISSION, Request
 from pipeline.vertex.settings import Settings
+
+if TYPE_CHECKING:
+    from google.cloud.aiplatform_v1 import PipelineJob, PipelineServiceClient
 
 TRIES = 5
 FIRST_PAUSE_SECONDS = 0.5
 
 
-def submit(job: dict[str, Any], job_id: str, settings: Settings) -> Any:  # noqa: ANN401 (a PipelineJob)
+def submit_job(job: Request, job_id: str, settings: Settings) -> "PipelineJob":
     """Create a pipeline job.
 
-    An answer that got lost leaves it open whether the job was made, so every try has the same id: a job that is
-    there already is a success where it carries this submission's label, and another's where it doesn't.
+    Where an answer gets lost, it isn't known whether the job was created. So each try uses the same id. If the service
+    says that the job exists, the job's label tells whether this submission created it.
 
     Args:
-        job: What `pipeline_job` made.
+        job: The job that `pipeline_job` returned.
         job_id: The job's id.
-        settings: Where it runs.
+        settings: The project, region and bucket of the job.
 
     Returns:
-        The job as the service has it.
+        The job as the service has stored it.
 
     Raises:
-        InputError: It is refused.
+        InputError: The job is refused.
     """
     from google.api_core import exceptions
     from google.cloud.aiplatform_v1 import PipelineServiceClient
@@ -35,50 +38,50 @@ def submit(job: dict[str, Any], job_id: str, settings: Settings) -> Any:  # noqa
     if not JOB_ID.fullmatch(job_id):
         raise InputError(f"job id: '{job_id}', expected a small letter, then up to 127 small letters, digits and -")
     pipelines = client(PipelineServiceClient, settings.region)
-    what = f"submitting {job_id} to {settings.project} in {settings.region}"
+    action = f"submitting {job_id} to {settings.project} in {settings.region}"
     request = {"parent": settings.parent, "pipeline_job": message(job), "pipeline_job_id": job_id}
     for attempt in range(TRIES):
         try:
             return pipelines.create_pipeline_job(request=request, timeout=CALL_SECONDS, retry=None)
         except exceptions.AlreadyExists:
-            if there := _ours(pipelines, job, job_id, settings):
-                return there
+            if own := _own_job(pipelines, job, job_id, settings):
+                return own
             raise InputError(f"job id {job_id}: taken by another job; choose another with --job-id") from None
         except (exceptions.ServerError, exceptions.RetryError) as error:
             if attempt < TRIES - 1:
                 time.sleep(FIRST_PAUSE_SECONDS * 2**attempt)
-            elif there := _ours(pipelines, job, job_id, settings):
-                return there
+            elif own := _own_job(pipelines, job, job_id, settings):
+                return own
             else:
-                raise InputError(f"{error_line(error, what)}; tried {TRIES} times") from None
+                raise InputError(f"{error_line(error, action)}; tried {TRIES} times") from None
         except Exception as error:
-            raise InputError(error_line(error, what)) from None
+            raise InputError(error_line(error, action)) from None
     raise AssertionError("unreachable")
 
 
-def _ours(pipelines: Any, job: dict[str, Any], job_id: str, settings: Settings) -> Any:  # noqa: ANN401
-    """The job of this id, if this submission made it."""
+def _own_job(pipelines: "PipelineServiceClient", job: Request, job_id: str, settings: Settings) -> "PipelineJob | None":
+    """The job of this id, if this submission created it."""
     from google.api_core import exceptions
 
     try:
-        there = pipelines.get_pipeline_job(name=f"{settings.parent}/pipelineJobs/{job_id}", timeout=CALL_SECONDS)
+        stored = pipelines.get_pipeline_job(name=f"{settings.parent}/pipelineJobs/{job_id}", timeout=CALL_SECONDS)
     except exceptions.GoogleAPICallError:
         return None
-    return there if there.labels.get(SUBMISSION) == job["labels"][SUBMISSION] else None
+    return stored if stored.labels.get(SUBMISSION) == job["labels"][SUBMISSION] else None
 
 
-def message(job: dict[str, Any]) -> Any:  # noqa: ANN401 (a PipelineJob)
-    """The protocol's message of a job."""
+def message(job: Request) -> "PipelineJob":
+    """The job as a message of the protocol."""
     from google.cloud.aiplatform_v1 import types
     from google.protobuf.json_format import ParseDict
 
-    made = types.PipelineJob()
-    ParseDict(job, types.PipelineJob.pb(made))
-    return made
+    result = types.PipelineJob()
+    ParseDict(job, types.PipelineJob.pb(result))
+    return result
 
 
 def job_url(name: str, settings: Settings) -> str:
-    """Address of a pipeline job's page in Google's console."""
+    """The address of a pipeline job's page in Google's console."""
     return (
         f"https://console.cloud.google.com/vertex-ai/pipelines/locations/{settings.region}/runs/"
         f"{name.rsplit('/', 1)[-1]}?project={settings.project}"

@@ -140,7 +140,7 @@ def test_the_server_and_kserve_find_what_is_registered(run, cloud, tmp_path, mon
     run("good", range(10))
 
     def served(address):
-        cloud_storage.local.cache_clear()
+        cloud_storage.local_path.cache_clear()
         return read_registration(find_folder(address)).model
 
     assert served(f"{run.place}/test/fashion/current") == "good"

@@ -3,7 +3,7 @@
 import pytest
 
 from components.common.errors import InputError
-from pipeline.vertex.settings import BUCKET, PROJECT, REGION, settings
+from pipeline.vertex.settings import BUCKET, PROJECT, REGION, find_settings
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +23,7 @@ def gcloud(tmp_path, text, name="default"):
 def test_the_command_line_comes_first(tmp_path, monkeypatch):
     gcloud(tmp_path, "[core]\nproject = from-gcloud\n[ai]\nregion = europe-west4\n")
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "from-environment")
-    found = settings("from-flag", "us-east1", "gs://bucket/folder/")
+    found = find_settings("from-flag", "us-east1", "gs://bucket/folder/")
     assert (found.project, found.region, found.root) == ("from-flag", "us-east1", "gs://bucket/folder")
     assert (found.bucket, found.parent) == ("bucket", "projects/from-flag/locations/us-east1")
 
@@ -31,25 +31,25 @@ def test_the_command_line_comes_first(tmp_path, monkeypatch):
 def test_then_the_environment_then_gcloud(tmp_path, monkeypatch):
     gcloud(tmp_path, "[core]\nproject = from-gcloud\n[compute]\nregion = europe-west1\n[ai]\nregion = europe-west4\n")
     monkeypatch.setenv("PIPELINE_BUCKET", "bucket")
-    assert settings(None, None, None) == settings("from-gcloud", "europe-west4", "gs://bucket")
+    assert find_settings(None, None, None) == find_settings("from-gcloud", "europe-west4", "gs://bucket")
     monkeypatch.setenv("CLOUDSDK_CORE_PROJECT", "from-environment")
     monkeypatch.setenv("CLOUDSDK_COMPUTE_REGION", "us-east4")
-    assert settings(None, None, None) == settings("from-environment", "us-east4", "bucket")
+    assert find_settings(None, None, None) == find_settings("from-environment", "us-east4", "bucket")
 
 
 def test_the_active_configuration_counts(tmp_path, monkeypatch):
     gcloud(tmp_path, "[core]\nproject = not-this-one\n")
     gcloud(tmp_path, "[core]\nproject = the-work-one\n", "work")
     (tmp_path / "gcloud" / "active_config").write_text("work\n")
-    assert settings(None, "us-east1", "bucket").project == "the-work-one"
+    assert find_settings(None, "us-east1", "bucket").project == "the-work-one"
     monkeypatch.setenv("CLOUDSDK_ACTIVE_CONFIG_NAME", "default")
-    assert settings(None, "us-east1", "bucket").project == "not-this-one"
+    assert find_settings(None, "us-east1", "bucket").project == "not-this-one"
 
 
 def test_a_broken_configuration_of_gcloud_is_as_none(tmp_path):
     gcloud(tmp_path, "project = x\n")
     with pytest.raises(InputError, match="no project"):
-        settings(None, "us-east1", "bucket")
+        find_settings(None, "us-east1", "bucket")
 
 
 @pytest.mark.parametrize(
@@ -68,10 +68,10 @@ def test_a_broken_configuration_of_gcloud_is_as_none(tmp_path):
 )
 def test_what_is_missing_or_wrong_is_said(given, said):
     with pytest.raises(InputError) as refused:
-        settings(*given)
+        find_settings(*given)
     assert str(refused.value).startswith(said)
     assert "\n" not in str(refused.value)
 
 
 def test_a_bucket_is_asked_for_only_where_something_is_written():
-    assert settings("my-project", "us-east1", None, needs_bucket=False).root == ""
+    assert find_settings("my-project", "us-east1", None, needs_bucket=False).root == ""
