@@ -6,16 +6,16 @@ container and on Vertex AI.
 
 import ast
 from collections.abc import Callable
-from typing import Any
 
 from kfp import dsl
+from kfp.dsl.base_component import BaseComponent
 
 from components.common.image_names import IMAGE
 
 _RUN = "python3 -m kfp.dsl.executor_main"
 
 
-def component(function: Callable[..., None]) -> Any:  # noqa: ANN401 (a KFP component)
+def component(function: Callable[..., None]) -> BaseComponent:
     """Make a KFP component of a function.
 
     KFP starts Python from a shell, which doesn't pass on SIGTERM, so that a cancelled task would go on. With `exec`,

@@ -8,10 +8,10 @@ optional artifact input for each of its entries.
 import ast
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import yaml
 from kfp import compiler, components
+from kfp.dsl.base_component import BaseComponent
 
 # For each dictionary of a function, the prefix of the inputs that replace it, and their type.
 KINDS = {
@@ -29,7 +29,7 @@ def inputs_of(gathered: dict[str, list[str]]) -> dict[str, dict[str, str]]:
     return {kind: {name: f"{KINDS[kind][0]}_{name}" for name in names} for kind, names in gathered.items()}
 
 
-def gathering(component: Any, gathered: dict[str, dict[str, str]]) -> Any:  # noqa: ANN401 (KFP components)
+def gathering(component: BaseComponent, gathered: dict[str, dict[str, str]]) -> BaseComponent:
     """A component with artifact inputs in place of its dictionaries.
 
     Args:

@@ -73,7 +73,7 @@ def submit_to_kubeflow(
         print(f"started {run}\n{page}")
     if not experiment.kubeflow.claim:
         print("note: kubeflow.claim isn't set: a checkpoint goes with its pod", flush=True)
-    if not (values.get("registry") or experiment.kubeflow.registers_in):
+    if not (values.get("registry") or experiment.kubeflow.registry_folder):
         print("note: neither kubeflow.registry nor kubeflow.claim is set: no model is registered", flush=True)
     if dry_run or not wait:
         return

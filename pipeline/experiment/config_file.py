@@ -1,9 +1,9 @@
-"""Read a config: a YAML file, and what --set changes in it."""
+"""Read a config, which is a YAML file, and change it by --set."""
 
 import re
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import yaml
 
@@ -11,66 +11,68 @@ from components.common.errors import InputError, collecting
 from pipeline.experiment.validation import shorten
 
 MAX_BYTES = 1_000_000
-# Values, lists and mappings; an alias counts as much as what it stands for.
+# The most values, lists and mappings. An alias counts as much as the node that it stands for.
 MAX_NODES = 20_000
 MAX_LEVELS = 50
 SUFFIXES = (".yaml", ".yml")
+Config: TypeAlias = dict[object, object]
 
 
 class _Loader(yaml.SafeLoader):
-    """A safe loader of YAML 1.2's values (its core schema), where PyYAML's own are YAML 1.1's.
+    """A safe loader with the values of YAML 1.2's core schema. PyYAML's own loaders have those of YAML 1.1.
 
-    So 1e-3 is a number, and yes, no, on, off and 2020-01-31 are strings. `<<` still merges. A key given twice is
-    refused, since YAML would keep the last one silently, and so is a document that is too large or too deep.
+    So 1e-3 is a number, and yes, no, on, off and 2020-01-31 are strings. `<<` still merges mappings. Keys that are
+    given twice are collected, for PyYAML would keep the last one. A document that is too large or too deep is refused.
     """
 
-    yaml_implicit_resolvers: dict[str, Any] = {}
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
     nodes = 0
     levels = 0
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
-        # The keys that are there twice, each with its line.
+        # The keys that are given twice, each with its line.
         self.repeated: list[tuple[int, Hashable]] = []
+        self.sizes: dict[yaml.Node | None, int] = {}
 
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> Any:  # noqa: ANN401 (a Node)
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         event, before = self.peek_event(), self.nodes
         self.levels += 1
         if self.levels > MAX_LEVELS:
-            raise _problem(f"more than {MAX_LEVELS} levels of lists and mappings", event)
-        node: Any = super().compose_node(parent, index)
+            raise _error(f"more than {MAX_LEVELS} levels of lists and mappings", event)
+        node = super().compose_node(parent, index)
         self.levels -= 1
         if not isinstance(event, yaml.AliasEvent):
             self.nodes += 1
-            node.size = self.nodes - before
-        elif hasattr(node, "size"):
-            self.nodes += node.size
+            self.sizes[node] = self.nodes - before
+        elif node in self.sizes:
+            self.nodes += self.sizes[node]
         else:
-            raise _problem(f"the alias *{event.anchor} is a part of what it stands for", event)
+            raise _error(f"the alias *{event.anchor} is a part of what it stands for", event)
         if self.nodes > MAX_NODES:
-            raise _problem(f"more than {MAX_NODES:,} values, with those that aliases stand for", event)
+            raise _error(f"more than {MAX_NODES:,} values, with those that aliases stand for", event)
         if isinstance(event, yaml.ScalarEvent) and not _is_text(event.value):
-            raise _problem("a character that text can't hold", event)
+            raise _error("a character that text can't hold", event)
         return node
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:
+        names = set()
         for key, _ in node.value:
             if key.tag == "tag:yaml.org,2002:merge":
                 continue
             name = self.construct_object(key, deep=deep)
-            if isinstance(name, Hashable) and name in seen:
+            if isinstance(name, Hashable) and name in names:
                 self.repeated.append((key.start_mark.line + 1, name))
-            seen.add(name if isinstance(name, Hashable) else None)
+            names.add(name if isinstance(name, Hashable) else None)
         return super().construct_mapping(node, deep)
 
 
-def _problem(problem: str, event: Any) -> yaml.MarkedYAMLError:  # noqa: ANN401 (an Event)
+def _error(problem: str, event: Any) -> yaml.MarkedYAMLError:  # noqa: ANN401 (the stubs of Event and of the error differ)
     return yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
 
 
 def _is_text(value: str) -> bool:
-    """Whether files and paths can hold it: no NUL, and no half of a UTF-16 pair."""
+    """Whether a file or a path can contain the text: it has no NUL, and no half of a UTF-16 pair."""
     return not re.search("[\0\ud800-\udfff]", value)
 
 
@@ -93,20 +95,20 @@ for _tag, _pattern, _first in (
 _Loader.add_constructor("tag:yaml.org,2002:int", _integer)
 
 
-def _load(text: str) -> tuple[Any, list[tuple[int, Hashable]]]:
-    """The value of a YAML text, and the keys that are there twice, each with its line."""
+def _load(text: str) -> tuple[object, list[tuple[int, Hashable]]]:
+    """Load a YAML text. The result also has the keys that are given twice, each with its line."""
     loader = _Loader(text)
-    return loader.get_single_data(), sorted(loader.repeated, key=lambda found: found[0])
+    return loader.get_single_data(), sorted(loader.repeated, key=lambda line_and_name: line_and_name[0])
 
 
-def read_config(path: Path) -> dict[Any, Any]:
-    """Read a config, without looking at its keys.
+def read_config(path: Path) -> Config:
+    """Read a config. Its keys aren't checked.
 
     Args:
         path: The YAML file, of at most `MAX_BYTES`.
 
     Raises:
-        InputError: It can't be read, or holds no mapping.
+        InputError: The file can't be read, or contains no mapping.
     """
     if "\0" in str(path):
         raise InputError(f"{shorten(str(path))}: not a path")
@@ -134,63 +136,66 @@ def read_config(path: Path) -> dict[Any, Any]:
         raise InputError(f"{path}: not YAML: {error}".replace("\n", " ")) from None
     if not isinstance(content, dict):
         raise InputError(f"{path}: {shorten(content)}, expected the keys datasets and models")
-    return _unshared(content)
+    return {key: _copy(value) for key, value in content.items()}
 
 
-def _unshared(value: Any) -> Any:  # noqa: ANN401 (what YAML holds)
-    """A copy in which nothing is there twice, so that --set changes one of the places that share an alias."""
+def _copy(value: object) -> object:
+    """Copy a value, and an alias each time that it occurs, so that --set changes only one occurrence."""
     if isinstance(value, dict):
-        return {key: _unshared(inner) for key, inner in value.items()}
-    return [_unshared(inner) for inner in value] if isinstance(value, list) else value
+        return {key: _copy(inner) for key, inner in value.items()}
+    return [_copy(inner) for inner in value] if isinstance(value, list) else value
 
 
-def override(content: dict[Any, Any], overrides: list[str]) -> None:
-    """Change a config.
+def override(config: Config, overrides: list[str]) -> None:
+    """Change a config in place. Its keys aren't checked.
 
     Args:
-        content: Changed in place.
-        overrides: "key.key=value", where the value is YAML. One of null leaves a data set or model out.
+        config: The config.
+        overrides: The changes, "key.key=value", where the value is YAML. The value null removes a data set or a model.
 
     Raises:
-        InputError: Some can't be made, each with a line; the schema is not looked at.
+        InputError: Some changes are impossible. Each has a line.
     """
     problems: list[str] = []
     for text in overrides:
         with collecting(problems):
-            _override(content, text)
+            _override(config, text)
     if problems:
         raise InputError(*problems)
 
 
-def _override(content: dict[Any, Any], text: str) -> None:
-    path, equals, given = text.partition("=")
+def _override(config: Config, text: str) -> None:
+    path, equals, yaml_text = text.partition("=")
     keys = path.split(".")
     where = f"--set {shorten(text, quoted=False)}"
     if not equals or not all(keys) or len(keys) > MAX_LEVELS:
         raise InputError(f"{where}: expected key.key=value, such as models.cnn.epochs=3")
     try:
-        value, repeated = _load(given)
+        value, repeated = _load(yaml_text)
         if repeated:
-            raise InputError(*(f"{where}: {shorten(given)}: the key '{name}' is there twice" for _, name in repeated))
+            raise InputError(
+                *(f"{where}: {shorten(yaml_text)}: the key '{name}' is there twice" for _, name in repeated)
+            )
     except yaml.MarkedYAMLError as error:
-        raise InputError(f"{where}: {shorten(given)} is not a YAML value: {error.problem}") from None
+        raise InputError(f"{where}: {shorten(yaml_text)} is not a YAML value: {error.problem}") from None
     except (yaml.YAMLError, ValueError):
-        raise InputError(f"{where}: {shorten(given)} is not a YAML value") from None
-    place = content
+        raise InputError(f"{where}: {shorten(yaml_text)} is not a YAML value") from None
+    parent = config
     for i, key in enumerate(keys[:-1]):
-        # Within a data set or a model, the schema knows which keys there may be.
-        if place.get(key) is None and (i >= 2 or key in ("vertex", "kubeflow")):
-            place[key] = {}
-        if not isinstance(place.get(key), dict):
-            raise _missing(where, ".".join(keys[: i + 1]), place)
-        place = place[key]
+        # Inside a data set or a model, the schema checks the keys.
+        if parent.get(key) is None and (i >= 2 or key in ("vertex", "kubeflow")):
+            parent[key] = {}
+        child = parent.get(key)
+        if not isinstance(child, dict):
+            raise _missing(where, ".".join(keys[: i + 1]), parent)
+        parent = child
     if value is None and len(keys) == 2 and keys[0] in ("datasets", "models"):
-        if keys[1] not in place:
-            raise _missing(where, path, place)
-        del place[keys[1]]
+        if keys[1] not in parent:
+            raise _missing(where, path, parent)
+        del parent[keys[1]]
     else:
-        place[keys[-1]] = value
+        parent[keys[-1]] = value
 
 
-def _missing(where: str, key: str, place: dict[Any, Any]) -> InputError:
-    return InputError(f"{where}: no '{key}'; there are: {shorten(', '.join(map(str, place)), quoted=False)}")
+def _missing(where: str, key: str, parent: Config) -> InputError:
+    return InputError(f"{where}: no '{key}'; there are: {shorten(', '.join(map(str, parent)), quoted=False)}")

@@ -18,8 +18,8 @@ from components.vertex.client import VertexOptions
 from pipeline.experiment.claims import Claim, check_expect
 from pipeline.experiment.config_file import override, read_config
 from pipeline.experiment.dataset_checks import DatasetConfig, check_data, check_name, check_options
+from pipeline.experiment.kubeflow_options import KubeflowOptions
 from pipeline.experiment.model_checks import check_model
-from pipeline.experiment.pods import KubeflowOptions
 from pipeline.experiment.search_checks import check_tune
 from pipeline.experiment.validation import shorten, validate
 

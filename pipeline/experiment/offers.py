@@ -1,4 +1,4 @@
-"""What Google offers for custom training: offered.yaml, whose rows say where and when they were read."""
+"""The machine types that Google offers for custom training, from offered.yaml, with the page and day of each row."""
 
 import functools
 import math
@@ -17,12 +17,12 @@ class Offer:
     """A machine type that Google offers, a row of offered.yaml.
 
     Attributes:
-        cpus: vCPUs.
-        memory_gb: Memory, GB.
-        accelerators: For each GPU the counts that the machine can have.
-        topologies: Of a TPU machine, how its chips are laid out; beyond one host, of several such machines.
-        page: Google's page that says so.
-        read: The day of that reading.
+        cpus: The number of vCPUs.
+        memory_gb: The memory in GB.
+        accelerators: The numbers of each GPU that the machine can have.
+        topologies: The layouts of a TPU machine's chips. Some span several machines.
+        page: The page of Google's documentation.
+        read: The day on which the page was read.
     """
 
     cpus: int
@@ -34,7 +34,7 @@ class Offer:
 
     @property
     def chips(self) -> int:
-        """TPU chips of one machine: those of its smallest topology."""
+        """The number of TPU chips of one machine, which is that of its smallest topology."""
         return min((math.prod(map(int, topology.split("x"))) for topology in self.topologies), default=0)
 
 
@@ -46,16 +46,17 @@ def _groups() -> list[dict[str, Any]]:
 @functools.cache
 def offered() -> dict[str, Offer]:
     """The machine types that Google offers, by name."""
-    found = {}
+    offers = {}
     for group in _groups():
         for name, (cpus, memory, *rest) in group.get("machines", {}).items():
-            kind = "topologies" if rest and isinstance(rest[0], list) else "accelerators"
-            extra = {kind: rest[0]} if rest else {}
-            found[name] = Offer(cpus, memory, **extra, page=group["page"], read=group["read"])
-    return found
+            key = "topologies" if rest and isinstance(rest[0], list) else "accelerators"
+            offers[name] = Offer(
+                cpus, memory, **({key: rest[0]} if rest else {}), page=group["page"], read=group["read"]
+            )
+    return offers
 
 
 @functools.cache
 def retired() -> dict[str, tuple[date, str]]:
-    """The accelerators that Google has taken away: since when, and the page that says so."""
+    """The accelerators that Google no longer offers, each with its last day and the page of Google's documentation."""
     return {name: (day, group["page"]) for group in _groups() for name, day in group.get("retired", {}).items()}

@@ -1,4 +1,4 @@
-"""Digests of the code that a step runs, so that a change of it, and of nothing else, runs the step again."""
+"""Digests of the code that a step runs, so that a step runs again only after a change of its own code."""
 
 import ast
 import functools
@@ -8,58 +8,59 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import components
 
 ROOT = Path(components.__file__).parent
 LOCK = ROOT.parent / "requirements-cpu.lock"
-_EMPTY_TOO: dict[str, Any] = {"show_empty": True} if sys.version_info >= (3, 13) else {}
+# Since Python 3.13, `ast.dump` leaves out empty fields by default.
+_DUMP_OPTIONS = {"show_empty": True} if sys.version_info >= (3, 13) else {}
 _NAMED = re.compile(r"\bcomponents(?:\.\w+)+")
 
 
 class _Module(NamedTuple):
     digest: str
     imports: list[str]
-    beside: list[str]
+    siblings: list[str]
 
 
 def code_version(*modules: str) -> str:
-    """The first 16 hexadecimal digits of a SHA-256 of what `code_files` gives."""
+    """The first 16 hexadecimal digits of the SHA-256 of the files that `code_files` returns."""
     return hashlib.sha256(json.dumps(code_files(*modules)).encode()).hexdigest()[:16]
 
 
 def code_files(*modules: str) -> dict[str, str]:
-    """The files that determine what some modules of components/ do.
+    """The files that determine the results of some modules of components/.
 
-    They are the files of the modules, of all modules that these import, in functions too, the templates beside them,
-    and the lock of the dependencies. A module that is named in a string counts as imported, and so does a Python file
-    of the same folder: a process may be started with it.
+    They are the files of the modules, of all modules that these import, also inside functions, the templates beside
+    them, and the lock file. A module that is named in a string counts as imported, and so does a Python file of the
+    same folder, for the module may start a process with it.
 
     Args:
-        modules: Names such as "components.train.component".
+        modules: The names of the modules, such as "components.train.component".
 
     Returns:
-        For each file, named relative to the project and in order of names, the digest of what it does: other comments,
-        docstrings and line breaks don't change that of a Python file.
+        The digest of each file by its path, relative to the project and sorted. The digest of a Python file doesn't
+        depend on its comments, docstrings and line breaks.
     """
-    found: dict[Path, str] = {}
-    seen: set[str] = set()
-    waiting = {*modules}
-    while new := waiting - seen:
-        seen |= new
-        for path in {path for name in new for path in _paths(name)} - found.keys():
+    digests: dict[Path, str] = {}
+    visited: set[str] = set()
+    imported = {*modules}
+    while new := imported - visited:
+        visited |= new
+        for path in {path for name in new for path in _paths(name)} - digests.keys():
             module = _module(path, path.read_bytes())
-            found[path] = module.digest
-            waiting |= {*module.imports, *(f"{_name(path.parent)}.{name}" for name in module.beside)}
-    for folder in {path.parent for path in found}:
-        found |= {path: code_digest(path.name, path.read_bytes()) for path in folder.glob("templates/*")}
-    files = {path.relative_to(ROOT.parent).as_posix(): digest for path, digest in found.items()}
+            digests[path] = module.digest
+            imported |= {*module.imports, *(f"{_name(path.parent)}.{name}" for name in module.siblings)}
+    for folder in {path.parent for path in digests}:
+        digests |= {path: code_digest(path.name, path.read_bytes()) for path in folder.glob("templates/*")}
+    files = {path.relative_to(ROOT.parent).as_posix(): digest for path, digest in digests.items()}
     return dict(sorted({**files, "requirements-cpu.lock": code_digest(LOCK.name, LOCK.read_bytes())}.items()))
 
 
 def all_files() -> dict[str, str]:
-    """The digest of each file in components/, named relative to it, as `code_digest` gives it."""
+    """The `code_digest` of each file in components/, by its path relative to that folder."""
     files = [path for path in ROOT.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     return {path.relative_to(ROOT).as_posix(): code_digest(path.name, path.read_bytes()) for path in files}
 
@@ -67,21 +68,21 @@ def all_files() -> dict[str, str]:
 def code_digest(name: str, content: bytes) -> str:
     """Digest a file: a Python file by its syntax tree without docstrings, any other by its bytes."""
     try:
-        return _digest(_parsed(content)) if name.endswith(".py") else _digest(content)
+        return _digest(_parse(content)) if name.endswith(".py") else _digest(content)
     except (SyntaxError, ValueError):
         return _digest(content)
 
 
 def _digest(content: ast.Module | bytes) -> str:
     if isinstance(content, ast.Module):
-        # The same in every version of Python: an empty `type_params` is there since 3.12.
-        text = ast.dump(content, **_EMPTY_TOO).replace(", type_params=[]", "")
+        # The text is the same in every version of Python. Since 3.12 it has an empty `type_params`.
+        text = ast.dump(content, **_DUMP_OPTIONS).replace(", type_params=[]", "")
         content = text.encode("ascii", "backslashreplace")
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def _parsed(content: bytes) -> ast.Module:
-    """The syntax tree without docstrings."""
+def _parse(content: bytes) -> ast.Module:
+    """Parse a Python file into its syntax tree without docstrings."""
     tree = ast.parse(content)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
@@ -92,7 +93,7 @@ def _parsed(content: bytes) -> ast.Module:
 
 
 def _paths(module: str) -> Iterator[Path]:
-    """The files that the import of a module runs: those of its packages too."""
+    """The files that the import of a module runs, which are its own and those of its packages."""
     folder = ROOT.parent
     for part in module.split("."):
         folder = folder / part
@@ -107,9 +108,9 @@ def _name(folder: Path) -> str:
 
 @functools.cache
 def _module(path: Path, content: bytes) -> _Module:
-    """The digest of a Python file, the modules of components/ that it imports or names, and the files beside it."""
-    tree = _parsed(content)
-    imports, beside = [], []
+    """The digest of a Python file, the modules of components/ that it imports or names, and the siblings it names."""
+    tree = _parse(content)
+    imports, siblings = [], []
     for node in ast.walk(tree):
         match node:
             case ast.Import(names):
@@ -119,7 +120,7 @@ def _module(path: Path, content: bytes) -> _Module:
                 base = ".".join(filter(None, [package, module]))
                 imports += [f"{base}.{alias.name}" for alias in names]
             case ast.Constant(str(text)):
-                # Python runs a package by its __main__.py.
-                imports += [name for found in _NAMED.findall(text) for name in (found, f"{found}.__main__")]
-                beside += [text.removesuffix(".py")] if text.endswith(".py") else []
-    return _Module(_digest(tree), [name for name in imports if _NAMED.match(name)], beside)
+                # The module may run a package with -m, which runs its __main__.py.
+                imports += [name for module in _NAMED.findall(text) for name in (module, f"{module}.__main__")]
+                siblings += [text.removesuffix(".py")] if text.endswith(".py") else []
+    return _Module(_digest(tree), [name for name in imports if _NAMED.match(name)], siblings)

@@ -1,4 +1,4 @@
-"""Compile an experiment to the file that every runner runs."""
+"""Compile an experiment into the file that every runner runs."""
 
 import warnings
 from pathlib import Path
@@ -23,7 +23,7 @@ def compile_experiment(experiment: Experiment, folder: Path = BUILD, target: Tar
         The file, and its SHA-256.
 
     Raises:
-        InputError: A machine isn't the target's, or a folder stands in the file's place.
+        InputError: The target can't provide a machine, or there is a folder with the file's name.
     """
     from kfp import compiler
 

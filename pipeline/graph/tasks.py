@@ -1,4 +1,4 @@
-"""The graph: the tasks of an experiment, and what each needs. Whoever names tasks has them from here.
+"""The graph: the tasks of an experiment and their inputs. The compiler and the runners get their tasks here.
 
     ingest-<data set> ─┬─ baseline-<data set> ──────────────┐           ┌─ register
                        ├─ train-<model> ─┬─ evaluate-<model> ─┼─ compare ─┴─ report
@@ -10,9 +10,9 @@ A new step is a package in components/ and an entry in `tasks`.
 
 import json
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from kfp import dsl
+from kfp.dsl.base_component import BaseComponent
 
 from components.artifacts.leaderboard import Contest, Contestant
 from components.baseline.component import baseline
@@ -28,8 +28,9 @@ from components.train.component import train
 from components.tune.component import tune
 from components.vertex.placement import Placement
 from pipeline.experiment.experiment import Experiment
-from pipeline.experiment.machines import Target, placement
+from pipeline.experiment.machines import Target
 from pipeline.graph.code_version import code_version
+from pipeline.graph.task_machines import placement
 
 
 @dataclass(frozen=True)
@@ -37,25 +38,25 @@ class TaskSpec:
     """A task of the graph.
 
     Attributes:
-        step: Its step, a package in components/.
+        step: The task's step, a package in components/.
         component: The step's KFP component.
-        dataset: The data set that it is for; "" for a step that gathers the results of all.
-        model: The model that it is for; "" for a step of a data set, and for one that gathers.
-        arguments: Values of the component's parameters.
-        inputs: For each other input of the component the task that gives it, and the name of its output there.
-        uses: Modules beside the step's own whose code determines what it gives, such as "components.families.cnn".
-        machine: An entry of configs/machines.yaml; None for the default.
-        placement: Where a training runs; None for a task that doesn't train.
-        cached: Whether what it gave is used again where nothing that it depends on has changed.
-        threads: The threads that it computes with, for what runs side by side on one machine; None for one for each
-            core.
+        dataset: The task's data set; "" for a step that takes the results of all.
+        model: The task's model; "" for a step of a data set, and for one that takes the results of all.
+        arguments: The values of the component's parameters.
+        inputs: The task and the name of its output for each artifact that the component takes.
+        uses: The modules beside the step's own that determine its outputs, such as "components.families.cnn".
+        machine: The name of an entry of configs/machines.yaml; None for the default.
+        placement: The placement of a training; None for a task that doesn't train.
+        cached: Whether its outputs are used again while nothing that it depends on has changed.
+        threads: The number of threads that it computes with, for tasks that run side by side on one machine; None for
+            one for each core.
     """
 
     step: str
-    component: Any
+    component: BaseComponent
     dataset: str = ""
     model: str = ""
-    arguments: dict[str, Any] = field(default_factory=dict)
+    arguments: dict[str, str | int] = field(default_factory=dict)
     inputs: "dict[str, Output]" = field(default_factory=dict)
     uses: tuple[str, ...] = ()
     machine: str | None = None
@@ -70,54 +71,54 @@ class TaskSpec:
 
     @property
     def needs(self) -> list[str]:
-        """Names of the tasks before it."""
+        """The names of the tasks whose outputs it takes."""
         return list(dict.fromkeys(task.name for task, _ in self.inputs.values()))
 
     @property
     def launches(self) -> bool:
-        """Whether it only launches a job, which has the machine."""
+        """Whether the task only launches a job, which runs on the machine."""
         return bool(self.placement and self.placement.pools)
 
     @property
     def modules(self) -> list[str]:
-        """The modules that it runs, as `code_files` takes them."""
+        """The names of the modules that the task runs, as arguments of `code_files`."""
         return [f"components.{self.step}.component", *self.uses]
 
     @property
     def code_version(self) -> str:
-        """Digest of the code that it runs."""
+        """The digest of the code that the task runs."""
         return code_version(*self.modules)
 
     def on(self, machine: str | None, placement: Placement) -> "TaskSpec":
-        """The same task on a machine."""
-        placed = {"placement": placement.model_dump_json(exclude_defaults=True)}
-        return replace(self, machine=machine, placement=placement, arguments={**self.arguments, **placed})
+        """A copy of the task on a machine."""
+        arguments = {**self.arguments, "placement": placement.model_dump_json(exclude_defaults=True)}
+        return replace(self, machine=machine, placement=placement, arguments=arguments)
 
 
-# A task, and the name of an output of it.
+# A task, and the name of one of its outputs.
 Output = tuple[TaskSpec, str]
 
 
 def tasks(experiment: Experiment, target: Target = "vertex") -> list[TaskSpec]:
-    """The tasks of an experiment, each after those that it needs.
+    """The tasks of an experiment, each after those whose outputs it takes.
 
     Args:
         experiment: The experiment.
-        target: What the pipeline is compiled for.
+        target: The platform that the pipeline is compiled for.
     """
-    found: list[TaskSpec] = []
-    # By kind and name, the results that other tasks take: the task that gives them, and the output.
+    specs: list[TaskSpec] = []
+    # The outputs that other tasks take, by their kind and the name of the model or data set.
     results: dict[str, dict[str, Output]] = {kind: {} for kind in KINDS}
 
     def add(task: TaskSpec, kind: str = "", output: str = "") -> TaskSpec:
-        found.append(task)
+        specs.append(task)
         if kind:
             results[kind][task.model or task.dataset] = (task, output)
         return task
 
     for name, config in experiment.datasets.items():
         options = config.options.model_dump(exclude_unset=True)
-        arguments: dict[str, Any] = {
+        arguments: dict[str, str | int] = {
             "name": name,
             "spec": json.dumps({"source": config.source, **options}, sort_keys=True),
             "fingerprint": config.facts.fingerprint,
@@ -132,18 +133,16 @@ def tasks(experiment: Experiment, target: Target = "vertex") -> list[TaskSpec]:
         arguments = {"name": name, "spec": json.dumps(settings, sort_keys=True), "seed": experiment.seed}
         uses = (f"components.families.{spec.family}",)
         if name in experiment.tunes:
-            searching = {**arguments, "tune": experiment.tunes[name].model_dump_json(exclude_defaults=True)}
-            # Each trial on Vertex AI has a job on the model's machine.
-            placed = placement(spec.machine, target, True)
-            task = TaskSpec("tune", tune, spec.dataset, name, searching, inputs, uses, threads=None)
-            task = task.on(spec.machine, placed)
+            tune_arguments = {**arguments, "tune": experiment.tunes[name].model_dump_json(exclude_defaults=True)}
+            # On Vertex AI, each trial is a job on the model's machine.
+            task = TaskSpec("tune", tune, spec.dataset, name, tune_arguments, inputs, uses, threads=None)
+            task = task.on(spec.machine, placement(spec.machine, target, True))
             add(task, "searches", "trials")
             del arguments["spec"]
             inputs = {**inputs, "spec": (task, "tuned")}
         streams = experiment.vertex.tensorboard is not None
-        placed = placement(spec.machine, target, streams)
         task = TaskSpec("train", train, spec.dataset, name, arguments, inputs, uses, threads=spec.threads)
-        task = task.on(spec.machine, placed)
+        task = task.on(spec.machine, placement(spec.machine, target, streams))
         add(task, "models", "model")
         inputs = {"dataset": results["datasets"][spec.dataset], "model": (task, "model")}
         classifies = experiment.datasets[spec.dataset].task == "classification"
@@ -153,43 +152,43 @@ def tasks(experiment: Experiment, target: Target = "vertex") -> list[TaskSpec]:
         arguments = {"formats": json.dumps(list(dict.fromkeys(experiment.formats)))}
         add(TaskSpec("export", export, spec.dataset, name, arguments, inputs), "exports", "exported")
 
-    arguments = {"contest": _contest(experiment, found), "run": dsl.PIPELINE_JOB_NAME_PLACEHOLDER}
-    # The leaderboard says which code gave it.
-    uses = tuple(sorted({module for task in found for module in task.modules}))
-    compared = add(_gathering("compare", compare, results, list(KINDS), arguments=arguments, uses=uses))
-    board = {"leaderboard": (compared, "leaderboard")}
+    arguments = {"contest": _contest(experiment, specs), "run": dsl.PIPELINE_JOB_NAME_PLACEHOLDER}
+    # The leaderboard has the digest of all code that determines it.
+    uses = tuple(sorted({module for task in specs for module in task.modules}))
+    compare_task = _task_of_all("compare", compare, results, list(KINDS))
+    compare_task = add(replace(compare_task, arguments=arguments, uses=uses))
+    board = {"leaderboard": (compare_task, "leaderboard")}
     arguments = {"run": dsl.PIPELINE_JOB_NAME_PLACEHOLDER}
-    kinds = ["datasets", "evaluations", "exports"]
-    # It looks at the registry, which may have been changed since.
-    add(_gathering("register", register, results, kinds, board, arguments=arguments, cached=False))
+    register_task = _task_of_all("register", register, results, ["datasets", "evaluations", "exports"], board)
+    # Its result depends on the registry, which no cache key covers.
+    add(replace(register_task, arguments=arguments, cached=False))
     kinds = ["datasets", "searches", "models", "evaluations", "exports"]
-    reported = _gathering("report", report, results, kinds, board)
+    report_task = _task_of_all("report", report, results, kinds, board)
     about = About(
         experiment=experiment.name,
         command=experiment.command,
         seed=experiment.seed,
-        code_version=compared.code_version,
-        tasks={task.name: task.needs for task in [*found, reported]},
+        code_version=compare_task.code_version,
+        tasks={task.name: task.needs for task in [*specs, report_task]},
     )
-    return [*found, replace(reported, arguments={"about": about.model_dump_json()})]
+    return [*specs, replace(report_task, arguments={"about": about.model_dump_json()})]
 
 
-def _gathering(
+def _task_of_all(
     step: str,
-    component: Any,  # noqa: ANN401 (a KFP component)
+    component: BaseComponent,
     results: dict[str, dict[str, Output]],
     kinds: list[str],
     others: dict[str, Output] | None = None,
-    **fields: Any,  # noqa: ANN401
 ) -> TaskSpec:
-    """The task of a step that takes all results of some kinds, and others."""
-    taken = inputs_of({kind: list(results[kind]) for kind in kinds})
-    inputs = {name: results[kind][of] for kind, names in taken.items() for of, name in names.items()}
-    return TaskSpec(step, gathering(component, taken), inputs={**inputs, **(others or {})}, **fields)
+    """The task of a step that takes all results of some kinds, and other outputs."""
+    names = inputs_of({kind: list(results[kind]) for kind in kinds})
+    inputs = {name: results[kind][key] for kind in kinds for key, name in names[kind].items()}
+    return TaskSpec(step, gathering(component, names), inputs={**inputs, **(others or {})})
 
 
 def _contest(experiment: Experiment, tasks: list[TaskSpec]) -> str:
-    """JSON of what compare is told of the experiment."""
+    """The experiment as JSON, an argument of compare."""
     return Contest(
         experiment=experiment.name,
         seed=experiment.seed,

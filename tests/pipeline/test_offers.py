@@ -12,6 +12,7 @@ from kfp import compiler, dsl
 from components.common.component import component
 from pipeline.experiment import machines as table
 from pipeline.experiment import offers
+from pipeline.graph import task_machines
 
 # cloud.google.com/vertex-ai/docs/pipelines/machine-types: "at most 96 CPUs", "up to 624 GB".
 MOST_CPUS, MOST_MEMORY_GB = 96, 624
@@ -52,13 +53,13 @@ def machines(tmp_path, monkeypatch):
 def resources(machines, target, folder):
     """What each machine's task asks for in the compiled file, by the machine's name; and what is launched."""
     names = list(machines)
-    placements = {name: table.placement(name, target) for name in names}
+    placements = {name: task_machines.placement(name, target) for name in names}
 
     @dsl.pipeline(name="every-machine")
     def pipeline() -> None:
         for number, name in enumerate(names):
             task = work(number=str(number))
-            table.place(task, name, target, launches=bool(placements[name].pools))
+            task_machines.request_machine(task, name, target, launches=bool(placements[name].pools))
 
     compiler.Compiler().compile(pipeline, str(folder / "pipeline.yaml"))
     document = next(yaml.safe_load_all((folder / "pipeline.yaml").read_text(encoding="utf-8")))

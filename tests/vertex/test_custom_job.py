@@ -19,7 +19,7 @@ from components.ingest.ingest import ingest
 from components.train.place import train_there
 from components.vertex import custom_job
 from pipeline.experiment import machines
-from pipeline.experiment.machines import placement
+from pipeline.graph.task_machines import placement
 
 SPEC = {"family": "mlp", "dataset": "fashion", "epochs": 2, "batch_size": 60, "hyperparameters": {"units": [8]}}
 

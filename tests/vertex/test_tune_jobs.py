@@ -16,7 +16,7 @@ from components.ingest.ingest import ingest
 from components.tune import tune as tune_step
 from components.vertex import lease
 from components.vertex.checkpoints import OWN_BUCKET
-from pipeline.experiment.machines import placement
+from pipeline.graph.task_machines import placement
 
 PROJECT = Path(__file__).parent.parent.parent
 NAME = "families-20261124-1-tune-mlp-trial"
