@@ -18,15 +18,30 @@ from components.readers.csv_format import CsvFormat
 from components.readers.csv_scan import Scan, SeriesFile, scan
 from components.readers.time_axis import Frequency
 from components.sources import csv
-from components.vertex.cloud_storage import GS, local_path
+from components.vertex.cloud_storage import local_path
 from pipeline.check import pictures
+from pipeline.check.pictures import absolute, comments, dataset_name
 
-# The names of columns that hold parts of a time or the number of a row, which nobody forecasts.
-_PARTS = {"id", "index", "no", "nr", "year", "month", "day", "hour", "minute", "second", "week", "weekday", "dayofweek"}
+# The names of columns that have a part of a time or the number of a row, which nobody forecasts.
+_PARTS = {
+    "id",
+    "index",
+    "no",
+    "nr",
+    "year",
+    "month",
+    "day",
+    "hour",
+    "minute",
+    "second",
+    "week",
+    "weekday",
+    "dayofweek",
+}
 # The fewest rows that a config can be written for.
-_FEWEST = 14
+_MIN_ROWS = 14
 # The most columns that a comment names.
-_MOST_COLUMNS = 20
+_MAX_COLUMNS = 20
 
 
 @dataclass(frozen=True)
@@ -65,10 +80,7 @@ def check(source: str) -> str:
     if guess.others:
         lines.append(f"other columns: {_names(guess.others)}")
     lines += ["", *(first.lines or ["no problems"])]
-    if remaining:
-        lines += ["", "What this config doesn't mend:", *remaining]
-    comments = "".join(f"# {line}".rstrip() + "\n" for line in lines)
-    return f"{comments}\n{_written(config, columns[1:])}"
+    return comments(lines, remaining) + _yaml_text(config, columns[1:])
 
 
 def _guess(path: Path, source: str) -> _Guess:
@@ -88,7 +100,7 @@ def _guess(path: Path, source: str) -> _Guess:
         if rows and count >= 0.9 * len(rows):
             numbers.append(name)
     if not times:
-        columns = ", ".join(names[:_MOST_COLUMNS]) or "none"
+        columns = ", ".join(names[:_MAX_COLUMNS]) or "none"
         raise InputError(f"{source}: no column of times, such as 2014-01-31T13:30; there are: {columns}")
     # A column of years could be one of times or of numbers. It has fewer different times than the right one.
     time = max(times, key=lambda name: (name not in numbers, len(set(texts[name]))))
@@ -99,7 +111,7 @@ def _guess(path: Path, source: str) -> _Guess:
     form = form.model_copy(update=changes | csv_guess.numbers_of({name: texts[name] for name in numbers}, form))
     read_times = [moment for text in texts[time] if (moment := csv_guess.time_of(text, form.time_format or ""))]
     frequency = csv_guess.frequency_of(read_times, on_average=True)
-    if len(rows) < _FEWEST:
+    if len(rows) < _MIN_ROWS:
         raise InputError(f"{source}: {_too_few(len(rows))}")
     if frequency is None:
         raise InputError(f"{source}: column '{time}': no step between rows can be told, expected rising times")
@@ -110,8 +122,7 @@ def _guess(path: Path, source: str) -> _Guess:
 def _config(source: str, form: CsvFormat, result: Scan, target: str, frequency: str) -> dict[str, Any]:
     """The options of the data set, with those that solve its problems."""
     rows = result.rows + result.missing_rows
-    whole = source if source.startswith(GS) else str(Path(source).absolute())
-    config: dict[str, Any] = {"source": "csv", "path": whole}
+    config: dict[str, Any] = {"source": "csv", "path": absolute(source)}
     defaults = CsvFormat()
     for key in ("separator", "time", "time_format", "decimal", "thousands", "strip", "where", "resample"):
         if key == "time" or getattr(form, key) != getattr(defaults, key):
@@ -132,7 +143,7 @@ def _config(source: str, form: CsvFormat, result: Scan, target: str, frequency: 
 
 def _window(rows: int, frequency: Frequency, source: str) -> tuple[int, int]:
     """A lookback and a horizon that suit the seasons, and leave several windows in each split."""
-    if rows < _FEWEST:
+    if rows < _MIN_ROWS:
         raise InputError(f"{source}: {_too_few(rows)}")
     season = frequency.season()
     defaults = csv.Options(path="", time="", target="", frequency="D", lookback=1, horizon=1)
@@ -144,7 +155,7 @@ def _window(rows: int, frequency: Frequency, source: str) -> tuple[int, int]:
 
 
 def _too_few(rows: int) -> str:
-    return f"{rows} {'row' if rows == 1 else 'rows'}, expected {_FEWEST} or more to train on"
+    return f"{rows} {'row' if rows == 1 else 'rows'}, expected {_MIN_ROWS} or more to train on"
 
 
 def _remaining_problems(config: dict[str, Any]) -> list[str]:
@@ -165,8 +176,8 @@ def _summary(result: Scan, frequency: str) -> str:
 
 
 def _names(columns: list[str]) -> str:
-    more = f" and {len(columns) - _MOST_COLUMNS} more" if len(columns) > _MOST_COLUMNS else ""
-    return ", ".join(columns[:_MOST_COLUMNS]) + more
+    more = f" and {len(columns) - _MAX_COLUMNS} more" if len(columns) > _MAX_COLUMNS else ""
+    return ", ".join(columns[:_MAX_COLUMNS]) + more
 
 
 _COMMENTS = {
@@ -181,15 +192,14 @@ _COMMENTS = {
 }
 
 
-def _written(config: dict[str, Any], covariates: list[str]) -> str:
-    name = re.sub(r"[^a-z0-9]+", "_", Path(config["path"]).stem.lower()).strip("_")[:30].strip("_")
-    name = name if re.match(r"[a-z]", name) else f"data_{name}".strip("_")
+def _yaml_text(config: dict[str, Any], covariates: list[str]) -> str:
+    name = dataset_name(Path(config["path"]).stem)
     lines = ["seed: 0", "datasets:", f"  {name}:"]
     for key, value in config.items():
         text = f"    {key}: {_yaml(value)}"
         lines.append(f"{text}  # {_COMMENTS[key]}" if key in _COMMENTS else text)
         if key == "target" and covariates:
-            lines.append(f"    # covariates: {_yaml(covariates[:_MOST_COLUMNS])}  # known up to the forecast")
+            lines.append(f"    # covariates: {_yaml(covariates[:_MAX_COLUMNS])}  # known up to the forecast")
             lines.append("    # known: [holiday]  # known in the future too")
     season = Frequency(config["frequency"]).season()
     seasonal = "{seasonal: true}" if 1 < season <= config["lookback"] else "{}"

@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from components.common.errors import MOST_PROBLEMS, InputError
 from components.readers.picture_folder import Picture, PictureFolder, read_folder
@@ -14,8 +13,8 @@ from components.vertex.cloud_storage import GS, local_path
 
 # The height and width of pictures that are larger, or have several sizes.
 _SIDE = 64
-# The smallest side of a picture that the pooling of a CNN can divide.
-_SMALLEST_FOR_CNN = 16
+# The smallest height and width for the pooling layers of a CNN.
+_MIN_SIDE_FOR_CNN = 16
 _COMMENTS = {
     "height": "all are resized to it; a larger one shows more and trains slower",
     "channels": "1 for grey, 3 for colour",
@@ -47,19 +46,16 @@ def check(source: str) -> str:
     if folder.others:
         lines.append(f"{_count(folder.others, 'other file')}, which can't be pictures by their names")
     lines += ["", *(_problems(folder) or ["no problems"])]
-    if remaining := _remaining_problems(options):
-        lines += ["", "What this config doesn't mend:", *_shown(remaining)]
-    comments = "".join(f"# {line}".rstrip() + "\n" for line in lines)
-    return f"{comments}\n{_written(source, options)}"
+    return comments(lines, _shown(_remaining_problems(options))) + _yaml_text(source, options)
 
 
-def _options(source: str, folder: PictureFolder, readable: list[Picture]) -> dict[str, Any]:
+def _options(source: str, folder: PictureFolder, readable: list[Picture]) -> image_folder.Options:
     """The options of the data set, with those that solve its problems."""
     sizes = {picture.size for picture in readable}
     height, width = sizes.pop() if len(sizes) == 1 else (_SIDE, _SIDE)
     fits = max(height, width) <= 2 * _SIDE
-    options: dict[str, Any] = {
-        "path": source if source.startswith(GS) else str(Path(source).absolute()),
+    options: dict[str, object] = {
+        "path": absolute(source),
         "height": height if fits else _SIDE,
         "width": width if fits else _SIDE,
         "channels": 1 if all(picture.grey for picture in readable) else 3,
@@ -68,7 +64,7 @@ def _options(source: str, folder: PictureFolder, readable: list[Picture]) -> dic
         options["skip_unreadable"] = True
     if any(len(_labels(group)) > 1 for group in folder.copies()):
         options["duplicates"] = "drop"
-    return options
+    return image_folder.Options.model_validate(options)
 
 
 def _problems(folder: PictureFolder) -> list[str]:
@@ -89,10 +85,10 @@ def _problems(folder: PictureFolder) -> list[str]:
     return lines
 
 
-def _remaining_problems(options: dict[str, Any]) -> list[str]:
+def _remaining_problems(options: image_folder.Options) -> list[str]:
     """The problems for which an experiment with this data set would be refused."""
     try:
-        image_folder.check(image_folder.Options.model_validate(options))
+        image_folder.check(options)
     except InputError as error:
         return list(error.problems)
     return []
@@ -119,16 +115,33 @@ def _count(number: int, one: str, several: str = "") -> str:
     return f"{number:,} {one if number == 1 else several or f'{one}s'}"
 
 
-def _written(source: str, options: dict[str, Any]) -> str:
-    name = re.sub(r"[^a-z0-9]+", "_", Path(source).absolute().name.lower()).strip("_")[:30].strip("_")
-    name = name if re.match(r"[a-z]", name) else f"data_{name}".strip("_")
+def _yaml_text(source: str, options: image_folder.Options) -> str:
+    name = dataset_name(Path(source).absolute().name)
 
     def lines() -> Iterator[str]:
         yield from ("seed: 0", "datasets:", f"  {name}:", "    source: image_folder")
-        for key, value in options.items():
-            text = f"    {key}: {json.dumps(value, ensure_ascii=False)}"
+        for key in (key for key in type(options).model_fields if key in options.model_fields_set):
+            text = f"    {key}: {json.dumps(getattr(options, key), ensure_ascii=False)}"
             yield f"{text}  # {_COMMENTS[key]}" if key in _COMMENTS else text
-        family = "cnn" if min(options["height"], options["width"]) >= _SMALLEST_FOR_CNN else "mlp"
+        family = "cnn" if min(options.height, options.width) >= _MIN_SIDE_FOR_CNN else "mlp"
         yield from ("models:", f"  {family}:", f"    family: {family}", f"    dataset: {name}", "    epochs: 20")
 
     return "\n".join(lines()) + "\n"
+
+
+def comments(lines: list[str], remaining: list[str]) -> str:
+    """The comments before a config, with the problems that the config doesn't solve."""
+    if remaining:
+        lines = [*lines, "", "What this config doesn't mend:", *remaining]
+    return "".join(f"# {line}".rstrip() + "\n" for line in lines) + "\n"
+
+
+def absolute(source: str) -> str:
+    """The absolute path of the data; a gs:// address is one already."""
+    return source if source.startswith(GS) else str(Path(source).absolute())
+
+
+def dataset_name(stem: str) -> str:
+    """A name for the data set, from the name of its file or folder."""
+    name = re.sub(r"[^a-z0-9]+", "_", stem.lower()).strip("_")[:30].strip("_")
+    return name if re.match(r"[a-z]", name) else f"data_{name}".strip("_")

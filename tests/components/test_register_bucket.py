@@ -2,6 +2,7 @@
 
 The judge is Google's client of Cloud Storage, against a server that does what a generation in a request asks for."""
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -74,7 +75,7 @@ def test_two_data_sets_that_make_the_key_at_once_sign_with_one(run, monkeypatch)
         return own_key(root)
 
     monkeypatch.setattr(bucket, "own_key", late)
-    monkeypatch.setattr(bucket, "hold_lease", lambda folder, writes: lease.hold_lease("", writes))
+    monkeypatch.setattr(bucket, "hold_lease", lambda folder, output: contextlib.nullcontext(lambda: None))
     run("first", range(20))
     for version in run.versions():
         check_registration(run.shelf / version, run.registry)

@@ -152,7 +152,7 @@ def test_a_network_with_a_deployment_is_refused(small):
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"pipeline_sha": "x"}, "parameter pipeline_sha: the pipeline has none of this name; there are: failures"),
+        ({"pipeline_sha": "x"}, "parameter pipeline_sha: the pipeline has none of this name; there are: checkpoints"),
         ({"registry": 3}, "parameter registry: 3, expected STRING"),
         ({"registry": True}, "parameter registry: True, expected STRING"),
     ],
