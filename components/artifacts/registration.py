@@ -10,7 +10,7 @@ import json
 import os
 import secrets
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
@@ -102,7 +102,7 @@ def file_digests(folder: Path) -> dict[str, str]:
     return {name: sha256([path]) for name, path in paths.items() if name != FILE}
 
 
-def write_registration(folder: Path, about: dict[str, Any], registry: Path) -> None:
+def write_registration(folder: Path, about: dict[str, object], registry: Path) -> None:
     """Write the registration of a model's folder, with the digests of its files, and sign it.
 
     Args:
@@ -178,7 +178,7 @@ def _compare(folder: Path, registered: dict[str, str], now: dict[str, str]) -> N
             )
 
 
-def _read(folder: Path) -> tuple[Registration, dict[str, Any]]:
+def _read(folder: Path) -> tuple[Registration, dict[str, object]]:
     path = folder / FILE
     if path.exists() and not path.is_file():
         raise InputError(f"{path}: is no file; expected what register writes; register the model again")
@@ -193,7 +193,7 @@ def _read(folder: Path) -> tuple[Registration, dict[str, Any]]:
         raise InputError(f"{path}: no digests of the model's files; register the model again") from None
 
 
-def _signature(content: dict[str, Any], key: bytes) -> str:
+def _signature(content: dict[str, object], key: bytes) -> str:
     signed = {name: value for name, value in content.items() if name != "signature"}
     return hmac.digest(key, json.dumps(signed, sort_keys=True).encode(), "sha256").hex()
 

@@ -109,7 +109,7 @@ class Search(Strict):
     trials: list[Trial]
 
 
-def with_values(config: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+def with_values(config: dict[str, Any], values: dict[str, object]) -> dict[str, Any]:
     """A copy of a model's configuration with other values.
 
     Args:

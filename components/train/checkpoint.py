@@ -94,7 +94,7 @@ class Checkpoints:
         floats = [value for value in self._variables if value.dtype.is_floating]
         return all(bool(tf.reduce_all(tf.math.is_finite(value))) for value in floats)
 
-    def save(self, state: dict[str, Any]) -> None:
+    def save(self, state: dict[str, object]) -> None:
         """Save a checkpoint and remove those that are not kept any more.
 
         Args:

@@ -6,12 +6,14 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import tensorflow as tf
 
 from components.common.errors import InputError
 from components.data.replicas import BatchShare
+
+Numbers = TypeVar("Numbers", float, list[float], list[list[float]])
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Devices:
         """The part of each batch that this process makes."""
         return BatchShare(self.replicas, self.workers, self.worker, full_batches=self.tpu)
 
-    def of_all_workers(self, values: Any) -> list[Any]:  # noqa: ANN401 (a number, or lists of them)
+    def of_all_workers(self, values: Numbers) -> list[Numbers]:
         """What every worker gives, in their order. All of them have to call it, and wait for each other.
 
         Args:
@@ -94,7 +96,7 @@ def find_devices() -> Devices:
 
 
 @functools.cache
-def _gather(strategy: tf.distribute.Strategy) -> Any:  # noqa: ANN401 (a compiled function)
+def _gather(strategy: tf.distribute.Strategy) -> tf.types.experimental.PolymorphicFunction:
     @tf.function(reduce_retracing=True, autograph=False)
     def gather(value: tf.Tensor) -> tf.Tensor:
         """[replicas, …]."""

@@ -1,7 +1,6 @@
 """Steps on all replicas, many in one call, and the metrics that they add up to."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -9,7 +8,9 @@ import tensorflow as tf
 from components.train.devices import Devices
 
 
-def compiled_steps(step: Callable[[Any], dict[str, Any]], strategy: tf.distribute.Strategy) -> Any:  # noqa: ANN401
+def compiled_steps(
+    step: Callable[[object], dict[str, tf.Tensor]], strategy: tf.distribute.Strategy
+) -> tf.types.experimental.PolymorphicFunction:
     """Compile a step on every replica into a function that does any number of them in one call.
 
     Args:
@@ -22,7 +23,7 @@ def compiled_steps(step: Callable[[Any], dict[str, Any]], strategy: tf.distribut
     """
 
     @tf.function(reduce_retracing=True, autograph=False)
-    def steps(batches: Iterator[Any], count: tf.Tensor) -> tf.Tensor:
+    def steps(batches: Iterator[object], count: tf.Tensor) -> tf.Tensor:
         def one(done: tf.Tensor, finite: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             losses = strategy.experimental_local_results(strategy.run(step, args=(next(batches),))["loss"])
             good = tf.reduce_all(tf.math.is_finite(tf.stack(losses))) & (finite == done)
@@ -52,7 +53,7 @@ class RunningMetrics:
         """For each replica, of all workers, the values of the variables."""
         strategy = self._devices.strategy
         local = strategy.experimental_local_results(strategy.run(self._read))
-        rows = [row.numpy().tolist() for row in local]
+        rows: list[list[float]] = [row.numpy().tolist() for row in local]
         return [row for worker in self._devices.of_all_workers(rows) for row in worker]
 
     def restore(self, values: list[list[float]]) -> None:

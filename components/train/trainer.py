@@ -4,9 +4,9 @@ import signal
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from components.artifacts.dataset import DatasetInfo
@@ -109,7 +109,7 @@ class Trainer:
         without = epochs - 1 - self.state.best_epoch
         return epochs == self._spec.epochs or without >= (self._spec.patience or self._spec.epochs)
 
-    def train(self) -> list[Any]:
+    def train(self) -> list[np.ndarray]:
         """Train to the end.
 
         Returns:
@@ -145,7 +145,7 @@ class Trainer:
                 self.end_epoch()
             self.on_step()
 
-    def _stretch(self, batches: Iterator[Any]) -> None:
+    def _stretch(self, batches: Iterator[object]) -> None:
         count = min(self._count, self._per_epoch - self.state.done % self._per_epoch)
         start = time.perf_counter()
         # Waits for the steps' end.

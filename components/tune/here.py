@@ -57,7 +57,7 @@ def train_here(trainings: list[Training]) -> Generator[tuple[Training, str], Non
         while waiting or running:
             while waiting and len(running) < (os.cpu_count() or 1):
                 training = waiting.pop(0)
-                running[_start(training)] = training
+                running[start(training)] = training
             time.sleep(POLL_SECONDS)
             for process in [process for process in running if process.poll() is not None]:
                 training = running.pop(process)
@@ -73,7 +73,8 @@ def train_here(trainings: list[Training]) -> Generator[tuple[Training, str], Non
             signal.signal(number, handler)
 
 
-def _start(training: Training) -> _Process:
+def start(training: Training) -> _Process:
+    """Start a training in a process of its own, which writes its log."""
     training.folder.mkdir(parents=True, exist_ok=True)
     module = ["components.tune.trial", json.dumps(training.arguments)]
     with training.log.open("ab") as log:

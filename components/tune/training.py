@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 
 @dataclass(frozen=True)
@@ -17,9 +16,9 @@ class Training:
     """
 
     number: int
-    values: dict[str, Any]
+    values: dict[str, object]
     folder: Path
-    arguments: dict[str, Any]
+    arguments: dict[str, object]
 
     @property
     def log(self) -> Path:

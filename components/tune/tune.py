@@ -82,7 +82,7 @@ def tune(
 
     base = json.loads(spec_json) | ({"epochs": asked.epochs} if asked.epochs else {})
 
-    def training(number: int, values: dict[str, Any]) -> Training:
+    def training(number: int, values: dict[str, object]) -> Training:
         trial_spec = _spec(with_values(base, values))
         own = home / "trials" / _digest(trial_spec)
         arguments = {"name": name, "spec_json": trial_spec, "seed": seed, "code_version": code_version}
@@ -124,7 +124,7 @@ def _search(
     seed: int,
     metric: str,
     mode: str,
-    training: Callable[[int, dict[str, Any]], Training],
+    training: Callable[[int, dict[str, object]], Training],
     train: Train,
     check: Callable[[], None],
 ) -> tuple[list[Trial], list[Training]]:
@@ -185,7 +185,7 @@ def _known(done: Training) -> dict[str, Any] | None:
     return None
 
 
-def _outcome(done: Training, reason: str, metric: str) -> dict[str, Any]:
+def _outcome(done: Training, reason: str, metric: str) -> dict[str, object]:
     """What a training gave, as fields of a `Trial`."""
     if reason:
         return {"state": "failed", "reason": reason[:LONGEST_REASON]}
@@ -209,12 +209,12 @@ def _distribution(asked: Range) -> BaseDistribution:
     return FloatDistribution(float(asked.low), float(asked.high), log=asked.log)
 
 
-def _values(drawn: dict[str, Any], ranges: dict[str, Range]) -> dict[str, Any]:
+def _values(drawn: dict[str, Any], ranges: dict[str, Range]) -> dict[str, object]:
     places = {key: one.values for key, one in ranges.items()}
     return {key: drawn[key] if (values := places[key]) is None else values[drawn[key]] for key in ranges}
 
 
-def _spec(config: dict[str, Any]) -> str:
+def _spec(config: dict[str, object]) -> str:
     """JSON of a checked `ModelSpec`, without defaults."""
     spec = ModelSpec.model_validate(config)
     return json.dumps(spec.model_dump(exclude_unset=True), sort_keys=True)
@@ -224,7 +224,7 @@ def _digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]
 
 
-def _said(values: dict[str, Any]) -> str:
+def _said(values: dict[str, object]) -> str:
     return ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {json.dumps(v)}" for k, v in values.items())
 
 

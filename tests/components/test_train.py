@@ -136,7 +136,7 @@ def test_memory_that_runs_out_is_one_line(ingested, tmp_path, monkeypatch, error
     def build(*arguments):
         raise error
 
-    monkeypatch.setattr(train_step, "_build", build)
+    monkeypatch.setattr(train_step, "build_model", build)
     with pytest.raises(RuntimeError, match=r"^memory runs out: a smaller model or batch_size needs less[^\n]*$"):
         train_one("lstm", tmp_path, ingested, epochs=1)
 
@@ -145,6 +145,6 @@ def test_a_full_disk_is_not_taken_for_memory(ingested, tmp_path, monkeypatch):
     def build(*arguments):
         raise tf.errors.ResourceExhaustedError(None, None, "/tmp/x; No space left on device")
 
-    monkeypatch.setattr(train_step, "_build", build)
+    monkeypatch.setattr(train_step, "build_model", build)
     with pytest.raises(tf.errors.ResourceExhaustedError, match="No space left on device"):
         train_one("lstm", tmp_path, ingested, epochs=1)

@@ -156,8 +156,8 @@ def test_a_search_that_is_ended_again_and_again_finds_the_same(calm, datasets, t
     kept = logs(tmp_path)
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
     trained = []
-    real = here._start
-    monkeypatch.setattr(here, "_start", lambda training: (trained.append(training.folder), real(training))[1])
+    real = here.start
+    monkeypatch.setattr(here, "start", lambda training: (trained.append(training.folder), real(training))[1])
     found, tuned = search(tmp_path, datasets)
     assert without_seconds(found) == without_seconds(calm[1])
     assert tuned == json.loads((calm[0] / "tuned").read_text())
@@ -219,14 +219,14 @@ def test_of_forecasts_the_smallest_error_is_the_best(datasets, tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
 def test_a_killed_training_has_failed_and_one_that_is_told_to_end_ends_the_search(tmp_path, monkeypatch, number):
-    start = here._start
+    start = here.start
 
     def start_and_end(training):
         process = start(training)
         process.send_signal(number)
         return process
 
-    monkeypatch.setattr(here, "_start", start_and_end)
+    monkeypatch.setattr(here, "start", start_and_end)
     before = [signal.getsignal(each) for each in here.STOPPING]
     training = Training(1, {}, tmp_path / "own", {})
     if number == signal.SIGKILL:
@@ -239,7 +239,7 @@ def test_a_killed_training_has_failed_and_one_that_is_told_to_end_ends_the_searc
 
 
 def test_a_training_that_was_done_before_anyone_took_note_is_not_done_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(here, "_start", None)
+    monkeypatch.setattr(here, "start", None)
     training = Training(1, {}, tmp_path, {})
     training.model.mkdir()
     assert list(here.train_here([training])) == [(training, "")]
