@@ -64,7 +64,7 @@ def run(
     set_environment()
     changes = [f"{key}={json.dumps(value)}" for key, value in set.items()] if isinstance(set, Mapping) else list(set)
     console = console or Console(highlight=False, width=110)
-    experiment = select_models(load_experiment(Path(config), changes), list(models))
+    experiment = select_models(load_experiment(Path(config), changes, models), list(models))
     prepare(experiment, RUNS)
     where = "in containers on this machine" if containers else "on this machine"
     console.print(f"{experiment.name}: {BUILD}/{experiment.name}.yaml {where}, logs in {RUNS}/{experiment.name}/")

@@ -4,6 +4,7 @@ import difflib
 import functools
 import re
 import shlex
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -80,12 +81,13 @@ class ExperimentFile(Strict):
     kubeflow: KubeflowOptions = KubeflowOptions()
 
 
-def load_experiment(path: Path, overrides: list[str]) -> Experiment:
+def load_experiment(path: Path, overrides: list[str], selected: Sequence[str] = ()) -> Experiment:
     """Read and check an experiment and its data.
 
     Args:
         path: The YAML file.
         overrides: The changes of this run, "key.key=value", which are checked like the file.
+        selected: The models that `select_models` is to select, whose names are checked with all else.
 
     Raises:
         InputError: The file or its data have problems. The problems of the file come first.
@@ -102,6 +104,9 @@ def load_experiment(path: Path, overrides: list[str]) -> Experiment:
         if file.vertex.tensorboard and not file.vertex.service_account:
             raise InputError(f"{path}: vertex.tensorboard: needs a service_account, which its jobs run as")
     configs = {key: _configs(path, key, content.get(key), problems) for key in ("datasets", "models")}
+    with collecting(problems):
+        if isinstance(given := content.get("models"), dict):
+            _check_selected(path.stem, given, selected)
     datasets: dict[str, DatasetConfig] = {}
     for name, config in configs["datasets"].items():
         where = f"{path}: datasets.{name}"
@@ -142,14 +147,7 @@ def select_models(experiment: Experiment, models: list[str]) -> Experiment:
     """
     if not models:
         return experiment
-    problems = []
-    for name in dict.fromkeys(models):
-        if name not in experiment.models:
-            similar = difflib.get_close_matches(name, experiment.models, n=1)
-            hint = f"did you mean '{similar[0]}'?" if similar else f"there are: {', '.join(experiment.models)}"
-            problems.append(f"--model {shorten(name, quoted=False)}: {experiment.name} has no such model; {hint}")
-    if problems:
-        raise InputError(*problems)
+    _check_selected(experiment.name, experiment.models, models)
     selected = {name: spec for name, spec in experiment.models.items() if name in models}
     datasets = {spec.dataset for spec in selected.values()}
     arguments = shlex.join(part for name in selected for part in ("--model", name))
@@ -161,6 +159,17 @@ def select_models(experiment: Experiment, models: list[str]) -> Experiment:
         tunes={name: tune for name, tune in experiment.tunes.items() if name in selected},
         command=f"{experiment.command} {arguments}",
     )
+
+
+def _check_selected(experiment: str, known: Iterable[str], models: Iterable[str]) -> None:
+    problems, names = [], list(known)
+    for name in dict.fromkeys(models):
+        if name not in names:
+            similar = difflib.get_close_matches(name, names, n=1)
+            hint = f"did you mean '{similar[0]}'?" if similar else f"there are: {', '.join(names)}"
+            problems.append(f"--model {shorten(name, quoted=False)}: {experiment} has no such model; {hint}")
+    if problems:
+        raise InputError(*problems)
 
 
 def _check_file_name(path: Path) -> None:

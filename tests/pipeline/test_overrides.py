@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from small_experiment import assert_refused, write
+from small_experiment import assert_refused, changed, write
 
 from components.common.errors import InputError
 from pipeline.experiment.experiment import load_experiment, select_models
@@ -54,6 +54,14 @@ def test_a_run_of_some_models_keeps_their_data_sets(tmp_path):
         "--model lst: small has no such model; did you mean 'lstm'?",
         "--model x: small has no such model; there are: mlp, lstm",
     )
+
+
+def test_a_model_that_is_not_there_is_named_with_all_other_problems(tmp_path):
+    with pytest.raises(InputError) as refused:
+        load_experiment(write(tmp_path, changed("models.mlp.epochs", 0)), [], ["mpl", "mlp"])
+    typo, value = sorted(refused.value.problems)
+    assert typo == "--model mpl: small has no such model; did you mean 'mlp'?"
+    assert "models.mlp: epochs: 0" in value
 
 
 def test_run_takes_the_models_to_run(tmp_path):
