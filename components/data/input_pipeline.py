@@ -12,14 +12,7 @@ import tensorflow as tf
 
 from components.artifacts.dataset import DatasetInfo, ImagesInfo, SeriesInfo
 from components.common.no_autograph import no_autograph
-from components.data.replicas import (
-    SINGLE_PROCESS,
-    BatchShare,
-    examples_used,
-    static_shapes,
-    steps_per_epoch,
-    worker_slice,
-)
+from components.data.replicas import WHOLE, BatchShare, examples_used, static_shapes, steps_per_epoch, worker_slice
 from components.data.storage import PARALLEL, check_count, decode_images, read_images, read_rows, without_autotune
 from components.data.tfrecord_files import tfrecord_paths
 
@@ -35,13 +28,7 @@ PREFETCH = 8
 
 
 def sequential_batches(
-    folder: Path | str,
-    info: DatasetInfo,
-    split: str,
-    batch_size: int,
-    share: BatchShare = SINGLE_PROCESS,
-    *,
-    cache: bool = False,
+    folder: Path | str, info: DatasetInfo, split: str, batch_size: int, share: BatchShare = WHOLE, cache: bool = False
 ) -> tf.data.Dataset:
     """The batches of one pass over a split, in the order of the stored examples.
 
@@ -76,9 +63,8 @@ def sequential_batches(
     def batch(step: tf.Tensor) -> object:
         return _examples(variables, _positions(step, batch_size, used, share), info)
 
-    return without_autotune(
-        static_shapes(steps.map(batch, num_parallel_calls=PARALLEL), batch_size, share).prefetch(PREFETCH)
-    )
+    batches = static_shapes(steps.map(batch, num_parallel_calls=PARALLEL), batch_size, share)
+    return without_autotune(batches.prefetch(PREFETCH))
 
 
 def shuffled_batches(
@@ -91,7 +77,7 @@ def shuffled_batches(
     epochs: int,
     first_step: int = 0,
     flip: bool = False,
-    share: BatchShare = SINGLE_PROCESS,
+    share: BatchShare = WHOLE,
 ) -> tf.data.Dataset:
     """The batches of several epochs over a split, each epoch in another random order.
 
@@ -104,9 +90,8 @@ def shuffled_batches(
         epochs: The number of epochs.
         first_step: The first step to return, counted over all epochs.
         flip: Whether each image is mirrored left to right with probability one half.
-        share: The part of each batch that this process computes. Where the split is kept in memory, the parts of all
-            workers together are the batches of a single process. Where it is streamed, each worker reads shards of its
-            own.
+        share: The part of each batch that this process computes. The parts of all workers are together the batches of a
+            single process, but where the split is streamed: there each worker reads its own shards.
 
     Returns:
         Batches as in `sequential_batches`, of one epoch after the other.
@@ -118,10 +103,8 @@ def shuffled_batches(
     examples, used = info.examples(split), examples_used(info, split, batch_size, share)
     if isinstance(info, ImagesInfo) and not _fits_in_memory(info, split):
         streamed = _streamed(folder, info, split, batch_size, seed, epochs, first_step, share)
-        return without_autotune(
-            static_shapes(_flipped(streamed, seed, first_step, share) if flip else streamed, batch_size, share)
-        )
-
+        batches = _flipped(streamed, seed, first_step, share) if flip else streamed
+        return without_autotune(static_shapes(batches, batch_size, share))
     steps, variables = tf.data.Dataset.range(first_step, epochs * per_epoch), _load_variables(folder, info, split)
 
     @no_autograph

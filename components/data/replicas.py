@@ -28,10 +28,10 @@ class BatchShare:
     full_batches: bool = False
 
 
-SINGLE_PROCESS = BatchShare()
+WHOLE = BatchShare()
 
 
-def steps_per_epoch(info: DatasetInfo, split: str, batch_size: int, share: BatchShare = SINGLE_PROCESS) -> int:
+def steps_per_epoch(info: DatasetInfo, split: str, batch_size: int, share: BatchShare = WHOLE) -> int:
     """The number of batches in one pass over a split. The last one may be smaller."""
     return -(-examples_used(info, split, batch_size, share) // batch_size)
 

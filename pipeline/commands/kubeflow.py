@@ -1,6 +1,4 @@
-"""What `submit --kubeflow` does."""
-
-from typing import Any
+"""The command `submit --kubeflow`."""
 
 import yaml
 
@@ -20,7 +18,7 @@ def submit_to_kubeflow(
     host: str,
     namespace: str | None,
     run: str,
-    values: dict[str, Any],
+    values: dict[str, object],
     *,
     wait: bool,
     fail_fast: bool,
@@ -31,18 +29,18 @@ def submit_to_kubeflow(
 
     Args:
         experiment: The experiment.
-        host: Address of the service.
-        namespace: Of a Kubeflow with several users.
-        run: Name of the run.
-        values: Of the pipeline's parameters.
-        wait: Follow the tasks until the run has ended.
-        fail_fast: End the run that is followed at its first failed task.
-        dry_run: Send nothing.
-        moving_tags: Accept images named by a tag.
+        host: The address of the service.
+        namespace: The namespace, in a Kubeflow with several users.
+        run: The name of the run.
+        values: The values of the pipeline's parameters.
+        wait: Whether the tasks are followed until the run has ended.
+        fail_fast: Whether the run that is followed ends at its first failed task.
+        dry_run: Whether nothing is sent.
+        moving_tags: Whether images may be named by a tag.
 
     Raises:
-        InputError: Something in it would fail there, or the service refuses it.
-        SystemExit: The run that was followed failed: 1.
+        InputError: The pipeline would fail, or the service refuses it.
+        SystemExit: The run that was followed failed. The exit code is 1.
     """
     if fail_fast and not wait:
         raise InputError(
@@ -57,19 +55,14 @@ def submit_to_kubeflow(
     check_parameters(spec, values)
     name = experiment.name.replace("_", "-")
     if dry_run:
-        request: dict[str, Any] = {
-            "host": host,
-            "namespace": namespace,
-            "pipeline": name,
-            "version": run,
-            "experiment": name,
-        }
-        request |= {"run": run, "parameters": values, "pipeline_spec": f"{path}, SHA-256 {digest}"}
+        request: dict[str, object] = {"host": host, "namespace": namespace, "pipeline": name, "version": run}
+        request |= {"experiment": name, "run": run, "parameters": values}
+        request["pipeline_spec"] = f"{path}, SHA-256 {digest}"
         print(yaml.safe_dump(request, sort_keys=False, width=110), end="")
         print("nothing was sent")
     else:
-        client, started = submit_kubeflow(path, host, name, run, values, namespace)
-        page = f"{host.rstrip('/')}/#/runs/details/{started}"
+        client, run_id = submit_kubeflow(path, host, name, run, values, namespace)
+        page = f"{host.rstrip('/')}/#/runs/details/{run_id}"
         print(f"started {run}\n{page}")
     if not experiment.kubeflow.claim:
         print("note: kubeflow.claim isn't set: a checkpoint goes with its pod", flush=True)
@@ -78,7 +71,7 @@ def submit_to_kubeflow(
     if dry_run or not wait:
         return
     try:
-        follow(client, started, list(spec["root"]["dag"]["tasks"]), tables.console(), fail_fast)
+        follow(client, run_id, list(spec["root"]["dag"]["tasks"]), tables.console(), fail_fast)
     except KeyboardInterrupt:
         print(f"\nno longer following; the run goes on: {page}", flush=True)
         raise

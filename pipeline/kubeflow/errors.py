@@ -1,4 +1,4 @@
-"""What Kubeflow's errors say, in one line."""
+"""The lines for errors of Kubeflow."""
 
 import json
 import re
@@ -6,17 +6,17 @@ import re
 from components.common.errors import InputError
 from pipeline.kubeflow.client import TOKEN, token
 
-# Of an error's text; pages of proxies are long.
-_TEXT = 300
+# The longest text of an error. A proxy may answer with a long page.
+_MAX_TEXT = 300
 
 
-def say(error: Exception, run: str) -> str:
-    """What went wrong with a run, after "Kubeflow at … "; a token that comes back isn't said."""
-    said, secret = _said(error, run), token()
-    return said.replace(secret, "***") if secret else said
+def error_line(error: Exception, run: str) -> str:
+    """The line for an error of a run, which follows "Kubeflow at …". It never contains the token."""
+    line, secret = _error_line(error, run), token()
+    return line.replace(secret, "***") if secret else line
 
 
-def _said(error: Exception, run: str) -> str:
+def _error_line(error: Exception, run: str) -> str:
     from kfp_server_api.exceptions import ApiException
     from urllib3.exceptions import HTTPError
 
@@ -29,16 +29,16 @@ def _said(error: Exception, run: str) -> str:
 
 
 def _message(body: str | None) -> str:
-    """What an error's body says: JSON of the API or of the upload, whose details are a stack trace; or a page."""
+    """The message in the body of an error, which is JSON of the API or of the upload, or a page."""
     try:
-        said = json.loads(body or "")
+        content = json.loads(body or "")
     except ValueError:
-        said = None
-    if isinstance(said, dict):
-        return _line(str(said.get("message") or said.get("error_message") or said.get("error") or said))
+        content = None
+    if isinstance(content, dict):
+        return _line(str(content.get("message") or content.get("error_message") or content.get("error") or content))
     return _line(re.sub(r"<[^>]*>", " ", body or ""))
 
 
 def _line(text: str) -> str:
     text = " ".join(re.sub(r"^\w+\([^)]*\): ", "", text).split())
-    return text if len(text) <= _TEXT else f"{text[:_TEXT]}…"
+    return text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}…"

@@ -1,137 +1,148 @@
-"""Submit a compiled pipeline to Kubeflow Pipelines: all of it, or nothing is left there."""
+"""Submit a compiled pipeline to Kubeflow Pipelines. Where that fails, everything that was created is deleted."""
 
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 from components.common.errors import InputError
 from components.common.files import sha256
 from pipeline.kubeflow.client import connect, token
-from pipeline.kubeflow.errors import say
+from pipeline.kubeflow.errors import error_line
+
+if TYPE_CHECKING:
+    import kfp_server_api
+
+Created = TypeVar("Created")
+# A description, and the function that deletes what it describes.
+Undo = tuple[str, Callable[[], object]]
 
 
 class _LostError(InputError):
-    """It isn't known whether something was made."""
+    """It isn't known whether something was created."""
 
 
 def submit_kubeflow(
-    path: Path, host: str, name: str, run: str, parameters: dict[str, Any], namespace: str | None
-) -> tuple[Any, str]:
-    """Upload a compiled pipeline as a new version and start a run of it.
+    path: Path, host: str, name: str, run: str, parameters: dict[str, object], namespace: str | None
+) -> "tuple[kfp_server_api.ApiClient, str]":
+    """Upload a compiled pipeline as a new version, and start a run of it.
 
     Args:
         path: The file, compiled for the target kubeflow.
-        host: Address of the service, such as http://localhost:8080.
-        name: Name of the pipeline and of the experiment that the run is part of.
-        run: Name of the version and of the run.
-        parameters: For the pipeline, checked.
-        namespace: Of a Kubeflow with several users.
+        host: The address of the service, such as http://localhost:8080.
+        name: The name of the pipeline, and of the experiment that the run is part of.
+        run: The name of the version and of the run.
+        parameters: The checked values of the pipeline's parameters.
+        namespace: The namespace, in a Kubeflow with several users.
 
     Returns:
         A client of the service, and the run's id.
 
     Raises:
-        InputError: The service can't be reached or refuses it; nothing half-made is left there, or it's named.
+        InputError: The service can't be reached, or it refuses the run. The message names whatever couldn't be deleted.
     """
     from kfp_server_api.exceptions import ApiException
     from urllib3.exceptions import HTTPError
 
     secret = token()
-    undo: list[tuple[str, Callable[[], object]]] = []
+    undo: list[Undo] = []
     try:
         client = connect(host, secret, namespace)
         return client, _start(client, path, name, run, parameters, namespace, undo)
     except BaseException as error:
-        left = _take_back(undo)
+        remains = _undo(undo)
         if not isinstance(error, (ApiException, HTTPError, OSError, ValueError, InputError)):
             raise
-        raise InputError(f"Kubeflow at {host} {say(error, run)}{left}") from None
+        raise InputError(f"Kubeflow at {host} {error_line(error, run)}{remains}") from None
 
 
 def _start(
-    client: Any,  # noqa: ANN401 (a kfp_server_api.ApiClient)
+    client: "kfp_server_api.ApiClient",
     path: Path,
     name: str,
     run: str,
-    parameters: dict[str, Any],
+    parameters: dict[str, object],
     namespace: str | None,
-    undo: list[tuple[str, Callable[[], object]]],
+    undo: list[Undo],
 ) -> str:
-    """Make the pipeline or a version of it, the experiment and the run; into `undo` goes what takes each back."""
+    """Create a pipeline or a version of it, the experiment and the run. What deletes each is added to `undo`."""
     import kfp_server_api as api
 
-    stored, upload = api.PipelineServiceApi(client), api.PipelineUploadServiceApi(client)
-    groups, started = api.ExperimentServiceApi(client), api.RunServiceApi(client)
+    pipeline_api, upload_api = api.PipelineServiceApi(client), api.PipelineUploadServiceApi(client)
+    experiment_api, run_api = api.ExperimentServiceApi(client), api.RunServiceApi(client)
 
-    def pipelines() -> list[Any]:
-        return stored.pipeline_service_list_pipelines(filter=_named(name), namespace=namespace).pipelines or []
+    def pipelines() -> "list[api.V2beta1Pipeline]":
+        return pipeline_api.pipeline_service_list_pipelines(filter=_by_name(name), namespace=namespace).pipelines or []
 
-    def versions(called: str) -> list[Any]:
-        found = stored.pipeline_service_list_pipeline_versions(pipeline, filter=_named(called))
-        return found.pipeline_versions or []
+    def versions(version_name: str) -> "list[api.V2beta1PipelineVersion]":
+        page = pipeline_api.pipeline_service_list_pipeline_versions(pipeline, filter=_by_name(version_name))
+        return page.pipeline_versions or []
 
-    def experiments() -> list[Any]:
-        found = groups.experiment_service_list_experiments(filter=_named(name), namespace=namespace)
-        return found.experiments or []
+    def experiments() -> "list[api.V2beta1Experiment]":
+        page = experiment_api.experiment_service_list_experiments(filter=_by_name(name), namespace=namespace)
+        return page.experiments or []
 
-    def runs() -> list[Any]:
-        found = started.run_service_list_runs(experiment_id=group, filter=_named(run)).runs or []
-        return [one for one in found if one.pipeline_version_reference.pipeline_version_id == version]
+    def runs() -> "list[api.V2beta1Run]":
+        page = run_api.run_service_list_runs(experiment_id=experiment_id, filter=_by_name(run))
+        return [r for r in page.runs or [] if r.pipeline_version_reference.pipeline_version_id == version]
 
-    # Tells what is made here from what somebody else makes at the same time, or made before.
-    mark = f"submitted as {run}, SHA-256 {sha256([path])}"
-    if found := pipelines():
-        pipeline = _known(found[0].pipeline_id)
-        made = _make(
+    # This description tells the objects of this submission from those of others with the same name.
+    description = f"submitted as {run}, SHA-256 {sha256([path])}"
+    if existing := pipelines():
+        pipeline = _checked_id(existing[0].pipeline_id)
+        new_version = _create(
             f"the version {run}",
-            lambda: upload.upload_pipeline_version(str(path), name=run, pipelineid=pipeline, description=mark),
-            lambda: [one for one in versions(run) if one.description == mark],
+            lambda: upload_api.upload_pipeline_version(
+                str(path), name=run, pipelineid=pipeline, description=description
+            ),
+            lambda: [v for v in versions(run) if v.description == description],
         )
-        version = _known(made.pipeline_version_id)
-        undo.append((f"the version {run}", lambda: stored.pipeline_service_delete_pipeline_version(pipeline, version)))
+        version = _checked_id(new_version.pipeline_version_id)
+        delete_version = pipeline_api.pipeline_service_delete_pipeline_version
+        undo.append((f"the version {run}", lambda: delete_version(pipeline, version)))
     else:
-        made = _make(
+        new_pipeline = _create(
             f"the pipeline {name}",
-            lambda: upload.upload_pipeline(str(path), name=name, description=mark, namespace=namespace),
-            lambda: [one for one in pipelines() if one.description == mark],
+            lambda: upload_api.upload_pipeline(str(path), name=name, description=description, namespace=namespace),
+            lambda: [p for p in pipelines() if p.description == description],
         )
-        pipeline = _known(made.pipeline_id)
-        undo.append((f"the pipeline {name}", lambda: _remove_pipeline(stored, pipeline, versions(name))))
-        version = _known(next((one.pipeline_version_id for one in versions(name)), None))
-    if found := experiments():
-        group = _known(found[0].experiment_id)
+        pipeline = _checked_id(new_pipeline.pipeline_id)
+        undo.append((f"the pipeline {name}", lambda: _delete_pipeline(pipeline_api, pipeline, versions(name))))
+        version = _checked_id(next((v.pipeline_version_id for v in versions(name)), None))
+    if same_name := experiments():
+        experiment_id = _checked_id(same_name[0].experiment_id)
     else:
         experiment = api.V2beta1Experiment(display_name=name, namespace=namespace)
-        create = lambda: groups.experiment_service_create_experiment(experiment)  # noqa: E731
-        group = _known(_make(f"the experiment {name}", create, experiments).experiment_id)
-        undo.append((f"the experiment {name}", lambda: groups.experiment_service_delete_experiment(group)))
+        create = lambda: experiment_api.experiment_service_create_experiment(experiment)  # noqa: E731
+        experiment_id = _checked_id(_create(f"the experiment {name}", create, experiments).experiment_id)
+        delete_experiment = experiment_api.experiment_service_delete_experiment
+        undo.append((f"the experiment {name}", lambda: delete_experiment(experiment_id)))
     body = api.V2beta1Run(
-        experiment_id=group,
+        experiment_id=experiment_id,
         display_name=run,
         pipeline_version_reference=api.V2beta1PipelineVersionReference(pipeline, version),
         runtime_config=api.V2beta1RuntimeConfig(parameters=parameters),
     )
     try:
-        return _known(_make(f"the run {run}", lambda: started.run_service_create_run(body), runs).run_id)
+        return _checked_id(_create(f"the run {run}", lambda: run_api.run_service_create_run(body), runs).run_id)
     except _LostError:
-        # Nothing is taken away from a run that may be there.
+        # The run may exist, and needs everything that was created for it.
         undo.clear()
         raise
 
 
-def _make(what: str, action: Callable[[], Any], look: Callable[[], list[Any]]) -> Any:  # noqa: ANN401 (what was made)
-    """Make something; where the answer is lost, look whether it's there."""
+def _create(what: str, create: Callable[[], Created], find: Callable[[], list[Created]]) -> Created:
+    """Create something. Where the answer gets lost, look whether it exists."""
     from kfp_server_api.exceptions import ApiException
     from urllib3.exceptions import HTTPError
 
     try:
-        return action()
+        return create()
     except (ApiException, HTTPError, OSError) as error:
         if isinstance(error, ApiException) and error.status < 500:
             raise
         try:
-            found = look()
+            found = find()
         except (ApiException, HTTPError, OSError):
             raise _LostError(f"was lost while it made {what}: see whether it's there, before another try") from None
         if not found:
@@ -139,33 +150,37 @@ def _make(what: str, action: Callable[[], Any], look: Callable[[], list[Any]]) -
         return found[0]
 
 
-def _named(name: str) -> str:
-    """A filter, as Kubeflow's API takes it."""
+def _by_name(name: str) -> str:
+    """A filter of Kubeflow's API for a display name."""
     return json.dumps({"predicates": [{"operation": "EQUALS", "key": "display_name", "stringValue": name}]})
 
 
-def _known(made: str | None) -> str:
-    if not made:
+def _checked_id(value: str | None) -> str:
+    if not value:
         raise InputError("answers without an id, not as Kubeflow Pipelines does")
-    return made
+    return value
 
 
-def _remove_pipeline(stored: Any, pipeline: str, versions: list[Any]) -> None:  # noqa: ANN401 (a PipelineServiceApi)
-    """Delete a pipeline that was just made; Kubeflow keeps it if others have added versions to it."""
+def _delete_pipeline(
+    pipeline_api: "kfp_server_api.PipelineServiceApi",
+    pipeline: str,
+    versions: "list[kfp_server_api.V2beta1PipelineVersion]",
+) -> None:
+    """Delete a new pipeline. Kubeflow keeps it where others have added versions to it."""
     for version in versions:
-        stored.pipeline_service_delete_pipeline_version(pipeline, version.pipeline_version_id)
-    stored.pipeline_service_delete_pipeline(pipeline)
+        pipeline_api.pipeline_service_delete_pipeline_version(pipeline, version.pipeline_version_id)
+    pipeline_api.pipeline_service_delete_pipeline(pipeline)
 
 
-def _take_back(undo: list[tuple[str, Callable[[], object]]]) -> str:
-    """Take back what was made for a run that didn't start, the newest first; says what is still there."""
+def _undo(undo: list[Undo]) -> str:
+    """Delete everything that was created for a run that didn't start, the newest first, and name what remains."""
     from kfp_server_api.exceptions import OpenApiException
     from urllib3.exceptions import HTTPError
 
-    left = []
-    for what, action in reversed(undo):
+    remaining = []
+    for what, delete in reversed(undo):
         try:
-            action()
+            delete()
         except (OpenApiException, HTTPError, OSError, InputError):
-            left.append(what)
-    return f"; still there: {', '.join(left)}" if left else ""
+            remaining.append(what)
+    return f"; still there: {', '.join(remaining)}" if remaining else ""

@@ -13,7 +13,7 @@ from tiny import HORIZON, LOOKBACK, fake_images, fake_series, numbered, run
 
 from components.artifacts.dataset import SPLITS
 from components.data import input_pipeline, storage
-from components.data.replicas import SINGLE_PROCESS, BatchShare
+from components.data.replicas import WHOLE, BatchShare
 from components.data.source_data import Images
 from components.data.tfrecord_files import tfrecord_paths
 from components.ingest import tfrecords
@@ -134,7 +134,7 @@ def test_images_are_the_same_however_many_are_decoded_parallel_decodes(images, p
     assert labels.tolist() == [0, 1] * 25
 
 
-@pytest.mark.parametrize("share", [SINGLE_PROCESS, BatchShare(2, 2, 1)], ids=["alone", "the second of two workers"])
+@pytest.mark.parametrize("share", [WHOLE, BatchShare(2, 2, 1)], ids=["alone", "the second of two workers"])
 def test_images_that_are_read_again_are_decoded_once_and_the_same(images, share, tmp_path):
     copy = shutil.copytree(images[0], tmp_path / "copy")
     expected = list(input_pipeline.sequential_batches(*images, "train", 12, share).as_numpy_iterator())
