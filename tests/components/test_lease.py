@@ -103,7 +103,7 @@ def test_it_is_taken_over_once_it_wasnt_renewed_for_so_long_and_not_before(cloud
     clock = SimpleNamespace(sleep=sleep, clock_gettime=lambda _: passed[0], CLOCK_BOOTTIME=0)
     cloud.put(f"{FOLDER}.owner")
     monkeypatch.setattr(lease, "time", clock)
-    with lease.held(FOLDER, WRITES):
+    with lease.hold_lease(FOLDER, WRITES):
         assert lease.SECONDS < passed[0] - 1000 < 1.1 * lease.SECONDS
 
 
