@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-# Of the command line: who changes their mind while it is imported needs no traceback. `main` takes over.
+# Ctrl-C during the imports of the command line ends it without a traceback. `main` sets its own handler later.
 _PROGRAMS = ("-m", "keras-pipeline")
 if Path(sys.argv[0]).name in _PROGRAMS and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, lambda number, frame: os._exit(128 + number))

@@ -207,7 +207,7 @@ vertex_jobs.add_commands(app)
 def main() -> None:
     """Run the command line. Bad input ends with 2 and a line for each problem, Ctrl-C with 130, SIGTERM with 143."""
     set_environment()
-    # A terminal may not have every character; what the processes of a run print is read as UTF-8.
+    # A terminal may not have every character. The output of a run's processes is read as UTF-8.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -217,7 +217,7 @@ def main() -> None:
     try:
         if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
             signal.signal(signal.SIGINT, signal.default_int_handler)  # see __init__.py
-        # Click gives the exit code back where the command itself didn't end as it should: 130 after Ctrl-C.
+        # Click returns the exit code of a command that was interrupted: 130 after Ctrl-C.
         if isinstance(code := app(standalone_mode=False), int) and code:
             raise SystemExit(code)
     except InputError as error:
@@ -232,7 +232,7 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         raise SystemExit(130) from None
     except Exception as error:
-        # Click's own: a missing argument, an unknown option.
+        # Click's own errors, such as a missing argument or an unknown option, format themselves.
         if hasattr(error, "format_message"):
             if message := error.format_message():
                 print(f"error: {message}", file=sys.stderr)
@@ -241,6 +241,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    # Imports make half a million objects that stay; looking through them for garbage was a fifth of a short command.
+    # Imports create half a million objects that stay. Their garbage collection took a fifth of a short command's time.
     gc.set_threshold(100_000)
     main()

@@ -55,20 +55,20 @@ def check(options: Options) -> Facts:
         InputError: They don't fit. There is a line for each kind of problem in the options, the file and its length.
     """
     columns = options.columns()
-    wrong = options.problems(columns)
+    option_problems = options.problems(columns)
     repeated = [name for name in dict.fromkeys(columns) if columns.count(name) > 1]
-    problems = [*wrong.values(), *(f"column '{name}' is named twice in the options" for name in repeated)]
+    problems = [*option_problems.values(), *(f"column '{name}' is named twice in the options" for name in repeated)]
     problems = [f"{options.path}: {problem}" for problem in problems]
     frequency = Frequency("D")
     with collecting(problems):
         frequency = Frequency(options.frequency)
         if options.fill and options.fill.method == "seasonal" and not frequency.seasons():
             problems.append(f"{options.path}: fill: seasonal: frequency {frequency.text} has no season; take linear")
-            wrong["fill"] = ""
+            option_problems["fill"] = ""
     result: Scan | None = None
     with collecting(problems):
         # The scan uses the defaults of wrong options, so that it finds the problems of the rows as well.
-        defaults = {name: CsvFormat.model_fields[name].default for name in wrong}
+        defaults = {name: CsvFormat.model_fields[name].default for name in option_problems}
         result = scan(_series_file(options, frequency), options.form().model_copy(update=defaults))
         problems += result.lines
     if result and result.rows:

@@ -119,8 +119,8 @@ def _checked_folder(options: Options) -> PictureFolder:
         for group in folder.copies():
             if group[0].digest in disputed:
                 names = " and ".join(str(picture.path) for picture in group[:2])
-                more = f" and {len(group) - 2} more" if len(group) > 2 else ""
-                problems.append(f"{names}{more}: the same image under different labels; duplicates: drop or keep")
+                others = f" and {len(group) - 2} more" if len(group) > 2 else ""
+                problems.append(f"{names}{others}: the same image under different labels; duplicates: drop or keep")
     if not options.skip_unreadable:
         problems += itertools.chain(*folder.unreadable.values())
     if problems:
@@ -135,16 +135,16 @@ def _disputed(folder: PictureFolder) -> set[str]:
 
 def _split(members: list[Picture], options: Options) -> dict[str, list[Picture]]:
     """Divide the images of a class. The same image is never in two splits, and no split is empty."""
-    same = defaultdict(list)
+    by_digest = defaultdict(list)
     for picture in members:
-        same[picture.digest].append(picture)
+        by_digest[picture.digest].append(picture)
 
     def ordered(groups: list[list[Picture]], purpose: str) -> list[list[Picture]]:
         return sorted(groups, key=lambda group: min(_position(picture, purpose) for picture in group))
 
     used: list[list[Picture]] = []
     count = 0
-    for group in ordered(list(same.values()), "use"):
+    for group in ordered(list(by_digest.values()), "use"):
         if count < round(options.use * len(members)) or len(used) < len(SPLITS):
             used.append(group)
             count += len(group)
@@ -153,8 +153,8 @@ def _split(members: list[Picture], options: Options) -> dict[str, list[Picture]]
     parts: dict[str, list[Picture]] = {split: [] for split in sizes}
     remaining = ordered(used, "split")
     for i, split in enumerate(sizes):
-        later = len(SPLITS) - 1 - i
-        while len(remaining) > later and (not parts[split] or len(parts[split]) < sizes[split]):
+        later_splits = len(SPLITS) - 1 - i
+        while len(remaining) > later_splits and (not parts[split] or len(parts[split]) < sizes[split]):
             parts[split] += remaining.pop(0)
     return parts
 

@@ -7,7 +7,7 @@ there is downloaded, and its checksums are verified.
 import difflib
 import io
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -17,9 +17,12 @@ from components.common.spec import Facts, ImageOptions
 from components.data.source_data import Image, Images
 from components.readers import pictures
 
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
+
 TASK = "classification"
-# Records that are parsed side by side. Each takes a few microseconds, less than waking a thread for the next one: by
-# TFDS' default, which TensorFlow tunes meanwhile, reading takes three times as long.
+# The number of records that are parsed in parallel. With TFDS' default, which TensorFlow tunes during the pass, reading
+# takes three times as long, for a record takes only a few microseconds, less than the start of a thread.
 _PARSED_AHEAD = 64
 
 
@@ -96,7 +99,7 @@ def read(options: Options) -> Images:
 
 
 def images(
-    builder: Any,  # noqa: ANN401 (a tfds.core.DatasetBuilder)
+    builder: "tfds.core.DatasetBuilder",
     options: ImageOptions,
     height: int | None = None,
     width: int | None = None,

@@ -1,4 +1,4 @@
-"""The command machines: what a model's `machine:` can name, what it costs, and what Google offers."""
+"""The command machines: the values of a model's `machine:` with their prices, and the machine types of Google."""
 
 from typing import Annotated
 
@@ -26,11 +26,10 @@ def machines_command(
         chips = f"TPU {machine.tpu_topology}" if machine.tpu_topology else ""
         gpus = f"{machine.count} {machine.accelerator}" if machine.accelerator else chips
         workers = f"{machine.workers} workers" if machine.workers > 1 else ""
-        kind = ", ".join(
-            filter(None, ["job" if machine.needs_job else "task", workers, "spot" if machine.spot else ""])
-        )
+        runs_as = filter(None, ["job" if machine.needs_job else "task", workers, "spot" if machine.spot else ""])
         cost = "no price" if price is None else f"{price:.2f}"
-        table.add_row(name, machine.machine_type, str(offer.cpus), f"{offer.memory_gb:g}", gpus, kind, cost)
+        size = (str(offer.cpus), f"{offer.memory_gb:g}")
+        table.add_row(name, machine.machine_type, *size, gpus, ", ".join(runs_as), cost)
     tables.console().print(table)
     print(
         f"a task has at most {TASK_CPUS} vCPUs and {TASK_MEMORY_GB} GB, one accelerator type, and is never spot; "

@@ -40,7 +40,7 @@ def predict_command(
     """Predict new data; what can't be predicted goes to <output>.errors.jsonl, and the rest goes on."""
     from components.predict.predict import predict
 
-    with _counted() as progress:
+    with _progress() as progress:
         predict(model, source, output, every_window, progress, _registry(trust))
 
 
@@ -55,21 +55,21 @@ def drift_command(
     from components.common.files import write_text
     from components.drift.drift import drift
 
-    with _counted() as progress:
-        found = drift(model, source, threshold, progress, _registry(trust))
+    with _progress() as progress:
+        result = drift(model, source, threshold, progress, _registry(trust))
     table = tables.table("feature", "PSI", "KS", "training", "new", "")
-    for name, moved in found.features.items():
-        distance = "" if moved.ks is None else f"{moved.ks:.3f}"
-        said = "has drifted" if moved.drifted else ""
-        shown = f"{name}: {moved.note}" if moved.note else name
-        table.add_row(shown, f"{moved.psi:.3f}", distance, f"{moved.training:.4g}", f"{moved.new:.4g}", said)
+    for name, feature in result.features.items():
+        label = f"{name}: {feature.note}" if feature.note else name
+        ks = "" if feature.ks is None else f"{feature.ks:.3f}"
+        means = (f"{feature.training:.4g}", f"{feature.new:.4g}")
+        table.add_row(label, f"{feature.psi:.3f}", ks, *means, "has drifted" if feature.drifted else "")
     tables.console().print(table)
-    drifted = found.drifted()
-    failed = f", {found.failed:,} can't be read" if found.failed else ""
-    print(f"{found.examples:,} examples{failed}; drifted: {', '.join(drifted) or 'nothing'} (threshold {threshold:g})")
+    drifted = result.drifted()
+    failed = f", {result.failed:,} can't be read" if result.failed else ""
+    print(f"{result.examples:,} examples{failed}; drifted: {', '.join(drifted) or 'nothing'} (threshold {threshold:g})")
     if output:
         try:
-            write_text(output, found.model_dump_json(indent=2) + "\n")
+            write_text(output, result.model_dump_json(indent=2) + "\n")
         except (OSError, ValueError) as error:
             raise InputError(f"{output}: {getattr(error, 'strerror', None) or error}") from None
     if drifted:
@@ -83,15 +83,15 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def _registry(trust: bool) -> Path | None:
-    """The registry that has to have written a model."""
+    """The registry that has to have written the model; None where any model is trusted."""
     from pipeline.local.run import RUNS
 
     return None if trust else RUNS / "registry"
 
 
 @contextmanager
-def _counted() -> Iterator[Callable[[int], None]]:
-    """On a terminal, show how many examples were read; the last argument of the work."""
+def _progress() -> Iterator[Callable[[int], None]]:
+    """Yield a function of the number of examples read, which shows that number on a terminal."""
     columns = (SpinnerColumn(), TextColumn("{task.completed:,} examples"), TimeElapsedColumn())
     console = Console()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:

@@ -50,8 +50,8 @@ def promote_command(
     check_registration(shelf / version, _registry())
     before = current(shelf)
     make_current(shelf, version)
-    was = "already" if before == version else f"now, it was version {before}" if before else "now, there was none"
-    print(f"{name}: version {version} is current {was}")
+    change = "already" if before == version else f"now, it was version {before}" if before else "now, there was none"
+    print(f"{name}: version {version} is current {change}")
 
 
 @registry_app.command("manifest")
@@ -77,16 +77,16 @@ def _list() -> None:
     rows: list[dict[str, str]] = []
     problems: list[str] = []
     for name, shelf in _shelves().items():
-        standing = current(shelf)
+        current_version = current(shelf)
         for version in versions(shelf):
-            row = {"model of": name, "version": version, "": "current" if version == standing else ""}
+            row = {"model of": name, "version": version, "": "current" if version == current_version else ""}
             rows.append(row)
             try:
                 row |= _columns(read_registration(shelf / version))
             except InputError as error:
                 problems += error.problems
                 row["model"] = "unreadable"
-        if standing is None:
+        if current_version is None:
             problems.append(f"{name}: no current version; python -m pipeline registry promote {name} VERSION")
     if not rows:
         print(f"{_registry()}: nothing is registered")

@@ -1,4 +1,4 @@
-"""The commands of schedules: create, list, pause, resume, delete."""
+"""The commands for schedules on Vertex AI: create, list, pause, resume, delete."""
 
 from collections.abc import Callable
 from typing import Annotated
