@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("run", "began (UTC)", "state", "data set", "best model", "metric", "95 % interval", "disk", "changed")
 # Columns that a narrow terminal leaves out, beginning with the first.
-_OPTIONAL = ("disk", "95 % interval", "began (UTC)")
+_OPTIONAL = ("began (UTC)", "disk", "95 % interval")
 # The width of the last column, in letters.
 _CHANGED = 44
 _COLORS = {"finished": "", "failed": "red", "stopped": "yellow", "running": "cyan"}
