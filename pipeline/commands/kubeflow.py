@@ -10,7 +10,7 @@ from pipeline.kubeflow.follow import follow
 from pipeline.kubeflow.submit import submit_kubeflow
 from pipeline.terminal import tables
 from pipeline.vertex.follow import JobFailedError
-from pipeline.vertex.request import check_data, check_images, check_parameters
+from pipeline.vertex.request import check_artifacts, check_data, check_images, check_parameters
 
 
 def submit_to_kubeflow(
@@ -51,6 +51,7 @@ def submit_to_kubeflow(
     path, digest = compile_experiment(experiment, target="kubeflow")
     spec = next(yaml.safe_load_all(path.read_text(encoding="utf-8")))
     values = {"pipeline_sha256": digest, **values}
+    check_artifacts(spec, "Kubeflow")
     check_images(spec, moving_tags)
     check_parameters(spec, values)
     name = experiment.name.replace("_", "-")

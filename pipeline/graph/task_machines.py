@@ -58,7 +58,8 @@ def request_machine(task: dsl.PipelineTask, name: str | None, target: Target, la
         return
     machine = machines()[name]
     if machine.retries:
-        task.set_retry(machine.retries)
+        # On Kubeflow, Argo ends each retry so long after the first try's start; KFP's own hour is less than a training.
+        task.set_retry(machine.retries, backoff_max_duration="52w" if target == "kubeflow" else None)
     if launches:
         return
     if target == "vertex":
@@ -92,7 +93,7 @@ def _request_node(task: dsl.PipelineTask, machine: Machine) -> None:
     else:
         # No node has room for a pod that asks for all of its cores, for the cluster itself uses a part of each.
         offer = offered()[machine.machine_type]
-        task.set_cpu_request(str(offer.cpus * 0.8)).set_memory_request(f"{round(offer.memory_gb * 800)}M")
+        task.set_cpu_request(str(round(offer.cpus * 0.8, 1))).set_memory_request(f"{round(offer.memory_gb * 800)}M")
     if resource := task.container_spec.resources and task.container_spec.resources.accelerator_type:
         # This taint commonly keeps other pods away from nodes with GPUs.
         kubernetes.add_toleration(task, resource, "Exists", effect="NoSchedule")

@@ -21,7 +21,9 @@ def _error_line(error: Exception, run: str) -> str:
     from urllib3.exceptions import HTTPError
 
     if isinstance(error, ApiException):
+        # Version 2.17.0 doesn't say why it refuses an upload with 409.
         hint = f"; {TOKEN} holds the token" if error.status in (401, 403) else ""
+        hint = "; the name is taken" if error.status == 409 else hint
         return f"refuses {run}: {error.status} {_message(error.body) or error.reason}{hint}"
     if isinstance(error, (HTTPError, OSError)):
         return f"can't be reached: {_line(str(getattr(error, 'reason', None) or error))}"
@@ -35,7 +37,8 @@ def _message(body: str | None) -> str:
     except ValueError:
         content = None
     if isinstance(content, dict):
-        return _line(str(content.get("message") or content.get("error_message") or content.get("error") or content))
+        message = content.get("message") or content.get("error_message") or content.get("error") or content
+        return _line(str(message).partition("\ngithub.com/")[0])  # a stack trace
     return _line(re.sub(r"<[^>]*>", " ", body or ""))
 
 

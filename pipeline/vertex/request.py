@@ -24,7 +24,8 @@ _LABEL_VALUE = re.compile(r"[a-z0-9_-]{0,63}")
 _DIGEST = re.compile(r".+@sha256:[0-9a-f]{64}")
 SUBMISSION = "submission"
 # The most input artifacts of a task. For more, Vertex AI answers "Maximum allowed: 100" (kubeflow/kubeflow issue 7513).
-MAX_ARTIFACTS = 100
+# Kubeflow 2.17 describes them in one argument of a process, for which Linux has 128 KB; each takes about 0.65 KB.
+MAX_ARTIFACTS = {"Vertex AI": 100, "Kubeflow": 170}
 # The fields of a PipelineJob, in the protocol's JSON.
 Request = dict[str, Any]
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -82,7 +83,7 @@ def pipeline_job(
     check_data(experiment)
     check_labels(labels)
     check_images(spec, moving_tags)
-    check_artifacts(spec)
+    check_artifacts(spec, "Vertex AI")
     check_options(options, settings)
     check_serving(experiment, moving_tags)
     vertex = Vertex(
@@ -215,17 +216,21 @@ def check_options(options: VertexOptions, settings: Settings) -> None:
         raise InputError(*problems)
 
 
-def check_artifacts(spec: dict[str, Any]) -> None:
-    """Check the number of input artifacts of each task. Vertex AI would refuse them only in the last steps of a run.
+def check_artifacts(spec: dict[str, Any], where: str) -> None:
+    """Check the number of input artifacts of each task. Too many would fail only in the last steps of a run.
+
+    Args:
+        spec: The compiled pipeline.
+        where: The service, a key of MAX_ARTIFACTS.
 
     Raises:
         InputError: A task has too many.
     """
     for name, task in spec["root"]["dag"]["tasks"].items():
-        count = len(task.get("inputs", {}).get("artifacts", {}))
-        if count > MAX_ARTIFACTS:
+        count, most = len(task.get("inputs", {}).get("artifacts", {})), MAX_ARTIFACTS[where]
+        if count > most:
             raise InputError(
-                f"task {name}: {count} input artifacts, Vertex AI allows {MAX_ARTIFACTS}; share the models out among "
+                f"task {name}: {count} input artifacts, {where} takes {most}; share the models out among "
                 "several experiments"
             )
 

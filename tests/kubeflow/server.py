@@ -126,12 +126,13 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_DELETE = _serve  # noqa: N815 (BaseHTTPRequestHandler's names)
 
     def _refuse(self, path: str, error: ApiError) -> None:
-        # Both shapes come with a stack trace of the server's.
-        trace = f"{error.message}\ngithub.com/kubeflow/pipelines/backend/src/common/util.NewUserError\n\t/go/src" * 5
-        body: dict[str, Any] = {"error_message": error.message, "error_details": trace}
+        # An upload's details hold a stack trace; otherwise an error of the server's own has it in its message.
+        trace = "\ngithub.com/kubeflow/pipelines/backend/src/common/util.Wrap\n\t/go/src" * 5
+        body: dict[str, Any] = {"error_message": error.message, "error_details": error.message + trace}
         if "/upload" not in path:
-            details = [{"@type": "type.googleapis.com/google.rpc.Status", "message": trace}]
-            body = {"error": error.message, "code": CODES[error.status], "message": error.message, "details": details}
+            said = error.message + trace * (error.status == 500)
+            details = [{"@type": "type.googleapis.com/google.rpc.Status", "message": error.message.split(": ")[-1]}]
+            body = {"code": CODES[error.status], "message": said, "details": details}
         self._send(error.status, json.dumps(body).encode())
 
     def _send(self, status: int, data: bytes, kind: str = "application/json") -> None:

@@ -1,4 +1,4 @@
-"""Pipelines, versions, experiments and runs, as Kubeflow's API server keeps them."""
+"""Pipelines, versions, experiments and runs, as the API server of Kubeflow Pipelines 2.17.0 keeps them."""
 
 import json
 import uuid
@@ -60,7 +60,8 @@ class Service:
                 self._add_version(made["pipeline_id"], spec, query)
                 return made
             case ("POST", "pipelines", "upload_version"):
-                pipeline = _get(self.pipelines, "Pipeline", query.get("pipelineid"))["pipeline_id"]
+                if (pipeline := query.get("pipelineid")) not in self.pipelines:
+                    raise ApiError(400, "Failed to create a pipeline version")
                 return self._add_version(pipeline, _read(file), query)
             case ("GET", "pipelines"):
                 return _found(self.pipelines, "pipelines", query, namespace=self._namespace(query.get("namespace")))
@@ -91,11 +92,12 @@ class Service:
                 group = _get(self.experiments, "Experiment", query.get("experiment_id"))["experiment_id"]
                 return _found(self.runs, "runs", query, experiment_id=group)
             case ("POST", "runs", one) if one.endswith(":terminate"):
-                _get(self.runs, "Run", one.removesuffix(":terminate"))["state"] = "CANCELED"
+                # It is cancelled once Argo has ended it.
+                _get(self.runs, "Run", one.removesuffix(":terminate"))["state"] = "CANCELING"
                 return {}
             case ("GET", "runs", one):
                 return self._step(_get(self.runs, "Run", one))
-        raise ApiError(501, f"{call}: Method Not Allowed")
+        raise ApiError(404, "Not Found")
 
     def _add_version(self, pipeline: str, spec: dict[str, Any], query: dict[str, str]) -> dict[str, Any]:
         within, said = {"pipeline_id": pipeline}, query.get("description", "")
@@ -106,8 +108,10 @@ class Service:
     def _create_run(self, body: dict[str, Any]) -> dict[str, Any]:
         experiment = _get(self.experiments, "Experiment", body.get("experiment_id"))
         reference, config = body.get("pipeline_version_reference") or {}, body.get("runtime_config") or {}
-        pipeline = _get(self.pipelines, "Pipeline", reference.get("pipeline_id"))
-        version = _get(self.versions, "PipelineVersion", reference.get("pipeline_version_id"))
+        pipeline = self.pipelines.get(reference.get("pipeline_id"))
+        version = self.versions.get(reference.get("pipeline_version_id"))
+        if not pipeline or not version:
+            raise ApiError(500, "Failed to create a new run: InternalServerError: error fetching manifest")
         if version["pipeline_id"] != pipeline["pipeline_id"]:
             raise ApiError(400, "Invalid input error: the version is another pipeline's")
         if pipeline["namespace"] not in ("", experiment["namespace"]):
@@ -132,6 +136,8 @@ class Service:
         """
         tasks = self.specs[run["pipeline_version_reference"]["pipeline_version_id"]]["root"]["dag"]["tasks"]
         states = self.states.setdefault(run["run_id"], {})
+        if run["state"] == "CANCELING":
+            run["state"] = "CANCELED"
         while run["state"] in ("PENDING", "RUNNING"):
             for name in [name for name, state in states.items() if state == "RUNNING"][: self.pace]:
                 states[name] = "FAILED" if name in self.fails else "SUCCEEDED"
@@ -149,7 +155,7 @@ class Service:
                 nodes += [(f"{name}-driver", "FAILED"), (name, "RUNTIME_STATE_UNSPECIFIED")]
             else:
                 nodes += [(f"{name}-driver", "SUCCEEDED"), (name, state), ("executor", state)]
-        now, began = datetime.now(UTC).isoformat(), run["created_at"]
+        now, began = _now(), run["created_at"]
         details = [
             {
                 "run_id": run["run_id"],
@@ -174,8 +180,6 @@ class Service:
         return given
 
     def _experiment_namespace(self, given: str | None) -> str:
-        if self.namespaces is None and given:
-            raise ApiError(400, "Invalid input error: In single-user mode, Experiment cannot filter by namespace")
         if self.namespaces is not None and not given:
             raise ApiError(400, "Invalid input error: Experiment must have a namespace in multi-user mode")
         return self._namespace(given)
@@ -195,10 +199,14 @@ def _make(there: Table, key: str, name: str | None, within: dict[str, str] | Non
     own = {"display_name": name, **(within or {})}
     same = [one for one in there.values() if all(one.get(key) == value for key, value in own.items())]
     if same and within is not None:
-        raise ApiError(409, f"Already exist error: The name {name} already exist. Please specify a new name")
-    made = {key: str(uuid.uuid4()), "created_at": datetime.now(UTC).isoformat(), **own, **more}
+        raise ApiError(409, f"Failed to create a {key.removesuffix('_id').replace('_', ' ')}")
+    made = {key: str(uuid.uuid4()), "created_at": _now(), **own, **more}
     there[made[key]] = made
     return made
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _get(there: Table, kind: str, one: str | None) -> dict[str, Any]:

@@ -65,7 +65,8 @@ def test_a_service_that_is_away_is_asked_again(follow, kubeflow):
 
 
 @pytest.mark.parametrize(
-    ("status", "said"), [(503, "503 the reason"), (401, "401 the reason; KUBEFLOW_TOKEN holds the token")]
+    ("status", "said"),
+    [(503, "503 the reason"), (500, "500 the reason"), (401, "401 the reason; KUBEFLOW_TOKEN holds the token")],
 )
 def test_a_service_that_stays_away_or_refuses_is_one_line(follow, kubeflow, monkeypatch, status, said):
     monkeypatch.setattr(following, "LOST_SECONDS", 0.02)

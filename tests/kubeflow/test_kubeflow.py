@@ -152,7 +152,7 @@ def test_a_refused_second_run_leaves_the_first(submit, kubeflow):
     started(submit("--job-id", "one"), kubeflow, "one")
     started(submit("--job-id", "two"), kubeflow, "two")
     before = kubeflow.resources()
-    refused(submit("--job-id", "two"), "409", "two already exist")
+    refused(submit("--job-id", "two"), "409", "the name is taken")
     for path in ("POST pipelines/upload_version", "POST runs"):
         kubeflow.fault(path, status=403, message="quota")
         refused(submit("--job-id", "three"), "refuses three: 403 quota")

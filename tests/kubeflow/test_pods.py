@@ -52,6 +52,13 @@ def test_a_pod_with_a_gpu_tolerates_the_taint_of_its_nodes(pods):
         assert keys == ([("nvidia.com/gpu", "Exists", "NoSchedule")] if name == "train-lstm" else []), name
 
 
+def test_a_retry_of_a_long_training_has_its_time(pods):
+    """Argo starts no retry later than this after the first try's start, and ends one that goes on."""
+    task = pods("models.lstm.machine=gpu-a100")[1]["root"]["dag"]["tasks"]["train-lstm"]
+    assert task["retryPolicy"]["maxRetryCount"] == 1
+    assert int(task["retryPolicy"]["backoffMaxDuration"].removesuffix("s")) >= 30 * 24 * 3600
+
+
 def default(spec, parameter="registry"):
     return spec["root"]["inputDefinitions"]["parameters"][parameter]["defaultValue"]
 
