@@ -1,4 +1,4 @@
-"""Google's filter expressions (aip.dev/160), as far as the product writes them: AND, OR, = and : of fields."""
+"""Google's filter expressions (aip.dev/160), as far as the product writes them: AND, and OR in parentheses."""
 
 import re
 from collections.abc import Callable
@@ -8,8 +8,7 @@ from errors import ApiError
 
 # A field's value, or None where it is not set; raises KeyError where there can't be such a field.
 Lookup = Callable[[list[str]], Any]
-Test = Callable[[Lookup], bool]
-_TOKEN = re.compile(r'"[^"]*"|[()=:]|[^\s()=:"]+')
+_TERM = re.compile(r'([\w.]+)([=:])("[^"]*"|[\w.*-]+|\("[^"]*"(?: OR "[^"]*")*\))')
 
 
 class Filter:
@@ -20,55 +19,27 @@ class Filter:
     """
 
     def __init__(self, text: str) -> None:
-        self.text, self.tokens = text, [*_TOKEN.findall(text), ""]
-        self.test: Test = self._joined("AND", all, self._any) if text.strip() else lambda lookup: True
-        if self.tokens not in ([""], ["", ""]):
-            raise self._wrong()
+        self.text = text
+        self.terms = [self._term(term) for term in text.split(" AND ")] if text else []
+
+    def _term(self, text: str) -> list[tuple[list[str], str, str]]:
+        """What a term is one of: field, sign and value."""
+        found = [_TERM.fullmatch(part) for part in (text[1:-1].split(" OR ") if text[:1] == "(" else [text])]
+        if not all(found):
+            raise ApiError("INVALID_ARGUMENT", f"filter: '{self.text}' can't be read")
+        return [
+            (one[1].split("."), one[2], value.strip('"')) for one in found for value in one[3].strip("()").split(" OR ")
+        ]
 
     def matches(self, lookup: Lookup) -> bool:
         """Whether something passes."""
         try:
-            return self.test(lookup)
+            return all([any([_fits(lookup(path), *rest) for path, *rest in term]) for term in self.terms])
         except KeyError as error:
             raise ApiError("INVALID_ARGUMENT", f"filter: '{self.text}' has an unknown field {error}") from None
-
-    def _wrong(self) -> ApiError:
-        return ApiError("INVALID_ARGUMENT", f"filter: '{self.text}' can't be read")
-
-    def _take(self, *expected: str) -> str:
-        token = self.tokens.pop(0)
-        if not token or (expected and token not in expected):
-            raise self._wrong()
-        return token
-
-    def _joined(self, word: str, how: Callable[[Any], bool], part: Callable[[], Test]) -> Test:
-        tests = [part()]
-        while self.tokens[0] == word:
-            self._take()
-            tests.append(part())
-        return lambda lookup: how([test(lookup) for test in tests])
-
-    def _any(self) -> Test:
-        return self._joined("OR", any, self._term)
-
-    def _term(self) -> Test:
-        field = self._take()
-        if field == "(":
-            inside = self._joined("AND", all, self._any)
-            self._take(")")
-            return inside
-        sign, values = self._take("=", ":"), [self._take()]
-        if values == ["("]:
-            values = [self._take()]
-            while self._take("OR", ")") == "OR":
-                values.append(self._take())
-        path, wanted = field.split("."), [value.strip('"') for value in values]
-        return lambda lookup: any(_fits(lookup(path), sign, value) for value in wanted)
 
 
 def _fits(have: Any, sign: str, want: str) -> bool:
     if sign == ":" and want == "*":
         return have is not None and have != ""
-    if sign == ":":
-        return want in (have or "")
-    return (have or "") == want
+    return want in (have or "") if sign == ":" else (have or "") == want
