@@ -1,7 +1,6 @@
 """Serve a class as a gRPC service: one method for each of the service's."""
 
 import base64
-import time
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -63,18 +62,10 @@ class Service:
         self.state.record(method, MessageToDict(request, preserving_proto_field_name=True), metadata)
         if not self.state.settings.anonymous:
             self.state.tokens.check(metadata.get("authorization", ""))
-        fault = self.state.take_fault(method)
-        if fault and fault["seconds"]:
-            time.sleep(fault["seconds"])
-        if fault and fault["code"] and not fault["committed"]:
-            raise ApiError(fault["code"], fault["message"])
-        with self.state.lock:
+        with self.state.faulty(method), self.state.lock:
             self.check(method, request)
             self.state.advance()
-            data = (function(request) or Empty()).SerializeToString()
-        if fault and fault["code"]:
-            raise ApiError(fault["code"], fault["message"])
-        return data
+            return (function(request) or Empty()).SerializeToString()
 
 
 def _text(value: str | bytes) -> str:

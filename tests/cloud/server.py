@@ -10,12 +10,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import control
 import grpc
 import rest
 import storage
 import tls
-from control import Control
-from control import routes as control_routes
 from endpoints import EndpointService, PredictionService
 from jobs import JobService
 from metadata import MetadataService
@@ -52,8 +51,7 @@ class Cloud:
         self.handlers = [service(self.state).handler() for service in _SERVICES]
         self.port = 0
         self.grpc = self._serve_grpc()
-        control = Control(self.state, self.outage)
-        routes = [*control_routes(control), *rest.routes(self.state), *storage.routes(self.state)]
+        routes = [*control.routes(self.state, self.outage), *rest.routes(self.state), *storage.routes(self.state)]
         self.http = WebServer(self.state, routes)
         self.https = WebServer(self.state, routes, (certificate, key))
         self.http.tunnels = {f"{host}:443": self.https.server_port for host in tls.GOOGLE}

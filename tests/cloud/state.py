@@ -1,11 +1,12 @@
 """What the server knows: its resources, what tests told it to do, and what it was asked."""
 
+import contextlib
 import itertools
 import json
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -155,6 +156,19 @@ class State:
                     fault["times"] -= 1
                     return fault
         return None
+
+    @contextlib.contextmanager
+    def faulty(self, method: str) -> Iterator[None]:
+        """Let a call meet its fault: it waits, and its answer is lost before the work is done, or after."""
+        fault = self.take_fault(method)
+        if fault:
+            time.sleep(fault["seconds"])
+        lost = fault and (fault["code"] or fault["http"])
+        if fault and lost and not fault["committed"]:
+            raise ApiError(fault["code"] or "UNKNOWN", fault["message"], http=fault["http"])
+        yield
+        if fault and lost:
+            raise ApiError(fault["code"] or "UNKNOWN", fault["message"], http=fault["http"])
 
     def record(self, method: str, request: object, metadata: dict[str, str], **more: object) -> None:
         """Append a request to requests.jsonl, before it is answered."""

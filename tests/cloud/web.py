@@ -6,7 +6,6 @@ import re
 import socket
 import ssl
 import threading
-import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -58,7 +57,6 @@ class Route:
     answer: Callable[[Request], Answer]
     credentials: bool = True
     recorded: bool = True
-    locked: bool = True
 
 
 def route(method: str, path: str, answer: Callable[[Request], Answer], **more: bool) -> Route:
@@ -171,31 +169,11 @@ def _answer(request: Request, routes: list[Route]) -> Answer:
         raise ApiError("NOT_FOUND", f"{request.method} {request.path} is not served")
     if found.credentials and not state.settings.anonymous:
         state.tokens.check(request.headers.get("authorization", ""), "storage.googleapis.com")
-    fault = state.take_fault(f"{request.method} {request.path}") if found.recorded else None
-    if fault and fault["seconds"]:
-        time.sleep(fault["seconds"])
-    lost = fault and (fault["code"] or fault["http"])
-    if lost and not fault["committed"]:
-        raise fault_error(fault)
-    if found.locked:
-        with state.lock:
-            state.advance()
-            answer = found.answer(request)
-    else:
-        answer = found.answer(request)
-    if lost:
-        raise fault_error(fault)
-    return answer
-
-
-def fault_error(fault: dict[str, Any]) -> ApiError:
-    """The error that a test wants a REST call to meet."""
-    from google.rpc import error_details_pb2
-
-    details = []
-    if fault["reason"]:
-        details.append(error_details_pb2.ErrorInfo(reason=fault["reason"], domain="googleapis.com"))
-    return ApiError(fault["code"] or "UNKNOWN", fault["message"], *details, http=fault["http"])
+    if not found.recorded:
+        return found.answer(request)
+    with state.faulty(f"{request.method} {request.path}"), state.lock:
+        state.advance()
+        return found.answer(request)
 
 
 def _shown(request: Request) -> Any:

@@ -1,13 +1,10 @@
-import sys
-from pathlib import Path
-
 import pytest
 import yaml
+from api import Server
 
 from pipeline.experiment.experiment import load_experiment
 from pipeline.graph.compile import compile_experiment
 
-sys.path.insert(0, str(Path(__file__).parent))
 CONFIG = """\
 datasets:
   demand: {source: electricity, use: 0.1, lookback: 96, horizon: 12}
@@ -19,8 +16,6 @@ models:
 @pytest.fixture
 def kubeflow():
     """A server of the test's own."""
-    from server import Server
-
     server = Server()
     yield server
     server.shutdown()

@@ -1,16 +1,10 @@
 """The test server is no rubber stamp: it refuses packages and parameters that a cluster couldn't run."""
 
+import package
 import pytest
 
 
-@pytest.fixture
-def package():
-    import package
-
-    return package
-
-
-def test_what_is_compiled_for_kubeflow_is_taken_and_for_vertex_refused(package, compiled):
+def test_what_is_compiled_for_kubeflow_is_taken_and_for_vertex_refused(compiled):
     spec = package.read(compiled("kubeflow")[0].read_bytes())
     package.check_parameters(spec, {"registry": "x"})
     for values, said in (({"registry": 5}, "registry is 5, expected STRING"), ({"other": "x"}, "other is not defined")):
@@ -29,7 +23,7 @@ def test_what_is_compiled_for_kubeflow_is_taken_and_for_vertex_refused(package, 
         ("executorLabel:", "executorLabels:", 'no field named "executorLabels"'),
     ],
 )
-def test_what_no_cluster_runs_is_refused(package, compiled, old, new, said):
+def test_what_no_cluster_runs_is_refused(compiled, old, new, said):
     text = compiled("kubeflow")[0].read_text()
     assert old in text
     with pytest.raises(package.PackageError, match=said):
