@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from errors import ApiError, Found, denied
+from errors import Found, denied
 from state import NUMBER, PROJECT, REGIONS, State
 
 _PLACE = re.compile(r"projects/([^/]+)(?:/locations/([^/]+))?(?:/.*)?")
@@ -55,15 +55,6 @@ def check(state: State, method: str, request: Any) -> None:
         raise denied(needed, resource)
     found.need(region in REGIONS, field, f"'{region}' of '{resource}' is no location of Vertex AI")
     found.done()
-
-
-def check_act_as(state: State, account: str) -> None:
-    """Refuse a service account that the caller may not act as."""
-    if account and "iam.serviceAccounts.actAs" in state.settings.deny:
-        raise ApiError(
-            "PERMISSION_DENIED",
-            f"You do not have permission to act as service_account: {account}. (or it may not exist).",
-        )
 
 
 def canonical(name: str) -> str:

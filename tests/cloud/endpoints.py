@@ -70,7 +70,6 @@ class EndpointService(Service):
         if request.traffic_split:
             _check_split(found, request.traffic_split, {*_deployed(endpoint), _NEW})
         found.done()
-        access.check_act_as(self.state, new.service_account)
         version = find_version(self.state, new.model)
         new.model, new.model_version_id = version.name, version.version_id
         new.id = new.id or self.state.new_id()

@@ -53,7 +53,6 @@ class JobService(BatchPredictionJobs):
         checks.labels(found, request.custom_job.labels, "custom_job.labels")
         _check_spec(state, found, spec, "custom_job.job_spec")
         found.done()
-        access.check_act_as(state, spec.service_account)
         used: Counter[str] = Counter()
         for pool in spec.worker_pool_specs:
             spot = spec.scheduling.strategy == Scheduling.Strategy.SPOT

@@ -84,7 +84,6 @@ class ModelService(Service):
         place = checks.gs(found, self.state, model.artifact_uri, "model.artifact_uri") if model.artifact_uri else None
         _check_aliases(found, model.version_aliases, "model.version_aliases")
         found.done()
-        access.check_act_as(self.state, request.service_account)
         if request.parent_model:
             find_model(self.state, request.parent_model)
             name = access.canonical(request.parent_model).partition("@")[0]

@@ -56,7 +56,6 @@ def create_job(state: State, parent: str, job: Any, job_id: str) -> Any:
     found.need(fine, "pipeline_job_id", f"'{job_id}' does not match {_JOB_ID.pattern}")
     spec = check_job(state, found, job)
     found.done()
-    access.check_act_as(state, job.service_account)
     short = [name for name, need in specs.gpus(spec).items() if need > state.settings.quota.get(name, need)]
     if short:
         raise exceeded(short)
