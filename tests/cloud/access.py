@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from errors import Found, denied
+from errors import ApiError, Found, denied
 from state import NUMBER, PROJECT, REGIONS, State
 
 _PLACE = re.compile(r"projects/([^/]+)(?:/locations/([^/]+))?(?:/.*)?")
@@ -60,6 +60,18 @@ def check(state: State, method: str, request: Any) -> None:
 def canonical(name: str) -> str:
     """A resource's name as Google returns it: with the project's number."""
     return re.sub(rf"^projects/{PROJECT}(?=/|$)", f"projects/{NUMBER}", name)
+
+
+def find(state: State, kind: str, name: str) -> Any:
+    """The resource of a kind such as customJobs and of a name; @version doesn't count.
+
+    Raises:
+        ApiError: There is none.
+    """
+    found = state.table(kind).get(canonical(name).partition("@")[0])
+    if found is None:
+        raise ApiError("NOT_FOUND", f'The resource "{name}" was not found in {kind}.')
+    return found
 
 
 def below(state: State, parent: str, kind: str) -> list[Any]:

@@ -5,7 +5,7 @@ from typing import Any
 import access
 import checks
 import machine_types
-from errors import ApiError, Found, not_found, number
+from errors import ApiError, Found, number
 from google.cloud.aiplatform_v1.types import JobState
 from messages import copy, made, stamp
 from models import find_version
@@ -51,10 +51,7 @@ class BatchPredictionJobs(Service):
         return new
 
     def get_batch_prediction_job(self, request: Any) -> Any:
-        job = self.state.table("batchPredictionJobs").get(access.canonical(request.name))
-        if job is None:
-            raise not_found("BatchPredictionJob", request.name)
-        return job[0]
+        return access.find(self.state, "batchPredictionJobs", request.name)[0]
 
     def _advance_batch(self, now: float) -> None:
         settings = self.state.settings

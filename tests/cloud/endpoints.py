@@ -6,7 +6,7 @@ from typing import Any
 import access
 import checks
 import machine_types
-from errors import ApiError, Found, not_found
+from errors import ApiError, Found
 from google.protobuf.json_format import ParseDict
 from google.protobuf.struct_pb2 import Value
 from listing import page
@@ -14,17 +14,8 @@ from messages import copy, pb, stamp
 from messages import made as created
 from models import find_version
 from rpc import Service
-from state import State
 
 _NEW = "0"  # what a traffic split calls the model that is being deployed
-
-
-def find_endpoint(state: State, name: str) -> Any:
-    """The endpoint of a name."""
-    endpoint = state.table("endpoints").get(access.canonical(name))
-    if endpoint is None:
-        raise not_found("Endpoint", name)
-    return endpoint
 
 
 class EndpointService(Service):
@@ -46,14 +37,18 @@ class EndpointService(Service):
         return self.state.start("CreateEndpoint", new.name, pb.CreateEndpointOperationMetadata(), work)
 
     def get_endpoint(self, request: Any) -> Any:
-        return find_endpoint(self.state, request.name)
+        return access.find(self.state, "endpoints", request.name)
 
     def list_endpoints(self, request: Any) -> Any:
         shown, token = page(request, access.below(self.state, request.parent, "endpoints"))
         return pb.ListEndpointsResponse(endpoints=shown, next_page_token=token)
 
     def deploy_model(self, request: Any) -> Any:
-        endpoint, found, new = find_endpoint(self.state, request.endpoint), Found(), copy(request.deployed_model)
+        endpoint, found, new = (
+            access.find(self.state, "endpoints", request.endpoint),
+            Found(),
+            copy(request.deployed_model),
+        )
         field = "deployed_model"
         found.need(len(new.display_name) <= 128, f"{field}.display_name", f"'{new.display_name}' is too long")
         checks.account(found, new.service_account, f"{field}.service_account")
@@ -78,7 +73,7 @@ class EndpointService(Service):
         split = {new.id if key == _NEW else key: share for key, share in request.traffic_split.items()}
 
         def work() -> Any:
-            find_endpoint(self.state, endpoint.name)
+            access.find(self.state, "endpoints", endpoint.name)
             find_version(self.state, f"{new.model}@{new.model_version_id}")
             created_at = new.create_time
             stamp(created_at)
@@ -95,7 +90,11 @@ class EndpointService(Service):
         return self.state.start("DeployModel", endpoint.name, pb.DeployModelOperationMetadata(), work)
 
     def undeploy_model(self, request: Any) -> Any:
-        endpoint, found, gone = find_endpoint(self.state, request.endpoint), Found(), request.deployed_model_id
+        endpoint, found, gone = (
+            access.find(self.state, "endpoints", request.endpoint),
+            Found(),
+            request.deployed_model_id,
+        )
         if gone not in _deployed(endpoint):
             raise ApiError("NOT_FOUND", f'DeployedModel "{gone}" was not found in "{endpoint.name}".')
         split = dict(request.traffic_split)
@@ -123,7 +122,7 @@ class EndpointService(Service):
         return self.state.start("UndeployModel", endpoint.name, pb.UndeployModelOperationMetadata(), work)
 
     def delete_endpoint(self, request: Any) -> Any:
-        endpoint = find_endpoint(self.state, request.name)
+        endpoint = access.find(self.state, "endpoints", request.name)
         if endpoint.deployed_models:
             raise ApiError(
                 "FAILED_PRECONDITION",
@@ -140,7 +139,7 @@ class PredictionService(Service):
     """Predictions: those that a test said, or one number for each instance."""
 
     def predict(self, request: Any) -> Any:
-        endpoint, plan = find_endpoint(self.state, request.endpoint), self.state.settings.predict
+        endpoint, plan = access.find(self.state, "endpoints", request.endpoint), self.state.settings.predict
         if not request.instances:
             raise ApiError("INVALID_ARGUMENT", "instances: is empty")
         if not endpoint.traffic_split:

@@ -76,11 +76,6 @@ def number(code: str) -> int:
     return code_pb2.Code.Value(code)
 
 
-def not_found(kind: str, name: str) -> ApiError:
-    """A resource that isn't there."""
-    return ApiError("NOT_FOUND", f'The {kind} "{name}" was not found.')
-
-
 def already_exists() -> ApiError:
     """A resource that is there already."""
     return ApiError("ALREADY_EXISTS", "Requested entity already exists")

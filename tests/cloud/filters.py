@@ -8,7 +8,7 @@ from errors import ApiError
 
 # A field's value, or None where it is not set; raises KeyError where there can't be such a field.
 Lookup = Callable[[list[str]], Any]
-_TERM = re.compile(r'([\w.]+)([=:])("[^"]*"|[\w.*-]+|\("[^"]*"(?: OR "[^"]*")*\))')
+_TERM = re.compile(r'([\w.-]+)([=:])("[^"]*"|[\w.*-]+|\("[^"]*"(?: OR "[^"]*")*\))')
 
 
 class Filter:

@@ -9,7 +9,7 @@ import access
 import checks
 import machine_types
 from batch import BatchPredictionJobs
-from errors import ApiError, Found, exceeded, not_found, number
+from errors import ApiError, Found, exceeded, number
 from google.cloud.aiplatform_v1.types import JobState, Scheduling
 from listing import page
 from messages import copy, pb, stamp
@@ -72,7 +72,7 @@ class JobService(BatchPredictionJobs):
         return new
 
     def get_custom_job(self, request: Any) -> Any:
-        return self._custom_job(request.name).message
+        return access.find(self.state, "customJobs", request.name).message
 
     def list_custom_jobs(self, request: Any) -> Any:
         jobs = access.below(self.state, request.parent, "customJobs")
@@ -80,7 +80,7 @@ class JobService(BatchPredictionJobs):
         return pb.ListCustomJobsResponse(custom_jobs=shown, next_page_token=token)
 
     def cancel_custom_job(self, request: Any) -> None:
-        job = self._custom_job(request.name)
+        job = access.find(self.state, "customJobs", request.name)
         if job.message.state in ENDED:
             raise ApiError("FAILED_PRECONDITION", f'The CustomJob "{job.message.name}" has ended already.')
         if job.cancelled is None:
@@ -88,12 +88,6 @@ class JobService(BatchPredictionJobs):
             job.message.state = JobState.JOB_STATE_CANCELLING
             if job.replicas:
                 job.replicas.terminate()
-
-    def _custom_job(self, name: str) -> Job:
-        job = self.state.table("customJobs").get(access.canonical(name))
-        if job is None:
-            raise not_found("CustomJob", name)
-        return job
 
     def _advance_custom(self, now: float) -> None:
         for job in self.state.table("customJobs").values():

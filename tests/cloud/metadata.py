@@ -5,7 +5,7 @@ from typing import Any
 
 import access
 import checks
-from errors import Found, already_exists, not_found
+from errors import Found, already_exists
 from messages import copy, made, pb
 from rpc import Service
 
@@ -17,8 +17,7 @@ class MetadataService(Service):
 
     def create_context(self, request: Any) -> Any:
         found, new, store = Found(), copy(request.context), access.canonical(request.parent)
-        if not store.endswith("/metadataStores/default"):
-            raise not_found("MetadataStore", request.parent)
+        found.need(store.endswith("/metadataStores/default"), "parent", f"there is no metadata store '{store}'")
         found.need(_ID.fullmatch(request.context_id), "context_id", f"'{request.context_id}' is not {_ID.pattern}")
         found.need(len(new.display_name) <= 128, "display_name", f"'{new.display_name}' is too long")
         checks.labels(found, new.labels)
@@ -31,10 +30,7 @@ class MetadataService(Service):
         return new
 
     def get_context(self, request: Any) -> Any:
-        context = self.state.table("contexts").get(access.canonical(request.name))
-        if context is None:
-            raise not_found("Context", request.name)
-        return context
+        return access.find(self.state, "contexts", request.name)
 
     def add_context_children(self, request: Any) -> Any:
         parent = self.get_context(pb.GetContextRequest(name=request.context))

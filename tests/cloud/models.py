@@ -7,7 +7,7 @@ from typing import Any
 
 import access
 import checks
-from errors import ApiError, Found, not_found
+from errors import ApiError, Found
 from listing import page
 from messages import copy, pb, stamp
 from messages import made as created
@@ -42,23 +42,15 @@ class Model:
             version.version_aliases.append(alias)
 
 
-def find_model(state: State, name: str) -> Model:
-    """The model of a name, with or without @version."""
-    model = state.table("models").get(access.canonical(name).partition("@")[0])
-    if model is None:
-        raise not_found("Model", name)
-    return model
-
-
 def find_version(state: State, name: str) -> Any:
     """The version that a name means; without one the default.
 
     Raises:
         ApiError: There is no such model or version.
     """
-    version = find_model(state, name).version(name.partition("@")[2] or DEFAULT)
+    version = access.find(state, "models", name).version(name.partition("@")[2] or DEFAULT)
     if version is None:
-        raise not_found("Model", name)
+        raise ApiError("NOT_FOUND", f'The resource "{name}" was not found in models.')
     return version
 
 
@@ -85,7 +77,7 @@ class ModelService(Service):
         _check_aliases(found, model.version_aliases, "model.version_aliases")
         found.done()
         if request.parent_model:
-            find_model(self.state, request.parent_model)
+            access.find(self.state, "models", request.parent_model)
             name = access.canonical(request.parent_model).partition("@")[0]
         else:
             name = f"{access.place_of(request.parent)}/models/{self.state.new_id()}"
@@ -107,13 +99,13 @@ class ModelService(Service):
         return pb.ListModelsResponse(models=shown, next_page_token=token)
 
     def list_model_versions(self, request: Any) -> Any:
-        versions = find_model(self.state, request.name).versions.values()
+        versions = access.find(self.state, "models", request.name).versions.values()
         shown, token = page(request, versions, "version_create_time")
         return pb.ListModelVersionsResponse(models=shown, next_page_token=token)
 
     def merge_version_aliases(self, request: Any) -> Any:
         found, version = Found(), find_version(self.state, request.name)
-        model = find_model(self.state, request.name)
+        model = access.find(self.state, "models", request.name)
         found.need(request.version_aliases, "version_aliases", "is empty")
         _check_aliases(found, request.version_aliases, "version_aliases")
         found.done()
@@ -124,7 +116,7 @@ class ModelService(Service):
 
     def delete_model(self, request: Any) -> Any:
         name = access.canonical(request.name)
-        for version in find_model(self.state, name).versions.values():
+        for version in access.find(self.state, "models", name).versions.values():
             self._check_unused(version)
 
         def delete() -> None:
@@ -135,7 +127,7 @@ class ModelService(Service):
     def delete_model_version(self, request: Any) -> Any:
         if "@" not in request.name:
             raise ApiError("INVALID_ARGUMENT", f"name: '{request.name}' names no version")
-        model, version = find_model(self.state, request.name), find_version(self.state, request.name)
+        model, version = access.find(self.state, "models", request.name), find_version(self.state, request.name)
         if len(model.versions) == 1:
             raise ApiError("FAILED_PRECONDITION", f"{request.name} is the only version; delete the model instead.")
         if DEFAULT in version.version_aliases:

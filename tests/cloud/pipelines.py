@@ -7,7 +7,7 @@ from typing import Any
 import access
 import checks
 import spec as specs
-from errors import ApiError, Found, already_exists, exceeded, not_found
+from errors import ApiError, Found, already_exists, exceeded
 from google.cloud.aiplatform_v1.types import PipelineState
 from google.protobuf.json_format import MessageToDict
 from listing import page
@@ -85,7 +85,7 @@ class PipelineService(Service):
         return create_job(self.state, request.parent, request.pipeline_job, request.pipeline_job_id)
 
     def get_pipeline_job(self, request: Any) -> Any:
-        return self._run(request.name).job
+        return access.find(self.state, "pipelineJobs", request.name).job
 
     def list_pipeline_jobs(self, request: Any) -> Any:
         runs = access.below(self.state, request.parent, "pipelineJobs")
@@ -93,19 +93,13 @@ class PipelineService(Service):
         return pb.ListPipelineJobsResponse(pipeline_jobs=shown, next_page_token=token)
 
     def cancel_pipeline_job(self, request: Any) -> None:
-        run = self._run(request.name)
+        run = access.find(self.state, "pipelineJobs", request.name)
         if run.job.state in ENDED:
             raise ApiError(
                 "FAILED_PRECONDITION", f'The PipelineJob "{run.job.name}" has ended already and can\'t be cancelled.'
             )
         if run.cancelled is None:
             run.cancel(time.time())
-
-    def _run(self, name: str) -> Run:
-        run = self.state.table("pipelineJobs").get(access.canonical(name))
-        if run is None:
-            raise not_found("PipelineJob", name)
-        return run
 
     def _advance(self, now: float) -> None:
         for run in self.state.table("pipelineJobs").values():

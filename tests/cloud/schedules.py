@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import access
 import checks
-from errors import ApiError, Found, not_found
+from errors import ApiError, Found
 from google.cloud.aiplatform_v1.types import Schedule
 from listing import page
 from messages import copy, made, pb, stamp
@@ -51,21 +51,15 @@ class ScheduleService(Service):
         stamp(schedule.next_run_time, time.time() + _SOON)
 
     def delete_schedule(self, request: Any) -> Any:
-        name = self._schedule(request.name).name
+        name = access.find(self.state, "schedules", request.name).name
 
         def delete() -> None:
             self.state.table("schedules").pop(name, None)
 
         return self.state.start("DeleteSchedule", name, pb.DeleteOperationMetadata(), delete)
 
-    def _schedule(self, name: str) -> Any:
-        schedule = self.state.table("schedules").get(access.canonical(name))
-        if schedule is None:
-            raise not_found("Schedule", name)
-        return schedule
-
     def _in_state(self, name: str, state: int) -> Any:
-        schedule = self._schedule(name)
+        schedule = access.find(self.state, "schedules", name)
         if schedule.state != state:
             now = _State(schedule.state).name
             raise ApiError("FAILED_PRECONDITION", f'The Schedule "{name}" is {now}, not {_State(state).name}.')
