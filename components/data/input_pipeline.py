@@ -130,22 +130,21 @@ def _load_variables(folder: Path | str, info: DatasetInfo, split: str) -> list[t
     The result is variables, which are filled in place. tf.data would copy a tensor that its functions use, and a tensor
     that is concatenated or comes from NumPy would be in memory three times for a while.
     """
-    count, done = info.records[split], 0
+    count, loaded = info.records[split], 0
     if isinstance(info, SeriesInfo):
-        stored = read_rows(folder, split, len(info.stored), count)
-        stored = stored.map(no_autograph(lambda time, values: (values,)))
+        rows = read_rows(folder, split, len(info.stored), count)
+        stored = rows.map(no_autograph(lambda time, values: (values,)))
     else:
         stored = read_images(folder, split, info.shape, count)
     with tf.device("CPU"):
-        variables = [
-            tf.Variable(tf.zeros([count, *s.shape[1:]], s.dtype), trainable=False) for s in stored.element_spec
-        ]
+        specs = stored.element_spec
+        variables = [tf.Variable(tf.zeros([count, *s.shape[1:]], s.dtype), trainable=False) for s in specs]
         for batch in stored:
-            positions = tf.range(done, done + len(batch[0]))
+            positions = tf.range(loaded, loaded + len(batch[0]))
             for variable, values in zip(variables, batch, strict=True):
                 variable.scatter_update(tf.IndexedSlices(values, positions))
-            done += len(batch[0])
-    check_count(folder, split, done, count)
+            loaded += len(batch[0])
+    check_count(folder, split, loaded, count)
     return variables
 
 

@@ -1,6 +1,7 @@
 """The splits of a series, which depend only on its number of rows."""
 
 from components.common.spec import SeriesOptions
+from components.common.words import counted
 
 
 def split_ends(rows: int, options: SeriesOptions) -> list[int]:
@@ -29,5 +30,5 @@ def split_problems(rows: int, options: SeriesOptions) -> list[str]:
         fits = "no window fits"
     return [
         f"lookback {options.lookback} + horizon {options.horizon} = {window} rows are longer than the {split} split of "
-        f"{size} {'row' if size == 1 else 'rows'}; {fits}"
+        f"{counted(size, 'row')}; {fits}"
     ]

@@ -8,6 +8,7 @@ import struct
 from pathlib import Path
 
 from components.common.errors import InputError
+from components.common.words import counted
 
 # TFDS' description of the folder, which has the number of records of each shard.
 DESCRIPTION = "dataset_info.json"
@@ -41,9 +42,11 @@ def tfrecord_paths(folder: Path | str, split: str, count: int | None = None) -> 
     for number, length in enumerate(lengths):
         path = by_number.pop(f"{number:05d}", None)
         if path is None:
-            problems.append(f"{folder}: shard {number:05d} of {split} is missing, expected {_records(length)} in it")
+            problems.append(
+                f"{folder}: shard {number:05d} of {split} is missing, expected {counted(length, 'record')} in it"
+            )
         elif (actual := _count_records(path)) != length:
-            problems.append(f"{path}: {_records(actual)}, expected {length:,}")
+            problems.append(f"{path}: {counted(actual, 'record')}, expected {length:,}")
     problems += [f"{path}: expected {len(lengths)} shards of {split} without this one" for path in by_number.values()]
     if not problems:
         problems = [f"{folder}: the records of {split} have another size than when they were written"]
@@ -61,10 +64,6 @@ def _shard_lengths(folder: Path, split: str) -> tuple[list[int], int]:
         raise InputError(f"{path}: {error.strerror}; expected a folder that ingest wrote") from None
     except (ValueError, KeyError, TypeError):
         raise InputError(f"{path}: doesn't say which records of {split} there are; ingest the data set again") from None
-
-
-def _records(count: int) -> str:
-    return f"{count:,} record{'' if count == 1 else 's'}"
 
 
 def _count_records(path: Path) -> int:

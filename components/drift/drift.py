@@ -10,6 +10,7 @@ from components.artifacts.dataset import ImagesInfo, SeriesInfo
 from components.artifacts.training_profile import CLASS, TrainingProfile, image_features, load_profile
 from components.common.errors import InputError
 from components.common.spec import Strict
+from components.common.words import counted
 from components.data.new.batches import load_batches
 from components.data.new.example import Failure
 from components.data.new.files import find_files
@@ -105,7 +106,9 @@ def drift(
     needed = EXAMPLES_PER_BIN * max(BINS, len(profile.classes))
     if examples < needed:
         why = f"; {failed:,} can't be read, {first_failure.id}: {first_failure.reason}" if first_failure else ""
-        raise InputError(f"{source}: {_examples(examples)}, expected {needed} or more to tell drift from chance{why}")
+        raise InputError(
+            f"{source}: {counted(examples, 'example')}, expected {needed} or more to tell drift from chance{why}"
+        )
     return Drift(
         model=model,
         input=source,
@@ -135,10 +138,6 @@ def _row_batches(info: SeriesInfo, path: Path) -> Iterator[FeatureBatch]:
             table = np.array(values, np.float32).reshape(len(values), len(info.stored))
             columns = {name: table[:, i] for i, name in enumerate(info.columns)} if values else {}
             yield columns, [row for row in batch if isinstance(row, Failure)]
-
-
-def _examples(count: int) -> str:
-    return f"{count:,} example{'' if count == 1 else 's'}"
 
 
 def _feature_drifts(

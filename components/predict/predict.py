@@ -12,6 +12,7 @@ import numpy as np
 
 from components.artifacts.dataset import DatasetInfo, ImagesInfo
 from components.common.errors import InputError
+from components.common.words import counted
 from components.data.new.batches import EXAMPLES, Batch, load_batches
 from components.data.new.example import Example, Failure
 from components.data.new.files import find_files, fingerprint
@@ -73,9 +74,8 @@ def predict(
             file.finish()
     except OSError as error:
         raise InputError(f"{output}: {error.strerror or error}; what was predicted stays for another try") from None
-    count = f"{totals.predicted:,} prediction{'' if totals.predicted == 1 else 's'}"
     failed = f", {totals.failed:,} failed, see {file.errors}" if totals.failed else ""
-    print(f"{count} in {output}{failed}", flush=True)
+    print(f"{counted(totals.predicted, 'prediction')} in {output}{failed}", flush=True)
     return totals
 
 
@@ -85,7 +85,7 @@ def _write_all(
     """Predict and write all examples, but for those that an interrupted call has written."""
     start = file.progress.read
     if start:
-        print(f"going on after {start:,} example{'' if start == 1 else 's'}", flush=True)
+        print(f"going on after {counted(start, 'example')}", flush=True)
     model: Predict | None = None
     for batch in load_batches(islice(examples, start, None), folder.info):
         predictions: Rows = []
@@ -102,7 +102,7 @@ def _why_nothing(first: dict[str, str] | None, failed: int) -> str:
     """The reason why nothing was predicted: the first failure, and the number of the others."""
     if first is None:
         return "no examples in it"
-    others = f" (and {failed - 1:,} other{'' if failed == 2 else 's'})" if failed > 1 else ""
+    others = f" (and {counted(failed - 1, 'other')})" if failed > 1 else ""
     return f"nothing can be predicted: {first['id']}: {first['reason']}{others}"
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from components.common.errors import InputError, collecting
 from components.common.files import sha256
 from components.common.spec import Facts, SeriesOptions
+from components.common.words import counted
 from components.data.source_data import Row, Series
 from components.data.splits import split_problems
 from components.readers.csv_format import CsvFormat
@@ -140,13 +141,9 @@ def _summary(changes: Changes, options: Options) -> dict[str, str]:
     if options.fill:
         total = changes.filled.total()
         values = ", ".join(f"{count:,} of {column}" for column, count in changes.filled.items())
-        inserted = f"; {_rows_of(changes.inserted)} inserted" if changes.inserted else ""
-        left_out = f"; {_rows_of(changes.left_out)} at the ends left out" if changes.left_out else ""
+        inserted = f"; {counted(changes.inserted, 'row')} inserted" if changes.inserted else ""
+        left_out = f"; {counted(changes.left_out, 'row')} at the ends left out" if changes.left_out else ""
         whole = "; of the whole file" if options.use < 1 else ""
         summary["filled"] = f"{values} ({options.fill.method})" if total else "nothing"
         summary["filled"] += inserted + left_out + whole
     return summary
-
-
-def _rows_of(count: int) -> str:
-    return f"{count:,} {'row' if count == 1 else 'rows'}"

@@ -18,6 +18,7 @@ from components.artifacts.dataset import SPLITS, Check
 from components.common.errors import InputError
 from components.common.files import sha256
 from components.common.spec import Facts, ImageOptions
+from components.common.words import counted
 from components.data.source_data import Image, Images
 from components.readers import pictures
 from components.readers.picture_folder import Picture, PictureFolder, read_folder
@@ -105,7 +106,7 @@ def _checked_folder(options: Options) -> PictureFolder:
     folder = read_folder(root, options.channels, (options.height, options.width))
     problems = list(folder.problems)
     if len(folder.classes) < 2:
-        count = "1 folder" if len(folder.classes) == 1 else f"{len(folder.classes)} folders"
+        count = counted(len(folder.classes), "folder")
         problems.append(f"{options.path}: {count}, expected one for each of 2 or more classes")
     disputed = _disputed(folder)
     for name, members in folder.classes.items():

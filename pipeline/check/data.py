@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from components.common.errors import InputError
+from components.common.words import counted
 from components.data.splits import split_ends
 from components.readers import csv_guess
 from components.readers.csv_format import CsvFormat
@@ -112,7 +113,7 @@ def _guess(path: Path, source: str) -> _Guess:
     read_times = [moment for text in texts[time] if (moment := csv_guess.time_of(text, form.time_format or ""))]
     frequency = csv_guess.frequency_of(read_times, on_average=True)
     if len(rows) < _MIN_ROWS:
-        raise InputError(f"{source}: {_too_few(len(rows))}")
+        raise InputError(f"{source}: {counted(len(rows), 'row')}, expected {_MIN_ROWS} or more to train on")
     if frequency is None:
         raise InputError(f"{source}: column '{time}': no step between rows can be told, expected rising times")
     others = [name for name in header if name != time and name not in numbers]
@@ -144,7 +145,7 @@ def _config(source: str, form: CsvFormat, result: Scan, target: str, frequency: 
 def _window(rows: int, frequency: Frequency, source: str) -> tuple[int, int]:
     """A lookback and a horizon that suit the seasons, and leave several windows in each split."""
     if rows < _MIN_ROWS:
-        raise InputError(f"{source}: {_too_few(rows)}")
+        raise InputError(f"{source}: {counted(rows, 'row')}, expected {_MIN_ROWS} or more to train on")
     season = frequency.season()
     defaults = csv.Options(path="", time="", target="", frequency="D", lookback=1, horizon=1)
     ends = split_ends(rows, defaults)
@@ -152,10 +153,6 @@ def _window(rows: int, frequency: Frequency, source: str) -> tuple[int, int]:
     horizon = max(1, min(season if 1 < season <= 48 else 12, shortest // 6))
     windows = max(1, shortest // 5)
     return max(1, min(season * 7 if season <= 48 else 2 * season, shortest - horizon - windows, 336)), horizon
-
-
-def _too_few(rows: int) -> str:
-    return f"{rows} {'row' if rows == 1 else 'rows'}, expected {_MIN_ROWS} or more to train on"
 
 
 def _remaining_problems(config: dict[str, Any]) -> list[str]:
@@ -169,7 +166,7 @@ def _remaining_problems(config: dict[str, Any]) -> list[str]:
 
 
 def _summary(result: Scan, frequency: str) -> str:
-    rows = f"{result.rows:,} {'row' if result.rows == 1 else 'rows'}"
+    rows = counted(result.rows, "row")
     if result.first is None or result.last is None:
         return rows
     return f"{rows} from {result.first} to {result.last}, most of them one every {Frequency(frequency).words()}"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from components.common.errors import MOST_PROBLEMS, InputError
+from components.common.words import counted
 from components.readers.picture_folder import Picture, PictureFolder, read_folder
 from components.readers.pictures import SUFFIXES
 from components.sources import image_folder
@@ -39,12 +40,12 @@ def check(source: str) -> str:
         raise InputError(f"{source}: no picture that can be read in its folders, {expected}")
     options = _options(source, folder, readable)
     lines = [
-        f"{source}: {_count(len(folder.classes), 'class', 'classes')}, {_count(len(readable), 'picture')}",
-        *_shown([f"{name}: {_count(len(members), 'picture')}" for name, members in folder.classes.items()]),
+        f"{source}: {counted(len(folder.classes), 'class')}, {counted(len(readable), 'picture')}",
+        *_shown([f"{name}: {counted(len(members), 'picture')}" for name, members in folder.classes.items()]),
         f"height x width: {_sizes(readable)}",
     ]
     if folder.others:
-        lines.append(f"{_count(folder.others, 'other file')}, which can't be pictures by their names")
+        lines.append(f"{counted(folder.others, 'other file')}, which can't be pictures by their names")
     lines += ["", *(_problems(folder) or ["no problems"])]
     return comments(lines, _shown(_remaining_problems(options))) + _yaml_text(source, options)
 
@@ -77,9 +78,9 @@ def _problems(folder: PictureFolder) -> list[str]:
         (disputed if len(_labels(group)) > 1 else copies).append(line)
     lines = _shown(folder.problems)
     for heading, members in (
-        (f"{_count(len(unreadable), 'file')} can't be read:", unreadable),
-        (f"{_count(len(disputed), 'image')} under several labels:", disputed),
-        (f"{_count(len(copies), 'image')} more than once under one label, kept in one split:", copies),
+        (f"{counted(len(unreadable), 'file')} can't be read:", unreadable),
+        (f"{counted(len(disputed), 'image')} under several labels:", disputed),
+        (f"{counted(len(copies), 'image')} more than once under one label, kept in one split:", copies),
     ):
         lines += [heading, *(f"  {line}" for line in _shown(members))] if members else []
     return lines
@@ -109,10 +110,6 @@ def _sizes(readable: list[Picture]) -> str:
 def _shown(lines: list[str]) -> list[str]:
     more = len(lines) - MOST_PROBLEMS
     return [*lines[:MOST_PROBLEMS], *[f"and {more:,} more"] * (more > 0)]
-
-
-def _count(number: int, one: str, several: str = "") -> str:
-    return f"{number:,} {one if number == 1 else several or f'{one}s'}"
 
 
 def _yaml_text(source: str, options: image_folder.Options) -> str:

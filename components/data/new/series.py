@@ -14,6 +14,7 @@ import numpy as np
 from components.artifacts.dataset import SeriesInfo
 from components.common.errors import InputError
 from components.common.quiet import import_tensorflow
+from components.common.words import counted
 from components.data.new.example import Example, Failure
 from components.data.new.files import File, is_tfrecord, named_files, records
 from components.readers.csv_format import shortened
@@ -150,17 +151,13 @@ class _Windows:
         past = len([row for row in self._rows if not row.future])
         if past < lookback or self._every:
             needed = lookback + (self._ahead if self._every else 0)
-            return Failure(self._name, f"{_rows(past)} without a gap at its end, expected {needed} or more")
-        names = ", ".join(self._given)
+            return Failure(self._name, f"{counted(past, 'row')} without a gap at its end, expected {needed} or more")
+        names, rows = ", ".join(self._given), counted(future, "row")
         return Failure(
             self._name,
-            f"{_rows(future)} without {target} at its end, expected {self._ahead} that tell {names} of the future "
+            f"{rows} without {target} at its end, expected {self._ahead} that tell {names} of the future "
             f"(none are needed with --every-window)",
         )
-
-
-def _rows(count: int) -> str:
-    return f"{count} {'row' if count == 1 else 'rows'}"
 
 
 def _check_calendar(row: Row, info: SeriesInfo) -> None:
