@@ -24,6 +24,7 @@ from pipeline.local.publish import LATEST, PARTIAL, publish, publish_report
 from pipeline.local.schedule import available_cores, default_jobs
 from pipeline.local.stopping import stoppable
 from pipeline.local.tasks import Task, read_tasks
+from pipeline.runs.ledger import FILE as LEDGER
 from pipeline.runs.record import recorded
 from pipeline.terminal.display import Display
 
@@ -158,6 +159,8 @@ def _only_run(home: Path) -> Iterator[None]:
         set_aside(path, "isn't a file")
     if os.path.lexists(latest := home / LATEST) and not latest.is_symlink():
         set_aside(latest, "isn't a link to a run")
+    if os.path.lexists(ledger := RUNS / LEDGER) and not ledger.is_file():
+        set_aside(ledger, "isn't a file")
     with path.open("a", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

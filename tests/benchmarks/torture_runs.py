@@ -150,7 +150,7 @@ def damage(project: Project, rng: random.Random) -> str:
     by_kind: dict[tuple[str, str], list[Path]] = {}
     for path in files:
         place = path.relative_to(project.runs).parts[: 2 if "registry" in path.parts else 3]
-        by_kind.setdefault((place[1], path.name.rstrip("0123456789")), []).append(path)
+        by_kind.setdefault((place[1 % len(place)], path.name.rstrip("0123456789")), []).append(path)
     path = rng.choice(by_kind[rng.choice(sorted(by_kind))])
     kind = rng.choice(["cut", "bit", "gone", "empty", "folder"])
     content = bytearray(b"" if path.is_symlink() else path.read_bytes())

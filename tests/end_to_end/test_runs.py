@@ -190,7 +190,7 @@ def test_show_says_why_a_run_failed_and_shows_a_leaderboard(copied):
     assert re.search("train-(mlp|small) failed: ValueError: no such layer", output)
     code, output = copied("show", "small/latest")
     assert "fashion, 200 test examples" in output
-    assert "this test split has been read 3 times" in output
+    assert re.search(r"this test split has been read \d times by", output)
 
 
 def test_the_best_of_all_runs(copied):

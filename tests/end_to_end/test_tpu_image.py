@@ -24,7 +24,10 @@ def test_a_training_loads_the_library_where_its_job_names_it(tpu_image, in_image
         folder = str(tmp_path / name / "train-mlp" / "model")
         return in_image(
             tpu_image,
-            [*COMMAND, json.dumps({**arguments, "folder": folder})],
+            [
+                *COMMAND,
+                json.dumps({**arguments, "folder": folder, "checkpoints": str(tmp_path / name / "checkpoints")}),
+            ],
             volumes=[tmp_path],
             # Without the first, it would ask Google's servers for minutes which TPU it has.
             environment={"TPU_SKIP_MDS_QUERY": "1", "TF_CPP_MIN_LOG_LEVEL": "0", **environment},
