@@ -1,5 +1,6 @@
 """Processes that run a Python module. In a local run they are forked from one that has imported TensorFlow already."""
 
+import ctypes
 import gc
 import importlib
 import multiprocessing
@@ -120,6 +121,8 @@ def _become(
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # A process that is stopped while another one measures has to wake up to end with its parent.
+    signal_at_parents_end(signal.SIGCONT)
     parent = multiprocessing.parent_process()
     threading.Thread(target=_end_with, args=[parent.join if parent else None], daemon=True).start()
     # The garbage collector needn't walk the half a million objects that the server imported.
@@ -152,6 +155,12 @@ def _become(
     sys.argv = command[2:]
     # Without alter_sys the module isn't imported again by a process that it forks.
     runpy.run_module(command[2], run_name="__main__")
+
+
+def signal_at_parents_end(number: signal.Signals) -> None:
+    """Have Linux send this process a signal when the process that forked it ends (prctl(2), PR_SET_PDEATHSIG)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, int(number))
 
 
 def _end_with(wait: "Callable[[], None] | None") -> None:

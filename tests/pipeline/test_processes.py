@@ -141,21 +141,23 @@ def test_tasks_that_are_stopped_have_the_time_to_save_all_the_same_time(here):
 
 
 STARTER = """
-import os, sys
+import os, signal, sys
 from pathlib import Path
 from pipeline.local.processes import Running, preload, LIGHT
 preload(LIGHT, Path("sockets"))
 print("idle", flush=True)
-if sys.argv[1] == "task":
+if sys.argv[1] != "idle":
     task = Running([sys.executable, "-m", "waits"], Path("scratch"), Path("log"), {})
     task.read()
+    if sys.argv[1] == "stopped":
+        task.signal(signal.SIGSTOP)
     print(task.last_lines()[0], flush=True)
 sys.stdin.readline()
 """
 
 
 @pytest.mark.parametrize("killed", ["the run", "the run and the server"])
-@pytest.mark.parametrize("phase", ["idle", "task"])
+@pytest.mark.parametrize("phase", ["idle", "task", "stopped"])
 def test_when_the_run_is_killed_nothing_stays(here, killed, phase):
     # A script that has no `if __name__ == "__main__"`.
     (here / "starter.py").write_text(STARTER)
@@ -168,7 +170,7 @@ def test_when_the_run_is_killed_nothing_stays(here, killed, phase):
         start_new_session=True,
     )
     assert starter.stdout.readline() == "idle\n"
-    if phase == "task":
+    if phase != "idle":
         assert starter.stdout.readline() == "all there\n"
         # Beside the run: the server, its tracker of resources, the task with two children.
         assert len(alive(str(starter.pid))) == 6, alive(str(starter.pid))
