@@ -94,7 +94,7 @@ def load(name: Path | str) -> "Run":
     Raises:
         InputError: There is no such run.
     """
-    from pipeline.local.run import RUNS
+    from pipeline.runs import RUNS
     from pipeline.runs.history import find
 
     return find(RUNS, str(name))
@@ -108,15 +108,28 @@ def compare(before: "Run | Path | str", now: "Run | Path | str") -> "pd.DataFram
         now: A later run, or its name.
 
     Returns:
-        A row for each model that both have: model, metric, before, now, verdict, low, high. See
-        `pipeline.runs.frames.compared`.
+        A row for each model that both have, by the metric that ranks it: model, metric, before, now, verdict, low,
+        high. The last two are the ends of the 95 % interval of how much better `now` is, by a paired bootstrap over the
+        same test examples; empty where they weren't computed.
 
     Raises:
         InputError: There is no such run.
     """
-    from pipeline.runs.frames import compared
+    import pandas as pd
 
-    return compared(*(load(each) if isinstance(each, str | Path) else each for each in (before, now)))
+    from components.metrics.metrics import METRICS
+    from pipeline.runs import diff
+
+    old, new = (load(each) if isinstance(each, str | Path) else each for each in (before, now))
+    rows = []
+    for task, (ranking, *_) in METRICS.items():
+        for _, one, other in diff.pairs(old, new, task):
+            if one and other and one.rank and other.rank:
+                found = diff.compare(old, one, new, other)
+                low, high = [-end for end in reversed(found.difference)] or (None, None)
+                values = [each.metrics.get(ranking.name) for each in (one, other)]
+                rows.append([other.model, ranking.name, *values, found.verdict, low, high])
+    return pd.DataFrame(rows, columns=["model", "metric", "before", "now", "verdict", "low", "high"])
 
 
 def set_environment() -> None:

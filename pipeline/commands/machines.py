@@ -4,10 +4,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.experiment.machines import TASK_CPUS, TASK_MEMORY_GB, machines
-from pipeline.experiment.offers import offered, retired
 from pipeline.terminal import tables
-from pipeline.vertex.prices import hourly, load_prices
 
 
 def machines_command(
@@ -16,6 +13,10 @@ def machines_command(
     ] = False,
 ) -> None:
     """List the machines of configs/machines.yaml with their limits and prices."""
+    from pipeline.experiment.machines import TASK_CPUS, TASK_MEMORY_GB, machines
+    from pipeline.experiment.offers import offered
+    from pipeline.vertex.prices import hourly, load_prices
+
     if all_types:
         _print_offered()
         return
@@ -40,6 +41,8 @@ def machines_command(
 
 
 def _print_offered() -> None:
+    from pipeline.experiment.offers import offered, retired
+
     table = tables.table("type", "vCPUs", "GB", "accelerators")
     for name, offer in offered().items():
         gpus = [

@@ -6,8 +6,7 @@ import webbrowser
 from pathlib import Path
 
 from components.common.errors import InputError
-from pipeline.local.publish import LATEST, REPORT
-from pipeline.local.run import RUNS
+from pipeline.runs import LATEST, REPORT, RUNS
 
 
 def show_report(config: Path) -> None:

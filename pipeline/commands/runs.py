@@ -1,16 +1,18 @@
 """The commands for finished runs: what each was, how they differ, which is best, and which may go."""
 
 import sys
-from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 from typer.core import TyperGroup
 
 from components.common.errors import InputError
 from components.common.words import counted
+from pipeline.runs import RUNS
 from pipeline.terminal import tables
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ _COLUMNS = ("run", "began (UTC)", "state", "data set", "best model", "metric", "
 _OPTIONAL = ("began (UTC)", "disk", "95 % interval")
 # The width of the last column, in letters.
 _CHANGED = 44
-_COLORS = {"finished": "", "failed": "red", "stopped": "yellow", "running": "cyan"}
+_COLORS = {"failed": "red", "stopped": "yellow", "running": "cyan"}
 
 
 class _Group(TyperGroup):
@@ -47,19 +49,9 @@ def list_command(experiment: Experiment = None) -> None:
 
     console = tables.console()
     for name in _experiments(experiment):
-        runs = runs_of(_root(), name)
-        rows = _rows(runs)
+        runs = runs_of(RUNS, name)
         console.print(f"{name}:", highlight=False)
-
-        def table_of(optional: Sequence[str], rows: list[dict[str, str]] = rows) -> Any:  # noqa: ANN401
-            columns = [column for column in _COLUMNS if column in optional or column not in _OPTIONAL]
-            table = tables.table(*columns)
-            table.columns[-1].max_width = _CHANGED
-            for row in rows:
-                table.add_row(*(row[column] for column in columns))
-            return table
-
-        console.print(tables.fitting(table_of, _OPTIONAL, console))
+        console.print(_table(_rows(runs), console))
         if finished := [run for run in runs if run.board]:
             _say_wear(finished[-1])
         for run in runs:
@@ -73,12 +65,12 @@ def show_command(run: Name) -> None:
     from pipeline.runs.diff import changes
     from pipeline.runs.history import find, runs_of
 
-    found = find(_root(), run)
+    found = find(RUNS, run)
     console = tables.console()
     _say(f"{found.experiment}/{found.name}: {found.state}, began {found.began} UTC, in {found.folder}")
     if found.record:
         _say(f"command: {found.record.command}")
-    if earlier := [one for one in runs_of(_root(), found.experiment) if one.name < found.name]:
+    if earlier := [one for one in runs_of(RUNS, found.experiment) if one.name < found.name]:
         _say(f"against {earlier[-1].name}: {changes(earlier[-1], found).words()}")
     for task, reason in found.record.failures.items() if found.record else ():
         _say(f"{task} failed: {reason}")
@@ -96,7 +88,7 @@ def diff_command(a: Name, b: Name) -> None:
     from pipeline.runs.diff import changes, compare, figures, pairs
     from pipeline.runs.history import find
 
-    before, now = find(_root(), a), find(_root(), b)
+    before, now = find(RUNS, a), find(RUNS, b)
     found = changes(before, now)
     console = tables.console()
     unknown = " not known: an earlier version wrote one of the runs" if found.unknown else " the same"
@@ -126,7 +118,7 @@ def best_command(
     from pipeline.runs.best import best
 
     table = tables.table("data set", "test split", "run", "model", "metric", "95 % interval")
-    found = best(_root(), _experiments(experiment), metric)
+    found = best(RUNS, _experiments(experiment), metric)
     for one in found:
         ends = one.model.intervals.get(one.metric, [0.0, 0.0])
         value = f"{one.metric} {figure(one.model.metrics[one.metric])}"
@@ -149,7 +141,7 @@ def prune_command(
 
     if keep is None and older is None:
         raise InputError("runs prune: expected --keep 10, --older 30d, or both: then a run goes where both say so")
-    planned = plan(_root(), _experiments(experiment), keep, age(older) if older else None)
+    planned = plan(RUNS, _experiments(experiment), keep, age(older) if older else None)
     for name, reason in planned.kept.items():
         _say(f"{name} stays: {reason}")
     if not planned.runs:
@@ -172,32 +164,39 @@ def add_commands(app: typer.Typer) -> None:
     app.add_typer(runs_app, name="runs")
 
 
+def _table(rows: list[dict[str, str]], console: Console) -> Table:
+    """The table of an experiment's runs, with as many of its columns as there is room for."""
+    widths = {name: max(map(cell_len, [name, *(row[name] for row in rows)])) for name in _COLUMNS}
+    widths["changed"] = min(widths["changed"], _CHANGED)
+    columns = list(_COLUMNS)
+
+    def fits() -> bool:
+        return sum(widths[name] + 2 for name in columns) - 2 <= console.width
+
+    for name in _OPTIONAL:
+        if not fits():
+            columns.remove(name)
+    table = tables.table()
+    for name in columns:
+        # Given the widths, rich needn't measure a thousand rows, which takes as long as all else.
+        table.add_column(name, width=widths[name] if fits() else None, max_width=widths[name])
+    for row in rows:
+        table.add_row(*(Text(row[name], _COLORS.get(row[name], "") if name == "state" else "") for name in columns))
+    return table
+
+
 def _rows(runs: "list[Run]") -> list[dict[str, str]]:
     """The rows of the table of an experiment's runs, one for each run and data set."""
-    from components.artifacts.leaderboard import figure, interval
-    from components.metrics.metrics import METRICS
-    from pipeline.runs.diff import changes
-    from pipeline.runs.prune import sizes
+    from pipeline.runs.listing import Result, lines
 
     rows = []
-    before: Run | None = None
-    for run, size in zip(runs, sizes(runs), strict=True):
-        changed = changes(before, run).words() if before else "the first run"
-        color = _COLORS.get(run.state)
-        state = f"[{color}]{run.state}[/]" if color else run.state
-        first = [run.name, run.began, state]
-        last = [tables.size(size), escape(changed)]
-        board = run.board
-        for dataset, entry in board.datasets.items() if board else [("", None)]:
-            model = board.best(dataset) if board else None
-            found = [dataset, "none" if dataset else "", "", ""]
-            if model and entry:
-                metric = METRICS[entry.task][0].name
-                value = f"{metric} {figure(model.metrics[metric])}"
-                found = [dataset, model.model, value, interval(model.intervals[metric])]
+    for line in lines(runs):
+        first = [line.run.name, line.run.began, line.run.state]
+        last = [tables.size(line.bytes), line.changed]
+        for best in line.results or [Result("", "")]:
+            found = [best.dataset, best.model, best.metric, best.interval]
             rows.append(dict(zip(_COLUMNS, [*first, *found, *last], strict=True)))
             first, last = [""] * len(first), [""] * len(last)
-        before = run
     return rows
 
 
@@ -205,7 +204,7 @@ def _say_wear(run: "Run", only: str | None = None) -> None:
     """Print how often the test splits of a run have been read."""
     from pipeline.runs.ledger import reads, wear
 
-    noted = reads(_root())
+    noted = reads(RUNS)
     for dataset, split in run.splits.items():
         if only in (None, dataset):
             _say(*(f"{dataset}: {sentence}" for sentence in wear(noted, split, run.interval(dataset))))
@@ -224,15 +223,9 @@ def _experiments(name: str | None) -> list[str]:
     """
     from pipeline.runs.history import experiments, near
 
-    names = experiments(_root())
+    names = experiments(RUNS)
     if not names:
-        raise InputError(f"{_root()}: no runs; expected those of python -m pipeline run CONFIG")
+        raise InputError(f"{RUNS}: no runs; expected those of python -m pipeline run CONFIG")
     if name is not None and name not in names:
-        raise InputError(f"{_root()}: no runs of '{name}'; {near(name, names)}")
+        raise InputError(f"{RUNS}: no runs of '{name}'; {near(name, names)}")
     return names if name is None else [name]
-
-
-def _root() -> Path:
-    from pipeline.local.run import RUNS
-
-    return RUNS

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from components.common.errors import InputError, error_in
 from pipeline.local.damage import shown
-from pipeline.local.publish import REPORT
+from pipeline.runs import REPORT
 
 # Errors of the disk, which aren't mistakes of this program.
 _OF_THE_DISK = {

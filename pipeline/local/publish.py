@@ -12,10 +12,9 @@ from components.artifacts.registration import REGISTERED
 from components.common.files import point_link, write_text
 from components.report.run_section import TaskRun, with_run
 from pipeline.local.damage import remove
+from pipeline.runs import LATEST, REPORT
 from pipeline.runs.section import with_history
 
-LATEST = "latest"
-REPORT = "report.html"
 # Linux' ioctl for a clone of a file; Python names it since 3.12.
 _FICLONE = 0x40049409
 # The subfolder that a run's files are copied to first, so that they appear in its folder all at once.

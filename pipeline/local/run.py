@@ -20,15 +20,15 @@ from pipeline.local.damage import remove, set_aside, shown, usable
 from pipeline.local.execution import MEMORY, OUTPUTS, TASKS, Execution, Machine
 from pipeline.local.failure import explain, explained
 from pipeline.local.processes import HEAVY, LIGHT, Running, close, preload
-from pipeline.local.publish import LATEST, PARTIAL, publish, publish_report
+from pipeline.local.publish import PARTIAL, publish, publish_report
 from pipeline.local.schedule import available_cores, default_jobs
 from pipeline.local.stopping import stoppable
 from pipeline.local.tasks import Task, read_tasks
+from pipeline.runs import LATEST, RUNS
 from pipeline.runs.ledger import FILE as LEDGER
 from pipeline.runs.record import recorded
 from pipeline.terminal.display import Display
 
-RUNS = Path("runs")
 # An experiment's folder of its tasks' outputs, their checkpoints, and temporary files.
 WORK = ".work"
 # Tasks that run in containers have a cache of their own, so that none of their outputs comes from a process.

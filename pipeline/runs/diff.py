@@ -79,17 +79,7 @@ def changes(before: Run, now: Run) -> Changes:
         data = [name for name in shas[1] if name in shas[0] and shas[0][name] != shas[1][name]]
     if old is None or new is None:
         return Changes({}, data, [], unknown=True)
-    left, right = (dict(_flat(record.config)) for record in (old, new))
-    for kind in ("datasets", "models"):
-        for name in old.config.get(kind, {}).keys() ^ new.config.get(kind, {}).keys():
-            for side in (left, right):
-                if inner := [key for key in side if key.startswith(f"{kind}.{name}.")]:
-                    side[f"{kind}.{name}"] = _THERE
-                for key in inner:
-                    del side[key]
-    # A key that one version of the program doesn't have is the same as one without a value.
-    both = {key: (left.get(key, _NONE), right.get(key, _NONE)) for key in dict.fromkeys([*left, *right])}
-    config = {key: values for key, values in both.items() if values[0] != values[1]}
+    config = dict(_differences(old.config, new.config))
     # What only one of them ran isn't a change of the code, such as the family of a model that is new.
     code = [name for name in old.code if name in new.code and old.code[name] != new.code[name]]
     return Changes(config, data, code)
@@ -141,11 +131,29 @@ def figures(model: ModelEntry | None, metrics: list[str]) -> list[str]:
     return [figure(model.metrics[metric]) if model and metric in model.metrics else "none" for metric in metrics]
 
 
-def _flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:  # noqa: ANN401
+def _differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, tuple[str, str]]]:  # noqa: ANN401
+    """The keys of two configs whose values differ, with both values. A missing key is one without a value."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in {**old, **new}:
+            inner = f"{path}.{key}" if path else key
+            if path in ("datasets", "models") and (key in old) != (key in new):
+                yield inner, (_THERE, _NONE) if key in old else (_NONE, _THERE)
+            # Not ==, for 1 and true are equal in Python. Most of a config is as before, and this is quick to tell.
+            elif repr(one := old.get(key)) != repr(other := new.get(key)):
+                yield from _differences(one, other, inner)
+        return
+    left, right = dict(_flat(old, path)), dict(_flat(new, path))
+    for key in {**left, **right}:
+        values = left.get(key, _NONE), right.get(key, _NONE)
+        if values[0] != values[1]:
+            yield key, values
+
+
+def _flat(value: Any, path: str) -> Iterator[tuple[str, str]]:  # noqa: ANN401
     """The values of a config by key, such as models.cnn.epochs."""
     if isinstance(value, dict) and value:
         for key, inner in value.items():
-            yield from _flat(inner, f"{path}.{key}" if path else key)
+            yield from _flat(inner, f"{path}.{key}")
     else:
         yield path, value if isinstance(value, str) else json.dumps(value)
 

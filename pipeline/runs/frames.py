@@ -9,15 +9,11 @@ from markupsafe import escape
 
 from components.artifacts.dataset import ImagesInfo, load_info
 from components.artifacts.evaluation import load_predictions
-from components.artifacts.leaderboard import ModelEntry
+from components.artifacts.leaderboard import Leaderboard, ModelEntry
 from components.artifacts.model import KERAS_FILE, load_keras, load_model_info
-from components.metrics.metrics import METRICS
-from pipeline.runs.diff import compare
 
 if TYPE_CHECKING:
     import keras
-
-    from pipeline.runs.history import Run
 
 
 @dataclass(frozen=True)
@@ -61,17 +57,17 @@ class Model:
         return load_keras(self.folder / KERAS_FILE)
 
 
-def models(run: "Run") -> dict[str, Model]:
-    """The models of a run that were finished, by name, the best of each data set first."""
-    entries = run.board.models if run.board else []
-    return {entry.model: Model(entry, run.folder / "models" / entry.model) for entry in entries if entry.rank}
+def models(board: Leaderboard | None, run: Path) -> dict[str, Model]:
+    """The models of a run's folder that were finished, by name, the best of each data set first."""
+    entries = board.models if board else []
+    return {entry.model: Model(entry, run / "models" / entry.model) for entry in entries if entry.rank}
 
 
-def leaderboard(run: "Run") -> pd.DataFrame:
+def leaderboard(board: Leaderboard | None) -> pd.DataFrame:
     """A row for each model, with each metric, and the ends of its 95 % interval as <metric>_low and <metric>_high."""
     shown = ("model", "dataset", "family", "rank", "gate", "parameters", "epochs", "best_epoch", "train_seconds")
     rows = []
-    for entry in run.board.models if run.board else []:
+    for entry in board.models if board else []:
         row: dict[str, Any] = {name: getattr(entry, name) for name in shown[:4]}
         for metric, value in entry.metrics.items():
             low, high = entry.intervals.get(metric, [None, None])
@@ -80,38 +76,17 @@ def leaderboard(run: "Run") -> pd.DataFrame:
     return pd.DataFrame(rows).convert_dtypes(convert_string=False) if rows else pd.DataFrame(columns=shown)
 
 
-def stacked(run: "Run", what: str) -> pd.DataFrame:
-    """The history or the predictions of all models of a run, each after the column "model"."""
-    parts = [getattr(model, what).reset_index(drop=what != "history") for model in models(run).values()]
-    named = [part.assign(model=name) for name, part in zip(models(run), parts, strict=True)]
+def stacked(models: dict[str, Model], what: str) -> pd.DataFrame:
+    """The history or the predictions of models, each after the column "model"."""
+    parts = [getattr(model, what).reset_index(drop=what != "history") for model in models.values()]
+    named = [part.assign(model=name) for name, part in zip(models, parts, strict=True)]
     frame = pd.concat(named, ignore_index=True) if named else pd.DataFrame(columns=["model"])
     frame = frame[["model", *(column for column in frame if column != "model")]]
     # A whole number stays one where another model has no such column.
     return frame.convert_dtypes(convert_string=False, convert_floating=False)
 
 
-def compared(before: "Run", now: "Run") -> pd.DataFrame:
-    """A row for each model that both runs have, by the metric that ranks it.
-
-    The columns low and high are the ends of the 95 % interval of how much better `now` is, by a paired bootstrap over
-    the same test examples; empty where they weren't computed.
-    """
-    rows = []
-    old = models(before)
-    for name, model in models(now).items():
-        if name not in old or not model.entry.task or old[name].entry.task != model.entry.task:
-            continue
-        metric = METRICS[model.entry.task][0].name
-        found = compare(before, old[name].entry, now, model.entry)
-        low, high = [-end for end in reversed(found.difference)] or (None, None)
-        values = {"before": old[name].entry.metrics[metric], "now": model.entry.metrics[metric]}
-        rows.append({"model": name, "metric": metric, **values, "verdict": found.verdict, "low": low, "high": high})
-    return pd.DataFrame(rows, columns=["model", "metric", "before", "now", "verdict", "low", "high"])
-
-
-def html(run: "Run") -> str:
-    """What a notebook shows of a run: its state, and its leaderboard."""
-    frame = leaderboard(run)
-    shown = frame[[column for column in frame if not column.endswith(("_low", "_high"))]]
-    about = f"{run.experiment}/{run.name}: {run.state}, began {run.began} UTC, in {run.folder}"
+def html(about: str, board: pd.DataFrame) -> str:
+    """What a notebook shows of a run: a sentence about it, and its leaderboard."""
+    shown = board[[column for column in board if not column.endswith(("_low", "_high"))]]
     return f"<p>{escape(about)}</p>{shown.to_html(index=False, na_rep='', border=0)}"

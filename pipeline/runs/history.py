@@ -17,7 +17,7 @@ from components.artifacts.dataset import load_info
 from components.artifacts.leaderboard import Leaderboard, ModelEntry, load_leaderboard
 from components.common.errors import InputError
 from components.metrics.metrics import METRICS
-from pipeline.runs import ledger
+from pipeline.runs import LATEST, REPORT, ledger
 from pipeline.runs.record import FILE as RECORD
 from pipeline.runs.record import Record, load_record
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from pipeline.runs.frames import Model
 
-LATEST = "latest"
 _LEADERBOARD = "leaderboard.json"
 _NAME = re.compile(r"\d{8}-\d{6}a*")
 
@@ -68,25 +67,26 @@ class Run:
     @property
     def leaderboard(self) -> "pd.DataFrame":
         """A row for each model, see `pipeline.runs.frames.leaderboard`."""
-        return _frames().leaderboard(self)
+        return _frames().leaderboard(self.board)
 
     @property
     def history(self) -> "pd.DataFrame":
         """A row for each epoch of each model."""
-        return _frames().stacked(self, "history")
+        return _frames().stacked(self.models, "history")
 
     @property
     def predictions(self) -> "pd.DataFrame":
         """What each model predicts of each test example, see `pipeline.runs.frames.Model`."""
-        return _frames().stacked(self, "predictions")
+        return _frames().stacked(self.models, "predictions")
 
     @property
     def models(self) -> "dict[str, Model]":
         """The models that were finished, by name, the best of each data set first."""
-        return _frames().models(self)
+        return _frames().models(self.board, self.folder)
 
     def _repr_html_(self) -> str:
-        return _frames().html(self)
+        about = f"{self.experiment}/{self.name}: {self.state}, began {self.began} UTC, in {self.folder}"
+        return _frames().html(about, self.leaderboard)
 
     def evaluation(self, model: str) -> Path:
         """The folder of a model's evaluation."""
@@ -230,7 +230,7 @@ def _leaderboard(folder: Path, notes: list[str]) -> Leaderboard | None:
 
 def _state(folder: Path, record: Record | None, board: Leaderboard | None) -> str:
     if record is None:
-        return "finished" if board else "failed" if (folder / "report.html").exists() else "stopped"
+        return "finished" if board else "failed" if (folder / REPORT).exists() else "stopped"
     if record.state != "running":
         return record.state
     # A run that was killed couldn't write how it ended.

@@ -1,11 +1,13 @@
 """The room that runs take on the disk, and old runs that may go."""
 
 import json
+import os
 import re
 import shutil
 import stat
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +15,8 @@ from pathlib import Path
 from components.artifacts.registration import FILE as REGISTRATION
 from components.artifacts.registration import REGISTERED
 from components.common.errors import InputError
-from pipeline.runs.history import LATEST, Run, runs_of, under_way
+from pipeline.runs import LATEST
+from pipeline.runs.history import Run, runs_of, under_way
 
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 # A folder that is being removed has such a name, so that no half of a run is taken for one.
@@ -90,9 +93,20 @@ def sizes(runs: Iterable[Run]) -> list[int]:
     seen: set[tuple[int, int]] = set()
     found = []
     for run in runs:
-        new = {(s.st_dev, s.st_ino): s.st_blocks * 512 for path in run.folder.rglob("*") if (s := path.lstat())}
-        found.append(sum(size for inode, size in new.items() if inode not in seen))
-        seen |= new.keys()
+        size, folders = 0, [str(run.folder)]
+        device = run.folder.stat().st_dev if run.folder.exists() else 0
+        while folders:
+            with suppress(OSError), os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    # A folder tells the inodes without a look at the files, most of which are those of an earlier run.
+                    inode = device, entry.inode()
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+                    elif inode in seen:
+                        continue
+                    seen.add(inode)
+                    size += entry.stat(follow_symlinks=False).st_blocks * 512
+        found.append(size)
     return found
 
 
