@@ -47,6 +47,9 @@ class DatasetEntry(Strict):
         beaten_by: The baselines that are better than every model by that metric, best first. Where there is one, the
             models are of no use, and the terminal and the report begin with `Leaderboard.beaten`.
         few: Whether it has fewer than FEW test examples.
+        confidence_set: The models of the 95 % model confidence set, best first: one of them is the best with a
+            probability of 95 %, however many models there are. Empty where none was finished, and in a file that is
+            older than this key.
     """
 
     task: Task
@@ -58,6 +61,7 @@ class DatasetEntry(Strict):
     best_baseline: str | None = None
     beaten_by: list[str] = []
     few: bool = False
+    confidence_set: list[str] = []
 
 
 class ModelEntry(Strict):
@@ -79,7 +83,9 @@ class ModelEntry(Strict):
         behind: The ends of the 95 % interval of the difference from the best model of its data set, by the metric that
             ranks them and a paired bootstrap over the test examples. Empty for the best model.
         ties: The models of its data set that it can't be told apart from, for the interval of their difference holds
-            zero.
+            zero. With many models some of these pairs differ by chance; `mcs_p_value` takes that into account.
+        mcs_p_value: Its p-value for the model confidence set: it is in the 95 % set where this is above 0.05. None
+            where the model failed, and in a file that is older than this key.
         parameters: The number of its weights.
         epochs: The number of epochs trained.
         best_epoch: The epoch whose weights were kept, from 1.
@@ -101,6 +107,7 @@ class ModelEntry(Strict):
     intervals: dict[str, list[float]] = {}
     behind: list[float] = []
     ties: list[str] = []
+    mcs_p_value: float | None = None
     parameters: int | None = None
     epochs: int | None = None
     best_epoch: int | None = None
@@ -114,11 +121,6 @@ class ModelEntry(Strict):
         if not self.behind:
             return ""
         return f"{interval(self.behind)} behind" if is_clear(self.behind) else "no clear difference"
-
-    def tied(self) -> str:
-        """The ties, as the end of a sentence; empty where there are none."""
-        *others, last = self.ties or [""]
-        return f"can't be told apart from {', '.join(others)}{' or ' if others else ''}{last}" if last else ""
 
 
 class Leaderboard(Strict):
@@ -165,6 +167,17 @@ class Leaderboard(Strict):
         metric, best = METRICS[entry.task][0], entry.best_baseline
         behind = best and metric.error(model.metrics[metric.name]) > metric.error(entry.baselines[best][metric.name])
         return f"passed, behind {best}" if behind else "passed"
+
+    def undecided(self, dataset: str) -> str:
+        """The sentence that says which models the best one can't be told apart from; empty where there are none."""
+        entry, best = self.datasets.get(dataset), self.best(dataset)
+        if entry is None or best is None:
+            return ""
+        others, by = [name for name in entry.confidence_set if name != best.model], "95 % model confidence set"
+        if not entry.confidence_set:
+            others, by = best.ties, "paired bootstrap, 95 %"
+        names = " or ".join(filter(None, [", ".join(others[:-1]), *others[-1:]]))
+        return f"{best.model} can't be told apart from {names} ({by})" if others else ""
 
     def beaten(self, dataset: str) -> str:
         """The sentence that says which baselines beat every model of a data set; empty where none does."""

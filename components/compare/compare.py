@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from components.artifacts.baselines import load_baselines
 from components.artifacts.dataset import DatasetInfo, load_info
 from components.artifacts.evaluation import load_evaluation, load_predictions
@@ -20,8 +22,10 @@ from components.artifacts.leaderboard import (
     save_leaderboard,
 )
 from components.artifacts.model import load_model_info
+from components.common.errors import InputError
 from components.common.spec import Task
 from components.metrics.bootstrap import differences, errors
+from components.metrics.confidence_set import SIZE, p_values
 from components.metrics.metrics import METRICS
 
 Folders = dict[str, str | None]
@@ -85,7 +89,7 @@ def compare(
                 }
             )
         )
-    ranked = _ranked(entries)
+    ranked = _with_ties(_ranked(entries), evaluations, infos, contest.seed)
     leaderboard = Leaderboard(
         experiment=contest.experiment,
         run=run,
@@ -96,7 +100,7 @@ def compare(
             name: dataset_entry(info, measured.get(name, {}), [entry for entry in ranked if entry.dataset == name])
             for name, info in infos.items()
         },
-        models=_with_ties(ranked, evaluations, infos, contest.seed),
+        models=ranked,
         seed=contest.seed,
     )
     save_leaderboard(Path(folder), leaderboard)
@@ -156,6 +160,7 @@ def dataset_entry(info: DatasetInfo, baselines: dict[str, dict[str, float]], mod
         best_baseline=best[0] if best else None,
         beaten_by=[name for name in best if ours and theirs[name] < min(ours)],
         few=info.examples("test") < FEW,
+        confidence_set=[model.model for model in models if (model.mcs_p_value or 0) > SIZE],
     )
 
 
@@ -180,17 +185,38 @@ def _ranked(entries: list[ModelEntry]) -> list[ModelEntry]:
 def _with_ties(
     ranked: list[ModelEntry], evaluations: Folders, infos: dict[str, DatasetInfo], seed: int
 ) -> list[ModelEntry]:
-    """The entries, with `behind` and `ties` by a paired bootstrap."""
+    """The entries, with `behind` and `ties` by a paired bootstrap, and the p-values of the model confidence set."""
     entries: dict[str, ModelEntry] = {entry.model: entry for entry in ranked}
     for dataset, info in infos.items():
         names = [entry.model for entry in ranked if entry.dataset == dataset and entry.rank]
         if not names:
             continue
-        wrong = {name: errors(*load_predictions(evaluations[name] or "")) for name in names}
+        wrong = _example_errors({name: evaluations[name] or "" for name in names})
         intervals = differences(wrong, seed, info.block)
         ties = [pair for pair, ends in intervals.items() if not is_clear(ends)]
+        found = p_values(wrong, seed, info.block)
         for name in names:
             theirs = [a if b == name else b for a, b in ties if name in (a, b)]
             behind = intervals.get((names[0], name), [])
-            entries[name] = entries[name].model_copy(update={"behind": behind, "ties": theirs})
+            update = {"behind": behind, "ties": theirs, "mcs_p_value": found[name]}
+            entries[name] = entries[name].model_copy(update=update)
     return list(entries.values())
+
+
+def _example_errors(evaluations: dict[str, str]) -> dict[str, np.ndarray]:
+    """The errors of models on the same test examples, float64 [examples], by the models' names.
+
+    Raises:
+        InputError: Some were evaluated on other test examples than the first.
+    """
+    wrong: dict[str, np.ndarray] = {}
+    first, problems = None, []
+    for name, folder in evaluations.items():
+        target, prediction = load_predictions(folder)
+        first = target if first is None else first
+        if not np.array_equal(target, first):
+            problems.append(f"{folder}: other test examples than those of {next(iter(evaluations))}; expected the same")
+        wrong[name] = errors(target, prediction)
+    if problems:
+        raise InputError(*problems)
+    return wrong

@@ -46,18 +46,28 @@ def differences(errors: dict[str, np.ndarray], seed: int, block: int = 1) -> dic
     Returns:
         For each two models, in their order, the lower and the upper end of the second's mean error less the first's.
     """
-    names = list(errors)
-    examples = len(errors[names[0]])
-    means = np.empty((RESAMPLES, len(names)))
-    for i, sample in enumerate(_samples(examples, seed, block)):
-        counts = np.bincount(sample, minlength=examples)
-        # Equal models have to have equal means, and a matrix product may add up equal columns in different orders.
-        means[i] = [(counts * errors[name]).mean() for name in names]
+    names, means = list(errors), resampled_means(errors, seed, block)
     return {
         (first, second): [float(q) for q in np.quantile(means[:, j] - means[:, i], QUANTILES)]
         for i, first in enumerate(names)
         for j, second in enumerate(names[i + 1 :], i + 1)
     }
+
+
+def resampled_means(errors: dict[str, np.ndarray], seed: int, block: int = 1) -> np.ndarray:
+    """The mean error of each model in each sample of `intervals`. The arguments are those of `differences`.
+
+    Returns:
+        The means, float64 [RESAMPLES, models]. Equal models have equal means.
+    """
+    names = list(errors)
+    examples = len(errors[names[0]])
+    means = np.empty((RESAMPLES, len(names)))
+    for i, sample in enumerate(_samples(examples, seed, block)):
+        counts = np.bincount(sample, minlength=examples)
+        # A matrix product may add up equal columns in different orders.
+        means[i] = [(counts * errors[name]).mean() for name in names]
+    return means
 
 
 def errors(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:

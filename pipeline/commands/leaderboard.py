@@ -42,9 +42,8 @@ def show(board: Leaderboard, console: Console) -> None:
             elif model.dataset == dataset and "," in (verdict := board.verdict(model)):
                 reasons = escape("; ".join(model.reasons))
                 console.print(f" [yellow]{model.model}: {verdict}; {reasons}[/]", soft_wrap=True)
-        best = board.best(dataset)
-        if best and best.ties:
-            console.print(f" {best.model} {best.tied()} (paired bootstrap, 95 %)", style="dim", soft_wrap=True)
+        if undecided := board.undecided(dataset):
+            console.print(f" {undecided}", style="dim", soft_wrap=True)
         console.print()
 
 

@@ -14,6 +14,7 @@ from small_run import MODELS, artifact, compared, gathered
 from components.artifacts.export import Format
 from components.artifacts.leaderboard import Leaderboard
 from components.artifacts.registration import load_registered
+from components.common.errors import InputError
 from components.compare.component import compare
 from components.register.component import register
 
@@ -104,13 +105,14 @@ def test_a_failed_model_is_on_the_leaderboard_with_its_reason(results, tmp_path)
     assert (failed.behind, failed.ties) == ([], [])
 
 
-def rivals(results, folder, change, **models):
+def rivals(results, folder, change, after=(), **models):
     """Compare models of one data set that are copies of a model but for their predictions.
 
     Args:
         results: Of the steps.
         folder: To write into.
         change: Gives a model's predictions, from the original's, the targets and its value in `models`.
+        after: What is done to the folders of the last evaluations before they are compared.
         models: By name; None is a model that failed.
     """
     original = next(name for name, spec in MODELS.items() if spec["dataset"] == change.__name__)
@@ -131,6 +133,8 @@ def rivals(results, folder, change, **models):
         made = {"evaluation": artifact(dsl.Artifact, copy)}
         made |= {kind: results[f"{kind}_{original}"] for kind in ("model", "export")}
         given |= {f"{kind}_{name}": made[kind] if value is not None else None for kind in made}
+    for damage, name in zip(after, list(models)[-len(after) :], strict=True) if after else ():
+        damage(folder / f"evaluate-{name}")
     contest = {"experiment": "test", "seed": 1, "gates": {dataset: {}}}
     contest["models"] = {name: {"family": "mlp", "dataset": dataset, "tasks": [f"train-{name}"]} for name in models}
     board = artifact(dsl.Artifact, folder / "leaderboard")
@@ -138,7 +142,7 @@ def rivals(results, folder, change, **models):
     folders = gathered(given, *kinds, datasets=[dataset], models=models)
     failed = json.dumps({"train-lost": "ValueError: boom"})
     compare.python_func(json.dumps(contest), failed, "sha", "code", "run", board, **folders, searches={})
-    return Leaderboard.model_validate_json((Path(board.path) / "leaderboard.json").read_text()).models
+    return Leaderboard.model_validate_json((Path(board.path) / "leaderboard.json").read_text())
 
 
 def fashion(prediction, target, wrong):
@@ -159,23 +163,28 @@ def test_classifiers_that_differ_by_chance_tie_and_others_do_not(results, tmp_pa
         results, tmp_path, fashion, bad=list(range(60)), other=[*range(10), *range(30, 42)], best=first, same=first,
         lost=None,
     )  # fmt: skip
-    assert [m.model for m in board] == ["best", "same", "other", "bad", "lost"]
-    best, same, other, bad, lost = board
+    assert [m.model for m in board.models] == ["best", "same", "other", "bad", "lost"]
+    best, same, other, bad, lost = board.models
     assert (best.ties, same.ties, other.ties, bad.ties) == (["same", "other"], ["best", "other"], ["best", "same"], [])
-    assert best.tied() == "can't be told apart from same or other"
+    assert board.datasets["fashion"].confidence_set == ["best", "same", "other"]
+    assert (best.mcs_p_value, bad.mcs_p_value) == (1, 0)
+    assert 0.3 < other.mcs_p_value < 1
+    assert board.undecided("fashion") == "best can't be told apart from same or other (95 % model confidence set)"
     assert (best.behind, same.behind) == ([], [0, 0])
     low, high = other.behind
     assert low < 0 < 0.02 < high
     low, high = bad.behind
     assert 0.2 < low < 0.4 < high
-    assert (lost.rank, lost.behind, lost.ties, lost.tied()) == (None, [], [], "")
+    assert (lost.rank, lost.behind, lost.ties, lost.mcs_p_value) == (None, [], [], None)
 
 
 def test_forecasters_that_differ_by_chance_tie_and_others_do_not(results, tmp_path):
     board = rivals(results, tmp_path, electricity, best=1.0, same=1.0, bad=1.5)
-    assert [(m.model, m.ties) for m in board] == [("best", ["same"]), ("same", ["best"]), ("bad", [])]
-    low, high = board[2].behind
-    assert low < board[2].metrics["mae"] - board[0].metrics["mae"] < high
+    best, _, bad = board.models
+    assert [(m.model, m.ties) for m in board.models] == [("best", ["same"]), ("same", ["best"]), ("bad", [])]
+    assert board.datasets["electricity"].confidence_set == ["best", "same"]
+    low, high = bad.behind
+    assert low < bad.metrics["mae"] - best.metrics["mae"] < high
     assert low > 0
 
 
@@ -184,12 +193,44 @@ def test_ties_are_the_same_for_both(results, tmp_path):
     generator = np.random.default_rng(4)
     models = {f"m{i}": generator.choice(100, size=10 + 3 * i, replace=False).tolist() for i in range(8)}
     board = rivals(results, tmp_path, fashion, **models)
-    ties = {m.model: m.ties for m in board}
+    ties = {m.model: m.ties for m in board.models}
     assert {len(found) for found in ties.values()} != {7}
     assert any(ties.values())
     for name, found in ties.items():
         assert name not in found
         assert all(name in ties[other] for other in found)
+
+
+def test_the_set_has_the_models_that_a_pair_alone_would_leave_out(results, tmp_path):
+    """Of 25 models that are equally good, some seem clearly worse than the luckiest."""
+    generator = np.random.default_rng(8)
+    models = {f"m{i}": np.flatnonzero(generator.random(100) < 0.3) for i in range(25)}
+    board = rivals(results, tmp_path, fashion, **models)
+    assert len(board.datasets["fashion"].confidence_set) >= 24
+    assert len(board.models[0].ties) < 22
+
+
+def test_a_model_alone_is_the_set(results, tmp_path):
+    board = rivals(results, tmp_path, fashion, best=[1], lost=None)
+    assert board.datasets["fashion"].confidence_set == ["best"]
+    assert board.undecided("fashion") == ""
+
+
+def test_models_of_other_test_examples_are_refused_by_name(results, tmp_path):
+    def cut(folder):
+        with np.load(folder / "predictions.npz") as saved:
+            arrays = {name: values[:99] for name, values in saved.items()}
+        np.savez(folder / "predictions.npz", **arrays)
+
+    def relabelled(folder):
+        with np.load(folder / "predictions.npz") as saved:
+            np.savez(folder / "predictions.npz", target=saved["target"][::-1], prediction=saved["prediction"])
+
+    with pytest.raises(InputError) as refused:
+        rivals(results, tmp_path, fashion, after=[cut, relabelled], a=[1], b=[1, 2], c=[1, 2, 3])
+    assert refused.value.problems == tuple(
+        f"{tmp_path}/evaluate-{name}: other test examples than those of a; expected the same" for name in "bc"
+    )
 
 
 def test_comparing_does_not_import_tensorflow():

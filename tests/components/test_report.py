@@ -172,28 +172,31 @@ def test_a_refused_model_says_why(results, tmp_path):
 def test_models_that_cannot_be_told_apart_are_named(results, board, html, tmp_path):
     def add(content):
         first = next(model for model in content["models"] if model["model"] == "mlp")
-        second = {**first, "model": "second", "rank": 2, "behind": [-0.01, 0.02], "ties": ["mlp"]}
-        third = {**first, "model": "third", "rank": 3, "behind": [0.03, 0.05]}
+        second = {**first, "model": "second", "rank": 2, "behind": [-0.01, 0.02], "ties": ["mlp"], "mcs_p_value": 0.31}
+        third = {**first, "model": "third", "rank": 3, "behind": [0.03, 0.05], "mcs_p_value": 0.004}
         lost = {"model": "lost", "family": "mlp", "dataset": "fashion", "reasons": ["train-lost failed: no"]}
         first["ties"] = ["second"]
+        content["datasets"]["fashion"]["confidence_set"] = ["mlp", "second"]
         content["models"] += [second, third, lost]
 
     folder = tmp_path / "board"
     made = changed({"board": board}, "board", folder, "leaderboard.json", add)["board"]
     text = " ".join(Page(page(results, tmp_path / "report.html", made)).text.split())
     assert "mlp, the best model: passed" in text
-    assert "mlp can't be told apart from second." in text
-    assert "mlp: can't be told apart from second" in text
-    assert "second: no clear difference from mlp third: 0.0300 to 0.0500 behind mlp" in text
+    assert "mlp can't be told apart from second (95 % model confidence set)." in text
+    assert "mlp: the best here; in the 95 % model confidence set, p = 1.000" in text
+    assert "second: no clear difference from mlp; in the 95 % model confidence set, p = 0.310" in text
+    assert "third: 0.0300 to 0.0500 behind mlp; not in the 95 % model confidence set, p = 0.004" in text
     assert "-0.0100" not in text
-    assert text.count("told apart") == 2
+    assert text.count("told apart") == 1
     assert "lost:" not in text
     assert "told apart" not in html, "a model alone is compared with none"
     content = json.loads((folder / "leaderboard.json").read_text())
-    next(model for model in content["models"] if model["model"] == "mlp")["ties"] = []
+    content["datasets"]["fashion"]["confidence_set"] = ["mlp"]
     (folder / "leaderboard.json").write_text(json.dumps(content))
     text = " ".join(Page(page(results, tmp_path / "again.html", made)).text.split())
-    assert "mlp: can be told apart from all others" in text
+    assert "told apart" not in text
+    assert "second: no clear difference from mlp; not in" in text
 
 
 def test_a_failed_export_and_a_failed_evaluation_leave_the_rest(results, tmp_path):

@@ -175,7 +175,16 @@ def test_the_leaderboard_says_whether_the_first_is_alone():
     assert "told apart" not in printed(show, alone)
     first, *others = alone.models
     tied = alone.model_copy(update={"models": [first.model_copy(update={"ties": ["b", "d", "e"]}), *others]})
-    assert "a can't be told apart from b, d or e (paired bootstrap, 95 %)" in printed(show, tied)
+    said = printed(show, tied)
+    assert "a can't be told apart from b, d or e (paired bootstrap, 95 %)" in said, (
+        "a leaderboard of an earlier version"
+    )
+    about = alone.datasets["fashion"]
+    for models, words in ((["a", "d"], "a can't be told apart from d (95 % model confidence set)"), (["a"], "")):
+        datasets = {"fashion": about.model_copy(update={"confidence_set": models})}
+        said = printed(show, tied.model_copy(update={"datasets": datasets}))
+        assert words in said
+        assert ("told apart" in said) == bool(words)
 
 
 def with_claims(tmp_path):
