@@ -3,6 +3,7 @@
 model.json      a `ModelInfo`
 model.keras     the model with the weights of its best epoch
 tensorboard/    the logs of the training
+checkpoints/    what stays of the training where `keep_checkpoints` says so, see `components.train.kept`
 """
 
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 Call: TypeAlias = "Callable[[dict[str, np.ndarray] | np.ndarray], tf.Tensor]"
 _MODEL = "model.json"
 KERAS_FILE = "model.keras"
+CHECKPOINTS = "checkpoints"
 # The metric that selects the best epoch of a training and the best trial of a search: its name in Keras, and its mode.
 MONITORED: dict[str, tuple[str, Literal["max", "min"]]] = {
     "classification": ("val_accuracy", "max"),

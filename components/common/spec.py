@@ -155,6 +155,9 @@ class ModelSpec(Strict):
             thread. The last bits of a CNN's weights depend on it. A run on one machine trains models side by side
             where their threads together are at most its cores.
         histograms: Write the distributions of the weights to TensorBoard after every epoch.
+        keep_checkpoints: The number of checkpoints that stay, at steps drawn by the seed, for `prove` and `audit`; 0
+            keeps none. Two more stay with them, that of the start and the one before the best epoch's end. For
+            trainings on one device.
     """
 
     family: str
@@ -178,3 +181,4 @@ class ModelSpec(Strict):
     checkpoint_seconds: float = Field(default=60.0, ge=0, le=86_400)
     threads: int | None = Field(default=None, ge=1, le=1024)
     histograms: bool = False
+    keep_checkpoints: int = Field(default=0, ge=0, le=100)

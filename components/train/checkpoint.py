@@ -121,9 +121,8 @@ class Checkpoints:
                 sync(Path(self._folder))
         except (tf.errors.OpError, OSError) as error:
             self._remove(number)
-            reason = _OPERATION.sub("", str(getattr(error, "message", error)).splitlines()[0]).strip()
             raise RuntimeError(
-                f"checkpoint {number} can't be saved, the one before is whole: {self._folder}: {reason}"
+                f"checkpoint {number} can't be saved, the one before is whole: {self._folder}: {reason(error)}"
             ) from None
         self._last = number
         self._kept = [*self._kept, number][-KEPT:]
@@ -131,6 +130,24 @@ class Checkpoints:
         self._check()
         for old in others:
             self._remove(old)
+
+    def copy_last(self, folder: str) -> None:
+        """Copy the last checkpoint's files into another folder, in place of what is there.
+
+        Raises:
+            RuntimeError: They can't be written, as on a full disk.
+        """
+        try:
+            if tf.io.gfile.exists(folder):
+                tf.io.gfile.rmtree(folder)
+            tf.io.gfile.makedirs(folder)
+            names = self._files()[self._kept[-1]]
+            for name in names:
+                tf.io.gfile.copy(f"{self._folder}/{name}", f"{folder}/{name}")
+            if self._synced:
+                sync(*(Path(folder, name) for name in names), Path(folder), Path(folder).parent)
+        except (tf.errors.OpError, OSError) as error:
+            raise RuntimeError(f"{folder}: the checkpoint can't be kept: {reason(error)}") from None
 
     def _prefix(self, number: int) -> str:
         return f"{self._folder}/checkpoint-{number}"
@@ -175,3 +192,8 @@ class Checkpoints:
                 tf.io.gfile.rmtree(path)
             else:
                 tf.io.gfile.remove(path)
+
+
+def reason(error: Exception) -> str:
+    """The reason of an error of TensorFlow's or of the system's, in one line."""
+    return _OPERATION.sub("", str(getattr(error, "message", error)).splitlines()[0]).strip()

@@ -13,7 +13,17 @@ import numpy as np
 import tensorflow as tf
 
 from components.artifacts.dataset import DatasetInfo, load_info
-from components.artifacts.model import KERAS_FILE, MONITORED, Machine, ModelInfo, layers_of, load_keras, save_model_info
+from components.artifacts.model import (
+    CHECKPOINTS,
+    KERAS_FILE,
+    MONITORED,
+    Machine,
+    ModelInfo,
+    layers_of,
+    load_keras,
+    save_model_info,
+)
+from components.common.errors import InputError
 from components.common.events import progress
 from components.common.files import atomic_directory
 from components.common.spec import ModelSpec
@@ -21,7 +31,8 @@ from components.common.words import counted
 from components.data import input_pipeline
 from components.families import build_model
 from components.train.checkpoint import Checkpoints
-from components.train.devices import dtype_policy, find_devices
+from components.train.devices import Devices, dtype_policy, find_devices
+from components.train.kept import Kept
 from components.train.optimization import compile_model
 from components.train.shared_batches import SharedBatches
 from components.train.termination import Termination
@@ -91,13 +102,11 @@ def train(
     spec, info = ModelSpec.model_validate_json(spec_json), load_info(dataset)
     use_threads(spec.threads)
     devices = find_devices()
+    if spec.keep_checkpoints and devices.distributed:
+        raise InputError(f"model {name}: keep_checkpoints: is for one device, this training has {devices.found}")
     batches = SharedBatches(name, spec, dataset, info, seed, devices)
     policy = dtype_policy(precision, devices.accelerator)
-    with devices.strategy.scope():
-        model = _build(spec, info, seed, policy)
-        factor = tf.Variable(1.0, trainable=False) if spec.on_nan == "rollback" else None
-        compile_model(model, spec, info, batches.per_epoch, devices.replicas, factor)
-        model.optimizer.build(model.trainable_variables)
+    model, factor = build_compiled(spec, info, seed, policy, batches, devices)
     print(
         f"{name}: {spec.family} with {counted(model.count_params(), 'parameter')} on {devices.found}, "
         f"{counted(info.examples('train'), 'example')}, "
@@ -113,12 +122,13 @@ def train(
     boards = [f"{aside}/tensorboard", *filter(None, [os.environ.get(VERTEX_LOGS)])]
     with (hold if devices.chief else _nobody_else)(aside) as check, Termination() as termination:
         saved = Checkpoints(aside, model, check)
-        trainer = Trainer(model, spec, info, batches, devices, saved, boards, termination, factor)
+        kept = Kept(f"{aside}/kept", model, spec.keep_checkpoints, seed, spec.epochs, batches.per_epoch)
+        trainer = Trainer(model, spec, info, batches, devices, saved, kept, boards, termination, factor)
         weights, state = trainer.train(), trainer.state
 
         # A model of its own, of plain float32 variables, whatever it was trained on. Its layers' names start anew.
         keras.utils.clear_session(free_memory=False)
-        final = _build(spec, info, seed, "float32")
+        final = build(spec, info, seed)
         final.set_weights(weights)
         seconds = sum(epoch["seconds"] for epoch in state.history)
         model_info = ModelInfo(
@@ -140,6 +150,8 @@ def train(
                 _compare_saved(new / KERAS_FILE, final, dataset, info)
                 save_model_info(new, model_info)
                 _copy(f"{aside}/tensorboard", new / "tensorboard")
+                if spec.keep_checkpoints:
+                    _copy(f"{aside}/kept", new / CHECKPOINTS)
             check()
             tf.io.gfile.rmtree(aside)
     monitor, _ = MONITORED[info.task]
@@ -148,7 +160,19 @@ def train(
     return model_info
 
 
-def _build(spec: ModelSpec, info: DatasetInfo, seed: int, policy: str) -> keras.Model:
+def build_compiled(
+    spec: ModelSpec, info: DatasetInfo, seed: int, policy: str, batches: SharedBatches, devices: Devices
+) -> tuple[keras.Model, tf.Variable | None]:
+    """A model as `Trainer` takes it, and the factor of its learning rate, where the training may go back."""
+    with devices.strategy.scope():
+        model = build(spec, info, seed, policy)
+        factor = tf.Variable(1.0, trainable=False) if spec.on_nan == "rollback" else None
+        compile_model(model, spec, info, batches.per_epoch, devices.replicas, factor)
+        model.optimizer.build(model.trainable_variables)
+    return model, factor
+
+
+def build(spec: ModelSpec, info: DatasetInfo, seed: int, policy: str = "float32") -> keras.Model:
     """An untrained model, the same for the same seed."""
     keras.utils.set_random_seed(seed)
     keras.config.set_dtype_policy(policy)

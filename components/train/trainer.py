@@ -16,6 +16,7 @@ from components.common.spec import ModelSpec
 from components.train.boards import Boards
 from components.train.checkpoint import Checkpoints
 from components.train.devices import Devices
+from components.train.kept import Kept
 from components.train.shared_batches import SharedBatches
 from components.train.steps import RunningMetrics, compiled_steps
 from components.train.termination import Termination
@@ -63,9 +64,11 @@ class Trainer:
         batches: The batches of training and validation.
         devices: The devices that train together.
         checkpoints: The checkpoints, in a folder that all workers see.
+        kept: What stays of the training.
         boards: The folders for TensorBoard's logs, as paths or gs:// addresses.
         termination: The signals that ask for an end; its context is open.
         factor: The learning rate is multiplied by it; None where nothing is rolled back.
+        until: The step to end after; None to train to the end.
 
     Attributes:
         state: Where the training is.
@@ -79,9 +82,11 @@ class Trainer:
         batches: SharedBatches,
         devices: Devices,
         checkpoints: Checkpoints,
+        kept: Kept,
         boards: list[str],
         termination: Termination,
         factor: tf.Variable | None,
+        until: int | None = None,
     ) -> None:
         self.state = State()
         self._model = model
@@ -93,21 +98,22 @@ class Trainer:
         self._devices = devices
         self._factor = factor
         self._checkpoints = checkpoints
+        self._kept = kept
         self._boards = Boards(boards if devices.chief else [], model, histograms=spec.histograms)
         self._metrics = RunningMetrics(model, devices)
         self._train = compiled_steps(model.train_step, devices.strategy)
         self._test = compiled_steps(model.test_step, devices.strategy)
         self._termination = termination
+        self._until = until or spec.epochs * batches.per_epoch
         # Steps of the next stretch.
         self._count = 1
         self._start = self._saved = time.monotonic()
 
     @property
     def over(self) -> bool:
-        """Whether there is nothing left to train: no epoch, or no patience."""
-        epochs = len(self.state.history)
-        without = epochs - 1 - self.state.best_epoch
-        return epochs == self._spec.epochs or without >= (self._spec.patience or self._spec.epochs)
+        """Whether there is nothing left to train: no step, or no patience."""
+        without = len(self.state.history) - 1 - self.state.best_epoch
+        return self.state.done == self._until or without >= (self._spec.patience or self._spec.epochs)
 
     def train(self) -> list[np.ndarray]:
         """Train to the end.
@@ -126,6 +132,7 @@ class Trainer:
                     self._run()
                 except NotFiniteError as error:
                     self._roll_back(error)
+        self._kept.finish(self.state.done, self.state.best_epoch)
         return [weight.numpy() for weight in self._checkpoints.best]
 
     def _run(self) -> None:
@@ -146,7 +153,9 @@ class Trainer:
             self.on_step()
 
     def _stretch(self, batches: Iterator[object]) -> None:
-        count = min(self._count, self._per_epoch - self.state.done % self._per_epoch)
+        done = self.state.done
+        pause = self._kept.pause(done, self.state.best_epoch) or self._until
+        count = min(self._count, self._per_epoch - done % self._per_epoch, pause - done, self._until - done)
         start = time.perf_counter()
         # Waits for the steps' end.
         finite = int(self._train(batches, tf.constant(count)))
@@ -180,12 +189,17 @@ class Trainer:
 
     def on_step(self) -> None:
         """After each stretch of steps, look at the clock and at the signal: save, and end the process if asked to."""
-        due = self._at_end() or time.monotonic() - self._saved >= self._spec.checkpoint_seconds
+        step = self.state.done, self.state.best_epoch
+        self._kept.write_after(*step)
+        keeps = self._kept.wants(*step)
+        due = self._at_end() or keeps or time.monotonic() - self._saved >= self._spec.checkpoint_seconds
         answers = self._devices.of_all_workers([float(due), float(self._termination.asked), float(self._count)])
         self._count = int(answers[0][2])
         stop = int(max(answer[1] for answer in answers))
         if answers[0][0] or stop:
             self._save()
+        if keeps:
+            self._kept.take(*step, self._checkpoints)
         if self._at_end():
             self._start = time.monotonic()
         if stop:
@@ -233,6 +247,9 @@ class Trainer:
             epoch, step = divmod(self.state.done, self._per_epoch)
             place = f"in epoch {epoch + 1}, step {step} of {self._per_epoch}" if step else f"after epoch {epoch}"
             print(f"going on from the checkpoint {place}", flush=True)
+            # The training may have been killed while it kept this one.
+            if self._kept.wants(self.state.done, self.state.best_epoch):
+                self._kept.take(self.state.done, self.state.best_epoch, self._checkpoints)
         elif self._factor is not None:
             # Something to roll back to.
             self._save()

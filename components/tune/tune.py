@@ -80,7 +80,7 @@ def tune(
     key = [name, seed, info.sha256, code_version, placement.precision]
     home = checkpoints_folder(checkpoints, folder) / f"tune-{name}-{_digest(key)}"
 
-    base = json.loads(spec_json) | ({"epochs": asked.epochs} if asked.epochs else {})
+    base = json.loads(spec_json) | {"keep_checkpoints": 0} | ({"epochs": asked.epochs} if asked.epochs else {})
 
     def training(number: int, values: dict[str, object]) -> Training:
         trial_spec = _spec(with_values(base, values))

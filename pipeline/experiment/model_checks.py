@@ -105,6 +105,8 @@ def _key_problems(spec: ModelSpec) -> list[str]:
         problems.append(f"weight_decay is for the optimizer adamw, got {spec.optimizer}")
     if spec.warmup and spec.schedule != "cosine":
         problems.append(f"warmup is for the schedule cosine, got {spec.schedule}")
+    if spec.keep_checkpoints and spec.on_nan == "rollback":
+        problems.append("keep_checkpoints: with on_nan: rollback, steps depend on the time and can't be redone")
     if spec.machine is None:
         return problems
     if spec.machine not in machines():

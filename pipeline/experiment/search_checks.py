@@ -12,7 +12,10 @@ from components.families import family_names, load_family
 from pipeline.experiment.validation import validate
 
 # The keys that a trial can't change, or that can't change its result.
-NOT_TUNABLE = ("family", "dataset", "machine", "tune", "expect", "checkpoint_seconds", "histograms", "threads")
+NOT_TUNABLE = (
+    *("family", "dataset", "machine", "tune", "expect"),
+    *("checkpoint_seconds", "histograms", "keep_checkpoints", "threads"),
+)
 # The most combinations of values, whose check takes a few seconds.
 MAX_COMBINATIONS = 10_000
 

@@ -45,7 +45,7 @@ def saved(datasets, tmp_path_factory):
     from components.train.optimization import compile_model
 
     info, spec = load_info(datasets / "fashion"), ModelSpec(**MODELS["mlp"])
-    model = train_step._build(spec, info, 1, "float32")
+    model = train_step.build(spec, info, 1, "float32")
     compile_model(model, spec, info, 10)
     model.optimizer.build(model.trainable_variables)
     folder = tmp_path_factory.mktemp("saved")

@@ -271,23 +271,26 @@ def test_half_precision_scales_its_loss(datasets):
     from components.artifacts.dataset import load_info
     from components.common.spec import ModelSpec
     from components.train.optimization import compile_model
-    from components.train.train import _build
+    from components.train.train import build
 
     info = load_info(datasets["fashion"])
     spec = ModelSpec(**MODELS["mlp"])
-    model = _build(spec, info, 1, "mixed_float16")
+    model = build(spec, info, 1, "mixed_float16")
     compile_model(model, spec, info, 10)
     assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
     assert keras.config.dtype_policy().name == "float32"
 
 
 @pytest.mark.slow
-def test_a_batch_that_cannot_be_shared_is_refused(datasets, tmp_path):
+def test_what_several_devices_cannot_do_is_refused(datasets, tmp_path):
     models = {"mlp": {**MODELS["mlp"], "batch_size": 55}}
     job = {"folder": str(tmp_path), "datasets": datasets, "models": models, "seed": 1, "devices": 2}
     (output,), (code,) = run(job)
     assert code
     assert "model mlp: batch_size 55, expected a multiple of the 2 replicas, or per_replica: true" in output
+    (output,), (code,) = run({**job, "models": {"mlp": {**MODELS["mlp"], "keep_checkpoints": 3}}})
+    assert code
+    assert "model mlp: keep_checkpoints: is for one device, this training has 2 CPUs" in output
     models["mlp"] = {**models["mlp"], "per_replica": True, "epochs": 1}
     got, (output,) = trained(tmp_path, datasets, models=models, devices=2)
     assert "10 steps of 110 per epoch" in output

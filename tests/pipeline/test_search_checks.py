@@ -183,7 +183,9 @@ def test_a_search_that_could_fail_is_refused_in_one_line(tmp_path, key, value, m
     assert refused(tmp_path, changed(key, value)).startswith(message)
 
 
-@pytest.mark.parametrize("key", ["family", "dataset", "machine", "expect", "tune", "checkpoint_seconds"])
+@pytest.mark.parametrize(
+    "key", ["family", "dataset", "machine", "expect", "tune", "checkpoint_seconds", "keep_checkpoints"]
+)
 def test_what_a_trial_cannot_change_is_refused(tmp_path, key):
     message = refused(tmp_path, changed(f"ranges/{key}", {"values": [1]}))
     assert message == f"tune: ranges.{key}: can't be tuned"
