@@ -124,3 +124,9 @@ def divided(tmp_path_factory):
     for name, spec in options.items():
         ingest(name, json.dumps(spec), str(folder / name))
     return {name: str(folder / name) for name in options}
+
+
+@pytest.fixture(scope="session")
+def served(exports):
+    """Export folders by data set."""
+    return {name: exports[name].model for name in ("fashion", "told", "pictures")}
