@@ -13,7 +13,7 @@ from rich.console import Console
 
 from components.common.errors import InputError
 from pipeline.api import set_environment
-from pipeline.commands import predictions, registry, runs, serving, vertex_jobs
+from pipeline.commands import predictions, registry, runs, serving, ui, vertex_jobs
 from pipeline.commands.options import Config, Promote, Set
 
 app = typer.Typer(
@@ -201,6 +201,7 @@ predictions.add_commands(app)
 registry.add_commands(app)
 runs.add_commands(app)
 serving.add_commands(app)
+ui.add_commands(app)
 vertex_jobs.add_commands(app)
 
 

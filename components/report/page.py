@@ -1,5 +1,6 @@
 """Render templates as HTML. Every value is escaped, and an unknown name is an error."""
 
+import functools
 import re
 from pathlib import Path
 
@@ -13,10 +14,11 @@ from components.metrics.metrics import METRICS, named
 FOLDER = Path(__file__).with_name("templates")
 
 
-def render(template: str, **values: object) -> Markup:
-    """Render a file of `templates/` with some values."""
+@functools.cache
+def environment(*folders: Path) -> Environment:
+    """What renders the templates of some folders, with the filters that they know."""
     environment = Environment(
-        loader=FileSystemLoader(FOLDER),
+        loader=FileSystemLoader(folders),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -25,7 +27,12 @@ def render(template: str, **values: object) -> Markup:
     environment.filters |= {"duration": _duration, "size": _size, "number": _number, "breakable": _breakable}
     environment.filters |= {"counted": counted, "figure": figure, "interval": interval}
     environment.globals |= {"FEW": FEW, "METRICS": METRICS, "named": named}
-    return Markup(environment.get_template(template).render(values))  # noqa: S704 (escaped by the environment)
+    return environment
+
+
+def render(template: str, **values: object) -> Markup:
+    """Render a file of `templates/` with some values."""
+    return Markup(environment(FOLDER).get_template(template).render(values))  # noqa: S704 (escaped by the environment)
 
 
 def _duration(seconds: float) -> str:

@@ -46,6 +46,7 @@ Experiment = Annotated[str | None, typer.Argument(help="An experiment's name; al
 def list_command(experiment: Experiment = None) -> None:
     """List runs, the oldest first: state, best model of each data set, and what changed against the run before."""
     from pipeline.runs.history import runs_of
+    from pipeline.runs.listing import worn
 
     console = tables.console()
     for name in _experiments(experiment):
@@ -53,7 +54,7 @@ def list_command(experiment: Experiment = None) -> None:
         console.print(f"{name}:", highlight=False)
         console.print(_table(_rows(runs), console))
         if finished := [run for run in runs if run.board]:
-            _say_wear(finished[-1])
+            _say(*worn(RUNS, finished[-1]))
         for run in runs:
             _say(*run.notes)
 
@@ -64,6 +65,7 @@ def show_command(run: Name) -> None:
     from pipeline.commands.leaderboard import show
     from pipeline.runs.diff import changes
     from pipeline.runs.history import find, runs_of
+    from pipeline.runs.listing import worn
 
     found = find(RUNS, run)
     console = tables.console()
@@ -72,12 +74,11 @@ def show_command(run: Name) -> None:
         _say(f"command: {found.record.command}")
     if earlier := [one for one in runs_of(RUNS, found.experiment) if one.name < found.name]:
         _say(f"against {earlier[-1].name}: {changes(earlier[-1], found).words()}")
-    for task, reason in found.record.failures.items() if found.record else ():
-        _say(f"{task} failed: {reason}")
+    _say(*found.reasons)
     if found.board:
         print()
         show(found.board, console)
-        _say_wear(found)
+        _say(*worn(RUNS, found))
     _say(*found.notes)
 
 
@@ -116,6 +117,7 @@ def best_command(
     """Show the best model of all runs for each test split. Models on different test splits can't be compared."""
     from components.artifacts.leaderboard import figure, interval
     from pipeline.runs.best import best
+    from pipeline.runs.listing import worn
 
     table = tables.table("data set", "test split", "run", "model", "metric", "95 % interval")
     found = best(RUNS, _experiments(experiment), metric)
@@ -126,7 +128,7 @@ def best_command(
         table.add_row(one.model.dataset, one.split[:8], run, one.model.model, value, interval(ends))
     tables.console().print(table)
     for one in found:
-        _say_wear(one.run, one.model.dataset)
+        _say(*worn(RUNS, one.run, one.model.dataset))
 
 
 @runs_app.command("prune")
@@ -194,20 +196,10 @@ def _rows(runs: "list[Run]") -> list[dict[str, str]]:
         first = [line.run.name, line.run.began, line.run.state]
         last = [tables.size(line.bytes), line.changed]
         for best in line.results or [Result("", "")]:
-            found = [best.dataset, best.model, best.metric, best.interval]
+            found = [best.dataset, best.model, f"{best.metric} {best.value}".strip(), best.interval]
             rows.append(dict(zip(_COLUMNS, [*first, *found, *last], strict=True)))
             first, last = [""] * len(first), [""] * len(last)
     return rows
-
-
-def _say_wear(run: "Run", only: str | None = None) -> None:
-    """Print how often the test splits of a run have been read."""
-    from pipeline.runs.ledger import reads, wear
-
-    noted = reads(RUNS)
-    for dataset, split in run.splits.items():
-        if only in (None, dataset):
-            _say(*(f"{dataset}: {sentence}" for sentence in wear(noted, split, run.interval(dataset))))
 
 
 def _say(*lines: str) -> None:

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from pipeline.runs.frames import Model
 
 _LEADERBOARD = "leaderboard.json"
-_NAME = re.compile(r"\d{8}-\d{6}a*")
+# The names of runs' folders.
+NAME = re.compile(r"\d{8}-\d{6}a*")
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,21 @@ class Run:
         """The time when it began, to the minute, UTC; where no record says so, the time when it was published."""
         told = self.record.started if self.record else self.board.created if self.board else ""
         return told[:16].replace("T", " ") or _local(self.name)
+
+    @property
+    def reasons(self) -> list[str]:
+        """Sentences on why it failed or was stopped."""
+        failures = self.record.failures if self.record else {}
+        if failures or self.state not in ("failed", "stopped"):
+            return [f"{task} failed: {reason}" for task, reason in failures.items()]
+        if self.state == "failed":
+            return ["the reason isn't known; its logs may tell"]
+        killed = self.record is None or self.record.state == "running"
+        return [
+            "it was killed, or the machine went down, before it could write how it ended"
+            if killed
+            else "Ctrl-C, SIGTERM or SIGHUP stopped it; a new start goes on from the last checkpoint"
+        ]
 
     @property
     def leaderboard(self) -> "pd.DataFrame":
@@ -107,7 +123,7 @@ class Run:
     def interval(self, dataset: str) -> list[float]:
         """The 95 % interval of the best model of a data set, by the metric that ranks them."""
         best = self.board.best(dataset) if self.board else None
-        return best.intervals[METRICS[best.task][0].name] if best and best.task else [0.0, 0.0]
+        return best.intervals.get(METRICS[best.task][0].name, [0.0, 0.0]) if best and best.task else [0.0, 0.0]
 
     def info(self, model: ModelEntry) -> Any:  # noqa: ANN401
         """The description of the data set that a model was trained on."""
@@ -122,7 +138,7 @@ def _frames() -> Any:  # noqa: ANN401 (a module that imports pandas, which takes
 
 def experiments(runs: Path) -> list[str]:
     """The names of the experiments that have a run."""
-    return sorted({path.parent.name for path in runs.glob("*/*") if _NAME.fullmatch(path.name) and path.is_dir()})
+    return sorted({path.parent.name for path in runs.glob("*/*") if NAME.fullmatch(path.name) and path.is_dir()})
 
 
 def runs_of(runs: Path, experiment: str, last: int | None = None) -> list[Run]:
@@ -203,7 +219,7 @@ def near(name: str, names: list[str]) -> str:
 
 
 def _folders(home: Path) -> Iterator[Path]:
-    return (path for path in sorted(home.iterdir()) if _NAME.fullmatch(path.name) and path.is_dir())
+    return (path for path in sorted(home.iterdir()) if NAME.fullmatch(path.name) and path.is_dir())
 
 
 def _leaderboard(folder: Path, notes: list[str]) -> Leaderboard | None:
@@ -250,5 +266,8 @@ def under_way(home: Path) -> bool:
 
 
 def _local(name: str) -> str:
-    """The time in a run's name, which is local, in UTC."""
-    return datetime.strptime(name.rstrip("a"), "%Y%m%d-%H%M%S").astimezone(UTC).strftime("%Y-%m-%d %H:%M")
+    """The time in a run's name, which is local, in UTC; "" where it is none."""
+    try:
+        return datetime.strptime(name.rstrip("a"), "%Y%m%d-%H%M%S").astimezone(UTC).strftime("%Y-%m-%d %H:%M")
+    except ValueError:  # a folder of another's
+        return ""

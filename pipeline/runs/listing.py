@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from components.artifacts.leaderboard import figure, interval
 from components.metrics.metrics import METRICS
+from pipeline.runs import ledger
 from pipeline.runs.diff import changes
 from pipeline.runs.history import Run
 from pipeline.runs.prune import sizes
@@ -17,13 +19,15 @@ class Result:
     Attributes:
         dataset: The data set.
         model: The model.
-        metric: The metric that ranks models, with its value.
+        metric: The metric that ranks models.
+        value: Its value.
         interval: Its 95 % interval.
     """
 
     dataset: str
     model: str = "none"
     metric: str = ""
+    value: str = ""
     interval: str = ""
 
 
@@ -62,5 +66,22 @@ def results(run: Run) -> list[Result]:
             found.append(Result(name))
             continue
         ends = interval(best.intervals[metric]) if metric in best.intervals else "no interval"
-        found.append(Result(name, best.model, f"{metric} {figure(best.metrics[metric])}", ends))
+        found.append(Result(name, best.model, metric, figure(best.metrics[metric]), ends))
     return found
+
+
+def worn(runs: Path, run: Run, only: str | None = None) -> list[str]:
+    """Sentences on how often the test splits of a run have been read.
+
+    Args:
+        runs: The folder of all runs.
+        run: The run.
+        only: A data set; None for all.
+    """
+    noted = ledger.reads(runs)
+    return [
+        f"{dataset}: {sentence}"
+        for dataset, split in run.splits.items()
+        if only in (None, dataset)
+        for sentence in ledger.wear(noted, split, run.interval(dataset))
+    ]

@@ -20,7 +20,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
       for (const other of headings) other.ariaSort = null;
       heading.ariaSort = order;
       const sign = order === "ascending" ? 1 : -1;
-      const key = (row) => row.cells[column].textContent.trim();
+      const key = ({ cells: { [column]: cell } }) => (cell.dataset.value ?? cell.textContent).trim();
       const number = (text) => Number(text.replaceAll(/[,?]/g, ""));
       // What is empty stays at the end, either way.
       body.append(...first.toSorted((one, other) => {

@@ -1,0 +1,1 @@
+"""A server on this machine that shows the runs in a browser."""
