@@ -27,6 +27,7 @@ _ASSETS = {
     "page.css": (FOLDER, _CSS),
     "page.js": (FOLDER, _SCRIPT),
     "ui.css": (pages.TEMPLATES, _CSS),
+    "ui.js": (pages.TEMPLATES, _SCRIPT),
 }
 _TYPES = {".html": _HTML, ".json": "application/json", ".jsonl": _TEXT, ".log": _TEXT, ".yaml": _TEXT, ".txt": _TEXT}
 _POLICY = (

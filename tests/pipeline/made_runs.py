@@ -1,4 +1,7 @@
-"""Folders of runs, written as the program writes them, without a training."""
+"""Folders of runs, written as the program writes them, without a training, and the server that shows them."""
+
+import threading
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -7,6 +10,7 @@ from components.artifacts.evaluation import Evaluation, save_evaluation
 from components.artifacts.leaderboard import DatasetEntry, Leaderboard, ModelEntry, save_leaderboard
 from pipeline.runs import ledger
 from pipeline.runs.record import FILE, Record
+from pipeline.ui.server import Server
 
 EXAMPLES = 200
 
@@ -68,3 +72,14 @@ def make_run(runs, name, epochs=1, right=150, experiment="small", state="finishe
     (folder.parent / "latest").symlink_to(name)
     ledger.note(folder, evaluation, evaluation.parent)
     return folder
+
+
+@contextmanager
+def serving(runs):
+    """The server in a thread of this process."""
+    with Server(runs, 0) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()

@@ -14,9 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from made_runs import make_run
-
-from pipeline.ui.server import Server
+from made_runs import make_run, serving
 
 ROOT = Path(__file__).parent.parent.parent
 FIRST, SECOND, FAILED, KILLED, STOPPED = (f"2026010{i}-080000" for i in range(1, 6))
@@ -58,10 +56,12 @@ def runs(tmp_path):
 @pytest.fixture
 def server(runs):
     """The server in this process, asked by sockets."""
-    server = Server(runs, 0)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    port = server.server_address[1]
+    with serving(runs) as server:
+        yield asking(server.server_address[1])
+
+
+def asking(port):
+    """Functions that ask the server."""
 
     def get(path, method="GET", **headers):
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
@@ -83,10 +83,7 @@ def server(runs):
             connection.shutdown(socket.SHUT_WR)
             return b"".join(iter(lambda: connection.recv(1 << 16), b""))
 
-    yield SimpleNamespace(get=get, raw=raw, port=port)
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    return SimpleNamespace(get=get, raw=raw, port=port)
 
 
 def test_every_link_of_every_page_leads_somewhere(server):
@@ -151,7 +148,7 @@ def test_what_others_wrote_is_text(server, runs):
     for path in ("/", "/runs/small", f"/runs/small/{FAILED}", f"/runs/small/{SECOND}", "/runs/%3Cscript%3Ealert(2)%3C",
                  f"/diff?a=small/{FIRST}&b=small/{SECOND}", "/%3Cscript%3E", "/runs/%3Cb%3E"):  # fmt: skip
         content = server.get(path).content.decode()
-        assert content.count("<script") == 1, path
+        assert content.count("<script") == 2, path
         assert "<b>" not in content
 
 
@@ -311,6 +308,27 @@ def test_figures_that_an_older_version_did_not_write(server, runs):
     page = server.get(f"/runs/small/{SECOND}")
     assert page.code == 200
     assert "leaderboard.json: lacks what this version shows of it" in page.text
+
+
+def test_the_list_reads_the_files_of_each_run_once(server, runs):
+    """What is opened, by Python's own audit: twice as many runs cost twice as much."""
+    opened, watched = [], threading.Event()
+
+    def hook(event, given):
+        if watched.is_set() and event in ("open", "os.scandir", "os.listdir") and str(runs) in str(given[0]):
+            opened.append(str(given[0]))
+
+    sys.addaudithook(hook)
+    for i in range(20):
+        make_run(runs, f"20260201-0800{i:02}")
+    watched.set()
+    assert server.get("/runs/small").text.count("20260201-0800") == 20
+    watched.clear()
+    for name in ("run.json", "leaderboard.json"):
+        files = [path for path in opened if path.endswith(name) and "20260201-0800" in path]
+        assert len(files) == len(set(files)) == 20
+    folders = [path for path in opened if "/20260201-0800" in path and not path.endswith(".json")]
+    assert len(folders) < 1.1 * sum(path.is_dir() for path in runs.glob("small/20260201-*/**")) + 5
 
 
 def test_runs_that_vanish_while_they_are_read(server, runs):
