@@ -138,21 +138,25 @@ def prune_command(
     older: Annotated[str | None, typer.Option(help="Remove runs that are older: 12h, 30d or 4w.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Remove them without a question.")] = False,
 ) -> None:
-    """Remove old runs, and outputs of tasks that only these used; never `latest` or a run that is registered."""
-    from pipeline.runs.prune import age, plan, prune
+    """Remove old runs, and what only these used: outputs of tasks, checkpoints. `latest` and registered runs stay."""
+    from pipeline.runs.prune import age, freed, plan, prune
 
     if keep is None and older is None:
         raise InputError("runs prune: expected --keep 10, --older 30d, or both: then a run goes where both say so")
     planned = plan(RUNS, _experiments(experiment), keep, age(older) if older else None)
     for name, reason in planned.kept.items():
         _say(f"{name} stays: {reason}")
-    if not planned.runs:
+    if not planned.runs and not planned.checkpoints:
         print("nothing to remove")
         return
     for run in planned.runs:
         _say(f"{run.experiment}/{run.name}, {run.state}, began {run.began} UTC")
-    outputs = counted(len(planned.outputs), "folder")
-    what = f"{counted(len(planned.runs), 'run')} and {outputs} of tasks' outputs, {tables.size(planned.bytes)}"
+    for one in planned.checkpoints:
+        _say(f"{one}, {tables.size(freed([one.folder]))}")
+    what = f"{counted(len(planned.runs), 'run')} and {counted(len(planned.outputs), 'folder')} of tasks' outputs"
+    if planned.checkpoints:
+        what = f"{what}, checkpoints of {counted(len(planned.checkpoints), 'training')}"
+    what = f"{what}, {tables.size(planned.bytes)}"
     if not yes:
         if not sys.stdin.isatty():
             raise InputError(f"runs prune: would remove {what}; without a terminal, --yes removes them")

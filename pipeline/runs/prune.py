@@ -17,6 +17,7 @@ from components.artifacts.registration import REGISTERED
 from components.common.errors import InputError
 from pipeline.runs import LATEST
 from pipeline.runs.history import Run, runs_of, under_way
+from pipeline.runs.unfinished import Unfinished, unfinished
 
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 # A folder that is being removed has such a name, so that no half of a run is taken for one.
@@ -30,18 +31,22 @@ class Plan:
     Attributes:
         runs: The runs.
         outputs: The folders of tasks' outputs that only these runs used.
+        checkpoints: The checkpoints of trainings that these runs, or runs that are gone, didn't finish.
         bytes: The room on the disk that this frees.
-        kept: The runs that are as old and stay, each with the reason.
+        kept: The runs and checkpoints that are as old and stay, each with the reason.
     """
 
     runs: list[Run]
     outputs: list[Path]
+    checkpoints: list[Unfinished]
     bytes: int
     kept: dict[str, str]
 
 
 def plan(runs: Path, experiments: list[str], keep: int | None = None, older: timedelta | None = None) -> Plan:
     """Find what may go. `latest`, a run that is registered, and one that is under way never do.
+
+    The checkpoints of a run stay where one that stays, or the last one, would go on from them if it were started again.
 
     Args:
         runs: The folder of all runs.
@@ -51,6 +56,7 @@ def plan(runs: Path, experiments: list[str], keep: int | None = None, older: tim
     """
     gone: list[Run] = []
     outputs: list[Path] = []
+    checkpoints: list[Unfinished] = []
     kept: dict[str, str] = {}
     for experiment in experiments:
         home = runs / experiment
@@ -67,7 +73,17 @@ def plan(runs: Path, experiments: list[str], keep: int | None = None, older: tim
         names = sorted({name for run in going if run.record for name in run.record.outputs} - staying)
         outputs += [path for name in names if _is_output(path := home / name, home)]
         gone += going
-    return Plan(gone, outputs, _freed([*(run.folder for run in gone), *outputs]), kept)
+        users = [run for run in every if run not in going or run is every[-1]]
+        for one in unfinished(home, every):
+            goes = one.run in going if one.run else one.written <= limit
+            if not goes:
+                continue
+            if user := next((run for run in users if one.goes_on_in(run)), None):
+                kept[str(one)] = f"{experiment}/{user.name} would go on from it"
+            else:
+                checkpoints.append(one)
+    folders = [*(run.folder for run in gone), *outputs, *(one.folder for one in checkpoints)]
+    return Plan(gone, outputs, checkpoints, freed(folders), kept)
 
 
 def prune(planned: Plan) -> None:
@@ -76,13 +92,22 @@ def prune(planned: Plan) -> None:
     Raises:
         InputError: A run of one of the experiments is under way, and may be about to use it.
     """
-    homes = list(dict.fromkeys(run.folder.parent for run in planned.runs))
+    checkpoints = planned.checkpoints
+    homes = list(dict.fromkeys([*(run.folder.parent for run in planned.runs), *(one.home for one in checkpoints)]))
     for home in homes:
         if under_way(home):
             raise InputError(f"{home}: a run of this experiment is under way; try again when it has ended")
-    for folder in [*(run.folder for run in planned.runs), *planned.outputs]:
+    _clear(homes)
+    folders = [*(run.folder for run in planned.runs), *planned.outputs, *(one.folder for one in checkpoints)]
+    for i, folder in enumerate(folders):
         home = next(home for home in homes if folder.is_relative_to(home))
-        folder.rename(home / f"{_REMOVED}{folder.name}")
+        # In containers and without them, a task's folder has the same name.
+        folder.rename(home / f"{_REMOVED}{i}-{folder.name}")
+    _clear(homes)
+
+
+def _clear(homes: list[Path]) -> None:
+    """Remove what was renamed, by a process that was killed, too."""
     for home in homes:
         for removed in home.glob(f"{_REMOVED}*"):
             shutil.rmtree(removed)
@@ -149,7 +174,7 @@ def _is_output(path: Path, home: Path) -> bool:
     return path.resolve().is_relative_to(home.resolve()) and path.parent.name == "tasks" and path.is_dir()
 
 
-def _freed(folders: list[Path]) -> int:
+def freed(folders: list[Path]) -> int:
     """The bytes of the files whose every name lies in some folders."""
     status = [path.lstat() for folder in folders for path in (folder, *folder.rglob("*"))]
     names = Counter((s.st_dev, s.st_ino) for s in status)

@@ -264,15 +264,34 @@ def test_prune_frees_what_it_says_and_keeps_what_others_use(history):
     assert history.run("run", history.config)[0] == 0
     names = sorted(path.name for path in home.glob("2*"))
     before = used(history.folder / "runs")
+    (unfinished,) = home.glob(".work/outputs/checkpoints/mlp-*/")
     code, output = history.run("runs", "prune", "--keep", "1", "--yes")
     assert code == 0, output
+    assert "small: unfinished training of mlp, last written 20" in output
+    assert not unfinished.exists(), "the killed run's"
     for name in names[:2]:
         assert f"small/{name} stays: it is registered" in output
     assert {path.name for path in home.glob("2*")} == {*names[:2], names[-1]}
-    amount, unit = output.split("removed ")[1].split(", ")[1].split()
+    amount, unit = output.split("removed ")[1].split(", ")[-1].split()
     measured = before - used(history.folder / "runs")
     assert float(amount) * {"kB": 1e3, "MB": 1e6}[unit] == pytest.approx(measured, rel=0.02)
     assert measured > 300_000, "the model's outputs went as well"
     output = history.run("run", history.config)[1]
     assert [task for task, state in history.states(output).items() if state != "cached"] == ["register"]
     assert not list(home.glob(".removed*"))
+
+
+def test_what_prune_leaves_of_a_killed_run_is_gone_on_from(history):
+    home = history.folder / "runs" / "small"
+    more = ["run", history.config, "--set", "models.mlp.epochs=99999"]
+    for text, end in (("epoch 2/", signal.SIGKILL), ("going on from the checkpoint", signal.SIGINT)):
+        earlier = set(home.iterdir())
+        process = history.start(*more)
+        history.until(text, process, earlier)
+        process.send_signal(end)
+        process.communicate()
+        (killed,) = set(home.iterdir()) - earlier
+        code, output = history.run("runs", "prune", "--keep", "0", "--yes")
+        assert code == 0, output
+        assert re.search(rf"unfinished training of mlp, .* stays: small/{killed.name} would go on from it", output)
+        assert not killed.exists()
