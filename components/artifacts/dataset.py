@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import Field, TypeAdapter
 
 from components.common.files import write_text
-from components.common.spec import Strict, read_checked
+from components.common.spec import Quantiles, Strict, read_checked
 from components.readers.csv_format import CsvFormat
 from components.readers.time_axis import Frequency
 
@@ -71,6 +71,11 @@ class ImagesInfo(_Info):
     named: bool = False
 
     @property
+    def outputs(self) -> list[str]:
+        """The names of a model's outputs."""
+        return ["probabilities"]
+
+    @property
     def block(self) -> int:
         """The number of neighbouring examples that the bootstrap draws together."""
         return 1
@@ -94,6 +99,7 @@ class SeriesInfo(_Info, CsvFormat):
         seasonal_error: The mean absolute difference of two targets one season apart, over the training split. It is
             the scale of MASE (Hyndman and Koehler 2006, doi:10.1016/j.ijforecast.2006.03.001).
         filled: The number of filled values of each column.
+        quantiles: The quantiles that a model forecasts; empty where it has none, and where no model is described.
     """
 
     task: Literal["forecasting"] = "forecasting"
@@ -106,6 +112,13 @@ class SeriesInfo(_Info, CsvFormat):
     horizon: int
     seasonal_error: float
     filled: dict[str, int] = {}
+    quantiles: Quantiles = []
+
+    @property
+    def outputs(self) -> list[str]:
+        """The names of a model's outputs: "forecast", or for each quantile such as "forecast_p10", in their order."""
+        names = [f"forecast_p{100 * quantile:g}".replace(".", "_") for quantile in self.quantiles]
+        return [name if name != "forecast_p50" else "forecast" for name in names] or ["forecast"]
 
     @property
     def block(self) -> int:

@@ -1,7 +1,7 @@
 """The folder that evaluate writes.
 
 evaluation.json    an `Evaluation`
-predictions.npz    `target` and `prediction` of all test examples, in their order
+predictions.npz    `target` and `prediction` of all test examples, in their order, and `quantiles` where there are some
 """
 
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from components.common.files import write_text
 from components.common.spec import Strict
+from components.metrics.metrics import point_forecast
 
 if TYPE_CHECKING:
     import numpy as np
@@ -129,11 +130,15 @@ def save_evaluation(folder: Path, evaluation: Evaluation, target: "np.ndarray", 
         folder: The folder.
         evaluation: The results.
         target: The labels, int64 [examples]; or the targets, float32 [examples, horizon].
-        prediction: The probabilities, float32 [examples, classes]; or the forecasts, float32 [examples, horizon].
+        prediction: The probabilities, float32 [examples, classes]; or the forecasts, float32 [examples, horizon], or
+            with quantiles [examples, horizon, quantiles].
     """
     import numpy as np
 
-    np.savez(folder / PREDICTIONS, target=target, prediction=prediction)
+    arrays = {"target": target, "prediction": point_forecast(prediction)}
+    if prediction.ndim > 2:
+        arrays["quantiles"] = prediction
+    np.savez(folder / PREDICTIONS, **arrays)  # type: ignore[arg-type]  # the stub mistakes them for allow_pickle
     write_text(folder / _EVALUATION, evaluation.model_dump_json(indent=2) + "\n")
 
 
@@ -143,7 +148,7 @@ def load_evaluation(folder: Path | str) -> Evaluation:
 
 
 def load_predictions(folder: Path | str) -> "tuple[np.ndarray, np.ndarray]":
-    """Read targets and predictions, in the shapes that `save_evaluation` has."""
+    """Read targets and predictions, in the shapes that `save_evaluation` has. Of quantiles it reads the median."""
     import numpy as np
 
     with np.load(Path(folder) / PREDICTIONS, allow_pickle=False) as saved:

@@ -10,11 +10,14 @@ reference.json     a `TrainingProfile`
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from components.common.files import sha256, write_text
 from components.common.spec import Strict
 from components.common.words import counted
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _EXPORT = "export.json"
 SAVED_MODEL = "saved_model"
@@ -112,17 +115,33 @@ class Exported(Strict):
     blessing: Blessing | None = None
 
 
+# What a server answers: TensorFlow Serving names outputs where a model has several.
+Predictions = list[list[float]] | list[dict[str, list[float]]]
+
+
+def as_predictions(outputs: "np.ndarray", names: list[str]) -> Predictions:
+    """Outputs as TensorFlow Serving answers.
+
+    Args:
+        outputs: float [examples, …], or of several outputs [examples, …, outputs].
+        names: The names of the outputs.
+    """
+    if len(names) == 1:
+        return outputs.tolist()
+    return [{name: row[..., i].tolist() for i, name in enumerate(names)} for row in outputs]
+
+
 class Golden(Strict):
     """A request, and the answer that a served model has to give.
 
     Attributes:
         instances: The inputs of each example, by name, as TensorFlow Serving's REST API takes them. A large image is
             `{"b64": …}`, a PNG file in Base64.
-        predictions: The answer: a list of numbers for each example.
+        predictions: The answer: for each example a list of numbers, or several lists by the name of the output.
     """
 
     instances: list[dict[str, list[object] | dict[str, str]]]
-    predictions: list[list[float]]
+    predictions: Predictions
 
     def agrees(self, predictions: object, tolerance: float) -> bool:
         """Whether a server's predictions are the recorded ones.
@@ -134,17 +153,29 @@ class Golden(Strict):
         """
         if not isinstance(predictions, list) or len(predictions) != len(self.predictions):
             return False
-        largest = max(1.0, max(abs(value) for row in self.predictions for value in row))
-        for answer, expected in zip(predictions, self.predictions, strict=True):
-            values = next(iter(answer.values()), None) if isinstance(answer, dict) and len(answer) == 1 else answer
-            if not isinstance(values, list) or len(values) != len(expected):
-                return False
-            if not all(isinstance(v, int | float) for v in values):
-                return False
-            # `not all(… <=)` refuses NaN as well, which is smaller than nothing.
-            if not all(abs(v - e) <= tolerance * largest for v, e in zip(values, expected, strict=True)):
+        expected = [_by_name(row) for row in self.predictions]
+        largest = max(1.0, max(abs(value) for row in expected for values in row.values() for value in values))
+        for answer, row in zip(predictions, expected, strict=True):
+            named = _by_name(answer)
+            if len(row) == len(named) == 1:
+                named = dict(zip(row, named.values(), strict=True))
+            if named.keys() != row.keys() or not all(
+                _close(named[name], row[name], tolerance * largest) for name in row
+            ):
                 return False
         return True
+
+
+def _by_name(answer: Any) -> dict[str, Any]:  # noqa: ANN401
+    """An answer's lists by the name of the output; "" where the server names none."""
+    return answer if isinstance(answer, dict) else {"": answer}
+
+
+def _close(values: object, expected: list[float], allowed: float) -> bool:
+    if not isinstance(values, list) or len(values) != len(expected):
+        return False
+    # `not all(… <=)` refuses NaN as well, which is smaller than nothing.
+    return all(isinstance(v, int | float) and abs(v - e) <= allowed for v, e in zip(values, expected, strict=True))
 
 
 def save_export(folder: Path, exported: Exported) -> None:

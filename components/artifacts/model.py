@@ -186,7 +186,7 @@ def load_model_info(folder: Path | str) -> ModelInfo:
 
 
 def load(folder: Path | str, dataset: Path | str) -> tuple["keras.Model", ModelInfo, DatasetInfo]:
-    """Load a trained model and the description of its data set.
+    """Load a trained model and the description of its data set, with the quantiles that the model forecasts.
 
     Raises:
         InputError: The model was trained on other data.
@@ -197,4 +197,6 @@ def load(folder: Path | str, dataset: Path | str) -> tuple["keras.Model", ModelI
             f"{folder}: model {model_info.name} was trained on data {model_info.dataset_sha256[:12]}, "
             f"expected {info.sha256[:12]} ({info.name})"
         )
+    if model_info.spec.quantiles:
+        info = info.model_copy(update={"quantiles": model_info.spec.quantiles})
     return load_keras(Path(folder) / KERAS_FILE), model_info, info

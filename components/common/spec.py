@@ -3,10 +3,12 @@
 This module needs no TensorFlow, for the command line and the compiler import it as well.
 """
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import PydanticCustomError
 
 from components.common.errors import InputError
 
@@ -52,6 +54,28 @@ Patch = Annotated[int, Field(ge=1, le=MOST_ROWS)]
 Epochs = Annotated[int, Field(ge=1, le=MOST_EPOCHS)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 MOST_LAYERS = 100
+
+
+def _check_quantiles(quantiles: list[float]) -> list[float]:
+    """Refuse quantiles that aren't the median and the ends of intervals around it."""
+    expected = None
+    if any(round(quantile, 3) != quantile for quantile in quantiles):
+        expected = "at most three decimals"
+    elif any(low >= high for low, high in pairwise(quantiles)):
+        expected = "rising values"
+    elif quantiles and 0.5 not in quantiles:
+        expected = "0.5 among them, which is the forecast"
+    elif quantiles == [0.5]:
+        expected = "a pair around 0.5, such as 0.1 and 0.9"
+    elif any(round(low + high, 3) != 1 for low, high in zip(quantiles, reversed(quantiles), strict=True)):
+        expected = "pairs around 0.5 that add up to 1, such as 0.1 and 0.9"
+    if expected:
+        raise PydanticCustomError("quantiles", f"Input should be quantiles with {expected}")
+    return quantiles
+
+
+Quantile = Annotated[float, Field(gt=0, lt=1)]
+Quantiles = Annotated[list[Quantile], Field(max_length=99), AfterValidator(_check_quantiles)]
 
 
 class ImageOptions(Strict):
@@ -145,7 +169,11 @@ class ModelSpec(Strict):
         schedule: The schedule of the learning rate: "constant", or "cosine", which falls to zero over all steps.
         warmup: The share of all steps in which the rate first rises linearly from zero.
         patience: Stop after this many epochs without a better validation loss or accuracy; None never stops.
-        loss: "crossentropy" (the default for classification), "mse" (the default for forecasting) or "mae".
+        loss: "crossentropy" (the default for classification), "mse" (the default for forecasting) or "mae". A model
+            with quantiles has the pinball loss, and no other.
+        quantiles: The quantiles of the target that are forecast, such as [0.1, 0.5, 0.9], in rising order: 0.5, which
+            is the forecast that all other metrics measure, and pairs that add up to 1. The model learns them with the
+            pinball loss. [] gives the forecast alone; series only.
         label_smoothing: The share of each label's weight that is spread over all classes.
         flip: Mirror training images left to right at random.
         on_nan: The action where the loss or a weight isn't finite: "fail", or "rollback" to the last checkpoint with
@@ -175,6 +203,7 @@ class ModelSpec(Strict):
     warmup: Share = 0.0
     patience: Epochs | None = None
     loss: Literal["crossentropy", "mse", "mae"] | None = None
+    quantiles: Quantiles = []
     label_smoothing: Share = 0.0
     flip: bool = False
     on_nan: Literal["fail", "rollback"] = "fail"

@@ -75,10 +75,10 @@ def _classification(
 
 
 def _forecasting(
-    name: str, target: np.ndarray, forecast: np.ndarray, times: np.ndarray, info: SeriesInfo, seed: int
+    name: str, target: np.ndarray, forecasts: np.ndarray, times: np.ndarray, info: SeriesInfo, seed: int
 ) -> Evaluation:
-    measured = (info.task, target, forecast, info.seasonal_error)
-    error = forecast.astype(np.float64) - target
+    measured = (info.task, target, forecasts, info.seasonal_error, info.quantiles)
+    error = metrics.point_forecast(forecasts).astype(np.float64) - target
     step = Frequency(info.frequency).seconds
     within_a_day = step is not None and step < diagnostics.DAY
 

@@ -29,7 +29,7 @@ from components.artifacts.training_profile import save_profile
 from components.common.files import atomic_directory
 from components.data import input_pipeline
 from components.export import quantize
-from components.export.formats import write_litert, write_onnx, write_saved_model
+from components.export.formats import with_named_outputs, write_litert, write_onnx, write_saved_model
 from components.export.golden import golden_request
 from components.export.parity import BATCHES, TOLERANCE, Examples, compare_outputs, size_of
 from components.export.training_data import training_profile
@@ -61,7 +61,8 @@ def export(model_folder: str, dataset: str, folder: str, formats: Sequence[Optio
         call = compiled(model, info)
         examples, golden = _examples(call, dataset, info, Path(scratch))
         save_golden(new, golden)
-        write_saved_model(model, info, new / SAVED_MODEL)
+        served = with_named_outputs(model, info)
+        write_saved_model(served, info, new / SAVED_MODEL)
         try:
             saved_model, result = compare_outputs(fresh, new / SAVED_MODEL, examples, golden=str(new / GOLDEN))
         except RuntimeError as error:
@@ -74,7 +75,7 @@ def export(model_folder: str, dataset: str, folder: str, formats: Sequence[Optio
         exported = Exported(
             model=model_info.name,
             formats={"keras": keras_file, SAVED_MODEL: saved_model}
-            | {name: _optional(name, model, dataset, info, new, examples) for name in formats},
+            | {name: _optional(name, model, served, dataset, info, new, examples) for name in formats},
             blessing=Blessing(saved_model_sha256=digest(new / SAVED_MODEL), faults=faults),
         )
         save_info(new, info)
@@ -98,24 +99,30 @@ def _examples(call: Call, dataset: str, info: DatasetInfo, scratch: Path) -> tup
 
     expected = outputs(inputs)
     np.savez(scratch / "inputs.npz", **inputs)
-    examples = Examples(scratch / "inputs.npz", expected, info.task == "classification")
-    return examples, golden_request(inputs, outputs)
+    examples = Examples(scratch / "inputs.npz", expected, info.outputs, info.task == "classification")
+    return examples, golden_request(inputs, outputs, info.outputs)
 
 
 def _optional(
-    name: OptionalFormat, model: keras.Model, dataset: str, info: DatasetInfo, folder: Path, examples: Examples
+    name: OptionalFormat,
+    model: keras.Model,
+    served: keras.Model,
+    dataset: str,
+    info: DatasetInfo,
+    folder: Path,
+    examples: Examples,
 ) -> Format:
-    """Write a format and test it, or refuse it."""
+    """Write a format of the served model and test it, or refuse it."""
     path = folder / FILES[name]
     quantized = name == "litert_int8"
     left_in_float = None
     try:
         if name == "onnx":
-            write_onnx(model, path)
+            write_onnx(served, path)
         elif quantized:
-            left_in_float = quantize.write_litert_int8(model, quantize.representative(dataset, info), path)
+            left_in_float = quantize.write_litert_int8(served, quantize.representative(dataset, info), path)
         else:
-            write_litert(model, path)
+            write_litert(served, path)
     except Exception as error:  # converters raise what their operations raise
         path.unlink(missing_ok=True)
         return Format(refused=_error_line(error))

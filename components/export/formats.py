@@ -14,18 +14,25 @@ if TYPE_CHECKING:
     from tf2onnx.graph import Graph, Node
 
 
+def with_named_outputs(model: keras.Model, info: DatasetInfo) -> keras.Model:
+    """A model of quantiles with an output for each, by name, float32 [batch, horizon]; another model as it is."""
+    if len(info.outputs) == 1:
+        return model
+    return keras.Model(model.inputs, {name: model.output[:, :, i] for i, name in enumerate(info.outputs)})
+
+
 def write_saved_model(model: keras.Model, info: DatasetInfo, path: Path) -> None:
     """Write a SavedModel whose `serving_default` takes raw inputs by name, in batches of any size.
 
-    Its output is named `probabilities` or `forecast`. Inputs of another shape are refused, for TensorFlow checks only
-    a request's types, and a convolution would take an image of any size.
+    An output that has no name yet is named `probabilities` or `forecast`. Inputs of another shape are refused, for
+    TensorFlow checks only a request's types, and a convolution would take an image of any size.
     """
     specs = [tf.TensorSpec(tensor.shape, tensor.dtype, name=tensor.name) for tensor in model.inputs]
-    output = "probabilities" if info.task == "classification" else "forecast"
 
     def serve(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
         by_name = {spec.name: tf.ensure_shape(t, spec.shape) for spec, t in zip(specs, tensors, strict=True)}
-        return {output: model(by_name if len(by_name) > 1 else by_name[specs[0].name], training=False)}
+        outputs = model(by_name if len(by_name) > 1 else by_name[specs[0].name], training=False)
+        return outputs if isinstance(outputs, dict) else {info.outputs[0]: outputs}
 
     archive = keras.export.ExportArchive()
     archive.track(model)
@@ -77,15 +84,18 @@ def write_onnx(model: keras.Model, path: Path) -> None:
         lambda *tensors: model(tensors[0] if len(specs) == 1 else list(tensors), training=False), autograph=False
     ).get_concrete_function(*specs)
     graph, outputs = traced.graph.as_graph_def(), [tensor.name for tensor in traced.outputs]
+    # In the order of `outputs`.
+    names = sorted(model.output) if isinstance(model.output, dict) else []
 
-    def with_constants(*tensors: tf.Tensor) -> tf.Tensor:
+    def with_constants(*tensors: tf.Tensor) -> tf.Tensor | dict[str, tf.Tensor]:
         """The same graph, in which captured tensors are constants."""
         for variable in traced.variables:
             tf.convert_to_tensor(variable)  # tf2onnx freezes only the variables that the function itself reads
         captured = [t if t.dtype == tf.resource else t.numpy() for t in traced.captured_inputs]
         values = map(tf.convert_to_tensor, [*tensors, *captured])
         inputs = {inside.name: value for inside, value in zip(traced.inputs, values, strict=True)}
-        return tf.graph_util.import_graph_def(graph, inputs, outputs, name="model")[0]
+        results = tf.graph_util.import_graph_def(graph, inputs, outputs, name="model")
+        return dict(zip(names, results, strict=True)) if names else results[0]
 
     converted, _ = tf2onnx.convert.from_function(
         tf.function(with_constants, autograph=False),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image as Pillow
 
-from components.artifacts.export import Golden
+from components.artifacts.export import Golden, as_predictions
 
 EXAMPLES = 2
 # The most values of an image that is written as numbers. Two such images are within Vertex AI's limit of 1.5 MB for a
@@ -17,14 +17,17 @@ MAX_NUMBERS = 60_000
 DETAIL = 64
 
 
-def golden_request(examples: dict[str, np.ndarray], call: Callable[[dict[str, np.ndarray]], np.ndarray]) -> Golden:
+def golden_request(
+    examples: dict[str, np.ndarray], call: Callable[[dict[str, np.ndarray]], np.ndarray], names: list[str]
+) -> Golden:
     """Make the golden request.
 
     A large image loses its detail, and becomes a PNG file in Base64, `{"b64": …}`, which `components.serve` takes.
 
     Args:
         examples: The raw inputs by name, [examples, …].
-        call: The model, a function that returns float32 [examples, …].
+        call: The model, a function that returns float32 [examples, …], or of several outputs [examples, …, outputs].
+        names: The names of the outputs.
     """
     inputs = {name: values[:EXAMPLES] for name, values in examples.items()}
     written = {name: values.tolist() for name, values in inputs.items()}
@@ -32,7 +35,7 @@ def golden_request(examples: dict[str, np.ndarray], call: Callable[[dict[str, np
         inputs["image"] = np.stack([_coarse(image) for image in inputs["image"]])
         written["image"] = [_file(image) for image in inputs["image"]]
     instances = [{name: values[i] for name, values in written.items()} for i in range(EXAMPLES)]
-    return Golden(instances=instances, predictions=call(inputs).astype(float).tolist())
+    return Golden(instances=instances, predictions=as_predictions(call(inputs).astype(float), names))
 
 
 def _coarse(image: np.ndarray) -> np.ndarray:

@@ -22,12 +22,14 @@ class Examples:
 
     Attributes:
         inputs: An `.npz` file with the raw inputs of `sum(BATCHES)` examples, by name.
-        expected: The model's outputs, float32.
+        expected: The model's outputs, float32; of several, these are along the last axis.
+        names: The names of the outputs.
         classes: Whether the outputs are probabilities of classes.
     """
 
     inputs: Path
     expected: np.ndarray
+    names: list[str]
     classes: bool
 
 
@@ -55,6 +57,7 @@ def compare_outputs(
         model=str(path),
         inputs=str(examples.inputs),
         outputs=str(outputs),
+        names=examples.names,
         batches=BATCHES,
         timed=TIMED,
         **task,

@@ -11,6 +11,7 @@ from components.artifacts.dataset import DatasetInfo, ImagesInfo
 from components.artifacts.export import Quality
 from components.data import input_pipeline
 from components.export.formats import write_litert
+from components.metrics.bootstrap import errors
 from components.models.fresh.process import run_task, start
 
 # The number of training examples from which the converter takes the range of every activation.
@@ -98,12 +99,14 @@ def measure(path: Path, model: keras.Model, dataset: str, info: DatasetInfo, scr
     np.savez(scratch / "test.npz", **inputs)  # type: ignore[arg-type]  # the stub mistakes them for allow_pickle
     with start("litert") as fresh:
         paths = {"model": path, "inputs": scratch / "test.npz", "outputs": scratch / "test.npy"}
-        run_task(fresh, batches=[count], timed=[], **{name: str(value) for name, value in paths.items()})
+        run_task(
+            fresh, names=["forecast"], batches=[count], timed=[], **{name: str(value) for name, value in paths.items()}
+        )
     quantized = np.load(scratch / "test.npy", allow_pickle=False)
     if isinstance(info, ImagesInfo):
         values = [float((outputs.argmax(axis=1) == targets).mean()) for outputs in (quantized, expected)]
         return Quality(metric="accuracy", quantized=values[0], model=values[1], test_examples=count)
-    values = [float(np.abs(outputs.astype(np.float64) - targets).mean()) for outputs in (quantized, expected)]
+    values = [float(errors(targets, outputs).mean()) for outputs in (quantized, expected)]
     return Quality(metric="mae", quantized=values[0], model=values[1], test_examples=count)
 
 

@@ -62,12 +62,17 @@ def build_model(spec: ModelSpec, info: "DatasetInfo") -> "keras.Model":
     """Build the untrained model that a config describes.
 
     Raises:
-        InputError: The family can't be trained for the data set's task, or its hyperparameters are wrong.
+        InputError: The family can't be trained for the data set's task, it gives no quantiles where they are asked
+            for, or its hyperparameters are wrong.
     """
     family = load_family(spec.family)
     if info.task not in family.TASKS:
         raise InputError(f"family {spec.family} doesn't solve {info.task}")
     hyperparameters = family.Hyperparameters.model_validate(spec.hyperparameters)
+    if spec.quantiles:
+        info = info.model_copy(update={"quantiles": spec.quantiles})
     model = family.build(info, hyperparameters)
+    if spec.quantiles and model.output_shape[2:] != (len(spec.quantiles),):
+        raise InputError(f"family {spec.family} gives no quantiles; it has to end with components.models.layers.finish")
     model.jit_compile = False
     return model

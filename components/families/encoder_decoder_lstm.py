@@ -65,6 +65,6 @@ def build(info: "SeriesInfo", hyperparameters: Hyperparameters) -> "keras.Model"
     value = keras.layers.Dense(1, dtype="float32")(x)
     values = keras.layers.Reshape((info.horizon,), dtype="float32")(value)
     if inputs.seasons is None:
-        return layers.forecast(inputs, values, info)
+        return layers.forecast(inputs, values, info, features=x)
     weights = keras.layers.Dense(inputs.seasons.shape[1], dtype="float32")(x)
-    return layers.forecast(inputs, values, info, keras.layers.Permute((2, 1), dtype="float32")(weights))
+    return layers.forecast(inputs, values, info, keras.layers.Permute((2, 1), dtype="float32")(weights), x)

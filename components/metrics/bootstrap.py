@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from components.metrics.metrics import point_forecast
+
 RESAMPLES = 1000
 # 2.5 % and 97.5 % of the resampled values (Efron and Tibshirani 1993, An Introduction to the Bootstrap, ch. 13).
 QUANTILES = (0.025, 0.975)
@@ -75,13 +77,14 @@ def errors(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
 
     Args:
         target: The labels, int64 [examples]; or the targets, float32 [examples, horizon].
-        prediction: The probabilities, float32 [examples, classes]; or the forecasts, float32 [examples, horizon].
+        prediction: The probabilities, float32 [examples, classes]; or the forecasts, float32 [examples, horizon], or
+            with quantiles [examples, horizon, quantiles].
 
     Returns:
         The errors, float64 [examples]. Their mean is the mae, or 1 less the accuracy.
     """
     if target.ndim > 1:
-        return np.abs(prediction.astype(np.float64) - target).mean(axis=1)
+        return np.abs(point_forecast(prediction).astype(np.float64) - target).mean(axis=1)
     return (prediction.argmax(axis=1) != target).astype(np.float64)
 
 

@@ -4,17 +4,21 @@ A new metric is a function and its entry in `METRICS`. Whatever measures, ranks,
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from components.common.spec import Task
 
 if TYPE_CHECKING:  # the command line reads the names, and has no use for NumPy
     import numpy as np
 
+# The third argument is the scale of MASE, or the quantiles.
 Measure = Callable[["np.ndarray", "np.ndarray", float], float]
+QuantileMeasure = Callable[["np.ndarray", "np.ndarray", Sequence[float]], float]
 Resampled = Callable[["np.ndarray"], float]
+Prepare = Callable[["np.ndarray", "np.ndarray", float], Resampled]
+QuantilePrepare = Callable[["np.ndarray", "np.ndarray", Sequence[float]], Resampled]
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,8 @@ class Metric:
     """A metric of a task.
 
     Its functions take the targets, the predictions, and the scale of MASE: the labels, int64 [examples], and the
-    probabilities, float [examples, classes]; or the targets and the forecasts, float [windows, horizon].
+    probabilities, float [examples, classes]; or the targets and the forecasts, float [windows, horizon]. Those of a
+    metric of quantiles take the forecasts of all quantiles, float [windows, horizon, quantiles], and the quantiles.
 
     Attributes:
         name: Its name in results, claims and tables.
@@ -31,13 +36,15 @@ class Metric:
             bootstrap calls it a thousand times. None: `measure` is fast enough for that.
         higher_is_better: Whether a higher value is better. Where it is, 1 stands for no error at all.
         unit: "share": it runs from 0 to 1. "target": it is in the target's unit. "": it is a plain number.
+        of_quantiles: Whether it measures quantiles, so that only forecasts with quantiles have it.
     """
 
     name: str
-    measure: Measure
-    fast: "Callable[[np.ndarray, np.ndarray, float], Resampled] | None" = None
+    measure: Measure | QuantileMeasure
+    fast: Prepare | QuantilePrepare | None = None
     higher_is_better: bool = False
     unit: Literal["", "share", "target"] = ""
+    of_quantiles: bool = False
 
     def error(self, value: float) -> float:
         """The value, or what it lacks to 1 where higher is better, so that a smaller one is better."""
@@ -123,6 +130,45 @@ def _fast_mase(target: "np.ndarray", forecast: "np.ndarray", scale: float) -> Re
     return lambda sample: mae(sample) / scale
 
 
+def _pinball(target: "np.ndarray", forecasts: "np.ndarray", quantiles: Sequence[float]) -> float:
+    return float(_pinball_by_window(target, forecasts, quantiles).mean())
+
+
+def _fast_pinball(target: "np.ndarray", forecasts: "np.ndarray", quantiles: Sequence[float]) -> Resampled:
+    loss = _pinball_by_window(target, forecasts, quantiles)
+    return lambda sample: float(loss[sample].mean())
+
+
+def _pinball_by_window(target: "np.ndarray", forecasts: "np.ndarray", quantiles: Sequence[float]) -> "np.ndarray":
+    """The mean pinball loss of all quantiles (Koenker and Bassett 1978, doi:10.2307/1913643), float64 [windows]."""
+    import numpy as np
+
+    error = target[..., None] - forecasts.astype("float64")
+    return np.maximum(quantiles * error, (np.array(quantiles) - 1) * error).mean(axis=(1, 2))
+
+
+def _coverage(target: "np.ndarray", forecasts: "np.ndarray", quantiles: Sequence[float]) -> float:
+    return float(_inside(target, forecasts).mean())
+
+
+def _fast_coverage(target: "np.ndarray", forecasts: "np.ndarray", quantiles: Sequence[float]) -> Resampled:
+    inside = _inside(target, forecasts).mean(axis=1)
+    return lambda sample: float(inside[sample].mean())
+
+
+def _inside(target: "np.ndarray", forecasts: "np.ndarray") -> "np.ndarray":
+    return (forecasts[..., 0] <= target) & (target <= forecasts[..., -1])
+
+
+def _width(target: "np.ndarray", forecasts: "np.ndarray", quantiles: Sequence[float]) -> float:
+    return float((forecasts[..., -1].astype("float64") - forecasts[..., 0]).mean())
+
+
+def _fast_width(target: "np.ndarray", forecasts: "np.ndarray", quantiles: Sequence[float]) -> Resampled:
+    width = (forecasts[..., -1].astype("float64") - forecasts[..., 0]).mean(axis=1)
+    return lambda sample: float(width[sample].mean())
+
+
 # The metrics of each task, in the order of the tables. The first one ranks the models, and `bootstrap.errors` has its
 # error of each example.
 METRICS: dict[Task, tuple[Metric, ...]] = {
@@ -135,6 +181,10 @@ METRICS: dict[Task, tuple[Metric, ...]] = {
         Metric("mae", _mae, _fast_mae, unit="target"),
         Metric("rmse", _rmse, _fast_rmse, unit="target"),
         Metric("mase", _mase, _fast_mase),
+        # The share of the targets between the lowest and the highest quantile, and the mean distance of these two.
+        Metric("coverage", _coverage, _fast_coverage, higher_is_better=True, unit="share", of_quantiles=True),
+        Metric("width", _width, _fast_width, unit="target", of_quantiles=True),
+        Metric("pinball", _pinball, _fast_pinball, unit="target", of_quantiles=True),
     ),
 }
 
@@ -144,25 +194,64 @@ def named(name: str) -> Metric:
     return next(metric for metrics in METRICS.values() for metric in metrics if metric.name == name)
 
 
-def measure(task: Task, target: "np.ndarray", prediction: "np.ndarray", scale: float = math.nan) -> dict[str, float]:
+def found_in(task: Task, measured: Iterable[Mapping[str, float]]) -> list[Metric]:
+    """The metrics of a task that at least one of some models or baselines has."""
+    names = {name for values in measured for name in values}
+    return [metric for metric in METRICS[task] if metric.name in names or not metric.of_quantiles]
+
+
+def point_forecast(prediction: "np.ndarray") -> "np.ndarray":
+    """The medians of quantiles, [windows, horizon]; predictions without quantiles as they are."""
+    return prediction[..., prediction.shape[-1] // 2] if prediction.ndim > 2 else prediction
+
+
+def measure(
+    task: Task,
+    target: "np.ndarray",
+    prediction: "np.ndarray",
+    scale: float = math.nan,
+    quantiles: Sequence[float] = (),
+) -> dict[str, float]:
     """Each metric of a task.
 
     Args:
         task: The task.
         target: The labels, int64 [examples]; or the targets, float [windows, horizon].
-        prediction: The probabilities, float [examples, classes]; or the forecasts, float [windows, horizon].
+        prediction: The probabilities, float [examples, classes]; or the forecasts, float [windows, horizon], or with
+            quantiles [windows, horizon, quantiles].
         scale: The scale of MASE, `SeriesInfo.seasonal_error`.
+        quantiles: The quantiles that are forecast. Without any, the metrics of quantiles are left out.
     """
-    return {metric.name: metric.measure(target, prediction, scale) for metric in METRICS[task]}
+    given = _arguments(task, target, prediction, scale, quantiles)
+    return {metric.name: metric.measure(*arguments) for metric, arguments in given}  # type: ignore[arg-type]
 
 
 def resampled(
-    task: Task, target: "np.ndarray", prediction: "np.ndarray", scale: float = math.nan
+    task: Task,
+    target: "np.ndarray",
+    prediction: "np.ndarray",
+    scale: float = math.nan,
+    quantiles: Sequence[float] = (),
 ) -> "Callable[[np.ndarray], dict[str, float]]":
     """A function that gives each metric for the examples of some indices. The arguments are those of `measure`."""
 
-    def plain(metric: Metric) -> Resampled:
-        return lambda sample: metric.measure(target[sample], prediction[sample], scale)
+    def prepare(metric: Metric, target: "np.ndarray", prediction: "np.ndarray", third: Any) -> Resampled:  # noqa: ANN401
+        if metric.fast:
+            return metric.fast(target, prediction, third)
+        return lambda sample: metric.measure(target[sample], prediction[sample], third)
 
-    prepared = {m.name: m.fast(target, prediction, scale) if m.fast else plain(m) for m in METRICS[task]}
+    given = _arguments(task, target, prediction, scale, quantiles)
+    prepared = {metric.name: prepare(metric, *arguments) for metric, arguments in given}
     return lambda sample: {name: of(sample) for name, of in prepared.items()}
+
+
+def _arguments(
+    task: Task, target: "np.ndarray", prediction: "np.ndarray", scale: float, quantiles: Sequence[float]
+) -> "list[tuple[Metric, tuple[np.ndarray, np.ndarray, float | Sequence[float]]]]":
+    """The metrics that the predictions have, each with its arguments."""
+    points = point_forecast(prediction)
+    return [
+        (metric, (target, prediction, quantiles) if metric.of_quantiles else (target, points, scale))
+        for metric in METRICS[task]
+        if quantiles or not metric.of_quantiles
+    ]

@@ -106,8 +106,7 @@ def finish(
         dropout: The share of values dropped before the output.
 
     Returns:
-        A model that returns probabilities float32 [batch, classes], or a forecast float32 [batch, horizon] in the
-        target's unit.
+        A model that returns probabilities float32 [batch, classes], or what `forecast` does.
     """
     if inputs.future is not None:
         features = keras.layers.Concatenate()([features, keras.layers.Flatten()(inputs.future)])
@@ -119,11 +118,12 @@ def finish(
         output = keras.layers.Dense(len(info.classes), activation="softmax", dtype="float32")
         return keras.Model(inputs.raw, output(features))
     if inputs.seasons is None:
-        return forecast(inputs, keras.layers.Dense(info.horizon, dtype="float32")(features), info)
+        values = keras.layers.Dense(info.horizon, dtype="float32")(features)
+        return forecast(inputs, values, info, features=features)
     count = inputs.seasons.shape[1]
     weights = keras.layers.Dense(count * info.horizon, kernel_initializer=_small_weights(), dtype="float32")(features)
     correction = keras.layers.Dense(info.horizon, kernel_initializer=_small_weights(), dtype="float32")(features)
-    return forecast(inputs, correction, info, keras.layers.Reshape((count, info.horizon))(weights))
+    return forecast(inputs, correction, info, keras.layers.Reshape((count, info.horizon))(weights), features)
 
 
 def forecast(
@@ -131,6 +131,7 @@ def forecast(
     values: keras.KerasTensor,
     info: SeriesInfo,
     weights: keras.KerasTensor | None = None,
+    features: keras.KerasTensor | None = None,
 ) -> keras.Model:
     """End a forecasting model: from scaled values to the target's unit.
 
@@ -144,17 +145,58 @@ def forecast(
         info: The description of the series.
         weights: The weights of the seasons before the softmax, float32 [batch, seasons, horizon]; None where the model
             isn't seasonal.
+        features: The features that the distances between quantiles are computed from, float32 [batch, features] or
+            [batch, horizon, features]; None takes the scaled forecast.
 
     Returns:
-        A model that returns float32 [batch, horizon] in the target's unit.
+        A model that returns float32 [batch, horizon] in the target's unit, or the quantiles of `info` there, float32
+        [batch, horizon, quantiles].
     """
     if weights is not None:
         shares = keras.layers.Softmax(axis=1, dtype="float32")(weights)
         mean = keras.ops.sum(keras.layers.Multiply(dtype="float32")([shares, inputs.seasons]), axis=1)
         values = keras.layers.Add(dtype="float32")([mean, values])
         values = keras.layers.Add(dtype="float32")([values, inputs.level])
+    if info.quantiles:
+        values = _quantiles(values, values if features is None else features, info)
     unscaled = keras.layers.Rescaling(info.std[0], offset=info.mean[0], dtype="float32")
     return keras.Model(inputs.raw, unscaled(values))
+
+
+def _quantiles(median: keras.KerasTensor, features: keras.KerasTensor, info: SeriesInfo) -> keras.KerasTensor:
+    """The scaled quantiles, float32 [batch, horizon, quantiles]. They can't cross.
+
+    Each is the next one nearer to the median, plus or less a distance that is a function of the features and positive.
+    The outer quantiles don't train the median through it: with that, the median's own error is smaller.
+    """
+    pairs = len(info.quantiles) // 2
+    if len(features.shape) == 2:
+        distances = keras.layers.Dense(info.horizon * 2 * pairs, dtype="float32")(features)
+        distances = keras.layers.Reshape((info.horizon, 2 * pairs), dtype="float32")(distances)
+    else:
+        distances = keras.layers.Dense(2 * pairs, dtype="float32")(features)
+    distances = keras.layers.Activation("softplus", dtype="float32")(distances)
+    below, above = ([keras.ops.stop_gradient(median)] for _ in range(2))
+    for i in range(pairs):
+        below.insert(0, keras.layers.Subtract(dtype="float32")([below[0], distances[:, :, i]]))
+        above.append(keras.layers.Add(dtype="float32")([above[-1], distances[:, :, pairs + i]]))
+    return keras.ops.stack([*below[:-1], median, *above[1:]], axis=-1)
+
+
+def moved(model: keras.Model, offsets: list[list[float]]) -> keras.Model:
+    """A model whose quantiles are moved. One that would cross the next one nearer to the median is equal to that.
+
+    Args:
+        model: The model, which gives float32 [batch, horizon, quantiles].
+        offsets: What is added to each quantile, for each step of the horizon.
+    """
+    values = keras.layers.Rescaling(1.0, offset=offsets, dtype="float32")(model.output)
+    middle = values.shape[2] // 2
+    below, above = ([values[:, :, middle]] for _ in range(2))
+    for i in range(1, middle + 1):
+        below.insert(0, keras.layers.Minimum(dtype="float32")([below[0], values[:, :, middle - i]]))
+        above.append(keras.layers.Maximum(dtype="float32")([above[-1], values[:, :, middle + i]]))
+    return keras.Model(model.inputs, keras.ops.stack([*below, *above[1:]], axis=-1))
 
 
 def batch_norm(momentum: float = 0.99) -> keras.layers.BatchNormalization:

@@ -76,7 +76,8 @@ def load_predict(model: ModelFolder) -> Predict:
     Returns:
         A function that takes raw inputs by name, as `serving_default` does: `image` uint8 [batch, height, width,
         channels]; or `window` float32 [batch, lookback, columns] and `future` float32 [batch, horizon, known]. It
-        returns float32 [batch, classes] or [batch, horizon], and raises InputError where the model can't compute.
+        returns float32 [batch, classes] or [batch, horizon], or of several outputs [batch, horizon, outputs] in the
+        order of `DatasetInfo.outputs`. It raises InputError where the model can't compute.
 
     Raises:
         InputError: The SavedModel can't be loaded, or its inputs or outputs aren't those of the described data set.
@@ -89,20 +90,23 @@ def load_predict(model: ModelFolder) -> Predict:
     except Exception as error:  # TensorFlow raises almost any exception where files are damaged
         raise InputError(f"{path}: can't be loaded: {_error_text(error)}") from None
     inputs = {name: _spec(tensor) for name, tensor in serve.structured_input_signature[1].items()}
-    outputs = [_spec(tensor) for tensor in serve.structured_outputs.values()]
+    outputs = {name: _spec(tensor) for name, tensor in serve.structured_outputs.items()}
     expected, output = _expected_specs(model.info)
-    if inputs != expected or outputs != [output]:
+    names = model.info.outputs
+    if inputs != expected or outputs != dict.fromkeys(names, output):
         raise InputError(
-            f"{path}: takes {inputs} and gives {outputs}, expected {expected} and {[output]} by dataset.json"
+            f"{path}: takes {inputs} and gives {outputs}, expected {expected} and {dict.fromkeys(names, output)} "
+            f"by dataset.json"
         )
 
     def predict(inputs: dict[str, np.ndarray], _loaded: object = loaded) -> np.ndarray:
         # The default argument keeps the variables of the model alive, which the signature doesn't.
         try:
-            (output,) = serve(**{name: tf.constant(value) for name, value in inputs.items()}).values()
-            return output.numpy()
+            outputs = serve(**{name: tf.constant(value) for name, value in inputs.items()})
         except tf.errors.OpError as error:
             raise InputError(f"{path}: can't compute: {_error_text(error)}") from None
+        values = [outputs[name].numpy() for name in names]
+        return np.stack(values, axis=-1) if len(values) > 1 else values[0]
 
     return predict
 
@@ -115,7 +119,7 @@ def _spec(tensor: "tf.TensorSpec") -> _Spec:
 
 
 def _expected_specs(info: DatasetInfo) -> tuple[dict[str, _Spec], _Spec]:
-    """The types and shapes of the inputs by name, and of the output, of a model that was trained on this data set."""
+    """The types and shapes of the inputs by name, and of each output, of a model that was trained on this data set."""
     if isinstance(info, ImagesInfo):
         return {"image": ("uint8", [None, *info.shape])}, ("float32", [None, len(info.classes)])
     inputs: dict[str, _Spec] = {"window": ("float32", [None, info.lookback, len(info.columns)])}

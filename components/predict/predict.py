@@ -35,7 +35,8 @@ def predict(
     """Write a JSON line for each example, and a line with the reason to `<output>.errors.jsonl` for each that fails.
 
     The line of an image is {"id", "class", "probability", "probabilities": {class: probability}}. The line of a window
-    is {"id", "times", "values"}: the times of the horizon, and the target's values there.
+    is {"id", "times", "values"}: the times of the horizon, and the target's values there. A model with quantiles gives
+    the medians as values, and the others by their names, such as "forecast_p10".
 
     Memory doesn't grow with the input. An interrupted call that is repeated continues where the first one stopped,
     unless the input or the model has changed. The result is the same to the byte.
@@ -114,13 +115,19 @@ def _rows(batch: Batch, outputs: np.ndarray, info: DatasetInfo) -> tuple[Rows, R
         if not np.isfinite(values).all():
             failures.append(asdict(Failure(example.id, "the model's answer is not finite")))
             continue
-        # str() gives the shortest decimal number that stands for a float32.
-        numbers = [float(str(value)) for value in values]
         if isinstance(info, ImagesInfo):
+            numbers = _numbers(values)
             best = int(values.argmax())
             label = {"class": info.classes[best], "probability": numbers[best]}
             rows.append({"id": example.id, **label, "probabilities": dict(zip(info.classes, numbers, strict=True))})
         else:
             times = [time.isoformat() for time in example.times]
-            rows.append({"id": example.id, "times": times, "values": numbers})
+            forecasts = zip(info.outputs, values.reshape(info.horizon, -1).T, strict=True)
+            named = {name if name != "forecast" else "values": _numbers(forecast) for name, forecast in forecasts}
+            rows.append({"id": example.id, "times": times, "values": named.pop("values"), **named})
     return rows, failures
+
+
+def _numbers(values: np.ndarray) -> list[float]:
+    """The shortest decimal numbers that stand for float32 values, which str() gives."""
+    return [float(str(value)) for value in values]

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from components.artifacts.leaderboard import FEW, figure, interval
 from components.common.words import counted
-from components.metrics.metrics import METRICS, named
+from components.metrics.metrics import METRICS, found_in, named
 
 FOLDER = Path(__file__).with_name("templates")
 
@@ -26,7 +26,7 @@ def environment(*folders: Path) -> Environment:
     )
     environment.filters |= {"duration": _duration, "size": _size, "number": _number, "breakable": _breakable}
     environment.filters |= {"counted": counted, "figure": figure, "interval": interval}
-    environment.globals |= {"FEW": FEW, "METRICS": METRICS, "named": named}
+    environment.globals |= {"FEW": FEW, "METRICS": METRICS, "named": named, "found_in": found_in}
     return environment
 
 

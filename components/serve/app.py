@@ -123,7 +123,7 @@ def create_app(load: Callable[[], Model], state: State, routes: Routes, limits: 
         queue.check_room()
         batch = state.model.parse(await _body(request, limits.request_bytes))
         predictions = await queue.predict(batch)
-        return JSONResponse({"predictions": predictions.tolist()})
+        return JSONResponse({"predictions": state.model.answer(predictions)})
 
     async def predict(request: Request) -> Response:
         start = time.perf_counter()

@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime
 from pydantic_core import from_json
 
-from components.artifacts.export import GOLDEN, ONNX, load_export, load_golden
+from components.artifacts.export import GOLDEN, ONNX, Predictions, as_predictions, load_export, load_golden
 from components.common.errors import InputError
 from components.readers import pictures
 
@@ -70,6 +70,7 @@ class Model:
             argument.name: Input(argument.name, np.dtype(_TYPES[argument.type]), tuple(argument.shape[1:]))
             for argument in self._session.get_inputs()
         }
+        self._outputs = [output.name for output in self._session.get_outputs()]
         path = folder / "dataset.json"
         dataset = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         self._resizes = dataset.get("resized", False)
@@ -106,15 +107,20 @@ class Model:
         """Predict a batch of any size.
 
         Returns:
-            The predictions, float32 [batch, classes] or [batch, horizon].
+            The predictions, float32 [batch, classes] or [batch, horizon], or of several outputs [batch, horizon,
+            outputs].
         """
         size = len(next(iter(batch.values())))
-        return np.concatenate(
-            [
-                self._session.run(None, {name: values[i : i + MAX_BATCH] for name, values in batch.items()})[0]
-                for i in range(0, size, MAX_BATCH)
-            ]
-        )
+        answers = [
+            self._session.run(None, {name: values[i : i + MAX_BATCH] for name, values in batch.items()})
+            for i in range(0, size, MAX_BATCH)
+        ]
+        outputs = [np.concatenate(parts) for parts in zip(*answers, strict=True)]
+        return np.stack(outputs, axis=-1) if len(outputs) > 1 else outputs[0]
+
+    def answer(self, predictions: np.ndarray) -> Predictions:
+        """The answer to a request: for each instance a list of numbers, or of several outputs lists by name."""
+        return as_predictions(predictions, self._outputs)
 
     def _array(self, expected: Input, values: list[object]) -> np.ndarray:
         name = expected.name
@@ -165,7 +171,7 @@ def load_checked(folder: Path) -> Model:
     golden = load_golden(folder)
     request = json.dumps({"instances": golden.instances}).encode()
     try:
-        predictions = model.run(model.parse(request)).tolist()
+        predictions = model.answer(model.run(model.parse(request)))
     except InputError as error:
         raise InputError(f"{folder / GOLDEN}: {error}") from None
     if not golden.agrees(predictions, TOLERANCE):

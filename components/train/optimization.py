@@ -67,14 +67,19 @@ def compile_model(
     if spec.ema is not None:
         average = {"use_ema": True, "ema_momentum": spec.ema}  # used by `Trainer`
     optimizer = optimizers[spec.optimizer](rate, **options.get(spec.optimizer, {}), **average)
-    classification = info.task == "classification"
-    loss = spec.loss or ("crossentropy" if classification else "mse")
-    accuracy, error = keras.metrics.SparseCategoricalAccuracy, keras.metrics.MeanAbsoluteError
+    # A metric by name would be made, and its variables, in the first step, which TensorFlow then traces again.
+    loss: object
+    if info.task == "classification":
+        loss = _crossentropy(spec.label_smoothing, len(info.classes))
+        metric = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+    elif spec.quantiles:
+        loss, metric = _pinball(spec.quantiles), keras.metrics.MeanMetricWrapper(_median_error, name="mae")
+    else:
+        loss, metric = spec.loss or "mse", keras.metrics.MeanAbsoluteError(name="mae")
     model.compile(
         optimizer,
-        loss=_crossentropy(spec.label_smoothing, len(info.classes)) if info.task == "classification" else loss,
-        # By name Keras would make them, and their variables, in the first step, which TensorFlow then traces again.
-        metrics=[accuracy(name="accuracy") if classification else error(name="mae")],
+        loss=loss,
+        metrics=[metric],
         jit_compile=False,  # XLA is slower than TensorFlow's own kernels on CPUs, and compiles for long
     )
 
@@ -88,3 +93,17 @@ def _crossentropy(label_smoothing: float, classes: int) -> object:
         return keras.losses.categorical_crossentropy(hot, probabilities, label_smoothing=label_smoothing)
 
     return crossentropy
+
+
+def _pinball(quantiles: list[float]) -> object:
+    """The pinball loss, the mean over all quantiles (Koenker and Bassett 1978, doi:10.2307/1913643)."""
+
+    def pinball(target: tf.Tensor, forecasts: tf.Tensor) -> tf.Tensor:
+        error = target[:, :, None] - forecasts
+        return tf.reduce_mean(tf.maximum(quantiles * error, [q - 1 for q in quantiles] * error), axis=[1, 2])
+
+    return pinball
+
+
+def _median_error(target: tf.Tensor, forecasts: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_mean(tf.abs(target - forecasts[:, :, forecasts.shape[2] // 2]), axis=1)

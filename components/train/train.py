@@ -19,6 +19,7 @@ from components.artifacts.model import (
     MONITORED,
     Machine,
     ModelInfo,
+    compiled,
     layers_of,
     load_keras,
     save_model_info,
@@ -30,11 +31,13 @@ from components.common.spec import ModelSpec
 from components.common.words import counted
 from components.data import input_pipeline
 from components.families import build_model
+from components.metrics import conformal
+from components.models import layers
 from components.train.checkpoint import Checkpoints
 from components.train.devices import Devices, dtype_policy, find_devices
 from components.train.kept import Kept
 from components.train.optimization import compile_model
-from components.train.shared_batches import SharedBatches
+from components.train.shared_batches import EVALUATION_BATCH, SharedBatches
 from components.train.termination import Termination
 from components.train.threads import cores, cpu, threads, use_threads
 from components.train.trainer import State, Trainer
@@ -130,6 +133,8 @@ def train(
         keras.utils.clear_session(free_memory=False)
         final = build(spec, info, seed)
         final.set_weights(weights)
+        if spec.quantiles:
+            final = _calibrated(final, spec.quantiles, dataset, info)
         seconds = sum(epoch["seconds"] for epoch in state.history)
         model_info = ModelInfo(
             name=name,
@@ -180,6 +185,17 @@ def build(spec: ModelSpec, info: DatasetInfo, seed: int, policy: str = "float32"
         return build_model(spec, info)
     finally:
         keras.config.set_dtype_policy("float32")
+
+
+def _calibrated(model: keras.Model, quantiles: list[float], dataset: str, info: DatasetInfo) -> keras.Model:
+    """A model whose quantiles are calibrated on the validation split."""
+    call = compiled(model, info)
+    batches = input_pipeline.sequential_batches(dataset, info, "validation", EVALUATION_BATCH)
+    answered = [(call(inputs).numpy(), target) for inputs, target in batches.as_numpy_iterator()]
+    forecasts, target = (np.concatenate(parts) for parts in zip(*answered, strict=True))
+    result = layers.moved(model, conformal.offsets(target, forecasts, quantiles).tolist())
+    result.jit_compile = False
+    return result
 
 
 def _copy(source: str, target: Path) -> None:

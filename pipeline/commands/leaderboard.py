@@ -11,7 +11,7 @@ from rich.table import Table
 from components.artifacts.leaderboard import FEW, Leaderboard, ModelEntry, figure, interval
 from components.artifacts.registration import Registered
 from components.common.words import counted
-from components.metrics.metrics import METRICS
+from components.metrics.metrics import found_in
 from pipeline.experiment.claims import Verification
 from pipeline.local.damage import shown
 from pipeline.terminal.tables import fitting
@@ -50,7 +50,8 @@ def show(board: Leaderboard, console: Console) -> None:
 def _table(board: Leaderboard, dataset: str, optional: Sequence[str]) -> Table:
     """The table of a data set, with some of the optional columns."""
     entry = board.datasets.get(dataset)
-    metrics = [metric.name for metric in METRICS[entry.task]] if entry else []
+    own = [model.metrics for model in board.models if model.dataset == dataset]
+    metrics = [metric.name for metric in found_in(entry.task, own)] if entry else []
     few = entry is not None and entry.few
     size = f", {counted(entry.splits['test'], 'test example')}" if entry else ""
     warning = f" [yellow](fewer than {FEW}: a figure with ? says little)[/]" if few else ""

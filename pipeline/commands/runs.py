@@ -85,7 +85,7 @@ def show_command(run: Name) -> None:
 @runs_app.command("diff")
 def diff_command(a: Name, b: Name) -> None:
     """Show what differs between run A and run B, and whether B's models are better on the same test examples."""
-    from components.metrics.metrics import METRICS
+    from components.metrics.metrics import METRICS, found_in
     from pipeline.runs.diff import changes, compare, figures, pairs
     from pipeline.runs.history import find
 
@@ -96,8 +96,9 @@ def diff_command(a: Name, b: Name) -> None:
     for title, lines in (("config", found.lines()), ("data", found.data), ("code", found.code)):
         same = " the same" if title == "data" else unknown
         _say(f"{title}:{'' if lines else same}", *(f"  {line}" for line in lines))
-    for task, measured in METRICS.items():
-        metrics = [metric.name for metric in measured]
+    for task in METRICS:
+        both_runs = [model.metrics for pair in pairs(before, now, task) for model in pair[1:] if model]
+        metrics = [metric.name for metric in found_in(task, both_runs)]
         table = tables.table("model", "data set", *(f"{metric}, A → B" for metric in metrics), f"B, by {metrics[0]}")
         for model, old, new in pairs(before, now, task):
             both = [figures(model, metrics) for model in (old, new)]

@@ -95,13 +95,14 @@ class Verification(Strict):
     claims: list[Verdict]
 
 
-def check_expect(where: str, expect: object, task: Task) -> dict[str, Claim]:
+def check_expect(where: str, expect: object, task: Task, quantiles: bool = False) -> dict[str, Claim]:
     """Check the claims of a model.
 
     Args:
         where: The file and the model, for messages.
         expect: The value of `expect:` in the YAML file, claims by metric.
         task: The task of the model's data set.
+        quantiles: Whether the model forecasts quantiles.
 
     Raises:
         InputError: A claim isn't one, or its metric isn't the task's.
@@ -112,18 +113,20 @@ def check_expect(where: str, expect: object, task: Task) -> dict[str, Claim]:
     problems: list[str] = []
     for metric, given in expect.items():
         with collecting(problems):
-            claims[metric] = _claim(f"{where}: expect", metric, given, task)
+            claims[metric] = _claim(f"{where}: expect", metric, given, task, quantiles)
     if problems:
         raise InputError(*problems)
     return claims
 
 
-def _claim(at: str, metric: object, given: object, task: Task) -> Claim:
+def _claim(at: str, metric: object, given: object, task: Task, quantiles: bool) -> Claim:
     metrics = {known.name: known for known in METRICS[task]}
     if metric not in metrics:
         similar = difflib.get_close_matches(str(metric), metrics, n=1)
         hint = f"did you mean '{similar[0]}'?" if similar else f"of {task} there are: {', '.join(metrics)}"
         raise InputError(f"{at}: no metric '{shorten(metric, quoted=False)}'; {hint}")
+    if metrics[metric].of_quantiles and not quantiles:
+        raise InputError(f"{at}.{metric}: is for a model with quantiles")
     if not isinstance(given, dict):
         raise InputError(f"{at}.{metric}: {shorten(given)}, expected {{value: …, within: …}}")
     claim = validate(Claim, given, f"{at}.{metric}")
@@ -141,7 +144,11 @@ def spreads(boards: list[Leaderboard]) -> dict[str, dict[str, Spread]]:
     models = {entry.model: METRICS[entry.task] if entry.task else () for entry in boards[0].models}
     measured = [{entry.model: entry.metrics for entry in board.models} for board in boards]
     return {
-        model: {metric.name: _spread([run[model][metric.name] for run in measured]) for metric in metrics}
+        model: {
+            metric.name: _spread([run[model][metric.name] for run in measured])
+            for metric in metrics
+            if all(metric.name in run[model] for run in measured)
+        }
         for model, metrics in models.items()
     }
 

@@ -127,7 +127,7 @@ def load_experiment(path: Path, overrides: list[str], selected: Sequence[str] = 
                 tunes[name] = tune
         if task := tasks.get(str(config.get("dataset"))):
             with collecting(problems):
-                expect[name] = check_expect(where, config.get("expect", {}), task)
+                expect[name] = check_expect(where, config.get("expect", {}), task, bool(config.get("quantiles")))
     if problems or data_problems:
         raise InputError(*problems, *data_problems)
     command = _command(path, overrides)

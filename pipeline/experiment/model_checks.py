@@ -92,6 +92,10 @@ def _task_problems(spec: ModelSpec, hyperparameters: Strict, task: Task) -> list
     for name in IMAGES_ONLY if task == "forecasting" else ():
         if getattr(spec, name):
             problems.append(f"{name} is for images, {spec.dataset} is a series")
+    if spec.quantiles and task == "classification":
+        problems.append(f"quantiles is for a series, {spec.dataset} is one of images")
+    elif spec.quantiles and spec.loss:
+        problems.append(f"loss: {spec.loss}, but a model with quantiles has the pinball loss; expected one of the two")
     losses = ("crossentropy",) if task == "classification" else ("mse", "mae")
     if spec.loss not in (None, *losses):
         problems.append(f"loss: {spec.loss} is not for {task}; there are: {', '.join(losses)}")

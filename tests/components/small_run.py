@@ -24,7 +24,7 @@ MODELS = {
         "family": "lstm",
         "dataset": "electricity",
         "epochs": 2,
-        "loss": "mae",
+        "quantiles": [0.1, 0.5, 0.9],
         "hyperparameters": {"units": 8, "patch": 12, "seasonal": True},
     },
 }

@@ -4,8 +4,10 @@ import keras
 import numpy as np
 import pytest
 import yaml
+from sklearn.metrics import mean_absolute_error, mean_pinball_loss
 
 from components.artifacts.dataset import Check, ImagesInfo, SeriesInfo
+from components.common.errors import InputError
 from components.common.spec import ModelSpec
 from components.families import build_model, families_for, family_names, load_family
 from components.train.optimization import compile_model
@@ -39,9 +41,17 @@ def series(lookback=96, horizon=48, columns=("load", "heat"), known=("day", "hou
     )  # fmt: skip
 
 
+def with_quantiles(info):
+    return info.model_copy(update={"quantiles": [0.05, 0.25, 0.5, 0.75, 0.95]})
+
+
+def spec_of(family, info, hyperparameters=None, **keys):
+    quantiles = getattr(info, "quantiles", [])
+    return ModelSpec(family=family, dataset="d", hyperparameters=hyperparameters or {}, quantiles=quantiles, **keys)
+
+
 def model_of(family, info, hyperparameters=None):
-    spec = ModelSpec(family=family, dataset="d", hyperparameters=hyperparameters or {})
-    return build_model(spec, info)
+    return build_model(spec_of(family, info, hyperparameters), info)
 
 
 def batch_for(info, size=16):
@@ -74,10 +84,16 @@ def test_the_seminars_models_have_the_parameters_it_reports(model, info, paramet
     assert sum(int(np.prod(w.shape)) for w in built.trainable_weights) == trainable
 
 
+def judged(target, forecasts, quantiles):
+    """The loss and the mae, by scikit-learn."""
+    losses = [mean_pinball_loss(target, forecasts[..., i], alpha=q) for i, q in enumerate(quantiles)]
+    return np.mean(losses), mean_absolute_error(target, forecasts[..., quantiles.index(0.5)])
+
+
 CASES = [(f, images()) for f in families_for("classification")] + [
     (f, info)
     for f in families_for("forecasting")
-    for info in (series(), series(20, 3, ("load",), ()), series(48, 60, ("load", "heat"), ()))
+    for info in (series(), with_quantiles(series(20, 3, ("load",), ())), with_quantiles(series(48, 60, known=())))
 ]
 
 
@@ -85,9 +101,10 @@ CASES = [(f, images()) for f in families_for("classification")] + [
 def test_family_gives_the_tasks_output_learns_and_loads_in_safe_mode(family, info, tmp_path):
     keras.utils.set_random_seed(1)
     model = model_of(family, info, TINY[family])
-    compile_model(model, ModelSpec(family=family, dataset="d", learning_rate=0.01), info, 1)
+    compile_model(model, spec_of(family, info, learning_rate=0.01), info, 1)
     inputs, target = batch_for(info)
     first = model.evaluate(inputs, target, verbose=0)[0]
+    untrained = model.predict(inputs, verbose=0)
     model.fit(inputs, target, epochs=20, batch_size=16, verbose=0)
     assert model.evaluate(inputs, target, verbose=0)[0] < first
 
@@ -95,6 +112,13 @@ def test_family_gives_the_tasks_output_learns_and_loads_in_safe_mode(family, inf
     if info.task == "classification":
         assert output.shape == (16, 10)
         np.testing.assert_allclose(output.sum(axis=1), 1, atol=1e-5)
+    elif info.quantiles:
+        assert output.shape == (16, info.horizon, 5)
+        for forecasts in (output, untrained):
+            assert np.diff(forecasts).min() > 0
+        np.testing.assert_allclose(
+            model.evaluate(inputs, target, verbose=0), judged(target, output, info.quantiles), rtol=1e-5
+        )
     else:
         assert output.shape == (16, info.horizon)
     model.save(tmp_path / "model.keras")
@@ -135,8 +159,8 @@ def test_a_size_told_from_the_config_is_nearly_what_keras_counts(family, info):
     shape = info.shape if info.task == "classification" else [info.lookback, len(info.columns)]
     outputs = len(info.classes) if info.task == "classification" else info.horizon
     told = sum(weights for weights, _ in found.sizes(shape, outputs, hyperparameters))
-    counted = found.build(info, hyperparameters).count_params()
-    # What a decoder sees of the future isn't told.
+    counted = found.build(info.model_copy(update={"quantiles": []}), hyperparameters).count_params()
+    # What a decoder sees of the future isn't told, nor quantiles.
     assert (0.65 if family.startswith("encoder") else 0.85) * counted < told <= counted
 
 
@@ -164,3 +188,39 @@ def test_batch_normalization_of_a_cnn_keeps_the_share_that_is_asked_for():
     assert [layer.momentum for layer in model.layers if type(layer).__name__ == "BatchNormalization"] == [0.99, 0.5]
     with pytest.raises(ValueError, match="less than 1"):
         cnn.Hyperparameters.model_validate({"layers": [{"norm": 1.0}]})
+
+
+# A family that ends by itself, and one that ends with `forecast` alone.
+OWN = """\
+from components.common.spec import Strict as Hyperparameters
+
+TASKS = ("forecasting",)
+
+
+def build(info, hyperparameters):
+    import keras
+
+    from components.models import layers
+
+    inputs = layers.scaled_inputs(info)
+    values = keras.layers.Dense(info.horizon)(keras.layers.Flatten()(inputs.x))
+    return END
+"""
+
+
+@pytest.mark.parametrize("end", ["layers.forecast(inputs, values, info)", "keras.Model(inputs.raw, values)"])
+def test_a_family_of_ones_own_gives_quantiles_where_it_ends_with_the_projects_layers(end, tmp_path, monkeypatch):
+    import components.families
+
+    (tmp_path / "families").mkdir()
+    name = f"own_{'layers' in end}"
+    (tmp_path / "families" / f"{name}.py").write_text(OWN.replace("END", end))
+    monkeypatch.setattr(components.families, "__path__", [*components.families.__path__, str(tmp_path / "families")])
+    info = with_quantiles(series(20, 3, known=()))
+    if "layers" not in end:
+        with pytest.raises(InputError, match=f"family {name} gives no quantiles; it has to end with"):
+            model_of(name, info)
+        return
+    forecasts = model_of(name, info).predict(batch_for(info)[0], verbose=0)
+    assert forecasts.shape == (16, 3, 5)
+    assert np.diff(forecasts).min() > 0

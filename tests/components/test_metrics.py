@@ -5,16 +5,24 @@ import io
 import numpy as np
 import pytest
 from rich.console import Console
-from sklearn.metrics import accuracy_score, f1_score, log_loss, mean_absolute_error, root_mean_squared_error
+from sklearn.metrics import (
+    accuracy_score,
+    f1_score,
+    log_loss,
+    mean_absolute_error,
+    mean_pinball_loss,
+    root_mean_squared_error,
+)
 
 from components.artifacts.leaderboard import DatasetEntry, Leaderboard, ModelEntry
-from components.metrics.bootstrap import intervals
+from components.metrics.bootstrap import errors, intervals
 from components.metrics.metrics import METRICS, Metric, measure, resampled
 from components.report.page import render
 from pipeline.commands.leaderboard import show
 from pipeline.experiment.claims import check_expect
 
 SCALE = 2.5
+QUANTILES = [0.1, 0.3, 0.5, 0.7, 0.9]
 JUDGES = {
     "accuracy": lambda target, given: accuracy_score(target, given.argmax(axis=1)),
     "macro_f1": lambda target, given: f1_score(
@@ -26,6 +34,11 @@ JUDGES = {
     "mae": mean_absolute_error,
     "rmse": lambda target, given: root_mean_squared_error(target.ravel(), given.ravel()),
     "mase": lambda target, given: mean_absolute_error(target, given) / SCALE,
+    "coverage": lambda target, given: np.mean((target - given[..., 0]) * (given[..., -1] - target) >= 0),
+    "width": lambda target, given: mean_absolute_error(given[..., 0], given[..., -1]),
+    "pinball": lambda target, given: np.mean(
+        [mean_pinball_loss(target, given[..., i], alpha=q) for i, q in enumerate(QUANTILES)]
+    ),
 }
 EVERY = [(task, metric) for task, metrics in METRICS.items() for metric in metrics]
 
@@ -46,13 +59,26 @@ def answers(task):
 @pytest.mark.parametrize(("task", "metric"), EVERY, ids=[metric.name for _, metric in EVERY])
 def test_a_metric_is_what_scikit_learn_says_for_all_examples_and_for_those_drawn(task, metric):
     target, given = answers(task)
-    assert metric.measure(target, given, SCALE) == pytest.approx(JUDGES[metric.name](target, given), rel=1e-6)
-    assert measure(task, target, given, SCALE)[metric.name] == metric.measure(target, given, SCALE)
-    drawn = resampled(task, target, given, SCALE)
+    quantiles = QUANTILES if metric.of_quantiles else ()
+    if quantiles:
+        given = given[..., None] + np.array([-4, -2, 0, 2, 4], np.float32)
+    expected = JUDGES[metric.name](target, given)
+    assert measure(task, target, given, SCALE, quantiles)[metric.name] == pytest.approx(expected, rel=1e-6)
+    drawn = resampled(task, target, given, SCALE, quantiles)
     generator = np.random.default_rng(1)
     for sample in (generator.integers(0, 300, 300) for _ in range(5)):
         expected = JUDGES[metric.name](target[sample], given[sample])
         assert drawn(sample)[metric.name] == pytest.approx(expected, rel=1e-6)
+
+
+def test_with_quantiles_the_other_metrics_are_those_of_the_median():
+    target, forecast = answers("forecasting")
+    without = measure("forecasting", target, forecast, SCALE)
+    assert list(without) == ["mae", "rmse", "mase"]
+    forecasts = np.stack([forecast - 5, forecast, forecast + 1], axis=-1)
+    found = measure("forecasting", target, forecasts, SCALE, [0.1, 0.5, 0.9])
+    assert {name: found[name] for name in without} == without
+    np.testing.assert_array_equal(errors(target, forecasts), errors(target, forecast))
 
 
 def test_a_new_metric_needs_its_entry_and_nothing_else(monkeypatch):
@@ -82,8 +108,9 @@ def test_a_new_metric_needs_its_entry_and_nothing_else(monkeypatch):
     out = io.StringIO()
     show(board, Console(file=out, width=150))
     head, row, *_ = out.getvalue().splitlines()[1:]
-    assert head.split()[2:6] == ["mae", "rmse", "mase", "worst"]
+    assert head.split()[2:6] == ["mae", "rmse", "mase", "worst"], "and none of quantiles, which it hasn't"
     assert row.split()[5] == f"{values['worst']:.4f}"
     given = {"models": [], "contests": {}, "verdict": board.verdict, "measured": lambda value, few: value}
     html = render("leaderboard.html", board=board, **given)
     assert "worst in GW</th>" in html
+    assert "coverage" not in html

@@ -33,6 +33,7 @@ MODELS = {
         "epochs": 3,
         "ema": 0.9,
         "schedule": "cosine",
+        "quantiles": [0.1, 0.5, 0.9],
         "hyperparameters": {"units": 8, "patch": 12, "seasonal": True, "dropout": 0.2},
     },
 }

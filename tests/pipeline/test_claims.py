@@ -75,6 +75,15 @@ def test_a_bad_claim_is_named_with_file_and_key(tmp_path, expect, parts):
     assert assert_refused(path, parts).startswith(f"{path}: models.mlp: ")
 
 
+def test_a_claim_of_coverage_is_for_a_model_with_quantiles(tmp_path):
+    content = changed("models.lstm.expect", {"coverage": CLAIM})
+    assert_refused(write(tmp_path, content), ["models.lstm: expect.coverage: is for a model with quantiles"])
+    content["models"]["lstm"]["quantiles"] = [0.1, 0.5, 0.9]
+    assert load_experiment(write(tmp_path, content), []).expect["lstm"] == {"coverage": Claim(**CLAIM)}
+    content["models"]["lstm"]["expect"]["coverage"] = {**CLAIM, "value": 80}
+    assert_refused(write(tmp_path, content), ["expect.coverage: value: 80", "a share from 0 to 1"])
+
+
 def test_a_misspelt_expect_is_named_together_with_it(tmp_path):
     assert_refused(write(tmp_path, changed("models.mlp.expects", {})), ["expects: unknown key; did you mean 'expect'?"])
 

@@ -185,6 +185,23 @@ BAD = {
         ["models.mlp: keep_checkpoints: with on_nan: rollback"],
     ),
     "flips of a series": ("models.lstm.flip", True, ["models.lstm: flip is for images", "demand"]),
+    "quantiles of images": ("models.mlp.quantiles", [0.1, 0.5, 0.9], ["quantiles is for a series, fashion is one of"]),
+    "no median": (
+        "models.lstm.quantiles",
+        [0.1, 0.9],
+        ["models.lstm: quantiles: [0.1, 0.9]: expected", "with 0.5 among"],
+    ),
+    "the median alone": ("models.lstm.quantiles", [0.5], ["quantiles: [0.5]: expected", "a pair around 0.5"]),
+    "falling quantiles": ("models.lstm.quantiles", [0.9, 0.5, 0.1], ["expected quantiles with rising values"]),
+    "a quantile twice": ("models.lstm.quantiles", [0.1, 0.1, 0.5, 0.9, 0.9], ["expected quantiles with rising values"]),
+    "lopsided quantiles": (
+        "models.lstm.quantiles",
+        [0.1, 0.5, 0.95],
+        ["expected quantiles with pairs around 0.5 that"],
+    ),
+    "a quantile of 0": ("models.lstm.quantiles", [0, 0.5, 1], ["quantiles.0: 0: expected", "quantiles.2: 1: expected"]),
+    "a fine quantile": ("models.lstm.quantiles", [0.0001, 0.5, 0.9999], ["quantiles with at most three decimals"]),
+    "one quantile": ("models.lstm.quantiles", 0.5, ["models.lstm: quantiles: 0.5: expected a valid list"]),
     "smooth labels of a series": ("models.lstm.label_smoothing", 0.1, ["models.lstm: label_smoothing is for images"]),
     "seasons of images": ("models.mlp.hyperparameters.seasonal", True, ["models.mlp:", "seasonal is for a series"]),
 }

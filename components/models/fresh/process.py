@@ -36,7 +36,7 @@ class Result(TypedDict, total=False):
     """The object that run_exported.py prints, which describes it."""
 
     milliseconds: dict[str, tuple[float, float]]
-    predictions: list[list[float]]
+    predictions: list[list[float]] | list[dict[str, list[float]]]
     accepted: list[str]
 
 

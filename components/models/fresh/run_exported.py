@@ -3,6 +3,7 @@
 Run as `run_exported.py saved_model|litert|onnx`, with a JSON object in a line of standard input:
 
     {"model": its path, "inputs": the .npz file of inputs by name, "outputs": the .npy file to write,
+     "names": of a model with several outputs, those to write, side by side along the last axis,
      "batches": the sizes of the batches that the inputs are cut into, "timed": the batch sizes to time,
      "golden": the file of the golden request, for a SavedModel only}
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 Batch = dict[str, np.ndarray]
-Call = Callable[[Batch], np.ndarray]
+Call = Callable[[Batch], dict[str, np.ndarray]]
 
 WARM_UP_CALLS = 2
 MAX_CALLS = 50
@@ -47,7 +48,8 @@ def main() -> None:
     with np.load(task["inputs"], allow_pickle=False) as file:
         inputs = {name: file[name] for name in file.files}
     call = {"saved_model": saved_model, "litert": litert, "onnx": onnx}[runtime](task["model"])
-    np.save(task["outputs"], np.concatenate([call(batch) for batch in cut(inputs, task["batches"])]))
+    names = task.get("names", ["forecast"])
+    np.save(task["outputs"], np.concatenate([joined(call(batch), names) for batch in cut(inputs, task["batches"])]))
     result: dict[str, object] = golden(task["model"], task["golden"]) if "golden" in task else {}
     if task["timed"]:
         # The parent process lets nothing else compute during the measurement.
@@ -58,6 +60,12 @@ def main() -> None:
     if foreign:
         raise SystemExit(f"{runtime} was run in a process that imports {foreign[0]}")
     print(json.dumps(result))
+
+
+def joined(outputs: Batch, names: list[str]) -> np.ndarray:
+    """The only output, or the named ones of several."""
+    chosen = list(outputs.values()) if len(outputs) == 1 else [outputs[name] for name in names]
+    return np.stack(chosen, axis=-1) if len(chosen) > 1 else chosen[0]
 
 
 def cut(inputs: Batch, sizes: list[int]) -> Iterator[Batch]:
@@ -95,9 +103,9 @@ def saved_model(path: str) -> Call:
 
     serve = signature(path)
 
-    def call(batch: Batch) -> np.ndarray:
-        (output,) = serve(**{name: tf.constant(values) for name, values in batch.items()}).values()
-        return output.numpy()
+    def call(batch: Batch) -> dict[str, np.ndarray]:
+        outputs = serve(**{name: tf.constant(values) for name, values in batch.items()})
+        return {name: output.numpy() for name, output in outputs.items()}
 
     return call
 
@@ -108,9 +116,10 @@ def litert(path: str) -> Call:
 
     run = Interpreter(model_path=path).get_signature_runner()
 
-    def call(batch: Batch) -> np.ndarray:
+    def call(batch: Batch) -> dict[str, np.ndarray]:
         size = len(next(iter(batch.values())))
-        return np.concatenate([next(iter(run(**example).values())) for example in cut(batch, [1] * size)])
+        answers = [run(**example) for example in cut(batch, [1] * size)]
+        return {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
 
     return call
 
@@ -120,7 +129,8 @@ def onnx(path: str) -> Call:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return lambda batch: session.run(None, batch)[0]
+    names = [output.name for output in session.get_outputs()]
+    return lambda batch: dict(zip(names, session.run(None, batch), strict=True))
 
 
 def golden(path: str, request: str) -> dict[str, object]:
@@ -141,7 +151,10 @@ def golden(path: str, request: str) -> dict[str, object]:
         name: tf.constant(np.array([decoded(name, instance[name]) for instance in instances]), specs[name].dtype)
         for name in instances[0]
     }
-    (predictions,) = serve(**inputs).values()
+    outputs = {name: values.numpy().tolist() for name, values in serve(**inputs).items()}
+    predictions = [dict(zip(outputs, values, strict=True)) for values in zip(*outputs.values(), strict=True)]
+    if len(outputs) == 1:
+        (predictions,) = outputs.values()
     accepted = []
     for name, values in inputs.items():
         others = {key: value for key, value in inputs.items() if key != name}
@@ -157,7 +170,7 @@ def golden(path: str, request: str) -> dict[str, object]:
             except (TypeError, ValueError, tf.errors.InvalidArgumentError):
                 continue
             accepted.append(description)
-    return {"predictions": predictions.numpy().tolist(), "accepted": accepted}
+    return {"predictions": predictions, "accepted": accepted}
 
 
 if __name__ == "__main__":

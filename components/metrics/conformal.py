@@ -1,0 +1,33 @@
+"""Split-conformal calibration: intervals that hold on examples which the model was not trained on."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def offsets(target: np.ndarray, forecasts: np.ndarray, quantiles: Sequence[float]) -> np.ndarray:
+    """What quantiles have to be moved by, so that each pair of them covers its share at each step of the horizon.
+
+    It is conformalized quantile regression (Romano, Patterson and Candès 2019, arXiv:1905.03222). The guarantee is for
+    exchangeable examples. Windows of a series aren't, so that what is covered has to be measured on the test split.
+
+    Args:
+        target: The targets of examples which the forecasts weren't trained on, float [windows, horizon].
+        forecasts: The forecasts of the quantiles, float [windows, horizon, quantiles].
+        quantiles: The quantiles, rising, in pairs around 0.5.
+
+    Returns:
+        float64 [horizon, quantiles]; 0 for the median. Where windows are too few for a share, it is the largest that
+        any window needs.
+    """
+    windows, horizon = target.shape
+    moved = np.zeros((horizon, len(quantiles)))
+    exact = target.astype(np.float64)
+    for i in range(len(quantiles) // 2):
+        # How far a target lies outside its interval; negative inside.
+        scores = np.maximum(forecasts[..., i] - exact, exact - forecasts[..., -1 - i])
+        rank = math.ceil((windows + 1) * (quantiles[-1 - i] - quantiles[i]) - 1e-9)
+        needed = np.sort(scores, axis=0)[min(rank, windows) - 1]
+        moved[:, i], moved[:, -1 - i] = -needed, needed
+    return moved
