@@ -101,6 +101,8 @@ def exports(tmp_path_factory):
         dataset, model, folder = root / name, root / "run" / f"train-{name}" / "model", root / f"export-{name}"
         ingest(name, json.dumps(options), str(dataset))
         spec = {"family": "mlp", "dataset": name, "epochs": 2, "batch_size": 50, "hyperparameters": {"units": [16]}}
+        if name == "told":
+            spec["quantiles"] = [0.1, 0.5, 0.9]
         train(name, json.dumps(spec), 1, "x", str(dataset), str(model), str(root / "checkpoints"))
         export(str(model), str(dataset), str(folder), ["onnx"])
         made[name] = SimpleNamespace(

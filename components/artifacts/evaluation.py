@@ -147,6 +147,14 @@ def load_evaluation(folder: Path | str) -> Evaluation:
     return Evaluation.model_validate_json((Path(folder) / _EVALUATION).read_text(encoding="utf-8"))
 
 
+def load_quantiles(folder: Path | str) -> "np.ndarray | None":
+    """Read the forecasts of all quantiles, float32 [examples, horizon, quantiles]; None where there are none."""
+    import numpy as np
+
+    with np.load(Path(folder) / PREDICTIONS, allow_pickle=False) as saved:
+        return saved["quantiles"] if "quantiles" in saved.files else None
+
+
 def load_predictions(folder: Path | str) -> "tuple[np.ndarray, np.ndarray]":
     """Read targets and predictions, in the shapes that `save_evaluation` has. Of quantiles it reads the median."""
     import numpy as np

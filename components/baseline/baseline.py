@@ -1,6 +1,7 @@
 """Measure the baselines of a data set on its test split."""
 
 import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from components.artifacts.baselines import Baselines, baseline_names, save_baselines
 from components.artifacts.dataset import ImagesInfo, SeriesInfo, load_info
 from components.data import storage
-from components.metrics import metrics
+from components.metrics import conformal, metrics
 from components.readers.time_axis import Frequency
 
 # The most bytes of the training examples that a linear model is fitted on. They are spread evenly over the split.
@@ -18,18 +19,20 @@ FIT_BYTES = 256 << 20
 LINEAR_ITERATIONS = 50
 
 
-def measure(dataset: str, folder: str) -> Baselines:
+def measure(dataset: str, folder: str, quantiles: Sequence[float] = ()) -> Baselines:
     """Fit and measure every baseline of a data set.
 
     Args:
         dataset: The data set's folder.
         folder: The folder to write `baselines.json` into.
+        quantiles: The quantiles that the models of a series forecast. The baselines get intervals of the same shares,
+            from their errors on the validation split (split conformal prediction, Lei et al. 2018, arXiv:1604.04173).
 
     Returns:
         The metrics of each baseline, which are those of the data set's task.
     """
     info = load_info(dataset)
-    baselines = _images(dataset, info) if isinstance(info, ImagesInfo) else _series(dataset, info)
+    baselines = _images(dataset, info) if isinstance(info, ImagesInfo) else _series(dataset, info, quantiles)
     save_baselines(Path(folder), baselines)
     for name, values in baselines.items():
         print(f"{name}: " + "  ".join(f"{metric} {value:.4f}" for metric, value in values.items()), flush=True)
@@ -58,21 +61,44 @@ def _images(dataset: str, info: ImagesInfo) -> Baselines:
     }
 
 
-def _series(dataset: str, info: SeriesInfo) -> Baselines:
-    rows = storage.load_rows(dataset, info, "test")
-    windows, targets = _windows(rows, info, np.arange(info.examples("test")))
-    past = windows[:, :, 0]
-    forecasts = {"last_value": np.repeat(past[:, -1:], info.horizon, axis=1)}
-    seasons = Frequency(info.frequency).seasons()
+def _series(dataset: str, info: SeriesInfo, quantiles: Sequence[float]) -> Baselines:
     names = baseline_names("forecasting", info.frequency, info.lookback)
-    for name in names[1:-1]:
-        steps = np.arange(info.horizon) % seasons[name]
-        forecasts[name] = past[:, info.lookback - seasons[name] + steps]
-    forecasts["ridge"] = _ridge(dataset, info, windows)
-    return {name: metrics.measure("forecasting", targets, forecasts[name], info.seasonal_error) for name in names}
+    baselines = [_last_value, *(_seasonal(name) for name in names[1:-1]), _ridge(dataset, info)]
+
+    def examples(split: str) -> tuple[np.ndarray, np.ndarray]:
+        return _windows(storage.load_rows(dataset, info, split), info, np.arange(info.examples(split)))
+
+    windows, targets = examples("test")
+    others, others_targets = examples("validation") if quantiles else (windows[:0], targets[:0])
+    found = {}
+    for name, forecast in zip(names, baselines, strict=True):
+        forecasts = forecast(windows, info)
+        if quantiles:
+            points = np.repeat(forecast(others, info)[..., None], len(quantiles), axis=-1)
+            forecasts = forecasts[..., None] + conformal.offsets(others_targets, points, quantiles)
+        found[name] = metrics.measure("forecasting", targets, forecasts, info.seasonal_error, quantiles)
+    return found
 
 
-def _ridge(dataset: str, info: SeriesInfo, windows: np.ndarray) -> np.ndarray:
+# A function that forecasts from windows, [windows, lookback, columns], the target, [windows, horizon].
+_Forecast = Callable[[np.ndarray, SeriesInfo], np.ndarray]
+
+
+def _last_value(windows: np.ndarray, info: SeriesInfo) -> np.ndarray:
+    return np.repeat(windows[:, -1:, 0], info.horizon, axis=1)
+
+
+def _seasonal(name: str) -> _Forecast:
+    """Repeat the values of a season."""
+
+    def forecast(windows: np.ndarray, info: SeriesInfo) -> np.ndarray:
+        season = Frequency(info.frequency).seasons()[name]
+        return windows[:, info.lookback - season + np.arange(info.horizon) % season, 0]
+
+    return forecast
+
+
+def _ridge(dataset: str, info: SeriesInfo) -> _Forecast:
     """Forecast every step of the horizon by a ridge regression on all columns of the window."""
     columns = len(info.columns)
     mean, std = np.array(info.mean[:columns], np.float32), np.array(info.std[:columns], np.float32)
@@ -85,7 +111,7 @@ def _ridge(dataset: str, info: SeriesInfo, windows: np.ndarray) -> np.ndarray:
     first = _evenly_spaced(info.examples("train"), 8 * info.lookback * columns)
     fitted, targets = _windows(rows, info, first)
     ridge = Ridge().fit(features(fitted), (targets - mean[0]) / std[0])
-    return ridge.predict(features(windows)).reshape(len(windows), info.horizon) * std[0] + mean[0]
+    return lambda windows, info: ridge.predict(features(windows)).reshape(len(windows), -1) * std[0] + mean[0]
 
 
 def _windows(rows: np.ndarray, info: SeriesInfo, first: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -173,7 +173,7 @@ class ModelSpec(Strict):
             with quantiles has the pinball loss, and no other.
         quantiles: The quantiles of the target that are forecast, such as [0.1, 0.5, 0.9], in rising order: 0.5, which
             is the forecast that all other metrics measure, and pairs that add up to 1. The model learns them with the
-            pinball loss. [] gives the forecast alone; series only.
+            pinball loss, and they are calibrated on the validation split. [] gives the forecast alone; series only.
         label_smoothing: The share of each label's weight that is spread over all classes.
         flip: Mirror training images left to right at random.
         on_nan: The action where the loss or a weight isn't finite: "fail", or "rollback" to the last checkpoint with

@@ -27,8 +27,10 @@ def use(model: ModelInfo, info: DatasetInfo, example: str) -> str:
     return f"{model.name}, of the family {model.spec.family}, {does}. {example} It takes raw values."
 
 
-def limits(info: DatasetInfo, evaluation: Evaluation | None, entry: ModelEntry | None) -> list[str]:
-    """The limits of a model, as sentences."""
+def limits(
+    info: DatasetInfo, evaluation: Evaluation | None, entry: ModelEntry | None, quantiles: list[float]
+) -> list[str]:
+    """The limits of a model, which may forecast quantiles, as sentences."""
     tested = info.examples("test")
     sentences = [f"It was tested on {counted(tested, 'example')}: its figures say little."] if tested < FEW else []
     if entry and entry.rank is not None and not entry.passed:
@@ -37,7 +39,7 @@ def limits(info: DatasetInfo, evaluation: Evaluation | None, entry: ModelEntry |
         return [*sentences, "It was not evaluated: nothing is known of how well it does."]
     if isinstance(info, ImagesInfo):
         return sentences + _classifier_limits(info, evaluation)
-    return sentences + _forecaster_limits(info, evaluation)
+    return sentences + _forecaster_limits(info, evaluation, quantiles)
 
 
 def _classifier_limits(info: ImagesInfo, evaluation: Evaluation) -> list[str]:
@@ -64,7 +66,7 @@ def _classifier_limits(info: ImagesInfo, evaluation: Evaluation) -> list[str]:
     ]
 
 
-def _forecaster_limits(info: SeriesInfo, evaluation: Evaluation) -> list[str]:
+def _forecaster_limits(info: SeriesInfo, evaluation: Evaluation, quantiles: list[float]) -> list[str]:
     unit = f" {info.unit}" if info.unit else ""
     mae = evaluation.per_step["mae"]
     sentences = []
@@ -80,7 +82,11 @@ def _forecaster_limits(info: SeriesInfo, evaluation: Evaluation) -> list[str]:
         sentences.append(f"It errs most between {hour}:00 and {hour}:59, by {evaluation.per_hour[hour]:.3g}{unit}.")
     if evaluation.metrics["mase"] >= 1:
         sentences.append("It is no better than repeating the season before (MASE of 1 or more).")
-    return [
-        *sentences,
-        "It gives one value a step and no interval. Times unlike those it was trained on weren't tried.",
-    ]
+    if quantiles:
+        sentences.append(
+            f"Its widest interval is meant to hold {quantiles[-1] - quantiles[0]:.0%} of the values, "
+            f"and held {evaluation.metrics['coverage']:.0%} of those it was tested on."
+        )
+    else:
+        sentences.append("It gives one value a step and no interval.")
+    return [*sentences, "Times unlike those it was trained on weren't tried."]

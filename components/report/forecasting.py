@@ -51,19 +51,40 @@ def series(info: SeriesInfo, rows: dict[str, Rows]) -> Picture:
         return picture(fig, title, description, True)
 
 
-def windows(evaluation: Evaluation, info: SeriesInfo, rows: Rows, forecast: np.ndarray) -> list[Picture]:
-    """Draw a good, a median and the worst forecast beside the target.
+def windows(
+    evaluation: Evaluation,
+    info: SeriesInfo,
+    rows: Rows,
+    forecast: np.ndarray,
+    fan: np.ndarray | None,
+    quantiles: list[float],
+) -> list[Picture]:
+    """Draw a good, a median and the worst forecast beside the target, with the intervals of the quantiles.
 
     Args:
         evaluation: The model's evaluation.
         info: The description of the series.
         rows: The times and the target of the test split.
         forecast: The forecasts, float32 [windows, horizon].
+        fan: The forecasts of all quantiles, float32 [windows, horizon, quantiles]; None where there are none.
+        quantiles: The quantiles.
     """
-    return [_window(evaluation.model, window, info, rows, forecast[window.example]) for window in evaluation.windows]
+    one = forecast[..., None] if fan is None else fan
+    return [
+        _window(evaluation.model, window, info, rows, forecast[window.example], one[window.example], quantiles)
+        for window in evaluation.windows
+    ]
 
 
-def _window(model: str, window: Window, info: SeriesInfo, rows: Rows, forecast: np.ndarray) -> Picture:
+def _window(
+    model: str,
+    window: Window,
+    info: SeriesInfo,
+    rows: Rows,
+    forecast: np.ndarray,
+    fan: np.ndarray,
+    quantiles: list[float],
+) -> Picture:
     times, target = rows
     first = window.example + info.lookback
     shown = min(info.lookback, max(2 * info.horizon, 24))
@@ -71,6 +92,11 @@ def _window(model: str, window: Window, info: SeriesInfo, rows: Rows, forecast: 
     marker = "o" if info.horizon <= 12 else ""
     at = datetime.fromtimestamp(int(times[first]), UTC)
     with figure(f"{window.name}-{model}") as (fig, ax):
+        for i in range(len(quantiles) // 2):
+            # An interval of one step is a line.
+            width = 0 if info.horizon > 1 else 4
+            share = None if i else f"{100 * (quantiles[-1] - quantiles[0]):g} %"
+            ax.fill_between(ahead, fan[:, i], fan[:, -1 - i], color=FIRST, alpha=0.2, lw=width, label=share)
         ax.plot(past, target[first - shown : first], color=MUTED, lw=1, label="seen")
         ax.plot(ahead, target[first : first + info.horizon], marker=marker, color=INK, lw=1.2, label="truth")
         ax.plot(ahead, forecast, marker=marker, color=FIRST, label="forecast")
@@ -82,6 +108,9 @@ def _window(model: str, window: Window, info: SeriesInfo, rows: Rows, forecast: 
         description = (
             f"{model}: forecast and truth of a test window ({window.name}), mean absolute error {window.mae:.3g}"
         )
+        if quantiles:
+            ends = float(quantiles[-1] - quantiles[0]), fan[:, -1] - fan[:, 0]
+            description += f", {ends[0]:.0%} interval {ends[1].mean():.3g} wide on average"
         return picture(fig, f"From {at:%Y-%m-%d %H:%M}: {_RANKS[window.name]}", description)
 
 

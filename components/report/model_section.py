@@ -7,7 +7,7 @@ import yaml
 from markupsafe import Markup
 
 from components.artifacts.dataset import ImagesInfo, SeriesInfo
-from components.artifacts.evaluation import Evaluation, load_predictions
+from components.artifacts.evaluation import Evaluation, load_predictions, load_quantiles
 from components.artifacts.export import Exported, Format
 from components.artifacts.leaderboard import ModelEntry
 from components.artifacts.model import ModelInfo
@@ -107,7 +107,8 @@ def section(
     elif evaluation and folder and isinstance(info, SeriesInfo):
         target, forecast = load_predictions(folder)
         figures += [forecasting.errors(evaluation, info)] if info.horizon > 1 else []
-        figures += forecasting.windows(evaluation, info, data.rows["test"], forecast)
+        fan = load_quantiles(folder), model.spec.quantiles
+        figures += forecasting.windows(evaluation, info, data.rows["test"], forecast, *fan)
         figures += [forecasting.hours(evaluation, info)] if len(evaluation.per_hour) > 1 else []
         figures.append(forecasting.residuals(evaluation, info, forecast - target))
     settings = model.spec.model_dump(exclude_defaults=True, exclude={"dataset", "machine"})
@@ -128,7 +129,7 @@ def section(
         formats=exported.formats if exported else {},
         search=search.section(model.name, tuned) if tuned else None,
         use=card.use(model, info, describe(info)),
-        limits=card.limits(info, evaluation, entry),
+        limits=card.limits(info, evaluation, entry, model.spec.quantiles),
     )
 
 

@@ -128,11 +128,26 @@ def load_experiment(path: Path, overrides: list[str], selected: Sequence[str] = 
         if task := tasks.get(str(config.get("dataset"))):
             with collecting(problems):
                 expect[name] = check_expect(where, config.get("expect", {}), task, bool(config.get("quantiles")))
+    problems += _quantile_problems(path, models)
     if problems or data_problems:
         raise InputError(*problems, *data_problems)
     command = _command(path, overrides)
     clusters = (file.vertex, file.kubeflow)
     return Experiment(path.stem, file.seed, datasets, models, expect, tunes, file.formats, *clusters, command)
+
+
+def _quantile_problems(path: Path, models: dict[str, ModelSpec]) -> list[str]:
+    """A line for each model whose quantiles differ from those of the first model of its data set that has some."""
+    problems: list[str] = []
+    first: dict[str, str] = {}
+    for name, spec in models.items():
+        other = first.setdefault(spec.dataset, name) if spec.quantiles else name
+        if models[other].quantiles != spec.quantiles:
+            problems.append(
+                f"{path}: models.{name}: quantiles: {spec.quantiles}, but {other} on the same data set has "
+                f"{models[other].quantiles}; expected the same, or none"
+            )
+    return problems
 
 
 def select_models(experiment: Experiment, models: list[str]) -> Experiment:

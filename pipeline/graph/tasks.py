@@ -126,7 +126,10 @@ def tasks(experiment: Experiment, target: Target = "vertex") -> list[TaskSpec]:
         uses: tuple[str, ...] = (f"components.sources.{config.source}",)
         add(TaskSpec("ingest", ingest, name, arguments=arguments, uses=uses), "datasets", "dataset")
         inputs = {"dataset": results["datasets"][name]}
-        add(TaskSpec("baseline", baseline, name, inputs=inputs), "baselines", "baselines")
+        models = [spec for spec in experiment.models.values() if spec.dataset == name]
+        quantiles = next((spec.quantiles for spec in models if spec.quantiles), [])
+        arguments = {"quantiles": json.dumps(quantiles)} if quantiles else {}
+        add(TaskSpec("baseline", baseline, name, arguments=arguments, inputs=inputs), "baselines", "baselines")
     for name, spec in experiment.models.items():
         inputs = {"dataset": results["datasets"][spec.dataset]}
         settings = spec.model_dump(exclude={"machine"}, exclude_unset=True)

@@ -8,7 +8,7 @@ import pandas as pd
 from markupsafe import escape
 
 from components.artifacts.dataset import ImagesInfo, load_info
-from components.artifacts.evaluation import load_predictions
+from components.artifacts.evaluation import load_predictions, load_quantiles
 from components.artifacts.leaderboard import Leaderboard, ModelEntry
 from components.artifacts.model import KERAS_FILE, load_keras, load_model_info
 
@@ -39,7 +39,8 @@ class Model:
         """What it predicts of each test example.
 
         For images: example, target and prediction, both as names of classes, and the prediction's probability. For a
-        series: example, step (from 1), target and prediction, both in the target's unit.
+        series: example, step (from 1), target and prediction, both in the target's unit, and of a model with quantiles
+        the others, such as forecast_p10.
         """
         target, prediction = load_predictions(self.folder / "evaluation")
         info = load_info(self.folder)
@@ -49,8 +50,11 @@ class Model:
             return pd.DataFrame({"example": range(len(target)), **columns, "probability": prediction.max(axis=1)})
         examples, horizon = target.shape
         places = pd.MultiIndex.from_product([range(examples), range(1, horizon + 1)], names=["example", "step"])
-        both = {"target": target.ravel(), "prediction": prediction.ravel()}
-        return pd.DataFrame(both, index=places).reset_index()
+        columns = {"target": target.ravel(), "prediction": prediction.ravel()}
+        if (quantiles := load_quantiles(self.folder / "evaluation")) is not None:
+            named = {name: quantiles[..., i].ravel() for i, name in enumerate(info.outputs)}
+            columns |= {name: values for name, values in named.items() if name != "forecast"}
+        return pd.DataFrame(columns, index=places).reset_index()
 
     def load(self) -> "keras.Model":
         """Load the model, to call it or to go on with it. It takes what its training took."""

@@ -62,7 +62,8 @@ def results(ingested, trained, tmp_path_factory):
     for name, dataset in ingested.items():
         arguments[f"dataset_{name}"] = dataset
         arguments[f"baseline_{name}"] = artifact(dsl.Artifact, folder / f"baseline-{name}")
-        baseline.python_func("x", dataset, arguments[f"baseline_{name}"])
+        quantiles = "[0.1, 0.5, 0.9]" if name == "electricity" else "[]"
+        baseline.python_func("x", dataset, arguments[f"baseline_{name}"], quantiles)
     for name, model in trained.items():
         dataset = ingested[MODELS[name]["dataset"]]
         evaluation = artifact(dsl.Artifact, folder / f"evaluate-{name}")
@@ -76,7 +77,7 @@ def results(ingested, trained, tmp_path_factory):
         assert metrics.metadata
         assert Path(metrics.path).read_text(encoding="utf-8") == "{}", "without a file kfp.local never caches the task"
         exported = artifact(dsl.Model, folder / f"export-{name}")
-        export.python_func("x", dataset, model, exported)
+        export.python_func("x", dataset, model, exported, json.dumps(["litert", "onnx"] if name == "lstm" else []))
         arguments |= {f"model_{name}": model, f"evaluation_{name}": evaluation, f"export_{name}": exported}
     return arguments
 

@@ -60,7 +60,10 @@ def test_every_window_of_records_is_forecast_as_the_model_does(exports, tmp_path
     expected = keras_forecasts(export, "test")
     # Where nothing has to be told of the future, the last horizon's windows have one too.
     assert len(rows) == len(expected) + (0 if name == "told" else HORIZON)
-    np.testing.assert_allclose([row["values"] for row in rows[: len(expected)]], expected, rtol=1e-5)
+    names = ["forecast_p10", "values", "forecast_p90"] if name == "told" else ["values"]
+    assert all(row.keys() == {"id", "times", *names} for row in rows)
+    found = np.stack([[row[key] for row in rows[: len(expected)]] for key in names], axis=-1)
+    np.testing.assert_allclose(found, expected.reshape(found.shape), rtol=1e-5)
     assert rows[0]["id"] == f"{shard.name}:{LOOKBACK - 1}"
 
 

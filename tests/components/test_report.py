@@ -8,6 +8,7 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 from kfp import dsl
 from reported import COMMAND, TASKS, page, searched, trial
@@ -103,6 +104,29 @@ def test_every_figure_says_what_it_shows(html):
     assert all("<svg" in figure and "<figcaption>" in figure for figure in figures)
     assert html.count('class="graph"') == 1 + len(MODELS)
     assert len([alt for alt in found.pictures if alt.startswith("Training images of class")]) == 10
+
+
+def test_the_interval_of_a_forecast_is_drawn_and_beside_the_baselines_ones(html, results):
+    found = Page(html)
+    with np.load(Path(results["evaluation_lstm"].path) / "predictions.npz") as saved:
+        low, _, high = np.moveaxis(saved["quantiles"], -1, 0)
+    evaluation = evaluation_of(results, "lstm")
+    for window in evaluation["windows"]:
+        width = (high - low)[window["example"]].mean()
+        (picture,) = [alt for alt in found.pictures if f"test window ({window['name']})" in alt]
+        assert picture.endswith(f", 80% interval {width:.3g} wide on average")
+    assert html.count(">80 %</text>") == len(evaluation["windows"])
+    text = " ".join(found.text.split())
+    assert f"meant to hold 80% of the values, and held {evaluation['metrics']['coverage']:.0%}" in text
+    assert "no interval" not in text.split("Limits")[-1]
+    baselines = json.loads((Path(results["baseline_electricity"].path) / "baselines.json").read_text())
+    (table,) = re.findall(r'aria-label="Leaderboard of electricity".*?</table>', html, re.DOTALL)
+    assert "coverage</th>" in table
+    for values in (evaluation["metrics"], *baselines.values()):
+        assert f"{values['coverage']:.4f}" in table
+        assert f"{values['width']:.4f}" in table
+    (table,) = re.findall(r'aria-label="Leaderboard of fashion".*?</table>', html, re.DOTALL)
+    assert "coverage" not in table
 
 
 def test_no_legend_lies_over_what_is_drawn(results, board, tmp_path, monkeypatch):

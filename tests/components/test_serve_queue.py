@@ -14,7 +14,7 @@ class Held:
 
     def __init__(self, model):
         self.model, self.inputs, self.batches, self.go = model, model.inputs, [], threading.Event()
-        self.parse = model.parse
+        self.parse, self.answer = model.parse, model.answer
 
     def run(self, batch):
         self.batches.append(len(batch["image"]))

@@ -8,6 +8,7 @@ from small_experiment import GOOD, assert_refused, changed, write
 
 from components.common.errors import InputError
 from pipeline.experiment.experiment import load_experiment
+from pipeline.graph.tasks import tasks
 
 
 def test_a_good_experiment_is_read(tmp_path):
@@ -415,3 +416,22 @@ def test_many_unknown_keys_are_refused_soon_and_in_few_letters(tmp_path):
     assert refused.value.lines()[-1] == "and 4,980 more"
     path = write(tmp_path, changed("models", ["x" * 100_000]))
     assert len(assert_refused(path, ["models: ['xxxx"])) < 400
+
+
+def test_models_of_a_data_set_have_the_same_quantiles_or_none_and_no_other_loss(tmp_path):
+    content = changed("models.lstm.quantiles", [0.1, 0.5, 0.9])
+    content["models"]["other"] = {"family": "mlp", "dataset": "demand", "quantiles": [0.05, 0.5, 0.95]}
+    content["models"]["plain"] = {"family": "mlp", "dataset": "demand"}
+    lines = ["models.other: quantiles: [0.05, 0.5, 0.95], but lstm on the same data set has [0.1, 0.5, 0.9]; expected"]
+    assert len(assert_refused(write(tmp_path, content), lines).splitlines()) == 1
+    other = content["models"]["other"]
+    other |= {"quantiles": [0.1, 0.5, 0.9], "loss": "mae"}
+    assert_refused(
+        write(tmp_path, content), ["models.other: loss: mae, but a model with quantiles has the pinball loss"]
+    )
+    other |= {"loss": None, "tune": {"trials": 2, "ranges": {"quantiles": {"values": [0.5]}}}}
+    assert_refused(write(tmp_path, content), ["models.other: tune: ranges.quantiles: "])
+    del other["tune"]
+    made = {task.name: task.arguments for task in tasks(load_experiment(write(tmp_path, content), []))}
+    assert made["baseline-demand"] == {"quantiles": "[0.1, 0.5, 0.9]"}
+    assert made["baseline-fashion"] == {}
