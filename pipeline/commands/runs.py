@@ -85,8 +85,8 @@ def show_command(run: Name) -> None:
 @runs_app.command("diff")
 def diff_command(a: Name, b: Name) -> None:
     """Show what differs between run A and run B, and whether B's models are better on the same test examples."""
-    from components.metrics.metrics import METRICS, found_in
-    from pipeline.runs.diff import changes, compare, figures, pairs
+    from components.metrics.metrics import METRICS
+    from pipeline.runs.diff import changes, compare, figures, metric_names, pairs
     from pipeline.runs.history import find
 
     before, now = find(RUNS, a), find(RUNS, b)
@@ -97,8 +97,7 @@ def diff_command(a: Name, b: Name) -> None:
         same = " the same" if title == "data" else unknown
         _say(f"{title}:{'' if lines else same}", *(f"  {line}" for line in lines))
     for task in METRICS:
-        both_runs = [model.metrics for pair in pairs(before, now, task) for model in pair[1:] if model]
-        metrics = [metric.name for metric in found_in(task, both_runs)]
+        metrics = metric_names(before, now, task)
         table = tables.table("model", "data set", *(f"{metric}, A → B" for metric in metrics), f"B, by {metrics[0]}")
         for model, old, new in pairs(before, now, task):
             both = [figures(model, metrics) for model in (old, new)]

@@ -8,7 +8,9 @@ from typing import Any
 from components.artifacts.evaluation import PREDICTIONS, load_predictions
 from components.artifacts.leaderboard import ModelEntry, figure, interval, is_clear
 from components.common.errors import InputError
+from components.common.spec import Task
 from components.common.words import counted
+from components.metrics.metrics import found_in
 from pipeline.runs import ledger
 from pipeline.runs.history import Run
 
@@ -124,6 +126,12 @@ def pairs(before: Run, now: Run, task: str) -> Iterator[tuple[ModelEntry, ModelE
     )
     for name, model in {**new, **old, **new}.items():
         yield model, old.get(name), new.get(name)
+
+
+def metric_names(before: Run, now: Run, task: Task) -> list[str]:
+    """The metrics of a task, without those that no model of both runs has."""
+    found = [model.metrics for pair in pairs(before, now, task) for model in pair[1:] if model]
+    return [metric.name for metric in found_in(task, found)]
 
 
 def figures(model: ModelEntry | None, metrics: list[str]) -> list[str]:

@@ -12,7 +12,7 @@ from components.common.errors import InputError
 from components.metrics.metrics import METRICS
 from components.report.page import FOLDER, environment
 from pipeline.runs import LATEST, REPORT
-from pipeline.runs.diff import changes, compare, figures, pairs
+from pipeline.runs.diff import changes, compare, figures, metric_names, pairs
 from pipeline.runs.history import NAME, Run, experiments, load, near, runs_of
 from pipeline.runs.listing import lines, results, worn
 
@@ -114,8 +114,8 @@ def diff_page(runs: Path, a: str, b: str) -> Markup:
             raise InputError(f"{key}={name}: expected <experiment>/<run>; choose two runs in the list of an experiment")
     before, now = (find(runs, *name.split("/")) for name in (a, b))
     tables = []
-    for task, measured in METRICS.items():
-        metrics = [metric.name for metric in measured]
+    for task in METRICS:
+        metrics = metric_names(before, now, task)
         rows = []
         for model, old, new in pairs(before, now, task):
             verdict = compare(before, old, now, new).verdict if old and new else "only in A" if old else "only in B"
