@@ -108,9 +108,9 @@ def compare(before: "Run | Path | str", now: "Run | Path | str") -> "pd.DataFram
         now: A later run, or its name.
 
     Returns:
-        A row for each model that both have, by the metric that ranks it: model, metric, before, now, verdict, low,
-        high. The last two are the ends of the 95 % interval of how much better `now` is, by a paired bootstrap over the
-        same test examples; empty where they weren't computed.
+        A row for each model that both have finished, by the metric that ranks it: model, metric, before, now, verdict,
+        low, high. The last two are the ends of the 95 % interval of how much better `now` is, by a paired bootstrap
+        over the same test examples; empty where they weren't computed. The verdicts are those of `runs diff`.
 
     Raises:
         InputError: There is no such run.

@@ -101,7 +101,7 @@ def diff_command(a: Name, b: Name) -> None:
         table = tables.table("model", "data set", *(f"{metric}, A → B" for metric in metrics), f"B, by {metrics[0]}")
         for model, old, new in pairs(before, now, task):
             both = [figures(model, metrics) for model in (old, new)]
-            verdict = compare(before, old, now, new).verdict if old and new else "only in A" if old else "only in B"
+            verdict = compare(before, old, now, new).verdict
             table.add_row(model.model, model.dataset, *map(" → ".join, zip(*both, strict=True)), verdict)
         if table.row_count:
             print()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.artifacts.evaluation import PREDICTIONS, load_predictions
-from components.artifacts.leaderboard import ModelEntry, figure, interval, is_clear
+from components.artifacts.leaderboard import Leaderboard, ModelEntry, figure, interval, is_clear
 from components.common.errors import InputError
 from components.common.spec import Task
 from components.common.words import counted
@@ -57,7 +57,7 @@ class Comparison:
 
     Attributes:
         verdict: "better by 0.004 to 0.011", "worse by …", "can't be told apart", "the same predictions",
-            "other test data", or the reason why they can't be compared.
+            "other test data", "only in A", "failed in B", or the reason why they can't be compared.
         difference: The ends of the 95 % interval of the difference of their errors, by a paired bootstrap: negative
             where the later one is better. Empty where it wasn't computed.
     """
@@ -87,31 +87,44 @@ def changes(before: Run, now: Run) -> Changes:
     return Changes(config, data, code)
 
 
-def compare(before: Run, old: ModelEntry, now: Run, new: ModelEntry) -> Comparison:
+def compare(before: Run, old: ModelEntry | None, now: Run, new: ModelEntry | None) -> Comparison:
     """Compare a model with one of an earlier run, by the metric that ranks them, on the same test examples.
 
     Args:
-        before: The earlier run.
-        old: Its model.
-        now: The later run.
-        new: Its model.
+        before: The earlier run, A.
+        old: Its model; None where it has none.
+        now: The later run, B.
+        new: Its model; None where it has none.
     """
-    if old.rank is None or new.rank is None:
-        return Comparison("failed", [])
+    if old is None or new is None:
+        return Comparison("only in A" if old else "only in B", [])
+    if failed := [letter for letter, model in (("A", old), ("B", new)) if model.rank is None]:
+        return Comparison(f"failed in {' and '.join(failed)}", [])
+    splits, predictions = [], []
     folders = before.evaluation(old.model), now.evaluation(new.model)
-    try:
-        infos = before.info(old), now.info(new)
-        if ledger.split_digest(folders[0], infos[0]) != ledger.split_digest(folders[1], infos[1]):
-            return Comparison("other test data", [])
-        if ledger.prediction_digest(folders[0]) == ledger.prediction_digest(folders[1]):
-            return Comparison("the same predictions", [])
-        from components.metrics.bootstrap import differences, errors
+    for run, model, folder in ((before, old, folders[0]), (now, new, folders[1])):
+        try:
+            info = run.info(model)
+            splits.append(ledger.split_digest(folder, info))
+            predictions.append(ledger.prediction_digest(folder))
+        except InputError:
+            return Comparison(f"can't be compared: dataset.json of {run.name} is gone or of another version", [])
+        except (OSError, ValueError):
+            return Comparison(f"can't be compared: {PREDICTIONS} of {run.name} is gone or damaged", [])
+    if splits[0] != splits[1]:
+        return Comparison("other test data", [])
+    if predictions[0] == predictions[1]:
+        return Comparison("the same predictions", [])
+    import numpy as np
 
-        wrong = {"old": errors(*load_predictions(folders[0])), "new": errors(*load_predictions(folders[1]))}
-        seed = now.board.seed if now.board else None
-        ends = differences(wrong, seed or 0, infos[1].block)["old", "new"]
-    except (OSError, InputError, ValueError):
-        return Comparison(f"can't be compared: {PREDICTIONS} is gone or damaged", [])
+    from components.metrics.bootstrap import differences, errors
+
+    wrong = {letter: errors(*load_predictions(folder)) for letter, folder in zip("AB", folders, strict=True)}
+    for run, values in zip((before, now), wrong.values(), strict=True):
+        if not np.isfinite(values).all():
+            return Comparison(f"can't be compared: predictions of {run.name} aren't finite", [])
+    seed = now.board.seed if now.board else None
+    ends = differences(wrong, seed or 0, info.block)["A", "B"]
     if not is_clear(ends):
         return Comparison("can't be told apart", ends)
     low, high = sorted(abs(end) for end in ends)
@@ -121,7 +134,7 @@ def compare(before: Run, old: ModelEntry, now: Run, new: ModelEntry) -> Comparis
 def pairs(before: Run, now: Run, task: str) -> Iterator[tuple[ModelEntry, ModelEntry | None, ModelEntry | None]]:
     """The models of both runs that solve a task, by name: the later run's or else the earlier one's, and both."""
     old, new = (
-        {model.model: model for model in run.board.models if model.task == task} if run.board else {}
+        {model.model: model for model in run.board.models if _task(run.board, model) == task} if run.board else {}
         for run in (before, now)
     )
     for name, model in {**new, **old, **new}.items():
@@ -132,6 +145,12 @@ def metric_names(before: Run, now: Run, task: Task) -> list[str]:
     """The metrics of a task, without those that no model of both runs has."""
     found = [model.metrics for pair in pairs(before, now, task) for model in pair[1:] if model]
     return [metric.name for metric in found_in(task, found)]
+
+
+def _task(board: Leaderboard, model: ModelEntry) -> str | None:
+    """The task of a model, which a model that failed doesn't say itself; None where its data set failed as well."""
+    dataset = board.datasets.get(model.dataset)
+    return dataset.task if dataset else model.task
 
 
 def figures(model: ModelEntry | None, metrics: list[str]) -> list[str]:

@@ -118,7 +118,7 @@ def diff_page(runs: Path, a: str, b: str) -> Markup:
         metrics = metric_names(before, now, task)
         rows = []
         for model, old, new in pairs(before, now, task):
-            verdict = compare(before, old, now, new).verdict if old and new else "only in A" if old else "only in B"
+            verdict = compare(before, old, now, new).verdict
             rows.append((model, list(zip(figures(old, metrics), figures(new, metrics), strict=True)), verdict))
         if rows:
             tables.append({"task": task, "metrics": metrics, "rows": rows})
