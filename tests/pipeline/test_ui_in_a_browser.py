@@ -21,6 +21,7 @@ def server(tmp_path_factory):
         models = ("mlp", LONG, "cnn", f"{LONG}_2") if i % 2 else ("mlp", LONG)
         make_run(runs, name, epochs=i, right=[120, 180, 20, 0, 2, 150, 160][i], models=models, **failed)
     (runs / "small" / "20260109-080000").mkdir()
+    (runs / "small" / NAMES[2] / "logs" / "long.log").write_bytes(bytes(3_000_000))
     make_run(runs, NAMES[0], experiment="an_experiment_with_a_name_that_has_no_end_in_sight_" * 2)
     with serving(runs) as server:
         yield server
@@ -131,6 +132,11 @@ def test_the_list_is_sorted_by_a_metric_by_the_keyboard(opened):
     assert values == [0.01, 0.1, 0.6, 0.75, 0.8, 0.9]
     last = page.eval_on_selector_all("#main tbody th", "all => all.slice(-2).map(e => e.textContent)")
     assert last == ["20260109-080000", NAMES[3]], "what has no value stays at the end"
+    page.get_by_role("button", name="disk").focus()
+    page.keyboard.press("Space")
+    last = page.eval_on_selector_all("#main tbody tr", "all => all.at(-1).textContent.split(/\\s+/)")
+    assert NAMES[2] in last, "3 MB is more than 50 kB"
+    assert "MB" in last
 
 
 def test_from_the_first_page_to_a_report_and_back(opened, server):
