@@ -13,7 +13,7 @@ from rich.console import Console
 
 from components.common.errors import InputError
 from pipeline.api import set_environment
-from pipeline.commands import predictions, registry, runs, serving, ui, vertex_jobs
+from pipeline.commands import evidence, predictions, registry, runs, serving, ui, vertex_jobs
 from pipeline.commands.options import Config, Promote, Set
 
 app = typer.Typer(
@@ -197,6 +197,7 @@ def _console() -> Console:
     return live if live.is_terminal else Console(highlight=False, width=110)
 
 
+evidence.add_commands(app)
 predictions.add_commands(app)
 registry.add_commands(app)
 runs.add_commands(app)

@@ -185,7 +185,7 @@ class ModelSpec(Strict):
         histograms: Write the distributions of the weights to TensorBoard after every epoch.
         keep_checkpoints: The number of checkpoints that stay, at steps drawn by the seed, for `prove` and `audit`; 0
             keeps none. Two more stay with them, that of the start and the one before the best epoch's end. For
-            trainings on one device.
+            trainings on a CPU.
     """
 
     family: str

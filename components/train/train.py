@@ -105,8 +105,8 @@ def train(
     spec, info = ModelSpec.model_validate_json(spec_json), load_info(dataset)
     use_threads(spec.threads)
     devices = find_devices()
-    if spec.keep_checkpoints and devices.distributed:
-        raise InputError(f"model {name}: keep_checkpoints: is for one device, this training has {devices.found}")
+    if spec.keep_checkpoints and devices.found != "the CPU":
+        raise InputError(f"model {name}: keep_checkpoints: is for a training on the CPU, this one has {devices.found}")
     batches = SharedBatches(name, spec, dataset, info, seed, devices)
     policy = dtype_policy(precision, devices.accelerator)
     model, factor = build_compiled(spec, info, seed, policy, batches, devices)

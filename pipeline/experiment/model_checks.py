@@ -111,6 +111,8 @@ def _key_problems(spec: ModelSpec) -> list[str]:
         problems.append(f"warmup is for the schedule cosine, got {spec.schedule}")
     if spec.keep_checkpoints and spec.on_nan == "rollback":
         problems.append("keep_checkpoints: with on_nan: rollback, steps depend on the time and can't be redone")
+    if spec.keep_checkpoints and spec.quantiles:
+        problems.append("keep_checkpoints: is for models without quantiles, whose calibration an audit doesn't repeat")
     if spec.machine is None:
         return problems
     if spec.machine not in machines():

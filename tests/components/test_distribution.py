@@ -290,7 +290,7 @@ def test_what_several_devices_cannot_do_is_refused(datasets, tmp_path):
     assert "model mlp: batch_size 55, expected a multiple of the 2 replicas, or per_replica: true" in output
     (output,), (code,) = run({**job, "models": {"mlp": {**MODELS["mlp"], "keep_checkpoints": 3}}})
     assert code
-    assert "model mlp: keep_checkpoints: is for one device, this training has 2 CPUs" in output
+    assert "model mlp: keep_checkpoints: is for a training on the CPU, this one has 2 CPUs" in output
     models["mlp"] = {**models["mlp"], "per_replica": True, "epochs": 1}
     got, (output,) = trained(tmp_path, datasets, models=models, devices=2)
     assert "10 steps of 110 per epoch" in output

@@ -185,6 +185,11 @@ BAD = {
         {"family": "mlp", "dataset": "fashion", "on_nan": "rollback", "keep_checkpoints": 3},
         ["models.mlp: keep_checkpoints: with on_nan: rollback"],
     ),
+    "steps that stay and quantiles": (
+        "models.lstm",
+        {"family": "lstm", "dataset": "demand", "quantiles": [0.1, 0.5, 0.9], "keep_checkpoints": 3},
+        ["models.lstm: keep_checkpoints: is for models without quantiles"],
+    ),
     "flips of a series": ("models.lstm.flip", True, ["models.lstm: flip is for images", "demand"]),
     "quantiles of images": ("models.mlp.quantiles", [0.1, 0.5, 0.9], ["quantiles is for a series, fashion is one of"]),
     "no median": (

@@ -1,0 +1,252 @@
+"""The part of an audit that computes: train some steps again, predict and measure from the raw data, and compare."""
+
+import contextlib
+import io
+import json
+import math
+import secrets
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from components.artifacts.dataset import DatasetInfo, SeriesInfo, load_info
+from components.artifacts.leaderboard import figure
+from components.artifacts.model import CHECKPOINTS, KERAS_FILE, compiled
+from components.common.files import printable
+from components.data import input_pipeline
+from components.data.replicas import WHOLE, steps_per_epoch
+from components.evaluate.evaluate import BATCH
+from components.ingest.ingest import ingest
+from components.metrics import bootstrap, metrics
+from components.sources import load_source
+from components.train.kept import AFTER, tail
+from components.train.redo import Redone, redo
+from components.train.threads import cpu, use_threads
+from components.train.train import build
+from pipeline.evidence.claims import Claims, arrays
+from pipeline.evidence.line import Line
+from pipeline.evidence.proof import PREDICTIONS
+
+# What is allowed on another CPU than the training's: a distance of the weights, as a share of the way that they went in
+# these steps; and a difference of a prediction, as a share of the largest.
+WEIGHTS = 0.05
+OUTPUTS = 1e-3
+# Sums in another order, in NumPy.
+ROUNDING = 1e-9
+
+
+def recompute(claims: Claims, step: int | None, scratch: Path, say: Callable[[str], None]) -> list[Line]:
+    """Check the part of a proof that has to be computed: data, training, model, predictions, metrics.
+
+    Args:
+        claims: The content of the proof.
+        step: The kept step to train on from; None for one at random.
+        scratch: An empty folder.
+        say: Prints a line while the audit goes on.
+    """
+    exact = claims.machine.cpu == cpu()
+    with contextlib.suppress(RuntimeError):
+        tf.config.set_visible_devices([], "GPU")
+    # The bits of a training depend on the number of its threads, and not on the cores.
+    use_threads(claims.model.spec.threads or claims.machine.cores)
+    compared = "compared to the bit" if exact else f"compared within tolerances, this is {cpu()}"
+    dataset = scratch / "dataset"
+    lines = [Line("machine", exact or None, f"{claims.machine.cpu}: {compared}"), _data(claims, dataset)]
+    if not lines[-1].holds:
+        untried = ("training", "model", "predictions", "metrics")
+        return [*lines, *(Line(what, False, "not tried, for the data differ") for what in untried)]
+    return [*lines, *_training(claims, dataset, step, exact, scratch, say), *_results(claims, dataset, exact)]
+
+
+def _data(claims: Claims, folder: Path) -> Line:
+    """Read the source again."""
+    config, name = claims.dataset, claims.model.dataset
+    if fetch := load_source(config.source).fetch:
+        fetch(config.options)
+    info = ingest(name, json.dumps({"source": config.source, **config.options.model_dump(mode="json")}), str(folder))
+    same = info.sha256 == claims.model.dataset_sha256
+    found = "the same records" if same else f"other records, {info.sha256[:12]}…"
+    return Line("data", same, f"{name} from {config.source}: {found}, SHA-256 {claims.model.dataset_sha256[:12]}…")
+
+
+def _training(
+    claims: Claims, dataset: Path, step: int | None, exact: bool, scratch: Path, say: Callable[[str], None]
+) -> list[Line]:
+    """Redo the steps after a checkpoint, and those that end with the model."""
+    info = load_info(dataset)
+    per_epoch = steps_per_epoch(info, "train", claims.model.spec.batch_size, WHOLE)
+    last = tail(claims.model.best_epoch - 1, per_epoch)
+    others = [kept for kept in claims.steps if kept != last] or [last]
+    chosen = secrets.choice(others) if step is None else step
+    if step is None:
+        steps = ", ".join(map(str, claims.steps))
+        say(f"of the kept steps {steps} chosen at random: {chosen}; --step {chosen} repeats it")
+    lines = []
+    redone: dict[int, Redone | str] = {}
+    for each in (chosen, last):
+        if each not in redone:
+            folder = scratch / f"redone-{each}"
+            folder.mkdir()
+            say(f"training on from step {each}")
+            redone[each] = _redone(claims, dataset, each, folder)
+    again = redone[chosen]
+    if isinstance(again, str):
+        lines.append(Line("training", False, f"step {chosen}: {again}"))
+    else:
+        lines.append(_compare_training(claims, chosen, again, exact))
+    again = redone[last]
+    return [
+        *lines,
+        Line("model", False, again) if isinstance(again, str) else _compare_model(claims, info, again, exact),
+    ]
+
+
+def _redone(claims: Claims, dataset: Path, step: int, folder: Path) -> Redone | str:
+    """Steps that were redone, or why they couldn't be."""
+    if step not in claims.steps:
+        return f"the proof has no checkpoint of step {step}"
+    kept = claims.folder / CHECKPOINTS
+    try:
+        # The trainer tells its progress.
+        with contextlib.redirect_stdout(io.StringIO()):
+            return redo(claims.model, claims.seed, str(dataset), kept, step, folder)
+    except (ValueError, RuntimeError) as error:
+        return printable(str(error))
+
+
+def _compare_training(claims: Claims, step: int, again: Redone, exact: bool) -> Line:
+    what = f"steps {step} to {again.until}"
+    try:
+        saved = arrays(claims.folder / CHECKPOINTS / str(step) / AFTER)
+    except ValueError as error:
+        return Line("training", False, f"{what}: {error}")
+    history = [{key: value for key, value in epoch.items() if key != "seconds"} for epoch in claims.model.history]
+    redone = [{key: value for key, value in epoch.items() if key != "seconds"} for epoch in again.history]
+    # On another CPU, only the epochs that the checkpoint itself has.
+    known = len(redone) if exact else again.before
+    if redone[:known] != history[:known]:
+        return Line("training", False, f"{what}: other metrics of epochs than the model's history has")
+    holds, found = _compare_weights(list(saved.values()), again.weights, again.start, exact)
+    return Line("training", holds, f"{what}: weights {found}")
+
+
+def _compare_model(claims: Claims, info: DatasetInfo, again: Redone, exact: bool) -> Line:
+    epoch = f"epoch {claims.model.best_epoch}"
+    try:
+        model = exported(claims, info)
+    except ValueError as error:
+        return Line("model", False, str(error))
+    if model.count_params() != claims.model.parameters:
+        return Line("model", False, f"{model.count_params()} weights, expected {claims.model.parameters}")
+    holds, found = _compare_weights(model.get_weights(), again.best, again.start, exact)
+    return Line("model", holds, f"{KERAS_FILE}: weights of {epoch}, trained again, {found}")
+
+
+def exported(claims: Claims, info: DatasetInfo) -> keras.Model:
+    """The exported model: that of this machine's code, with the weights of the file.
+
+    What a stranger's file says of layers is compared as text, and isn't made into a program.
+
+    Raises:
+        ValueError: The file isn't one of such a model.
+    """
+    path = claims.folder / KERAS_FILE
+    keras.utils.clear_session(free_memory=False)
+    model = build(claims.model.spec, info, claims.seed)
+    try:
+        model.load_weights(path)
+        with tempfile.TemporaryDirectory() as scratch:
+            own = Path(scratch) / KERAS_FILE
+            model.save(own)
+            same = _config(own) == _config(path)
+    except Exception as error:  # Keras and HDF5 raise almost any exception where a file is damaged
+        raise ValueError(f"{KERAS_FILE} can't be read: {printable(str(error).splitlines()[0][:200])}") from None
+    if not same:
+        raise ValueError(f"{KERAS_FILE} has other layers than family {claims.model.spec.family} builds")
+    return model
+
+
+def _results(claims: Claims, dataset: Path, exact: bool) -> list[Line]:
+    """Predict the test split with the exported model, and measure."""
+    info = load_info(dataset)
+    try:
+        model, saved = exported(claims, info), arrays(claims.folder / PREDICTIONS)
+    except ValueError as error:
+        return [Line(what, False, str(error)) for what in ("predictions", "metrics")]
+    call = compiled(model, info)
+    batches = input_pipeline.sequential_batches(dataset, info, "test", BATCH)
+    answered = [(call(x).numpy(), y.numpy()) for x, y in batches]
+    prediction, target = (np.concatenate(parts) for parts in zip(*answered, strict=True))
+    theirs = saved.get("prediction", np.zeros(0))
+    examples = f"{len(target):,} test examples"
+    if not np.array_equal(saved.get("target", np.zeros(0)), target) or theirs.shape != prediction.shape:
+        predictions = Line("predictions", False, f"other targets than the {examples} have")
+    else:
+        worst = float(np.abs(prediction.astype(np.float64) - theirs).max())
+        holds = worst == 0 if exact else worst <= OUTPUTS * float(np.abs(prediction).max())
+        found = "to the bit" if worst == 0 else f"largest difference {worst:.2g}"
+        predictions = Line("predictions", holds, f"{examples} predicted again, {found}")
+    # Those of another CPU are within the tolerance, and their metrics have to be exact.
+    return [predictions, _compare_metrics(claims, info, target, theirs if predictions.holds else prediction)]
+
+
+def _compare_metrics(claims: Claims, info: DatasetInfo, target: np.ndarray, prediction: np.ndarray) -> Line:
+    scale = info.seasonal_error if isinstance(info, SeriesInfo) else math.nan
+    measured = metrics.measure(info.task, target, prediction, scale)
+    resampled = metrics.resampled(info.task, target, prediction, scale)
+    intervals = bootstrap.intervals(resampled, len(target), claims.seed, info.block)
+    ours = {name: [value, *intervals[name]] for name, value in measured.items()}
+    theirs = {name: [value, *claims.entry.intervals.get(name, [])] for name, value in claims.entry.metrics.items()}
+    wrong = [
+        f"{name} is {_figures(ours.get(name, []))}, the leaderboard has {_figures(theirs.get(name, []))}"
+        for name in sorted(ours.keys() | theirs.keys())
+        if not _close(ours.get(name, []), theirs.get(name, []))
+    ]
+    same = ", ".join(f"{name} {figure(value)}" for name, value in measured.items())
+    return Line("metrics", not wrong, "; ".join(wrong) or f"{same}, and their intervals")
+
+
+def _close(ours: list[float], theirs: list[float]) -> bool:
+    return len(ours) == len(theirs) and np.allclose(ours, theirs, rtol=ROUNDING, atol=0)
+
+
+def _compare_weights(
+    claimed: list[np.ndarray], redone: list[np.ndarray], start: list[np.ndarray], exact: bool
+) -> tuple[bool, str]:
+    """Whether weights are those that were redone, and their distance in words."""
+    if [(weight.shape, weight.dtype) for weight in claimed] != [(weight.shape, weight.dtype) for weight in redone]:
+        return False, "of another model"
+    if all(one.tobytes() == other.tobytes() for one, other in zip(claimed, redone, strict=True)):
+        return True, "to the bit"
+    share = _distance(claimed, redone) / max(_distance(redone, start), 1e-30)
+    allowed = "the same bits on this CPU" if exact else f"at most {WEIGHTS:.0%}"
+    return not exact and share <= WEIGHTS, f"{share:.2g} of their way off, expected {allowed}"
+
+
+def _distance(one: list[np.ndarray], other: list[np.ndarray]) -> float:
+    squares = sum(float(((a.astype(np.float64) - b) ** 2).sum()) for a, b in zip(one, other, strict=True))
+    return float(np.sqrt(squares))
+
+
+def _config(path: Path) -> object:
+    """The description of a `.keras` file's layers. Keras writes addresses of objects into it, here they are numbers."""
+    numbers: dict[object, int] = {}
+
+    def numbered(value: dict[str, object]) -> dict[str, object]:
+        if "shared_object_id" in value:
+            value["shared_object_id"] = numbers.setdefault(value["shared_object_id"], len(numbers))
+        return value
+
+    with zipfile.ZipFile(path) as archive:
+        if archive.getinfo("config.json").compress_type != zipfile.ZIP_STORED:
+            raise ValueError("config.json is compressed")
+        return json.loads(archive.read("config.json"), object_hook=numbered)
+
+
+def _figures(values: list[float]) -> str:
+    return " ".join(f"{value:.6g}" for value in values) or "missing"

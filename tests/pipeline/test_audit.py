@@ -1,0 +1,445 @@
+"""A proof is made of a run, and an audit finds what was changed in it, also by someone who signs it again."""
+
+import functools
+import hashlib
+import io
+import json
+import shutil
+import subprocess
+import tarfile
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from proofs import change_arrays, change_json, flipped, key, put_together, taken_apart
+
+from components.artifacts.model import load_model_info
+from components.common.errors import InputError
+from pipeline.evidence.archive import SUMS, unpack
+from pipeline.evidence.audit import audit
+
+ROOT = Path(__file__).parent.parent.parent
+PROGRAM = ROOT / "pipeline" / "keras-pipeline"
+CONFIG = """\
+seed: 3
+datasets: {fashion: {source: fashion_mnist, use: 0.01}}
+models:
+  small_mlp:
+    {family: mlp, dataset: fashion, epochs: 24, batch_size: 50, keep_checkpoints: 2, hyperparameters: {units: [16]}}
+  without: {family: mlp, dataset: fashion, epochs: 1, hyperparameters: {units: [4]}}
+"""
+
+
+def command(folder, *arguments):
+    done = subprocess.run([PROGRAM, *map(str, arguments)], cwd=folder, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A run's folder with a signed proof of its model, and who may have signed it."""
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "small.yaml").write_text(CONFIG)
+    code, _, errors = command(folder, "run", "small.yaml")
+    assert code == 0, errors
+    own, other = key(folder, "own"), key(folder, "other")
+    allowed = folder / "allowed"
+    allowed.write_text(f"me@example.com {own.with_suffix('.pub').read_text()}")
+    code, said, errors = command(folder, "prove", "small", "--model", "small_mlp", "--key", own)
+    assert code == 0, errors
+    assert said.startswith("small-small_mlp.proof: small_mlp of small/")
+    return SimpleNamespace(folder=folder, proof=folder / "small-small_mlp.proof", own=own, other=other, allowed=allowed)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def once(tmp_path_factory):
+    """What the audits of this file compute alike is computed once: steps from the same files, and the data."""
+    from pipeline.evidence import recompute
+
+    known, folder = {}, tmp_path_factory.mktemp("datasets")
+    redo, ingest = recompute.redo, recompute.ingest
+
+    def redone(model, seed, dataset, kept, step, scratch):
+        files = sorted((kept / str(step)).glob("checkpoint-*"))
+        basis = [model.spec.model_dump_json(), seed, len(model.history), step, [path.read_bytes() for path in files]]
+        name = hashlib.sha256(repr(basis).encode()).hexdigest()
+        if name not in known:
+            known[name] = redo(model, seed, dataset, kept, step, scratch)
+        return known[name]
+
+    @functools.cache
+    def ingested(name, spec):
+        return ingest(name, spec, str(folder / hashlib.sha256(spec.encode()).hexdigest()))
+
+    def copied(name, spec, target):
+        info = ingested(name, spec)
+        shutil.copytree(folder / hashlib.sha256(spec.encode()).hexdigest(), target)
+        return info
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recompute, "redo", redone)
+        patch.setattr(recompute, "ingest", copied)
+        yield
+
+
+def failing(made, proof, step=0):
+    """What an audit finds wrong, where it asks for the right signer."""
+    lines = audit(proof, made.allowed, step, None, lambda text: None)
+    return {line.what: line.found for line in lines if line.holds is False}
+
+
+def lied(made, folder, change):
+    """The audit of a proof that was changed, with right digests, and signed by another one."""
+    change(taken_apart(made.proof, folder / "proof"))
+    found = failing(made, put_together(folder / "proof", folder / "lie", made.other))
+    assert f"which {made.allowed} doesn't allow" in found.pop("signature")
+    return found
+
+
+def test_a_proof_holds_on_another_machine(made, tmp_path):
+    shutil.copy(made.proof, tmp_path / "p")
+    code, said, errors = command(tmp_path, "audit", "p", "--allowed-signers", made.allowed)
+    assert code == 0, said + errors
+    states = {line.split()[0]: line.split()[1] for line in said.splitlines() if " holds " in line}
+    checked = "signature files config code packages machine data training model predictions metrics"
+    assert states == dict.fromkeys(checked.split(), "holds")
+    assert said.count("to the bit") == 4
+    assert "me@example.com" in said
+    assert "chosen at random" in said
+
+
+def test_other_programs_read_it(made, tmp_path):
+    subprocess.run(["tar", "--extract", "--file", made.proof], cwd=tmp_path, check=True)
+    subprocess.run(["sha256sum", "--check", "--strict", SUMS], cwd=tmp_path, check=True, stdout=subprocess.DEVNULL)
+    verify = ["ssh-keygen", "-Y", "verify", "-f", made.allowed, "-I", "me@example.com", "-n", "keras-pipeline-proof"]
+    with (tmp_path / SUMS).open() as sums:
+        subprocess.run([*verify, "-s", f"{SUMS}.sig"], cwd=tmp_path, stdin=sums, check=True, stdout=subprocess.DEVNULL)
+    names = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert len((tmp_path / SUMS).read_text().splitlines()) == len(names) - 2
+    assert not {name for name in names if name.endswith((".pkl", ".pickle"))}
+    published = made.folder / "runs/small/latest/models/small_mlp"
+    assert (tmp_path / "model.keras").read_bytes() == (published / "model.keras").read_bytes()
+    assert not (published / "checkpoints").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["model.keras", "leaderboard.json", "proof.json", "predictions.npz", "after.npz", "*.index"]
+)
+def test_a_changed_file_is_named(name, made, tmp_path):
+    taken_apart(made.proof, tmp_path / "proof")
+    path = sorted((tmp_path / "proof").rglob(name))[0]
+    flipped(path)
+    with tarfile.open(tmp_path / "changed", "w") as archive:
+        for file in sorted((tmp_path / "proof").rglob("*")):
+            if file.is_file():
+                archive.add(file, file.relative_to(tmp_path / "proof").as_posix())
+    (tmp_path / "out").mkdir()
+    found = unpack(tmp_path / "changed", tmp_path / "out")
+    assert found == [f"{path.relative_to(tmp_path / 'proof')} was changed"]
+
+
+def test_who_signs_again_is_found(made, tmp_path):
+    assert lied(made, tmp_path, lambda folder: None) == {}
+
+
+def test_an_unsigned_proof_says_so(made, tmp_path):
+    taken_apart(made.proof, tmp_path / "proof")
+    proof = put_together(tmp_path / "proof", tmp_path / "unsigned")
+    assert failing(made, proof) == {"signature": "none: the proof is unsigned, anyone can have made it"}
+    lines = audit(proof, None, 0, None, lambda text: None)
+    assert {line.holds for line in lines} == {True, None}
+    assert lines[0].holds is None and "unsigned" in lines[0].found
+    # Signed, and nobody has said whose signature it has to be.
+    lines = audit(made.proof, None, 0, None, lambda text: None)
+    assert lines[0].holds is None and "--allowed-signers" in lines[0].found
+
+
+def test_a_changed_list_of_digests_breaks_the_signature(made, tmp_path):
+    folder = taken_apart(made.proof, tmp_path / "proof")
+    (folder / "predictions.npz").write_bytes((folder / "model.json").read_bytes())
+    signature = (folder / f"{SUMS}.sig").read_bytes()
+    proof = put_together(folder, tmp_path / "lie")
+    with tarfile.open(proof, "a:") as archive:
+        member = tarfile.TarInfo(f"{SUMS}.sig")
+        member.size = len(signature)
+        archive.addfile(member, io.BytesIO(signature))
+    found = failing(made, proof)
+    assert found["signature"].startswith("wrong: ")
+    assert "predictions" in found
+
+
+def test_a_changed_metric(made, tmp_path):
+    def change(folder):
+        board = json.loads((folder / "leaderboard.json").read_text())
+        for entry in board["models"]:
+            if entry["model"] == "small_mlp":
+                entry["metrics"]["accuracy"] += 0.01
+        (folder / "leaderboard.json").write_text(json.dumps(board))
+
+    found = lied(made, tmp_path, change)
+    assert found.keys() == {"metrics"}
+    assert found["metrics"].startswith("accuracy is ")
+
+
+def test_a_changed_config(made, tmp_path):
+    def change(folder):
+        change_json(folder / "proof.json", "config", "models", "small_mlp", "learning_rate", to=lambda rate: rate / 2)
+
+    assert lied(made, tmp_path, change) == {"config": "models.small_mlp.learning_rate: 0.0005 and 0.001"}
+
+
+def test_a_changed_config_that_the_model_agrees_with(made, tmp_path):
+    def change(folder):
+        change_json(folder / "proof.json", "config", "models", "small_mlp", "learning_rate", to=lambda rate: rate / 2)
+        change_json(folder / "model.json", "spec", "learning_rate", to=lambda rate: 0.0005)
+
+    found = lied(made, tmp_path, change)
+    assert found.keys() == {"training", "model"}
+    assert found["training"] == "steps 0 to 200: other metrics of epochs than the model's history has"
+    assert found["model"] == "its checkpoint has learning rate 0.0010000000474974513, expected 0.0005000000237487257"
+
+
+def test_a_model_with_other_layers(made, tmp_path):
+    """The weights are the same, but not what is computed with them."""
+
+    def change(folder):
+        with zipfile.ZipFile(folder / "model.keras") as archive:
+            files = {name: archive.read(name) for name in archive.namelist()}
+        files["config.json"] = files["config.json"].replace(b'"relu"', b'"gelu"')
+        with zipfile.ZipFile(folder / "model.keras", "w") as archive:
+            for name, content in files.items():
+                archive.writestr(name, content)
+
+    found = lied(made, tmp_path, change)
+    assert found == dict.fromkeys(
+        ("model", "predictions", "metrics"), "model.keras has other layers than family mlp builds"
+    )
+
+
+def test_other_data(made, tmp_path):
+    def change(folder):
+        change_json(folder / "proof.json", "config", "datasets", "fashion", "use", to=lambda use: 0.02)
+
+    found = lied(made, tmp_path, change)
+    assert "other records" in found["data"]
+    assert found.keys() == {"data", "training", "model", "predictions", "metrics"}
+
+
+def test_other_code_and_packages(made, tmp_path):
+    def change(folder):
+        change_json(folder / "proof.json", "code", "components/train/adam.py", to=lambda digest: digest[::-1])
+        change_json(folder / "proof.json", "versions", "keras", to=lambda version: "3.0.0")
+
+    found = lied(made, tmp_path, change)
+    assert found["code"] == "differs here: components/train/adam.py"
+    assert found["packages"].startswith("keras 3.0.0, here 3.")
+    assert found.keys() == {"code", "packages"}
+
+
+def drawn(folder):
+    """A kept step that isn't the start, nor the one before the best epoch's end."""
+    from components.train.kept import tail
+
+    last = tail(load_model_info(folder).best_epoch - 1, 11)
+    return next(int(p.name) for p in sorted((folder / "checkpoints").iterdir()) if int(p.name) not in (0, last))
+
+
+@pytest.mark.parametrize("marked", [True, False])
+def test_a_changed_checkpoint(marked, made, tmp_path):
+    """Its own digest was computed again, or not."""
+    folder = taken_apart(made.proof, tmp_path / "proof")
+    step = drawn(folder)
+    (data,) = (folder / "checkpoints" / str(step)).glob("*.data*")
+    flipped(data)
+    if marked:
+        (mark,) = data.parent.glob("*.sha256")
+        digest = hashlib.sha256()
+        for path in sorted(data.parent.glob("checkpoint-*")):
+            if path != mark:
+                digest.update(f"{path.name}\0{path.stat().st_size}\0".encode() + path.read_bytes())
+        mark.write_text(digest.hexdigest())
+    found = failing(made, put_together(folder, tmp_path / "lie", made.own), step)
+    assert found.keys() == {"training"}
+    assert f"step {step}: its checkpoint" in found["training"] if not marked else "step" in found["training"]
+
+
+def test_changed_weights_after_a_checkpoint(made, tmp_path):
+    def nudge(arrays):
+        arrays["arr_0"][0, 0] = np.nextafter(arrays["arr_0"][0, 0], np.float32(9))
+
+    found = lied(made, tmp_path, lambda folder: change_arrays(folder / "checkpoints/0/after.npz", nudge))
+    assert found.keys() == {"training"}
+    assert "of their way off, expected the same bits on this CPU" in found["training"]
+
+
+def test_changed_predictions(made, tmp_path):
+    def nudge(arrays):
+        arrays["prediction"][0] = np.nextafter(arrays["prediction"][0], np.float32(9))
+
+    found = lied(made, tmp_path, lambda folder: change_arrays(folder / "predictions.npz", nudge))
+    assert found.keys() == {"predictions"}
+
+
+def test_a_model_that_fits_its_own_figures_and_was_never_trained_so(made, tmp_path):
+    """Weights, predictions and leaderboard agree with each other: only the training tells."""
+    import keras
+
+    from components.artifacts.dataset import load_info
+    from components.artifacts.model import compiled
+    from components.data import input_pipeline
+    from components.metrics import bootstrap, metrics
+    from components.train.train import build
+
+    def change(folder):
+        dataset = next((made.folder / "runs/small/.work/outputs/tasks").glob("ingest-fashion-*/dataset"))
+        info = load_info(dataset)
+        keras.utils.clear_session(free_memory=False)
+        model = build(load_model_info(folder).spec, info, 3)
+        model.load_weights(folder / "model.keras")
+        model.set_weights([weight * 1.01 for weight in model.get_weights()])
+        model.save(folder / "model.keras")
+        call = compiled(model, info)
+        answered = [
+            (call(x).numpy(), y.numpy()) for x, y in input_pipeline.sequential_batches(dataset, info, "test", 512)
+        ]
+        prediction, target = (np.concatenate(parts) for parts in zip(*answered, strict=True))
+        np.savez(folder / "predictions.npz", target=target, prediction=prediction)
+        measured = (info.task, target, prediction)
+        board = json.loads((folder / "leaderboard.json").read_text())
+        entry = next(entry for entry in board["models"] if entry["model"] == "small_mlp")
+        entry["metrics"] = metrics.measure(*measured)
+        entry["intervals"] = bootstrap.intervals(metrics.resampled(*measured), len(target), 3, 1)
+        (folder / "leaderboard.json").write_text(json.dumps(board))
+
+    found = lied(made, tmp_path, change)
+    assert found.keys() == {"model"}, found
+
+
+def test_on_another_cpu_it_is_within_a_tolerance(made, tmp_path):
+    """The same lies as above are found, where they are larger than another CPU's last bits."""
+    folder = taken_apart(made.proof, tmp_path / "proof")
+    board = json.loads((folder / "leaderboard.json").read_text())
+    for entry in board["models"]:
+        entry["machine"]["cpu"] = "another"
+    (folder / "leaderboard.json").write_text(json.dumps(board))
+    change_json(folder / "model.json", "machine", "cpu", to=lambda cpu: "another")
+
+    def nudge(by):
+        def change(arrays):
+            arrays["arr_0"] *= 1 + by
+
+        return lambda: change_arrays(folder / "checkpoints/0/after.npz", change)
+
+    nudge(np.float32(1e-6))()
+    proof = put_together(folder, tmp_path / "other", made.own)
+    lines = {line.what: line for line in audit(proof, made.allowed, 0, None, lambda text: None)}
+    assert lines["machine"].holds is None and "within tolerances, this is " in lines["machine"].found
+    assert lines["training"].holds and "of their way off, expected at most 5%" in lines["training"].found
+    assert not [line for line in lines.values() if line.holds is False]
+    nudge(np.float32(0.3))()
+    assert failing(made, put_together(folder, tmp_path / "far", made.own)).keys() == {"training"}
+
+
+def tar_of(path, *members, mode="w"):
+    with tarfile.open(path, mode) as archive:
+        for name, change in members:
+            member = tarfile.TarInfo(name)
+            member.size = 3
+            change(member)
+            archive.addfile(member, io.BytesIO(b"abc"))
+    return path
+
+
+def link(kind):
+    def change(member):
+        member.type, member.linkname, member.size = kind, "/etc/passwd", 0
+
+    return change
+
+
+def plain(member):
+    pass
+
+
+BAD = {
+    "absent": lambda p: p,
+    "a folder": lambda p: p.mkdir(),
+    "empty": lambda p: p.write_bytes(b""),
+    "text": lambda p: p.write_text("no archive\n" * 100),
+    "compressed": lambda p: tar_of(p, (SUMS, plain), mode="w:gz"),
+    "no list": lambda p: tar_of(p, ("model.keras", plain)),
+    "a list of something else": lambda p: tar_of(p, (SUMS, plain)),
+    "up": lambda p: tar_of(p, ("../evil", plain)),
+    "up in the middle": lambda p: tar_of(p, ("checkpoints/../../evil", plain)),
+    "absolute": lambda p: tar_of(p, ("/tmp/evil-proof", plain)),
+    "a symbolic link": lambda p: tar_of(p, ("evil", link(tarfile.SYMTYPE))),
+    "a hard link": lambda p: tar_of(p, ("evil", link(tarfile.LNKTYPE))),
+    "a pipe": lambda p: tar_of(p, ("evil", link(tarfile.FIFOTYPE))),
+    "twice": lambda p: tar_of(p, ("model.json", plain), ("model.json", plain)),
+    "a file below a file": lambda p: tar_of(p, ("model.json", plain), ("model.json/x", plain)),
+    "odd letters": lambda p: tar_of(p, ("model\x1b[31m", plain)),
+}
+
+
+@pytest.mark.parametrize("write", BAD.values(), ids=BAD.keys())
+def test_what_is_no_proof_is_refused_in_a_line(write, tmp_path):
+    write(tmp_path / "bad")
+    before = {path for path in tmp_path.rglob("*")}
+    with pytest.raises(InputError) as refused:
+        audit(tmp_path / "bad", None, None, None, lambda text: None)
+    (line,) = refused.value.lines()
+    assert line.startswith(f"{tmp_path}/bad: ") and line.isprintable()
+    assert {path for path in tmp_path.rglob("*")} == before
+    assert not Path("/tmp/evil-proof").exists()
+
+
+def test_a_hole_of_many_bytes_is_refused(tmp_path):
+    """A sparse file of a terabyte in an archive of some kilobytes."""
+    with (tmp_path / "model.keras").open("wb") as file:
+        file.truncate(1 << 40)
+    subprocess.run(["tar", "--sparse", "--create", "--file", "bomb", "model.keras"], cwd=tmp_path, check=True)
+    assert (tmp_path / "bomb").stat().st_size < 100_000
+    with pytest.raises(InputError, match="is no plain file"):
+        audit(tmp_path / "bomb", None, None, None, lambda text: None)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.3, 0.9])
+def test_a_cut_proof_is_refused_with_exit_code_2(share, made, tmp_path):
+    content = made.proof.read_bytes()
+    (tmp_path / "cut").write_bytes(content[: round(len(content) * share)])
+    code, said, errors = command(tmp_path, "audit", "cut")
+    assert (code, said, errors.count("\n")) == (2, "", 1), errors
+    assert errors.startswith("error: cut: ")
+
+
+def test_compressed_arrays_are_refused(made, tmp_path):
+    """They could be far larger than the proof."""
+
+    def change(folder):
+        with np.load(folder / "predictions.npz") as saved:
+            np.savez_compressed(folder / "predictions.npz", **{name: saved[name] for name in saved.files})
+
+    assert lied(made, tmp_path, change)["predictions"] == "predictions.npz can't be read: compressed"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["prove", "small", "--model", "without"], "without kept no checkpoints; expected keep_checkpoints: 3 at the"),
+        (["prove", "small", "--model", "mlp"], "no model 'mlp'; did you mean small_mlp?"),
+        (["prove", "smal", "--model", "mlp"], "runs: no run 'smal'; did you mean small"),
+        (["prove", "small", "--model", "small_mlp", "--key", "small.yaml"], "small.yaml: ssh-keygen can't sign"),
+        (["prove", "small", "--model", "small_mlp", "--key", "nokey"], "nokey: no such file; expected a key"),
+        (["prove", "small", "--model", "small_mlp", "--output", "runs"], "runs: expected a file in a folder"),
+        (["audit", "small-small_mlp.proof", "--step", "5"], "--step 5: small-small_mlp.proof kept the steps 0, "),
+        (["audit", "small-small_mlp.proof", "--data", "x.csv"], "--data: fashion reads no file"),
+        (["audit", "small-small_mlp.proof", "--allowed-signers", "x"], "x: no such file; expected allowed signers"),
+    ],
+)  # fmt: skip
+def test_bad_arguments_are_a_line(arguments, message, made):
+    code, said, errors = command(made.folder, *arguments)
+    assert (code, said, errors.count("\n")) == (2, "", 1), errors
+    assert message in errors
+    assert not [*made.folder.glob(".*proof*")]
