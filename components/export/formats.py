@@ -18,7 +18,10 @@ def with_named_outputs(model: keras.Model, info: DatasetInfo) -> keras.Model:
     """A model of quantiles with an output for each, by name, float32 [batch, horizon]; another model as it is."""
     if len(info.outputs) == 1:
         return model
-    return keras.Model(model.inputs, {name: model.output[:, :, i] for i, name in enumerate(info.outputs)})
+    # Inside a model of its own, for operations of a loaded model and new ones may have the same names.
+    inputs = [keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=tensor.name) for tensor in model.inputs]
+    quantiles = model(inputs if len(inputs) > 1 else inputs[0])
+    return keras.Model(inputs, {name: quantiles[:, :, i] for i, name in enumerate(info.outputs)})
 
 
 def write_saved_model(model: keras.Model, info: DatasetInfo, path: Path) -> None:

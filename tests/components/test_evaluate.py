@@ -20,6 +20,7 @@ from components.common.errors import InputError
 from components.data.input_pipeline import sequential_batches
 from components.data.storage import load_rows
 from components.export.component import export
+from components.export.formats import with_named_outputs
 
 QUANTILES = {"forecast_p10": 0.1, "forecast": 0.5, "forecast_p90": 0.9}
 
@@ -115,6 +116,17 @@ def test_quantiles_are_the_same_by_name_in_every_format(results):
     outputs = [output.name for output in onnxruntime.InferenceSession(folder / "model.onnx").get_outputs()]
     (signature,) = Interpreter(str(folder / "model.tflite")).get_signature_list().values()
     assert sorted(outputs) == sorted(signature["outputs"]) == sorted(QUANTILES)
+
+
+def test_quantiles_get_names_in_a_process_that_has_made_no_other_layers(ingested, trained):
+    import keras
+
+    keras.utils.clear_session()
+    model, _, info = load(trained["lstm"].path, ingested["electricity"].path)
+    windows, _ = next(sequential_batches(ingested["electricity"].path, info, "test", 4).as_numpy_iterator())
+    named = with_named_outputs(model, info)(windows)
+    for i, name in enumerate(QUANTILES):
+        np.testing.assert_array_equal(named[name], model(windows)[:, :, i])
 
 
 def test_quantiles_are_calibrated_at_each_step_on_the_validation_split(ingested, trained, results):
