@@ -36,11 +36,7 @@ class Kept:
         self._folder = folder
         self._model = model
         self._per_epoch = per_epoch
-        self._drawn: set[int] = set()
-        if number:
-            total = epochs * per_epoch
-            steps = 1 + np.random.default_rng([seed, total]).permutation(total - 1)[:number]
-            self._drawn = {0, *steps.tolist()}
+        self._drawn = drawn(number, seed, epochs * per_epoch)
 
     def pause(self, done: int, best_epoch: int) -> int | None:
         """The next step at which there is something to keep; None where there is none."""
@@ -75,7 +71,7 @@ class Kept:
             RuntimeError: They can't be written, as on a full disk.
         """
         if self._drawn:
-            steps = {step for step in (*self._drawn, tail(best_epoch, self._per_epoch)) if step < done}
+            steps = staying(self._drawn, done, best_epoch, self._per_epoch)
             self._write(step for step in steps if step + STEPS > done)
             self._remove_others(steps)
 
@@ -104,6 +100,17 @@ class Kept:
         for name in tf.io.gfile.listdir(self._folder):
             if int(name.rstrip("/")) not in steps:
                 tf.io.gfile.rmtree(f"{self._folder}/{name}")
+
+
+def drawn(number: int, seed: int, total: int) -> set[int]:
+    """Step 0, and the steps that the seed draws of all steps; none where nothing is kept."""
+    steps = 1 + np.random.default_rng([seed, total]).permutation(total - 1)[:number]
+    return {0, *steps.tolist()} if number else set()
+
+
+def staying(drawn: set[int], end: int, best_epoch: int, per_epoch: int) -> set[int]:
+    """The steps whose checkpoints stay of a training that ended after so many steps; epochs count from 0."""
+    return {step for step in (*drawn, tail(best_epoch, per_epoch)) if step < end}
 
 
 def tail(epoch: int, per_epoch: int) -> int:

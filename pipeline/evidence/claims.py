@@ -124,7 +124,10 @@ def statements(claims: Claims, versions: dict[str, str]) -> list[Line]:
     other_packages = [
         f"{n} {version}, here {versions.get(n)}" for n, version in packages.items() if versions.get(n) != version
     ]
-    disagree = _disagreements(claims)
+    try:
+        disagree = _disagreements(claims)
+    except (ValidationError, AttributeError, TypeError, KeyError):
+        disagree = [f"the config's model '{proof.model}' isn't one"]
     return [
         Line("config", not disagree, _list(disagree) or "config, model and leaderboard agree"),
         Line(

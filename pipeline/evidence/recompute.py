@@ -24,7 +24,7 @@ from components.evaluate.evaluate import BATCH
 from components.ingest.ingest import ingest
 from components.metrics import bootstrap, metrics
 from components.sources import load_source
-from components.train.kept import AFTER, tail
+from components.train.kept import AFTER, drawn, staying, tail
 from components.train.redo import Redone, redo
 from components.train.threads import cpu, use_threads
 from components.train.train import build
@@ -80,12 +80,16 @@ def _training(
     """Redo the steps after a checkpoint, and those that end with the model."""
     info = load_info(dataset)
     per_epoch = steps_per_epoch(info, "train", claims.model.spec.batch_size, WHOLE)
-    last = tail(claims.model.best_epoch - 1, per_epoch)
+    spec, best, end = claims.model.spec, claims.model.best_epoch - 1, len(claims.model.history) * per_epoch
+    expected = staying(drawn(spec.keep_checkpoints, claims.seed, spec.epochs * per_epoch), end, best, per_epoch)
+    if set(claims.steps) != expected:
+        found = f"kept steps {_listed(claims.steps)}, by the seed they are {_listed(sorted(expected))}"
+        return [Line(what, False, found) for what in ("training", "model")]
+    last = tail(best, per_epoch)
     others = [kept for kept in claims.steps if kept != last] or [last]
     chosen = secrets.choice(others) if step is None else step
     if step is None:
-        steps = ", ".join(map(str, claims.steps))
-        say(f"of the kept steps {steps} chosen at random: {chosen}; --step {chosen} repeats it")
+        say(f"of the kept steps {_listed(claims.steps)} chosen at random: {chosen}; --step {chosen} repeats it")
     lines = []
     redone: dict[int, Redone | str] = {}
     for each in (chosen, last):
@@ -108,8 +112,6 @@ def _training(
 
 def _redone(claims: Claims, dataset: Path, step: int, folder: Path) -> Redone | str:
     """Steps that were redone, or why they couldn't be."""
-    if step not in claims.steps:
-        return f"the proof has no checkpoint of step {step}"
     kept = claims.folder / CHECKPOINTS
     try:
         # The trainer tells its progress.
@@ -246,6 +248,10 @@ def _config(path: Path) -> object:
         if archive.getinfo("config.json").compress_type != zipfile.ZIP_STORED:
             raise ValueError("config.json is compressed")
         return json.loads(archive.read("config.json"), object_hook=numbered)
+
+
+def _listed(steps: list[int]) -> str:
+    return ", ".join(map(str, steps)) or "none"
 
 
 def _figures(values: list[float]) -> str:

@@ -238,7 +238,22 @@ def test_other_code_and_packages(made, tmp_path):
     assert found.keys() == {"code", "packages"}
 
 
-def drawn(folder):
+def test_a_checkpoint_that_is_left_out(made, tmp_path):
+    """Whoever trains can't choose what an audit may look at."""
+    found = lied(made, tmp_path, lambda folder: shutil.rmtree(folder / "checkpoints" / str(another(folder))))
+    assert found.keys() == {"training", "model"}
+    assert "by the seed they are" in found["training"]
+
+
+@pytest.mark.parametrize("model", [{"tune": {"trials": "many"}}, {"hyperparameters": 3}])
+def test_a_config_that_is_none(model, made, tmp_path):
+    def change(folder):
+        change_json(folder / "proof.json", "config", "models", "small_mlp", to=lambda config: {**config, **model})
+
+    assert lied(made, tmp_path, change).keys() == {"config"}
+
+
+def another(folder):
     """A kept step that isn't the start, nor the one before the best epoch's end."""
     from components.train.kept import tail
 
@@ -250,7 +265,7 @@ def drawn(folder):
 def test_a_changed_checkpoint(marked, made, tmp_path):
     """Its own digest was computed again, or not."""
     folder = taken_apart(made.proof, tmp_path / "proof")
-    step = drawn(folder)
+    step = another(folder)
     (data,) = (folder / "checkpoints" / str(step)).glob("*.data*")
     flipped(data)
     if marked:
