@@ -10,12 +10,14 @@ from typing import Literal
 from pydantic import Field, TypeAdapter
 
 from components.common.files import write_text
-from components.common.spec import Quantiles, Strict, read_checked
+from components.common.spec import Quantiles, Scaling, Strict, read_checked
 from components.readers.csv_format import CsvFormat
 from components.readers.time_axis import Frequency
 
 _DATASET = "dataset.json"
 SPLITS = ("train", "validation", "test")
+# The least standard deviation that a window is scaled by, as a share of the size of its mean.
+LEAST_DEVIATION = 1e-3
 
 
 class Check(Strict):
@@ -100,6 +102,11 @@ class SeriesInfo(_Info, CsvFormat):
             the scale of MASE (Hyndman and Koehler 2006, doi:10.1016/j.ijforecast.2006.03.001).
         filled: The number of filled values of each column.
         quantiles: The quantiles that a model forecasts; empty where it has none, and where no model is described.
+        static: The columns that have one value in each of many series.
+        scaling: "window": a model scales the target by the mean and the standard deviation of the window that it sees.
+            "shared": by `mean` and `std`, as it scales the other columns.
+        windows: For many series, the number of windows of each split. `series` is the column of their names, their
+            table is `components.artifacts.series_table`, and `seasonal_error` is the mean over all of them.
     """
 
     task: Literal["forecasting"] = "forecasting"
@@ -113,6 +120,9 @@ class SeriesInfo(_Info, CsvFormat):
     seasonal_error: float
     filled: dict[str, int] = {}
     quantiles: Quantiles = []
+    static: list[str] = []
+    scaling: Scaling = "shared"
+    windows: dict[str, int] = {}
 
     @property
     def outputs(self) -> list[str]:
@@ -131,6 +141,8 @@ class SeriesInfo(_Info, CsvFormat):
 
     def examples(self, split: str) -> int:
         """The number of windows that lie wholly in `split`. One begins at every row."""
+        if self.series:
+            return self.windows[split]
         return max(0, self.records[split] - self.lookback - self.horizon + 1)
 
     def season(self) -> int:

@@ -69,11 +69,27 @@ class Window(Strict):
         name: "good", "median" or "worst". Where windows are few, "best" stands for "good", and a single one is "only".
         example: The window's position in the test split, from 0.
         mae: The mean absolute error of its forecast, in the target's unit.
+        series: The name of its series; empty where there is one series.
     """
 
     name: str
     example: int
     mae: float
+    series: str = ""
+
+
+class OneOfMany(Strict):
+    """The results of one of many series.
+
+    Attributes:
+        name: The series' name.
+        windows: The number of its test windows.
+        metrics: The metrics of its own test windows.
+    """
+
+    name: str
+    windows: int
+    metrics: dict[str, float]
 
 
 class Latency(Strict):
@@ -107,6 +123,7 @@ class Evaluation(Strict):
         per_step: mae, rmse and mase at each step ahead; forecasting only.
         per_hour: The mae of all forecasts for each hour of the day; only for series with several rows a day.
         windows: A good, a median and the worst forecast, each once; forecasting only.
+        series: The results of each of many series, the largest mase first; empty where there is one series.
         latency: The latency of the Keras model for some batch sizes.
     """
 
@@ -120,10 +137,17 @@ class Evaluation(Strict):
     per_step: dict[str, list[float]] = {}
     per_hour: dict[str, float] = {}
     windows: list[Window] = []
+    series: list[OneOfMany] = []
     latency: list[Latency] = []
 
 
-def save_evaluation(folder: Path, evaluation: Evaluation, target: "np.ndarray", prediction: "np.ndarray") -> None:
+def save_evaluation(
+    folder: Path,
+    evaluation: Evaluation,
+    target: "np.ndarray",
+    prediction: "np.ndarray",
+    places: "np.ndarray | None" = None,
+) -> None:
     """Write the folder of an evaluation.
 
     Args:
@@ -132,12 +156,15 @@ def save_evaluation(folder: Path, evaluation: Evaluation, target: "np.ndarray", 
         target: The labels, int64 [examples]; or the targets, float32 [examples, horizon].
         prediction: The probabilities, float32 [examples, classes]; or the forecasts, float32 [examples, horizon], or
             with quantiles [examples, horizon, quantiles].
+        places: For the windows of many series, what `load_places` returns; None where there is one series.
     """
     import numpy as np
 
     arrays = {"target": target, "prediction": point_forecast(prediction)}
     if prediction.ndim > 2:
         arrays["quantiles"] = prediction
+    if places is not None:
+        arrays["places"] = places
     np.savez(folder / PREDICTIONS, **arrays)  # type: ignore[arg-type]  # the stub mistakes them for allow_pickle
     write_text(folder / _EVALUATION, evaluation.model_dump_json(indent=2) + "\n")
 
@@ -161,3 +188,17 @@ def load_predictions(folder: Path | str) -> "tuple[np.ndarray, np.ndarray]":
 
     with np.load(Path(folder) / PREDICTIONS, allow_pickle=False) as saved:
         return saved["target"], saved["prediction"]
+
+
+def load_places(folder: Path | str) -> "np.ndarray | None":
+    """Read the number of the series, and the place in time, of each test window of many series; None of one series.
+
+    Both begin at 0. Windows of different series that begin at the same time have the same place in time.
+
+    Returns:
+        int64 [windows, 2], or None.
+    """
+    import numpy as np
+
+    with np.load(Path(folder) / PREDICTIONS, allow_pickle=False) as saved:
+        return saved.get("places")

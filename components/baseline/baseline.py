@@ -9,7 +9,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from components.artifacts.baselines import Baselines, baseline_names, save_baselines
-from components.artifacts.dataset import ImagesInfo, SeriesInfo, load_info
+from components.artifacts.dataset import LEAST_DEVIATION, ImagesInfo, SeriesInfo, load_info
+from components.artifacts.series_table import SeriesTable, load_table
 from components.data import storage
 from components.metrics import conformal, metrics
 from components.readers.time_axis import Frequency
@@ -62,21 +63,32 @@ def _images(dataset: str, info: ImagesInfo) -> Baselines:
 
 
 def _series(dataset: str, info: SeriesInfo, quantiles: Sequence[float]) -> Baselines:
+    """The baselines of a series, or of many: each window is forecast from its own rows, whichever series they are."""
+    table = load_table(dataset, info)
     names = baseline_names("forecasting", info.frequency, info.lookback)
-    baselines = [_last_value, *(_seasonal(name) for name in names[1:-1]), _ridge(dataset, info)]
+    baselines = [_last_value, *(_seasonal(name) for name in names[1:-1]), _ridge(dataset, info, table)]
 
-    def examples(split: str) -> tuple[np.ndarray, np.ndarray]:
-        return _windows(storage.load_rows(dataset, info, split), info, np.arange(info.examples(split)))
+    def forecasts_of(split: str) -> tuple[list[np.ndarray], np.ndarray]:
+        rows, first = storage.load_rows(dataset, info, split), table.first_rows(info, split)
+        # The windows of one series are few enough to be forecast together.
+        together = max(1, FIT_BYTES // (8 * info.lookback * len(info.columns))) if info.series else len(first)
+        parts, targets = [], []
+        for start in range(0, len(first), together):
+            windows, target = _windows(rows, info, first[start : start + together])
+            parts.append([forecast(windows, info) for forecast in baselines])
+            targets.append(target)
+        return [np.concatenate(part) for part in zip(*parts, strict=True)], np.concatenate(targets)
 
-    windows, targets = examples("test")
-    others, others_targets = examples("validation") if quantiles else (windows[:0], targets[:0])
+    points, targets = forecasts_of("test")
+    others, others_targets = forecasts_of("validation") if quantiles else (points, targets)
+    scale = table.scale[table.numbers(info, "test")] if info.series else info.seasonal_error
     found = {}
-    for name, forecast in zip(names, baselines, strict=True):
-        forecasts = forecast(windows, info)
+    for name, point, other in zip(names, points, others, strict=True):
+        forecasts = point
         if quantiles:
-            points = np.repeat(forecast(others, info)[..., None], len(quantiles), axis=-1)
-            forecasts = forecasts[..., None] + conformal.offsets(others_targets, points, quantiles)
-        found[name] = metrics.measure("forecasting", targets, forecasts, info.seasonal_error, quantiles)
+            repeated = np.repeat(other[..., None], len(quantiles), axis=-1)
+            forecasts = point[..., None] + conformal.offsets(others_targets, repeated, quantiles)
+        found[name] = metrics.measure("forecasting", targets, forecasts, scale, quantiles)
     return found
 
 
@@ -98,20 +110,38 @@ def _seasonal(name: str) -> _Forecast:
     return forecast
 
 
-def _ridge(dataset: str, info: SeriesInfo) -> _Forecast:
-    """Forecast every step of the horizon by a ridge regression on all columns of the window."""
+def _ridge(dataset: str, info: SeriesInfo, table: SeriesTable) -> _Forecast:
+    """Forecast every step of the horizon by a ridge regression on all columns of the window, one for all series."""
     columns = len(info.columns)
     mean, std = np.array(info.mean[:columns], np.float32), np.array(info.std[:columns], np.float32)
 
-    def features(values: np.ndarray) -> np.ndarray:
-        # In float32, nearly collinear columns make scikit-learn's solver fail, and a far slower one takes its place.
-        return ((values - mean) / std).reshape(len(values), -1).astype(np.float64)
+    def scale(windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The mean and the deviation of the target that a model scales with: the window's, or that of all rows."""
+        if info.scaling == "shared":
+            return mean[0], std[0]
+        target = windows[:, :, 0].astype(np.float64)
+        own = target.mean(axis=1, keepdims=True)
+        least = np.maximum(LEAST_DEVIATION * np.abs(own), 1e-6 * info.std[0])
+        return own, np.maximum(target.std(axis=1, keepdims=True), least)
 
-    rows = storage.load_rows(dataset, info, "train")
-    first = _evenly_spaced(info.examples("train"), 8 * info.lookback * columns)
-    fitted, targets = _windows(rows, info, first)
-    ridge = Ridge().fit(features(fitted), (targets - mean[0]) / std[0])
-    return lambda windows, info: ridge.predict(features(windows)).reshape(len(windows), -1) * std[0] + mean[0]
+    def features(windows: np.ndarray) -> np.ndarray:
+        values = (windows - mean) / std
+        if info.scaling == "window":
+            own, deviation = scale(windows)
+            values[:, :, 0] = (windows[:, :, 0] - own) / deviation
+        # In float32, nearly collinear columns make scikit-learn's solver fail, and a far slower one takes its place.
+        return values.reshape(len(values), -1).astype(np.float64)
+
+    rows, first = storage.load_rows(dataset, info, "train"), table.first_rows(info, "train")
+    fitted, targets = _windows(rows, info, first[_evenly_spaced(len(first), 8 * info.lookback * columns)])
+    level, deviation = scale(fitted)
+    ridge = Ridge().fit(features(fitted), (targets - level) / deviation)
+
+    def forecast(windows: np.ndarray, info: SeriesInfo) -> np.ndarray:
+        level, deviation = scale(windows)
+        return ridge.predict(features(windows)).reshape(len(windows), -1) * deviation + level
+
+    return forecast
 
 
 def _windows(rows: np.ndarray, info: SeriesInfo, first: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -14,6 +14,7 @@ from components.common.errors import InputError
 
 T = TypeVar("T")
 Task = Literal["classification", "forecasting"]
+Scaling = Literal["window", "shared"]
 
 
 class Strict(BaseModel):
@@ -135,6 +136,9 @@ class Facts(Strict):
         fingerprint: A text that changes whenever the data do. It is part of the cache key of the ingest task.
         bytes: The approximate size of the ingested data set.
         rows: The number of rows of a series; None for images.
+        cuts: For many series, the times in seconds since 1970 before which the training, the validation and the test
+            rows lie; None where there is one series.
+        left_out: Of many series, the names of those that are too short for a window in each split.
         shape: The height, width and number of channels of an image; None for a series, and where the shape isn't known
             before the images are read.
         filled: The number of filled values of each column of a series.
@@ -144,6 +148,8 @@ class Facts(Strict):
     fingerprint: str
     bytes: int
     rows: int | None = None
+    cuts: list[int] | None = None
+    left_out: list[str] = []
     shape: list[int] | None = None
     filled: dict[str, int] = {}
     found: dict[str, str] = {}

@@ -10,7 +10,7 @@ import numpy as np
 
 from components.artifacts.baselines import load_baselines
 from components.artifacts.dataset import DatasetInfo, load_info
-from components.artifacts.evaluation import load_evaluation, load_predictions
+from components.artifacts.evaluation import load_evaluation, load_places, load_predictions
 from components.artifacts.export import load_export
 from components.artifacts.leaderboard import (
     FEW,
@@ -192,9 +192,10 @@ def _with_ties(
         if not names:
             continue
         wrong = _example_errors({name: evaluations[name] or "" for name in names})
-        intervals = differences(wrong, seed, info.block)
+        places = load_places(evaluations[names[0]] or "")
+        intervals = differences(wrong, seed, info.block, places)
         ties = [pair for pair, ends in intervals.items() if not is_clear(ends)]
-        found = p_values(wrong, seed, info.block)
+        found = p_values(wrong, seed, info.block, places)
         for name in names:
             theirs = [a if b == name else b for a, b in ties if name in (a, b)]
             behind = intervals.get((names[0], name), [])

@@ -5,12 +5,14 @@ gather. Other examples are streamed from the shards. In both cases the order of 
 epoch, so that training can resume at any step without a replay of the steps before.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from components.artifacts.dataset import DatasetInfo, ImagesInfo, SeriesInfo
+from components.artifacts.dataset import SPLITS, DatasetInfo, ImagesInfo, SeriesInfo
+from components.artifacts.series_table import load_table
 from components.common.no_autograph import no_autograph
 from components.data.replicas import WHOLE, BatchShare, examples_used, static_shapes, steps_per_epoch, worker_slice
 from components.data.storage import PARALLEL, check_count, decode_images, read_images, read_rows, without_autotune
@@ -28,7 +30,13 @@ PREFETCH = 8
 
 
 def sequential_batches(
-    folder: Path | str, info: DatasetInfo, split: str, batch_size: int, share: BatchShare = WHOLE, cache: bool = False
+    folder: Path | str,
+    info: DatasetInfo,
+    split: str,
+    batch_size: int,
+    share: BatchShare = WHOLE,
+    cache: bool = False,
+    loss_power: int = 0,
 ) -> tf.data.Dataset:
     """The batches of one pass over a split, in the order of the stored examples.
 
@@ -39,11 +47,14 @@ def sequential_batches(
         batch_size: The number of examples in a batch, over all workers. The last batch may be smaller.
         share: The part of each batch that this process computes.
         cache: Whether decoded images are kept in memory where they fit, for a pass that is repeated.
+        loss_power: The power of its series' scale by which an example's loss is divided, for many series; 0 gives
+            batches without weights.
 
     Returns:
-        Batches of (inputs, target). Classification: image uint8 [batch, height, width, channels] and label
-        int64 [batch]. Forecasting: {"window": float32 [batch, lookback, columns], "future": float32 [batch,
-        horizon, known]} and float32 [batch, horizon], all in raw units; "future" only where columns are known.
+        Batches of (inputs, target), or of (inputs, target, weight float32 [batch]). Classification: image uint8 [batch,
+        height, width, channels] and label int64 [batch]. Forecasting: {"window": float32 [batch, lookback, columns],
+        "future": float32 [batch, horizon, known]} and float32 [batch, horizon], all in raw units; "future" only where
+        columns are known.
 
     Raises:
         InputError: A shard lacks records.
@@ -58,10 +69,11 @@ def sequential_batches(
         images = static_shapes(images.apply(tf.data.experimental.assert_cardinality(count)), batch_size, share)
         return without_autotune(images.prefetch(PREFETCH))
     steps, variables = tf.data.Dataset.range(count), _load_variables(folder, info, split)
+    series = _load_series(folder, info, split, loss_power)
 
     @no_autograph
     def batch(step: tf.Tensor) -> object:
-        return _examples(variables, _positions(step, batch_size, used, share), info)
+        return _examples(variables, _positions(step, batch_size, used, share), info, series)
 
     batches = static_shapes(steps.map(batch, num_parallel_calls=PARALLEL), batch_size, share)
     return without_autotune(batches.prefetch(PREFETCH))
@@ -78,6 +90,7 @@ def shuffled_batches(
     first_step: int = 0,
     flip: bool = False,
     share: BatchShare = WHOLE,
+    loss_power: int = 0,
 ) -> tf.data.Dataset:
     """The batches of several epochs over a split, each epoch in another random order.
 
@@ -92,6 +105,7 @@ def shuffled_batches(
         flip: Whether each image is mirrored left to right with probability one half.
         share: The part of each batch that this process computes. The parts of all workers are together the batches of a
             single process, but where the split is streamed: there each worker reads its own shards.
+        loss_power: As in `sequential_batches`.
 
     Returns:
         Batches as in `sequential_batches`, of one epoch after the other.
@@ -106,13 +120,14 @@ def shuffled_batches(
         batches = _flipped(streamed, seed, first_step, share) if flip else streamed
         return without_autotune(static_shapes(batches, batch_size, share))
     steps, variables = tf.data.Dataset.range(first_step, epochs * per_epoch), _load_variables(folder, info, split)
+    series = _load_series(folder, info, split, loss_power)
 
     @no_autograph
     def batch(step: tf.Tensor) -> object:
         positions = _positions(step % per_epoch, batch_size, used, share)
         order_seed = tf.stack([tf.constant(seed, tf.int64), step // per_epoch])
         positions = tf.random.experimental.index_shuffle(positions, order_seed, max_index=examples - 1)
-        return _examples(variables, positions, info)
+        return _examples(variables, positions, info, series)
 
     batches = steps.map(batch, num_parallel_calls=PARALLEL)
     batches = _flipped(batches, seed, first_step, share) if flip else batches
@@ -148,10 +163,41 @@ def _load_variables(folder: Path | str, info: DatasetInfo, split: str) -> list[t
     return variables
 
 
-def _examples(variables: list[tf.Variable], positions: tf.Tensor, info: DatasetInfo) -> object:
+@dataclass(frozen=True)
+class _Series:
+    """The windows of a split of many series, whose rows and windows stand one series after the other.
+
+    Attributes:
+        ends: The number of windows up to the end of each series, int64 [series].
+        skipped: The number of rows before a series' windows, beyond that of windows, int64 [series].
+        weights: The weights of a series' examples, float32 [series]; None for batches without weights.
+    """
+
+    ends: tf.Tensor
+    skipped: tf.Tensor
+    weights: tf.Tensor | None
+
+
+def _load_series(folder: Path | str, info: DatasetInfo, split: str, loss_power: int) -> _Series | None:
+    """Load where the windows of many series lie; None where there is one series."""
+    if not (isinstance(info, SeriesInfo) and info.series):
+        return None
+    table = load_table(folder, info)
+    rows, windows = table.rows[:, SPLITS.index(split)], table.windows(info, split)
+    ends = np.cumsum(windows)
+    with tf.device("CPU"):
+        weights = tf.constant(table.loss_scale() ** -loss_power, tf.float32) if loss_power else None
+        return _Series(tf.constant(ends), tf.constant(np.cumsum(rows) - rows - (ends - windows)), weights)
+
+
+def _examples(variables: list[tf.Variable], positions: tf.Tensor, info: DatasetInfo, series: _Series | None) -> object:
     """The examples at some positions of a split that `_load_variables` loaded."""
     if isinstance(info, SeriesInfo):
-        return _windows(variables[0], positions, info)
+        if series is None:
+            return _windows(variables[0], positions, info)
+        numbers = tf.searchsorted(series.ends, positions, side="right")
+        windows = _windows(variables[0], positions + tf.gather(series.skipped, numbers), info)
+        return windows if series.weights is None else (*windows, tf.gather(series.weights, numbers))
     return tuple(tf.gather(values, positions) for values in variables)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from components.artifacts.dataset import Check
+from components.common.spec import Scaling
 from components.readers.csv_format import CsvFormat
 
 Image = tuple[bytes, int]
@@ -34,7 +35,7 @@ class Images:
 
 @dataclass(frozen=True)
 class Series:
-    """A time series with a fixed step.
+    """A time series with a fixed step, or many of them.
 
     Attributes:
         columns: The names of the values, the target first.
@@ -42,7 +43,11 @@ class Series:
         frequency: The time between two rows, in the notation of `components.readers.time_axis.Frequency`.
         unit: The target's unit; "" where it is unknown.
         rows: A function that returns an iterator of (time, values in the order of `columns`).
-        form: The format of the series' files.
+        form: The format of the series' files. Its `series` says whether there are many.
+        many: A function that returns an iterator of (name of a series, iterator of its rows), in the names' order.
+            None where there is one series.
+        static: The columns that have one value in each of many series.
+        scaling: See `components.artifacts.dataset.SeriesInfo`.
     """
 
     columns: list[str]
@@ -51,3 +56,6 @@ class Series:
     unit: str
     rows: Callable[[], Iterator[Row]]
     form: CsvFormat = field(default_factory=CsvFormat)
+    many: Callable[[], Iterator[tuple[str, Iterator[Row]]]] | None = None
+    static: list[str] = field(default_factory=list)
+    scaling: Scaling = "shared"

@@ -1,5 +1,11 @@
-"""The splits of a series, which depend only on its number of rows."""
+"""The splits of a series, which depend only on its number of rows, and of many series, which depend on their times."""
 
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+from components.common.errors import InputError
 from components.common.spec import SeriesOptions
 from components.common.words import counted
 
@@ -17,7 +23,11 @@ def split_problems(rows: int, options: SeriesOptions) -> list[str]:
     if options.validation + options.test >= 1:
         return [f"validation {options.validation} + test {options.test} leave nothing to train on"]
     ends = split_ends(rows, options)
-    sizes = {"train": ends[0], "validation": ends[1] - ends[0], "test": ends[2] - ends[1]}
+    return _window_problems([end - start for start, end in pairwise([0, *ends])], options)
+
+
+def _window_problems(lengths: Sequence[int], options: SeriesOptions, series: str = "") -> list[str]:
+    sizes = dict(zip(("train", "validation", "test"), lengths, strict=True))
     split = min(sizes, key=lambda name: sizes[name])
     window, size = options.lookback + options.horizon, sizes[split]
     if window <= size:
@@ -30,5 +40,49 @@ def split_problems(rows: int, options: SeriesOptions) -> list[str]:
         fits = "no window fits"
     return [
         f"lookback {options.lookback} + horizon {options.horizon} = {window} rows are longer than the {split} split of "
-        f"{counted(size, 'row')}; {fits}"
+        f"{series}{counted(size, 'row')}; {fits}"
     ]
+
+
+def cut_times(series: Mapping[str, Sequence[int]], options: SeriesOptions) -> list[int]:
+    """The times at which the training, validation and test rows of many series end, the same for all of them.
+
+    The shares of the splits are shares of all rows, but for the rows of one time, which stay together.
+
+    Args:
+        series: For each series, the times of its rows in seconds since 1970.
+        options: The shares.
+
+    Returns:
+        Three times in seconds since 1970. The rows of a split lie before its time.
+    """
+    counts: Counter[int] = Counter()
+    for times in series.values():
+        counts.update(times)
+    cuts: list[int] = []
+    before = 0
+    ends = split_ends(counts.total(), options)
+    for time, count in sorted(counts.items()):
+        while len(cuts) < len(ends) and before >= ends[len(cuts)]:
+            cuts.append(time)
+        before += count
+    last = max(counts, default=0) + 1
+    return [*cuts, *[last] * (len(ends) - len(cuts))]
+
+
+def too_short(series: Mapping[str, Sequence[int]], cuts: Sequence[int], options: SeriesOptions) -> list[str]:
+    """The names of the series that are too short for one window in each split.
+
+    Raises:
+        InputError: All of them are.
+    """
+    window = options.lookback + options.horizon
+    shortest = {}
+    for name, times in series.items():
+        lengths = [end - start for start, end in pairwise([0, *(bisect_left(times, cut) for cut in cuts)])]
+        shortest[name] = min(lengths), lengths
+    if series and all(rows < window for rows, _ in shortest.values()):
+        longest = max(shortest, key=lambda name: shortest[name])
+        text = f"series '{longest}', which is the longest of {len(series):,}, with "
+        raise InputError(*_window_problems(shortest[longest][1], options, text))
+    return [name for name, (rows, _) in shortest.items() if rows < window]

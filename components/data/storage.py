@@ -89,9 +89,10 @@ def _at_most(count: int, shape: Sequence[int]) -> int:
     return max(1, min(count, _DECODE_BYTES // int(np.prod(shape))))
 
 
-def row_features(stored: int) -> dict[str, tf.io.FixedLenFeature]:
-    """The features of a stored row with this number of values."""
-    return {"time": tf.io.FixedLenFeature([], tf.int64), "values": tf.io.FixedLenFeature([stored], tf.float32)}
+def row_features(stored: int, many: bool = False) -> dict[str, tf.io.FixedLenFeature]:
+    """The features of a stored row with this number of values. Of `many` series, a row has the number of its own."""
+    features = {"time": tf.io.FixedLenFeature([], tf.int64), "values": tf.io.FixedLenFeature([stored], tf.float32)}
+    return features | {"series": tf.io.FixedLenFeature([], tf.int64)} if many else features
 
 
 def read_rows(folder: Path | str, split: str, stored: int, count: int | None = None) -> tf.data.Dataset:

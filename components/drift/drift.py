@@ -132,7 +132,7 @@ def _image_batches(model_folder: ModelFolder, path: Path, classes: Classes) -> I
 
 def _row_batches(info: SeriesInfo, path: Path) -> Iterator[FeatureBatch]:
     """The columns and failures of each batch of rows, without the rows of the future."""
-    for _, rows in read_series(path, info):
+    for _, _, rows in read_series(path, info):
         while batch := list(islice(rows, ROWS)):
             values = [row.values for row in batch if isinstance(row, Row) and not row.future]
             table = np.array(values, np.float32).reshape(len(values), len(info.stored))

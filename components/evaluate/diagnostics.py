@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from components.artifacts.evaluation import Bin, Calibration, Mistake, Window
+from components.artifacts.evaluation import Bin, Calibration, Mistake, OneOfMany, Window
+from components.metrics import metrics
 
 BINS = 10
 MISTAKES = 12
@@ -69,15 +70,35 @@ def windows(error: np.ndarray) -> list[Window]:
     return [Window(name=name, example=int(order[i]), mae=float(mae[order[i]])) for i, name in names.items()]
 
 
-def per_hour(error: np.ndarray, times: np.ndarray, lookback: int) -> dict[str, float]:
+def per_hour(error: np.ndarray, times: np.ndarray, first: np.ndarray) -> dict[str, float]:
     """Mean absolute error of the rows of each hour of the day, "00" to "23", by the data's own clock.
 
     Args:
         error: The forecasts less the targets, float64 [windows, horizon].
         times: The times of the split's rows, int64 [rows], in seconds since 1970.
-        lookback: The number of rows of a window before the first one that is forecast.
+        first: The row of each window that is forecast first, int64 [windows].
     """
-    windows, horizon = error.shape
-    rows = lookback + np.arange(windows)[:, None] + np.arange(horizon)
+    rows = first[:, None] + np.arange(error.shape[1])
     hours = times[rows] // HOUR % 24
     return {f"{hour:02}": float(np.abs(error[hours == hour]).mean()) for hour in np.unique(hours)}
+
+
+def each_series(
+    target: np.ndarray, forecast: np.ndarray, names: np.ndarray, numbers: np.ndarray, scale: np.ndarray
+) -> list[OneOfMany]:
+    """The metrics of each of many series, the largest mase first.
+
+    Args:
+        target: float [windows, horizon].
+        forecast: float [windows, horizon].
+        names: The series' names, str [series].
+        numbers: The number of each window's series, int64 [windows], rising.
+        scale: The scale of MASE of each window, float64 [windows].
+    """
+    ends = np.searchsorted(numbers, np.arange(len(names) + 1))
+    results = []
+    for name, start, end in zip(names.tolist(), ends[:-1], ends[1:], strict=True):
+        own = slice(start, end)
+        values = metrics.measure("forecasting", target[own], forecast[own], scale[own])
+        results.append(OneOfMany(name=name, windows=int(end - start), metrics=values))
+    return sorted(results, key=lambda result: -result.metrics["mase"])

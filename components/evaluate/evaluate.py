@@ -8,6 +8,7 @@ from sklearn.metrics import classification_report, confusion_matrix
 from components.artifacts.dataset import ImagesInfo, SeriesInfo
 from components.artifacts.evaluation import Evaluation, save_evaluation
 from components.artifacts.model import compiled, load
+from components.artifacts.series_table import SeriesTable, load_table
 from components.common.events import alone
 from components.common.files import atomic_directory
 from components.data import input_pipeline, storage
@@ -36,6 +37,7 @@ def evaluate(model_folder: str, dataset: str, seed: int, folder: str) -> Evaluat
     call = compiled(model, info)
     answered = [(call(x).numpy(), y.numpy()) for x, y in batches]
     prediction, target = (np.concatenate(parts) for parts in zip(*answered, strict=True))
+    places = None
     if isinstance(info, ImagesInfo):
         evaluation = _classification(model_info.name, target, prediction, info, seed)
         if names := storage.load_names(dataset, info, "test"):
@@ -43,12 +45,16 @@ def evaluate(model_folder: str, dataset: str, seed: int, folder: str) -> Evaluat
             evaluation = evaluation.model_copy(update={"mistakes": named})
     else:
         times = np.concatenate([t for t, _ in storage.read_rows(dataset, "test", len(info.stored)).as_numpy_iterator()])
-        evaluation = _forecasting(model_info.name, target, prediction, times, info, seed)
+        table = load_table(dataset, info)
+        if info.series:
+            _, moments = np.unique(times[table.first_rows(info, "test")], return_inverse=True)
+            places = np.stack([table.numbers(info, "test"), moments], axis=1)
+        evaluation = _forecasting(model_info.name, target, prediction, times, table, info, seed, places)
     examples, _ = next(batches.as_numpy_iterator())
     with alone():
         evaluation = evaluation.model_copy(update={"latency": latencies(call, examples)})
     with atomic_directory(Path(folder)) as new:
-        save_evaluation(new, evaluation, target, prediction)
+        save_evaluation(new, evaluation, target, prediction, places)
     for name, value in evaluation.metrics.items():
         low, high = evaluation.intervals[name]
         print(f"{name} {value:.4f}  (95 % interval {low:.4f} to {high:.4f})", flush=True)
@@ -75,22 +81,38 @@ def _classification(
 
 
 def _forecasting(
-    name: str, target: np.ndarray, forecasts: np.ndarray, times: np.ndarray, info: SeriesInfo, seed: int
+    name: str,
+    target: np.ndarray,
+    forecasts: np.ndarray,
+    times: np.ndarray,
+    table: SeriesTable,
+    info: SeriesInfo,
+    seed: int,
+    places: np.ndarray | None,
 ) -> Evaluation:
-    measured = (info.task, target, forecasts, info.seasonal_error, info.quantiles)
-    error = metrics.point_forecast(forecasts).astype(np.float64) - target
+    numbers = table.numbers(info, "test")
+    scale = table.scale[numbers]
+    measured = (info.task, target, forecasts, scale if info.series else info.seasonal_error, info.quantiles)
+    forecast = metrics.point_forecast(forecasts)
+    error = forecast.astype(np.float64) - target
     step = Frequency(info.frequency).seconds
     within_a_day = step is not None and step < diagnostics.DAY
-
+    first = table.first_rows(info, "test") + info.lookback
+    shown = diagnostics.windows(error)
+    mae = np.abs(error).mean(axis=0)
+    mase = np.abs(error / scale[:, None]).mean(axis=0) if info.series else mae / info.seasonal_error
+    if info.series:
+        shown = [w.model_copy(update={"series": str(table.names[numbers[w.example]])}) for w in shown]
     return Evaluation(
         model=name,
         metrics=metrics.measure(*measured),
-        intervals=bootstrap.intervals(metrics.resampled(*measured), len(target), seed, info.block),
+        intervals=bootstrap.intervals(metrics.resampled(*measured), len(target), seed, info.block, places),
         per_step={
-            "mae": np.abs(error).mean(axis=0).tolist(),
+            "mae": mae.tolist(),
             "rmse": np.sqrt((error**2).mean(axis=0)).tolist(),
-            "mase": (np.abs(error).mean(axis=0) / info.seasonal_error).tolist(),
+            "mase": mase.tolist(),
         },
-        per_hour=diagnostics.per_hour(error, times, info.lookback) if within_a_day else {},
-        windows=diagnostics.windows(error),
+        per_hour=diagnostics.per_hour(error, times, first) if within_a_day else {},
+        windows=shown,
+        series=diagnostics.each_series(target, forecast, table.names, numbers, scale) if info.series else [],
     )

@@ -30,7 +30,7 @@ def describe(data: Series, options: SeriesOptions, facts: Facts, name: str, sour
         records[split] = 0
         for times, values in read_rows(folder, split, len(stored)).as_numpy_iterator():
             records[split] += len(times)
-            last = _check_rows(times, values, last, frequency, stored, name)
+            last = check_rows(times, values, last, frequency, stored, name)
             if split == "train":
                 exact = values.astype(np.float64)
                 total, squares = total + exact.sum(axis=0), squares + (exact**2).sum(axis=0)
@@ -40,16 +40,14 @@ def describe(data: Series, options: SeriesOptions, facts: Facts, name: str, sour
                 tail = target[-season:]
     if problems := split_problems(facts.rows or 0, options):
         raise InputError(*(f"{name}: {problem}" for problem in problems))
-    mean = total / records["train"]
-    std = np.sqrt(np.maximum(squares / records["train"] - mean**2, 0))
+    mean, std = mean_and_std(total, squares, records["train"])
     step = f"a row every {frequency.words()}, across splits too"
     return SeriesInfo(
         name=name,
         source=source,
         records=records,
         mean=mean.tolist(),
-        # Rounding errors give a constant column a tiny deviation, by which scaling would divide.
-        std=np.where(std > 1e-6 * np.maximum(np.abs(mean), 1), std, 1).tolist(),
+        std=std.tolist(),
         sha256=digest(folder, row_features(len(stored))),
         checks=[
             Check(name="counts", found=", ".join(f"{split} {records[split]} rows" for split in SPLITS)),
@@ -68,11 +66,20 @@ def describe(data: Series, options: SeriesOptions, facts: Facts, name: str, sour
         # Where a series repeats itself exactly or is shorter than a season, its standard deviation is the scale.
         seasonal_error=error / errors if error else float(std[0]) or 1.0,
         filled=facts.filled,
+        scaling=data.scaling,
         **data.form.model_dump(),
     )
 
 
-def _check_rows(
+def mean_and_std(total: np.ndarray, squares: np.ndarray, rows: int | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The mean and the standard deviation of each column, from the sums of its values and of their squares."""
+    mean = total / rows
+    std = np.sqrt(np.maximum(squares / rows - mean**2, 0))
+    # Rounding errors give a constant column a tiny deviation, by which scaling would divide.
+    return mean, np.where(std > 1e-6 * np.maximum(np.abs(mean), 1), std, 1)
+
+
+def check_rows(
     times: np.ndarray,
     values: np.ndarray,
     last: int | None,

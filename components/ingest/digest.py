@@ -12,7 +12,7 @@ from components.data.tfrecord_files import tfrecord_paths
 _BATCH = 512
 
 
-def digest(folder: Path, features: dict[str, tf.io.FixedLenFeature]) -> str:
+def digest(folder: Path, features: dict[str, tf.io.FixedLenFeature], further: bytes = b"") -> str:
     """Compute the SHA-256 of the values of all records in their order, and of their description by TFDS.
 
     The files' bytes would not do. A record's features are a protobuf map, which is written in an order that differs
@@ -21,6 +21,7 @@ def digest(folder: Path, features: dict[str, tf.io.FixedLenFeature]) -> str:
     Args:
         folder: The data set's folder.
         features: The features of a record.
+        further: Further content, beside the records.
     """
 
     @no_autograph
@@ -38,4 +39,5 @@ def digest(folder: Path, features: dict[str, tf.io.FixedLenFeature]) -> str:
                 for data in [values.tobytes()] if values.dtype != object else values.tolist():
                     result.update(len(data).to_bytes(8, "little"))
                     result.update(data)
+    result.update(further)
     return result.hexdigest()

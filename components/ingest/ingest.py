@@ -3,7 +3,6 @@
 import json
 import shutil
 from collections.abc import Iterator
-from datetime import UTC
 from itertools import islice
 from pathlib import Path
 
@@ -17,9 +16,9 @@ from components.common.files import atomic_directory
 from components.common.spec import SeriesOptions
 from components.data.source_data import Images, Series
 from components.data.splits import split_ends
-from components.ingest import check_images, check_series
+from components.ingest import check_images, check_series, many_series
 from components.ingest.tfrecords import image_record, row_record, write_metadata, write_split
-from components.readers.time_axis import calendar_columns, calendar_values
+from components.readers.time_axis import calendar_columns, calendar_values, seconds_of
 from components.sources import load_source
 
 
@@ -50,6 +49,8 @@ def ingest(name: str, spec: str, folder: str) -> ImagesInfo | SeriesInfo:
     path.parent.mkdir(parents=True, exist_ok=True)
     if (free := shutil.disk_usage(path.parent).free) < facts.bytes:
         raise InputError(f"{path.parent}: no room for {name}: {facts.bytes >> 20} MB needed, {free >> 20} MB free")
+    for what, found in facts.found.items():
+        print(f"{name}: {what}: {found}", flush=True)
     data = source.read(checked)
     with atomic_directory(path) as partial:
         info: ImagesInfo | SeriesInfo
@@ -58,8 +59,12 @@ def ingest(name: str, spec: str, folder: str) -> ImagesInfo | SeriesInfo:
             info = check_images.describe(data, name, source_name, partial)
         else:
             assert isinstance(checked, SeriesOptions)  # noqa: S101 (a series source has series options)
-            _write_series(data, checked, facts.rows or 0, name, partial)
-            info = check_series.describe(data, checked, facts, name, source_name, partial)
+            if data.many:
+                names = many_series.write(data, checked, facts, name, partial)
+                info = many_series.describe(data, checked, facts, names, name, source_name, partial)
+            else:
+                _write_series(data, checked, facts.rows or 0, name, partial)
+                info = check_series.describe(data, checked, facts, name, source_name, partial)
         save_info(partial, info)
     return info
 
@@ -89,8 +94,7 @@ def _write_series(data: Series, options: SeriesOptions, rows: int, name: str, fo
 
     def records() -> Iterator[bytes]:
         for time, values in data.rows():
-            seconds = int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp())
-            yield row_record(seconds, [*values, *calendar_values(time, options.calendar)])
+            yield row_record(seconds_of(time), [*values, *calendar_values(time, options.calendar)])
 
     size = 4 * len(columns) + 64
     features = tfds.features.FeaturesDict(

@@ -28,12 +28,20 @@ def image_record(image: bytes, label: int, name: str | None = None) -> bytes:
     return example.SerializeToString(deterministic=True)
 
 
-def row_record(time: int, values: Iterable[float]) -> bytes:
-    """Serialize a stored row as a `tf.train.Example` with `components.data.storage.row_features`."""
+def row_record(time: int, values: Iterable[float], series: int | None = None) -> bytes:
+    """Serialize a stored row as a `tf.train.Example` with `components.data.storage.row_features`.
+
+    Args:
+        time: The seconds since 1970.
+        values: The values.
+        series: The number of the row's series; None where there is one series.
+    """
     example = tf.train.Example()
     feature = example.features.feature
     feature["time"].int64_list.value.append(time)
     feature["values"].float_list.value.extend(values)
+    if series is not None:
+        feature["series"].int64_list.value.append(series)
     return example.SerializeToString(deterministic=True)
 
 
@@ -47,24 +55,57 @@ def write_split(folder: Path, name: str, split: str, records: Iterable[bytes], s
         records: The serialized examples.
         size: The uncompressed size of an example in bytes.
     """
-    template = tfds.core.ShardedFileTemplate(
-        data_dir=folder,
-        template=_TEMPLATE,
-        dataset_name=name.replace("-", "_"),  # a hyphen separates the parts of a file's name
-        split=split,
-        filetype_suffix="tfrecord",
-    )
-    lengths: list[int] = []
-    written = 0
+    writer = SplitWriter(folder, name, split, size)
     records = iter(records)
-    while (shard := list(islice(records, max(1, SHARD_BYTES // size)))) or not lengths:
-        path = template.sharded_filepath(shard_index=len(lengths), num_shards=None)
+    while shard := list(islice(records, writer.shard)):
+        writer.write(shard)
+    return writer.finish()
+
+
+class SplitWriter:
+    """Writes a split's shards. The arguments are those of `write_split`.
+
+    Attributes:
+        shard: The number of records of a shard.
+    """
+
+    def __init__(self, folder: Path, name: str, split: str, size: int) -> None:
+        self.shard = max(1, SHARD_BYTES // size)
+        self._split = split
+        self._template = tfds.core.ShardedFileTemplate(
+            data_dir=folder,
+            template=_TEMPLATE,
+            dataset_name=name.replace("-", "_"),  # a hyphen separates the parts of a file's name
+            split=split,
+            filetype_suffix="tfrecord",
+        )
+        self._waiting: list[bytes] = []
+        self._lengths: list[int] = []
+        self._written = 0
+
+    def add(self, record: bytes) -> None:
+        """Add a record, which is written when its shard is whole."""
+        self._waiting.append(record)
+        if len(self._waiting) == self.shard:
+            self.write(self._waiting)
+            self._waiting = []
+
+    def write(self, records: list[bytes]) -> None:
+        """Write a shard."""
+        path = self._template.sharded_filepath(shard_index=len(self._lengths), num_shards=None)
         with tf.io.TFRecordWriter(str(path)) as file:
-            for record in shard:
+            for record in records:
                 file.write(record)
-                written += len(record)
-        lengths.append(len(shard))
-    return tfds.core.SplitInfo(name=split, shard_lengths=lengths, num_bytes=written, filename_template=template)
+                self._written += len(record)
+        self._lengths.append(len(records))
+
+    def finish(self) -> tfds.core.SplitInfo:
+        """Write the last shard."""
+        if self._waiting or not self._lengths:
+            self.write(self._waiting)
+        return tfds.core.SplitInfo(
+            name=self._split, shard_lengths=self._lengths, num_bytes=self._written, filename_template=self._template
+        )
 
 
 def write_metadata(

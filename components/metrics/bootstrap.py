@@ -14,7 +14,11 @@ Metrics = dict[str, float]
 
 
 def intervals(
-    metrics: Callable[[np.ndarray], Metrics], examples: int, seed: int, block: int = 1
+    metrics: Callable[[np.ndarray], Metrics],
+    examples: int,
+    seed: int,
+    block: int = 1,
+    places: np.ndarray | None = None,
 ) -> dict[str, list[float]]:
     """Percentile intervals of metrics over test examples.
 
@@ -23,18 +27,22 @@ def intervals(
         examples: The number of test examples.
         seed: The seed of the resampling.
         block: The number of neighbours that are drawn together, from `block` of the data set's description.
+        places: For the windows of many series, the number of the series and the place in time of each, int64 [examples,
+            2], see `components.artifacts.evaluation.load_places`. None where there is one series.
 
     Returns:
         The lower and the upper end for each metric.
     """
     values: dict[str, list[float]] = {}
-    for sample in _samples(examples, seed, block):
+    for sample in _samples(examples, seed, block, places):
         for name, value in metrics(sample).items():
             values.setdefault(name, []).append(value)
     return {name: [float(q) for q in np.quantile(v, QUANTILES)] for name, v in values.items()}
 
 
-def differences(errors: dict[str, np.ndarray], seed: int, block: int = 1) -> dict[tuple[str, str], list[float]]:
+def differences(
+    errors: dict[str, np.ndarray], seed: int, block: int = 1, places: np.ndarray | None = None
+) -> dict[tuple[str, str], list[float]]:
     """Percentile intervals of the difference between the mean errors of two models, with the samples of `intervals`.
 
     Each sample has the same examples for both models, so that the difficulty of an example cancels out. So two models
@@ -44,11 +52,12 @@ def differences(errors: dict[str, np.ndarray], seed: int, block: int = 1) -> dic
         errors: The error of each test example for each model, float64 [examples].
         seed: The seed of the resampling.
         block: The number of neighbours that are drawn together, from `block` of the data set's description.
+        places: As in `intervals`.
 
     Returns:
         For each two models, in their order, the lower and the upper end of the second's mean error less the first's.
     """
-    names, means = list(errors), resampled_means(errors, seed, block)
+    names, means = list(errors), resampled_means(errors, seed, block, places)
     return {
         (first, second): [float(q) for q in np.quantile(means[:, j] - means[:, i], QUANTILES)]
         for i, first in enumerate(names)
@@ -56,7 +65,9 @@ def differences(errors: dict[str, np.ndarray], seed: int, block: int = 1) -> dic
     }
 
 
-def resampled_means(errors: dict[str, np.ndarray], seed: int, block: int = 1) -> np.ndarray:
+def resampled_means(
+    errors: dict[str, np.ndarray], seed: int, block: int = 1, places: np.ndarray | None = None
+) -> np.ndarray:
     """The mean error of each model in each sample of `intervals`. The arguments are those of `differences`.
 
     Returns:
@@ -65,10 +76,12 @@ def resampled_means(errors: dict[str, np.ndarray], seed: int, block: int = 1) ->
     names = list(errors)
     examples = len(errors[names[0]])
     means = np.empty((RESAMPLES, len(names)))
-    for i, sample in enumerate(_samples(examples, seed, block)):
+    for i, sample in enumerate(_samples(examples, seed, block, places)):
         counts = np.bincount(sample, minlength=examples)
         # A matrix product may add up equal columns in different orders.
         means[i] = [(counts * errors[name]).mean() for name in names]
+        if places is not None:  # samples differ in their number of windows
+            means[i] *= examples / len(sample)
     return means
 
 
@@ -88,12 +101,34 @@ def errors(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
     return (prediction.argmax(axis=1) != target).astype(np.float64)
 
 
-def _samples(examples: int, seed: int, block: int) -> Iterator[np.ndarray]:
+def _samples(examples: int, seed: int, block: int, places: np.ndarray | None = None) -> Iterator[np.ndarray]:
     """Draw the indices of examples, int64 [examples], RESAMPLES times."""
     rng = np.random.default_rng(seed)
+    if places is not None:
+        yield from _crossed_samples(places, rng, seed, block)
+        return
     block = min(block, examples)
     draws = -(-examples // block)
     offsets = np.arange(block)
     for _ in range(RESAMPLES):
         starts = rng.integers(0, examples - block + 1, size=draws)
         yield (starts[:, None] + offsets).ravel()[:examples]
+
+
+def _crossed_samples(places: np.ndarray, rng: np.random.Generator, seed: int, block: int) -> Iterator[np.ndarray]:
+    """Draw windows of many series: series, and blocks of successive moments, which are the same for all series.
+
+    A window is in a sample as often as its series was drawn times as often as its moment was (the pigeonhole bootstrap,
+    Owen 2007, doi:10.1214/07-AOAS122). So the intervals hold for other series of the kind, and for other days, on which
+    something such as a holiday happens to most series together. Windows that were drawn series by series, as if these
+    had nothing in common, would give intervals that are far too narrow.
+    """
+    numbers, moments = places.T
+    series = numbers.max() + 1
+    for sample in _samples(int(moments.max()) + 1, seed, block):
+        drawn = np.zeros(0, np.int64)
+        while not len(drawn):  # a series that was drawn may have no windows at the moments that were
+            of_series = np.bincount(rng.integers(0, series, size=series), minlength=series)
+            of_moments = np.bincount(sample, minlength=moments.max() + 1)
+            drawn = np.repeat(np.arange(len(places)), of_series[numbers] * of_moments[moments])
+        yield drawn

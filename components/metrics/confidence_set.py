@@ -11,7 +11,9 @@ from components.metrics.bootstrap import resampled_means
 SIZE = 0.05
 
 
-def p_values(errors: dict[str, np.ndarray], seed: int, block: int = 1) -> dict[str, float]:
+def p_values(
+    errors: dict[str, np.ndarray], seed: int, block: int = 1, places: np.ndarray | None = None
+) -> dict[str, float]:
     """The MCS p-value of each model, from its errors on the same test examples, with the samples of `intervals`.
 
     All models are tested for equal mean errors, by the largest t statistic of any two of them (T_R of the paper). Then
@@ -24,6 +26,7 @@ def p_values(errors: dict[str, np.ndarray], seed: int, block: int = 1) -> dict[s
         errors: The error of each test example for each model, float64 [examples].
         seed: The seed of the resampling.
         block: The number of neighbours that are drawn together, from `block` of the data set's description.
+        places: As in `intervals`.
 
     Returns:
         The p-value of each model. It is 0 for a model that has a NaN or an infinity among its errors.
@@ -36,7 +39,7 @@ def p_values(errors: dict[str, np.ndarray], seed: int, block: int = 1) -> dict[s
     means = np.array([values.mean() for values in finite.values()])
     # How much worse the first model of each two is, [models, models], and by how much each sample differs from that.
     gaps = means[:, None] - means
-    resampled = resampled_means(finite, seed, block)
+    resampled = resampled_means(finite, seed, block, places)
     noise = resampled[:, :, None] - resampled[:, None, :] - gaps
     spread = np.sqrt((noise**2).mean(axis=0))
     # Two models that differ in no sample are equal, or the split is a single block. Neither tells them apart.

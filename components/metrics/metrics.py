@@ -6,18 +6,20 @@ A new metric is a function and its entry in `METRICS`. Whatever measures, ranks,
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Union
 
 from components.common.spec import Task
 
 if TYPE_CHECKING:  # the command line reads the names, and has no use for NumPy
     import numpy as np
 
+# One number, or one for each window where there are many series: float64 [windows].
+Scale = Union[float, "np.ndarray"]
 # The third argument is the scale of MASE, or the quantiles.
-Measure = Callable[["np.ndarray", "np.ndarray", float], float]
+Measure = Callable[["np.ndarray", "np.ndarray", Scale], float]
 QuantileMeasure = Callable[["np.ndarray", "np.ndarray", Sequence[float]], float]
 Resampled = Callable[["np.ndarray"], float]
-Prepare = Callable[["np.ndarray", "np.ndarray", float], Resampled]
+Prepare = Callable[["np.ndarray", "np.ndarray", Scale], Resampled]
 QuantilePrepare = Callable[["np.ndarray", "np.ndarray", Sequence[float]], Resampled]
 
 
@@ -55,23 +57,23 @@ class Metric:
         return f"{self.name} in {unit}" if unit and self.unit == "target" else self.name
 
 
-def _accuracy(labels: "np.ndarray", probabilities: "np.ndarray", scale: float) -> float:
+def _accuracy(labels: "np.ndarray", probabilities: "np.ndarray", scale: Scale) -> float:
     return float((probabilities.argmax(axis=1) == labels).mean())
 
 
-def _fast_accuracy(labels: "np.ndarray", probabilities: "np.ndarray", scale: float) -> Resampled:
+def _fast_accuracy(labels: "np.ndarray", probabilities: "np.ndarray", scale: Scale) -> Resampled:
     right = probabilities.argmax(axis=1) == labels
     return lambda sample: float(right[sample].mean())
 
 
-def _macro_f1(labels: "np.ndarray", probabilities: "np.ndarray", scale: float) -> float:
+def _macro_f1(labels: "np.ndarray", probabilities: "np.ndarray", scale: Scale) -> float:
     from sklearn.metrics import f1_score
 
     classes, predicted = range(probabilities.shape[1]), probabilities.argmax(axis=1)
     return float(f1_score(labels, predicted, labels=classes, average="macro", zero_division=0))
 
 
-def _fast_macro_f1(labels: "np.ndarray", probabilities: "np.ndarray", scale: float) -> Resampled:
+def _fast_macro_f1(labels: "np.ndarray", probabilities: "np.ndarray", scale: Scale) -> Resampled:
     import numpy as np
 
     classes = probabilities.shape[1]
@@ -86,7 +88,7 @@ def _fast_macro_f1(labels: "np.ndarray", probabilities: "np.ndarray", scale: flo
     return resampled
 
 
-def _loss(labels: "np.ndarray", probabilities: "np.ndarray", scale: float) -> float:
+def _loss(labels: "np.ndarray", probabilities: "np.ndarray", scale: Scale) -> float:
     from sklearn.metrics import log_loss
 
     # Rows of float32 sum to 1 within 1e-6, and log_loss needs them closer to it.
@@ -95,7 +97,7 @@ def _loss(labels: "np.ndarray", probabilities: "np.ndarray", scale: float) -> fl
     return float(log_loss(labels, exact, labels=range(probabilities.shape[1])))
 
 
-def _fast_loss(labels: "np.ndarray", probabilities: "np.ndarray", scale: float) -> Resampled:
+def _fast_loss(labels: "np.ndarray", probabilities: "np.ndarray", scale: Scale) -> Resampled:
     import numpy as np
 
     chosen = probabilities[np.arange(len(labels)), labels].astype(np.float64)
@@ -103,31 +105,36 @@ def _fast_loss(labels: "np.ndarray", probabilities: "np.ndarray", scale: float) 
     return lambda sample: float(losses[sample].mean())
 
 
-def _mae(target: "np.ndarray", forecast: "np.ndarray", scale: float) -> float:
+def _mae(target: "np.ndarray", forecast: "np.ndarray", scale: Scale) -> float:
     return float(abs(forecast.astype("float64") - target).mean())
 
 
-def _fast_mae(target: "np.ndarray", forecast: "np.ndarray", scale: float) -> Resampled:
+def _fast_mae(target: "np.ndarray", forecast: "np.ndarray", scale: Scale) -> Resampled:
     absolute = abs(forecast.astype("float64") - target).mean(axis=1)
     return lambda sample: float(absolute[sample].mean())
 
 
-def _rmse(target: "np.ndarray", forecast: "np.ndarray", scale: float) -> float:
+def _rmse(target: "np.ndarray", forecast: "np.ndarray", scale: Scale) -> float:
     return math.sqrt(((forecast.astype("float64") - target) ** 2).mean())
 
 
-def _fast_rmse(target: "np.ndarray", forecast: "np.ndarray", scale: float) -> Resampled:
+def _fast_rmse(target: "np.ndarray", forecast: "np.ndarray", scale: Scale) -> Resampled:
     squared = ((forecast.astype("float64") - target) ** 2).mean(axis=1)
     return lambda sample: math.sqrt(squared[sample].mean())
 
 
-def _mase(target: "np.ndarray", forecast: "np.ndarray", scale: float) -> float:
-    return _mae(target, forecast, scale) / scale
+def _mase(target: "np.ndarray", forecast: "np.ndarray", scale: Scale) -> float:
+    if isinstance(scale, float):
+        return _mae(target, forecast, scale) / scale
+    return float((abs(forecast.astype("float64") - target).mean(axis=1) / scale).mean())
 
 
-def _fast_mase(target: "np.ndarray", forecast: "np.ndarray", scale: float) -> Resampled:
-    mae = _fast_mae(target, forecast, scale)
-    return lambda sample: mae(sample) / scale
+def _fast_mase(target: "np.ndarray", forecast: "np.ndarray", scale: Scale) -> Resampled:
+    if isinstance(scale, float):
+        mae = _fast_mae(target, forecast, scale)
+        return lambda sample: mae(sample) / scale
+    scaled = abs(forecast.astype("float64") - target).mean(axis=1) / scale
+    return lambda sample: float(scaled[sample].mean())
 
 
 def _pinball(target: "np.ndarray", forecasts: "np.ndarray", quantiles: Sequence[float]) -> float:
@@ -209,7 +216,7 @@ def measure(
     task: Task,
     target: "np.ndarray",
     prediction: "np.ndarray",
-    scale: float = math.nan,
+    scale: Scale = math.nan,
     quantiles: Sequence[float] = (),
 ) -> dict[str, float]:
     """Each metric of a task.
@@ -219,7 +226,7 @@ def measure(
         target: The labels, int64 [examples]; or the targets, float [windows, horizon].
         prediction: The probabilities, float [examples, classes]; or the forecasts, float [windows, horizon], or with
             quantiles [windows, horizon, quantiles].
-        scale: The scale of MASE, `SeriesInfo.seasonal_error`.
+        scale: The scale of MASE: `SeriesInfo.seasonal_error`, or of many series that of each window's own.
         quantiles: The quantiles that are forecast. Without any, the metrics of quantiles are left out.
     """
     given = _arguments(task, target, prediction, scale, quantiles)
@@ -230,7 +237,7 @@ def resampled(
     task: Task,
     target: "np.ndarray",
     prediction: "np.ndarray",
-    scale: float = math.nan,
+    scale: Scale = math.nan,
     quantiles: Sequence[float] = (),
 ) -> "Callable[[np.ndarray], dict[str, float]]":
     """A function that gives each metric for the examples of some indices. The arguments are those of `measure`."""
@@ -246,8 +253,8 @@ def resampled(
 
 
 def _arguments(
-    task: Task, target: "np.ndarray", prediction: "np.ndarray", scale: float, quantiles: Sequence[float]
-) -> "list[tuple[Metric, tuple[np.ndarray, np.ndarray, float | Sequence[float]]]]":
+    task: Task, target: "np.ndarray", prediction: "np.ndarray", scale: Scale, quantiles: Sequence[float]
+) -> "list[tuple[Metric, tuple[np.ndarray, np.ndarray, Scale | Sequence[float]]]]":
     """The metrics that the predictions have, each with its arguments."""
     points = point_forecast(prediction)
     return [

@@ -5,11 +5,11 @@ layers are Keras' own, so that the models load in Keras' safe mode. Inputs are s
 whatever Keras' dtype policy is, for bfloat16 has only three digits.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 
-from components.artifacts.dataset import DatasetInfo, ImagesInfo, SeriesInfo
+from components.artifacts.dataset import LEAST_DEVIATION, DatasetInfo, ImagesInfo, SeriesInfo
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class Inputs:
             `x`. None where the model isn't seasonal.
         seasons: The target at the same time in each season of the window, less the level, float32 [batch, seasons,
             horizon]. None where the model isn't seasonal.
+        mean: The mean of the raw target over the window, float32 [batch, 1]. None where the scale isn't the window's.
+        std: The standard deviation of the raw target over the window, float32 [batch, 1]; None as `mean` is.
     """
 
     raw: list[keras.KerasTensor]
@@ -32,6 +34,8 @@ class Inputs:
     future: keras.KerasTensor | None = None
     level: keras.KerasTensor | None = None
     seasons: keras.KerasTensor | None = None
+    mean: keras.KerasTensor | None = None
+    std: keras.KerasTensor | None = None
 
 
 def scaled_inputs(info: DatasetInfo, seasonal: bool = False) -> Inputs:
@@ -46,13 +50,16 @@ def scaled_inputs(info: DatasetInfo, seasonal: bool = False) -> Inputs:
         return Inputs([image], _scaled(image, info.mean, info.std))
     window = keras.Input((info.lookback, len(info.columns)), dtype="float32", name="window")
     x = _scaled(window, info.mean[: len(info.columns)], info.std[: len(info.columns)])
+    mean = std = None
+    if info.scaling == "window":
+        x, mean, std = _scaled_by_window(x, window, info)
     raw, future = [window], None
     if info.known:
         raw.append(keras.Input((info.horizon, len(info.known)), dtype="float32", name="future"))
         known = info.known_places()
         future = _scaled(raw[1], [info.mean[i] for i in known], [info.std[i] for i in known])
     if not seasonal:
-        return Inputs(raw, x, future)
+        return Inputs(raw, x, future, mean=mean, std=std)
     target = x[:, :, 0]
     level = keras.layers.GlobalAveragePooling1D(dtype="float32")(x)[:, :1]
     centred = keras.layers.Subtract(dtype="float32")([target, level])
@@ -67,7 +74,7 @@ def scaled_inputs(info: DatasetInfo, seasonal: bool = False) -> Inputs:
     repeats = -(-info.horizon // season)
     if repeats > 1:
         seasons = keras.layers.Concatenate(dtype="float32")([seasons] * repeats)
-    return Inputs(raw, x, future, level, seasons[:, :, : info.horizon])
+    return Inputs(raw, x, future, level, seasons[:, :, : info.horizon], mean, std)
 
 
 def sequence(info: DatasetInfo, patch: int = 1, seasonal: bool = False) -> Inputs:
@@ -90,7 +97,7 @@ def sequence(info: DatasetInfo, patch: int = 1, seasonal: bool = False) -> Input
         steps = info.lookback // patch
         recent = inputs.x[:, info.lookback - steps * patch :]
         x = keras.layers.Reshape((steps, patch * len(info.columns)))(recent) if patch > 1 else recent
-    return Inputs(inputs.raw, x, inputs.future, inputs.level, inputs.seasons)
+    return replace(inputs, x=x)
 
 
 def finish(
@@ -159,6 +166,10 @@ def forecast(
         values = keras.layers.Add(dtype="float32")([values, inputs.level])
     if info.quantiles:
         values = _quantiles(values, values if features is None else features, info)
+    if inputs.std is not None and inputs.mean is not None:
+        mean, std = (part[:, :, None] if info.quantiles else part for part in (inputs.mean, inputs.std))
+        deviation = keras.layers.Multiply(dtype="float32")([values, std])
+        return keras.Model(inputs.raw, keras.layers.Add(dtype="float32")([deviation, mean]))
     unscaled = keras.layers.Rescaling(info.std[0], offset=info.mean[0], dtype="float32")
     return keras.Model(inputs.raw, unscaled(values))
 
@@ -213,6 +224,33 @@ def batch_norm(momentum: float = 0.99) -> keras.layers.BatchNormalization:
 
 def _small_weights() -> keras.initializers.Initializer:
     return keras.initializers.RandomNormal(stddev=0.01)
+
+
+def _scaled_by_window(
+    x: keras.KerasTensor, window: keras.KerasTensor, info: SeriesInfo
+) -> tuple[keras.KerasTensor, keras.KerasTensor, keras.KerasTensor]:
+    """Scale the target of each window by its own mean and standard deviation (Kim et al. 2022, RevIN).
+
+    The deviation is at least a thousandth of the mean's size, so that a window that hardly changes isn't blown up.
+
+    Args:
+        x: The scaled window, whose target is replaced.
+        window: The raw window.
+        info: The description of the series.
+
+    Returns:
+        The scaled window, the mean and the deviation.
+    """
+    target = window[:, :, :1]
+    mean = keras.layers.GlobalAveragePooling1D(dtype="float32")(target)
+    centred = keras.layers.Subtract(dtype="float32")([target, mean[:, None, :]])
+    variance = keras.layers.GlobalAveragePooling1D(dtype="float32")(keras.ops.square(centred))
+    least = keras.ops.maximum(LEAST_DEVIATION * keras.ops.absolute(mean), 1e-6 * info.std[0])
+    std = keras.ops.maximum(keras.ops.sqrt(variance), least)
+    scaled = keras.ops.divide(centred, std[:, None, :])
+    if len(info.columns) > 1:
+        scaled = keras.layers.Concatenate(dtype="float32")([scaled, x[:, :, 1:]])
+    return scaled, mean, std
 
 
 def _scaled(x: keras.KerasTensor, mean: list[float], std: list[float]) -> keras.KerasTensor:

@@ -35,8 +35,9 @@ def predict(
     """Write a JSON line for each example, and a line with the reason to `<output>.errors.jsonl` for each that fails.
 
     The line of an image is {"id", "class", "probability", "probabilities": {class: probability}}. The line of a window
-    is {"id", "times", "values"}: the times of the horizon, and the target's values there. A model with quantiles gives
-    the medians as values, and the others by their names, such as "forecast_p10".
+    is {"id", "times", "values"}: the times of the horizon, and the target's values there. Of a model of many series, it
+    has the name of its "series", too. A model with quantiles gives the medians as values, and the others by their
+    names, such as "forecast_p10".
 
     Memory doesn't grow with the input. An interrupted call that is repeated continues where the first one stopped,
     unless the input or the model has changed. The result is the same to the byte.
@@ -122,9 +123,10 @@ def _rows(batch: Batch, outputs: np.ndarray, info: DatasetInfo) -> tuple[Rows, R
             rows.append({"id": example.id, **label, "probabilities": dict(zip(info.classes, numbers, strict=True))})
         else:
             times = [time.isoformat() for time in example.times]
+            series = {"series": example.series} if example.series else {}
             forecasts = zip(info.outputs, values.reshape(info.horizon, -1).T, strict=True)
             named = {name if name != "forecast" else "values": _numbers(forecast) for name, forecast in forecasts}
-            rows.append({"id": example.id, "times": times, "values": named.pop("values"), **named})
+            rows.append({"id": example.id, **series, "times": times, "values": named.pop("values"), **named})
     return rows, failures
 
 

@@ -41,6 +41,8 @@ class CsvFormat(Strict):
         thousands: The character between groups of three digits, such as ",".
         strip: Characters before and after numbers that are no part of them, such as "$%".
         where: The rows to keep, by "column: value". It selects one of several series in a file.
+        series: The column that tells the rows of different series apart, such as a store's name. One model is trained
+            on all of them, and no window has rows of two.
         fill: Fill missing values and gaps.
         resample: Combine the rows of each period of `frequency` to one: their "mean", "sum", "min", "max", "first" or
             "last", for all columns or by column. Periods at the ends that aren't whole are left out.
@@ -53,6 +55,7 @@ class CsvFormat(Strict):
     thousands: Literal["", ",", ".", " ", "'", "_", "\u00a0", "\u202f"] = ""
     strip: str = ""
     where: dict[str, str | int | float] = {}
+    series: str | None = None
     fill: Fill | None = None
     resample: Method | dict[str, Method] | None = None
 
@@ -69,6 +72,8 @@ class CsvFormat(Strict):
         problems = {}
         if self.decimal == self.thousands:
             problems["thousands"] = f"decimal and thousands are both '{self.decimal}'"
+        if self.series in (self.time, *columns):
+            problems["series"] = f"series: column '{self.series}' is the time or a value, expected another column"
         if isinstance(self.resample, dict) and self.resample.keys() != set(columns):
             problems["resample"] = f"resample: names {', '.join(self.resample)}, expected each of {', '.join(columns)}"
         if self.time_format is not None and not _is_format(self.time_format):

@@ -23,7 +23,7 @@ class Leaks:
     """
 
     def __init__(self, columns: Sequence[str], known: Sequence[str], lookback: int, horizon: int) -> None:
-        self._columns, self._rows = columns, 0
+        self._columns, self._rows, self._series = columns, 0, 1
         self._targets: set[float] = set()
         last = min(lookback + horizon, _SHIFTS)
         self._recent: deque[list[float]] = deque(maxlen=last + 1)
@@ -32,6 +32,11 @@ class Leaks:
             for i, name in enumerate(columns)
             if i
         }
+
+    def begin(self) -> None:
+        """Begin with the next series of many, whose rows aren't compared with those before."""
+        self._series += bool(self._rows)
+        self._recent.clear()
 
     def add(self, values: list[float]) -> None:
         """Compare the next row. NaN counts as equal to everything."""
@@ -57,7 +62,7 @@ class Leaks:
         lines = []
         target = self._columns[0]
         for i, shifts in self._shifts.items():
-            sure = [s for s in shifts if self._rows - abs(s) >= max(_ROWS, self._rows / 2)]
+            sure = [s for s in shifts if self._rows - self._series * abs(s) >= max(_ROWS, self._rows / 2)]
             if not sure or len(self._targets) < 2:
                 continue
             shift = min(sure, key=abs)

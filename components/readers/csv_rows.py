@@ -15,6 +15,7 @@ from components.readers.time_axis import Frequency
 
 LONGEST_LINE = 1 << 20
 MOST_COLUMNS = 10_000
+LONGEST_NAME = 200
 _NAMES = 20
 _MOST_STEPS = 100_000
 
@@ -27,11 +28,13 @@ class Row:
         line: The number of its line in the file, from 1. A row that combines several has the line of the first.
         time: The row's time.
         values: The value of each column; NaN where it is missing.
+        series: The name of the row's series; "" where a file has one series.
     """
 
     line: int
     time: datetime
     values: list[float]
+    series: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +46,14 @@ class Problem:
         kind: The kind of problem. Problems of one kind are counted together.
         text: The message, without the line.
         time: The row's time, where only its values are wrong.
+        series: The name of the row's series, where it is known.
     """
 
     line: int
     kind: str
     text: str
     time: datetime | None = None
+    series: str = ""
 
 
 @contextmanager
@@ -135,7 +140,7 @@ class Table:
         self._width, self._columns, self._form = len(header), columns, form
         problems: list[str] = []
         self._places = {}
-        for name in dict.fromkeys([form.time, *columns, *form.where]):
+        for name in dict.fromkeys([form.time, *columns, *form.where, *filter(None, [form.series])]):
             if header.count(name) == 1:
                 self._places[name] = header.index(name)
             else:
@@ -162,16 +167,24 @@ class Table:
                     self.seen[next(iter(selectors.values()))] = None
                 if not form.keeps(selectors):
                     continue
-            yield from self._parsed(number, fields)
+            if not form.series:
+                yield from self._parsed(number, fields)
+                continue
+            series = fields[self._places[form.series]].strip()
+            if series and len(series) <= LONGEST_NAME:
+                yield from self._parsed(number, fields, series)
+            else:
+                found = f"a name of {len(series):,} letters, expected at most {LONGEST_NAME}" if series else "no name"
+                yield Problem(number, "series", f"column '{form.series}': {found}")
 
-    def _parsed(self, number: int, fields: list[str]) -> Iterator[Row | Problem]:
+    def _parsed(self, number: int, fields: list[str], series: str = "") -> Iterator[Row | Problem]:
         """The row of a line, or a problem for each field that can't be read."""
         form, places = self._form, self._places
         try:
             time = form.parse_time(fields[places[form.time]])
-            yield Row(number, time, [form.parse_number(fields[places[name]], name) for name in self._columns])
+            yield Row(number, time, [form.parse_number(fields[places[name]], name) for name in self._columns], series)
         except InputError:
-            yield from self._problems(number, fields)
+            yield from (replace(problem, series=series) for problem in self._problems(number, fields))
 
     def _problems(self, number: int, fields: list[str]) -> Iterator[Problem]:
         problems, time = [], None

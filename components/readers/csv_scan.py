@@ -6,7 +6,9 @@ them, so that the remaining problems are found in the same scan.
 
 import json
 import math
+from array import array
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +18,7 @@ from components.common.errors import InputError
 from components.readers import csv_guess
 from components.readers.csv_format import CsvFormat, shortened
 from components.readers.csv_leaks import Leaks
-from components.readers.csv_regular import Changes, regularize
+from components.readers.csv_regular import Changes, Rows, regularize
 from components.readers.csv_rows import (
     Problem,
     Row,
@@ -27,7 +29,8 @@ from components.readers.csv_rows import (
     read_fields,
     step_problem,
 )
-from components.readers.time_axis import Frequency
+from components.readers.csv_series import group
+from components.readers.time_axis import Frequency, seconds_of
 
 _NUMBERS = ("decimal", "thousands", "strip")
 
@@ -44,6 +47,7 @@ class SeriesFile:
         frequency: The time between two rows.
         lookback: The number of rows that a model sees.
         horizon: The number of rows that it forecasts.
+        static: The columns that have one value in each of many series.
     """
 
     path: Path
@@ -53,6 +57,7 @@ class SeriesFile:
     frequency: Frequency
     lookback: int = 1
     horizon: int = 1
+    static: Sequence[str] = ()
 
 
 @dataclass
@@ -60,6 +65,9 @@ class _Kind:
     line: int
     text: str
     count: int = 0
+    # The number of series that have it, and the last of them.
+    series: int = 0
+    last: str = ""
 
 
 @dataclass
@@ -76,6 +84,7 @@ class Scan:
         missing_rows: The number of missing rows in gaps.
         kinds: The count of each kind of problem, with the options that `fixes` changes.
         changes: The counts of resampled and filled rows.
+        series: For each of many series, the times of its rows in seconds since 1970.
     """
 
     lines: list[str] = field(default_factory=list)
@@ -87,6 +96,7 @@ class Scan:
     missing_rows: int = 0
     kinds: dict[str, int] = field(default_factory=dict)
     changes: Changes = field(default_factory=Changes)
+    series: dict[str, Sequence[int]] = field(default_factory=dict)
 
 
 def scan(series_file: SeriesFile, form: CsvFormat) -> Scan:
@@ -123,11 +133,17 @@ class _Reading:
         self.scan = Scan()
         self._kinds: dict[str, _Kind] = {}
         self._header: list[str] = []
-        self._series: list[dict[str, str]] = []
+        self._found: list[dict[str, str]] = []
         self._columns: list[str] = []
         self._leaks: Leaks | None = None
         self._previous: Row | None = None
         self._begun = self._hinted = False
+        # Of the current series where there are many: its name, its times, and the first value of each static column.
+        self._name = ""
+        self._times: list[int] = []
+        self._static: dict[str, float] = {}
+        # Whether the first row of the file has a time zone.
+        self._zone: bool | None = None
         self._longest_gap = 0
         # The number of successive rows at the end that lack each column, and the largest such number.
         self._runs: Counter[str] = Counter()
@@ -149,6 +165,9 @@ class _Reading:
                 self._add(1, f"no {column}", missing_column(self._header, column))
             if self._header.count(self._form.time) != 1:
                 self._add(1, "no time", missing_column(self._header, self._form.time))
+            if self._form.series and self._header.count(self._form.series) != 1:
+                self._add(1, "no series", missing_column(self._header, self._form.series))
+            if {"no time", "no series"} & self._kinds.keys():
                 return
             self._columns = [column for column in series_file.columns if column not in missing]
             where = {column: value for column, value in self._form.where.items() if column not in missing}
@@ -156,12 +175,35 @@ class _Reading:
             table = Table(self._header, self._columns, form)
             if series_file.columns[0] in self._columns:
                 self._leaks = Leaks(self._columns, series_file.known, series_file.lookback, series_file.horizon)
-            rows = regularize(table.rows(lines), self._columns, series_file.frequency, form, self.scan.changes)
-            for row in rows:
-                self._check(row)
+            if not form.series:
+                self._check_all(table.rows(lines))
+            else:
+                for name, rows in group(table.rows(lines), len(self._columns), series_file.name):
+                    self._begin(name)
+                    self._check_all(rows)
+                    self._end()
         if not self.scan.rows and not self._kinds:
             seen = ", ".join(shortened(value) for value in table.seen)
             self._add(1, "none", f"where keeps no row; there are: {seen}" if seen else "no rows below the header")
+
+    def _begin(self, name: str) -> None:
+        """Begin with the next of many series."""
+        self._name, self._times, self._static = name, [], {}
+        self._previous, self._begun = None, False
+        self._runs.clear()
+        if self._leaks:
+            self._leaks.begin()
+
+    def _end(self) -> None:
+        if not self._times:
+            return
+        first, step = self._times[0], self._file.frequency.seconds
+        regular = range(first, first + len(self._times) * step, step) if step else array("q", self._times)
+        self.scan.series[self._name] = regular
+
+    def _check_all(self, rows: Rows) -> None:
+        for row in regularize(rows, self._columns, self._file.frequency, self._form, self.scan.changes):
+            self._check(row)
 
     def _check(self, row: Row | Problem) -> None:
         if isinstance(row, Problem):
@@ -174,7 +216,10 @@ class _Reading:
         self._check_time(row)
         scan = self.scan
         scan.rows += 1
-        scan.first, scan.last = scan.first or row.time, row.time
+        if self._name:
+            self._check_of_many(row)
+        else:
+            scan.first, scan.last = scan.first or row.time, row.time
         if self._leaks:
             self._leaks.add(row.values)
         # The sum is NaN where a value is, and costs less than a look at each value.
@@ -187,6 +232,21 @@ class _Reading:
                 self._longest[column] = max(self._longest[column], self._runs[column])
             else:
                 self._runs.pop(column, None)
+
+    def _check_of_many(self, row: Row) -> None:
+        self._times.append(seconds_of(row.time))
+        zone = row.time.tzinfo is not None
+        self._zone = zone if self._zone is None else self._zone
+        if len(self._times) == 1 and zone != self._zone:
+            there, before = ("a", "none") if zone else ("no", "one")
+            self._add(row.line, "zone", f"{row.time} has {there} time zone, series before it have {before}")
+        for column in self._file.static:
+            if column in self._columns:
+                value = row.values[self._columns.index(column)]
+                first = value if math.isnan(value) else self._static.setdefault(column, value)
+                if value != first and not math.isnan(value):
+                    text = f"static column '{column}': {value:g} after {first:g}, expected one value in a series"
+                    self._add(row.line, f"static {column}", text)
 
     def _lack(self, column: str, rows: int) -> None:
         self._runs[column] += rows
@@ -214,7 +274,12 @@ class _Reading:
         self._add(row.line, kind, text)
 
     def _add(self, line: int, kind: str, text: str) -> None:
-        self._kinds.setdefault(kind, _Kind(line, text)).count += 1
+        if self._name:
+            text = f"series '{shortened(self._name)}': {text}"
+        found = self._kinds.setdefault(kind, _Kind(line, text))
+        found.count += 1
+        if found.last != self._name:
+            found.series, found.last = found.series + 1, self._name
 
     def kinds(self) -> dict[str, int]:
         """The count of each kind of problem."""
@@ -227,7 +292,8 @@ class _Reading:
 
     def _line(self, kind: str, hint: str = "") -> str:
         problem = self._kinds[kind]
-        more = f" (the first of {problem.count:,})" if problem.count > 1 else ""
+        within = f", in {problem.series:,} series" if problem.series else ""
+        more = f" (the first of {problem.count:,}{within})" if problem.count > 1 else ""
         if kind == "gap":
             rows = self.scan.missing_rows
             missing = f"{rows:,} rows are missing" if rows > 1 else "1 row is missing"
@@ -276,10 +342,10 @@ class _Reading:
                 new["time_format"] = guessed or None
         if any(kind.startswith("number ") for kind in kinds):
             new |= csv_guess.numbers_of({name: texts[name] for name in self._columns}, form)
-        if not new and {"order", "duplicate", "same"} & kinds.keys():
-            self._series = csv_guess.series_columns(series_file.path, series_file.name, form, series_file.columns)
-            if self._series:
-                new["where"] = {**self._given.where, **self._series[0]}
+        if not new and not form.series and {"order", "duplicate", "same"} & kinds.keys():
+            self._found = csv_guess.series_columns(series_file.path, series_file.name, form, series_file.columns)
+            if self._found:
+                new["where"] = {**self._given.where, **self._found[0]}
         if not new and self._count("gap", "frequency") > self.scan.rows / 2:
             guessed = csv_guess.frequency_of([time for text in texts[form.time] if (time := self._time(text))])
             if guessed and Frequency(guessed).seconds != series_file.frequency.seconds:
@@ -293,14 +359,15 @@ class _Reading:
             problem = f"fields are separated by {new['separator']!r}, expected {self._form.separator!r}"
             return [f"{name}:1: {problem}; set separator: {json.dumps(new['separator'])}"]
         if "where" in new:
-            series = [{shortened(k): shortened(v) for k, v in values.items()} for values in self._series]
+            series = [{shortened(k): shortened(v) for k, v in values.items()} for values in self._found]
             first = min(kind.line for key in ("order", "duplicate", "same") if (kind := self._kinds.get(key)))
             shown = ", ".join(" ".join(values.values()) for values in series[:5]) + (", …" if len(series) > 5 else "")
             names = " and ".join(f"'{column}'" for column in series[0])
             subject = f"column {names} tells" if len(series[0]) == 1 else f"columns {names} tell"
             keep = ", ".join(f"{column}: {value}" for column, value in series[0].items())
             problem = f"{len(series):,} series in one file: {subject} them apart ({shown})"
-            return [f"{name}:{first}: {problem}; keep one, such as where: {{{keep}}}"]
+            together = f", or train on all with series: {next(iter(series[0]))}" if len(series[0]) == 1 else ""
+            return [f"{name}:{first}: {problem}; keep one, such as where: {{{keep}}}{together}"]
         if "frequency" in new:
             kind = self._kinds.get("gap") or self._kinds["frequency"]
             given, words = self._file.frequency.words(), Frequency(new["frequency"]).words()

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from components.common.errors import InputError
@@ -142,6 +142,11 @@ class Frequency:
         import pandas as pd
 
         return move(pd.Timestamp(time)).to_pydatetime()
+
+
+def seconds_of(time: datetime) -> int:
+    """The seconds from 1970 to a time. A time without a zone counts as one in UTC."""
+    return int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp())
 
 
 def _offset(text: str) -> "pd.DateOffset | None":

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from components.artifacts.dataset import DatasetInfo, SeriesInfo, load_info
-from components.artifacts.evaluation import load_predictions
+from components.artifacts.evaluation import load_places, load_predictions
 from components.artifacts.export import SAVED_MODEL
 from components.artifacts.leaderboard import Leaderboard, ModelEntry, figure
 from components.common.errors import InputError
@@ -24,7 +24,7 @@ BATCH = 256
 PART_BYTES = 256 << 20
 # The attributes that a model's inputs and outputs depend on. Where two data sets differ in one of them, a model of one
 # can't answer the other.
-_FORM = ("task", "classes", "shape", "stored", "columns", "known", "frequency", "lookback", "horizon", "unit")
+_FORM = ("task", "classes", "shape", "stored", "columns", "known", "frequency", "lookback", "horizon", "unit", "series")
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,8 @@ def challenge(winner: Winner, standing: Path, version: str) -> Outcome:
             raise InputError(f"it has answers for {len(theirs):,} test examples of {len(ours):,}")
     except (InputError, RuntimeError, OSError, ValueError) as error:
         return unknown(winner, version, " ".join(str(error).split()))
-    intervals = differences({"standing": theirs, "winner": ours}, winner.board.seed or 0, info.block)
+    places = load_places(winner.evaluation)
+    intervals = differences({"standing": theirs, "winner": ours}, winner.board.seed or 0, info.block, places)
     low, high = intervals["standing", "winner"]
     # A model whose output is NaN is worse than any other.
     better = high < 0 or not np.isfinite(theirs).all()

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from components.artifacts.dataset import SPLITS, DatasetInfo, ImagesInfo, SeriesInfo, load_info
+from components.artifacts.series_table import SeriesTable, load_table
 from components.common.words import counted
 from components.data import storage
 from components.readers.time_axis import Frequency
@@ -21,11 +22,13 @@ class Data:
         info: Its description.
         rows: For each split of a series, the times int64 [rows] in seconds since 1970 and the target float32 [rows].
             Empty for images.
+        table: The table of the series; None for images.
     """
 
     folder: str
     info: DatasetInfo
     rows: dict[str, forecasting.Rows] = field(default_factory=dict)
+    table: SeriesTable | None = None
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def read(folder: str) -> Data:
     for split in SPLITS:
         batches = list(storage.read_rows(folder, split, len(info.stored)).as_numpy_iterator())
         rows[split] = (np.concatenate([t for t, _ in batches]), np.concatenate([v[:, 0] for _, v in batches]))
-    return Data(folder, info, rows)
+    return Data(folder, info, rows, load_table(folder, info))
 
 
 def section(data: Data) -> DataSection:
@@ -84,8 +87,20 @@ def section(data: Data) -> DataSection:
         example=describe(info),
         splits={split: (info.records[split], info.examples(split)) for split in SPLITS},
         classes=_classes(data.folder, info) if isinstance(info, ImagesInfo) else [],
-        series=forecasting.series(info, data.rows) if isinstance(info, SeriesInfo) else None,
+        series=_drawn(info, data.rows) if isinstance(info, SeriesInfo) else None,
     )
+
+
+def _drawn(info: SeriesInfo, rows: dict[str, forecasting.Rows]) -> Picture:
+    """The drawing of a series; of many series, their mean at each time."""
+    if info.series:
+        rows = {split: _mean_of_all(*values) for split, values in rows.items()}
+    return forecasting.series(info, rows)
+
+
+def _mean_of_all(times: np.ndarray, target: np.ndarray) -> forecasting.Rows:
+    moments, places, counts = np.unique(times, return_inverse=True, return_counts=True)
+    return moments, np.bincount(places, target) / counts
 
 
 def describe(info: DatasetInfo) -> str:
@@ -94,7 +109,8 @@ def describe(info: DatasetInfo) -> str:
         height, width, channels = info.shape
         return f"Images of {height} × {width} × {channels}, each of one of {counted(len(info.classes), 'class')}."
     target = f"{info.columns[0]}{f' in {info.unit}' if info.unit else ''}"
-    text = f"A row every {Frequency(info.frequency).words()}. "
+    each = f" in each series, told apart by {info.series}" if info.series else ""
+    text = f"A row every {Frequency(info.frequency).words()}{each}. "
     text += f"From {counted(info.lookback, 'row')} of {', '.join(info.columns)}"
     if info.known:
         text += f" and what is known ahead ({', '.join(info.known)})"

@@ -47,7 +47,8 @@ def series(info: SeriesInfo, rows: dict[str, Rows]) -> Picture:
         legend(ax)
         first, last = (str(np.datetime64(int(t), "s"))[:16] for t in (rows["train"][0][0], rows["test"][0][-1]))
         description = f"{info.columns[0]} from {first} to {last}, in time order cut into training, validation and test"
-        title = "The series and its splits" + (f"; mean and range of every {every} rows" if every > 1 else "")
+        drawn = "The mean of all series, and the splits" if info.series else "The series and its splits"
+        title = drawn + (f"; mean and range of every {every} rows" if every > 1 else "")
         return picture(fig, title, description, True)
 
 
@@ -55,6 +56,7 @@ def windows(
     evaluation: Evaluation,
     info: SeriesInfo,
     rows: Rows,
+    first: np.ndarray,
     forecast: np.ndarray,
     fan: np.ndarray | None,
     quantiles: list[float],
@@ -65,14 +67,16 @@ def windows(
         evaluation: The model's evaluation.
         info: The description of the series.
         rows: The times and the target of the test split.
+        first: The row at which each window begins, int64 [windows].
         forecast: The forecasts, float32 [windows, horizon].
         fan: The forecasts of all quantiles, float32 [windows, horizon, quantiles]; None where there are none.
         quantiles: The quantiles.
     """
     one = forecast[..., None] if fan is None else fan
+    begins = first + info.lookback
     return [
-        _window(evaluation.model, window, info, rows, forecast[window.example], one[window.example], quantiles)
-        for window in evaluation.windows
+        _window(evaluation.model, w, info, rows, int(begins[w.example]), forecast[w.example], one[w.example], quantiles)
+        for w in evaluation.windows
     ]
 
 
@@ -81,12 +85,12 @@ def _window(
     window: Window,
     info: SeriesInfo,
     rows: Rows,
+    first: int,
     forecast: np.ndarray,
     fan: np.ndarray,
     quantiles: list[float],
 ) -> Picture:
     times, target = rows
-    first = window.example + info.lookback
     shown = min(info.lookback, max(2 * info.horizon, 24))
     past, ahead = np.arange(-shown + 1, 1), np.arange(1, info.horizon + 1)
     marker = "o" if info.horizon <= 12 else ""
@@ -111,7 +115,8 @@ def _window(
         if quantiles:
             ends = float(quantiles[-1] - quantiles[0]), fan[:, -1] - fan[:, 0]
             description += f", {ends[0]:.0%} interval {ends[1].mean():.3g} wide on average"
-        return picture(fig, f"From {at:%Y-%m-%d %H:%M}: {_RANKS[window.name]}", description)
+        series = f"{info.series} {window.series}, from" if info.series else "From"
+        return picture(fig, f"{series} {at:%Y-%m-%d %H:%M}: {_RANKS[window.name]}", description)
 
 
 def errors(evaluation: Evaluation, info: SeriesInfo) -> Picture:

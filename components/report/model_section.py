@@ -104,11 +104,12 @@ def section(
         figures.append(classification.calibration(evaluation))
         confusion = classification.confusion(evaluation, info)
         mistakes = _mistakes(evaluation, data.folder, info)
-    elif evaluation and folder and isinstance(info, SeriesInfo):
+    elif evaluation and folder and data.table and isinstance(info, SeriesInfo):
         target, forecast = load_predictions(folder)
         figures += [forecasting.errors(evaluation, info)] if info.horizon > 1 else []
         fan = load_quantiles(folder), model.spec.quantiles
-        figures += forecasting.windows(evaluation, info, data.rows["test"], forecast, *fan)
+        first = data.table.first_rows(info, "test")
+        figures += forecasting.windows(evaluation, info, data.rows["test"], first, forecast, *fan)
         figures += [forecasting.hours(evaluation, info)] if len(evaluation.per_hour) > 1 else []
         figures.append(forecasting.residuals(evaluation, info, forecast - target))
     settings = model.spec.model_dump(exclude_defaults=True, exclude={"dataset", "machine"})

@@ -11,6 +11,8 @@ from components.artifacts.leaderboard import FEW, figure, interval
 from components.common.words import counted
 from components.metrics.metrics import METRICS, found_in, named
 
+# The most series of many that a model's section lists.
+WORST_SERIES = 10
 FOLDER = Path(__file__).with_name("templates")
 
 
@@ -27,6 +29,7 @@ def environment(*folders: Path) -> Environment:
     environment.filters |= {"duration": _duration, "size": _size, "number": _number, "breakable": _breakable}
     environment.filters |= {"counted": counted, "figure": figure, "interval": interval}
     environment.globals |= {"FEW": FEW, "METRICS": METRICS, "named": named, "found_in": found_in}
+    environment.globals |= {"worst_series": WORST_SERIES}
     return environment
 
 

@@ -5,21 +5,25 @@ The file is read line by line, so that memory doesn't grow with it.
 
 import math
 from collections.abc import Iterator
+from typing import TextIO
 
 from components.common.errors import InputError, collecting
 from components.common.files import sha256
-from components.common.spec import Facts, SeriesOptions
+from components.common.spec import Facts, Scaling, SeriesOptions
 from components.common.words import counted
 from components.data.source_data import Row, Series
-from components.data.splits import split_problems
-from components.readers.csv_format import CsvFormat
-from components.readers.csv_regular import Changes, regularize
+from components.data.splits import cut_times, split_problems, too_short
+from components.readers.csv_format import CsvFormat, shortened
+from components.readers.csv_regular import Changes, Rows, regularize
 from components.readers.csv_rows import Problem, Table, open_text, read_fields, step_problem
 from components.readers.csv_scan import Scan, SeriesFile, scan
+from components.readers.csv_series import group
 from components.readers.time_axis import Frequency
 from components.vertex.cloud_storage import DataPath, local_path
 
 TASK = "forecasting"
+# The most series that a line names.
+_MOST_NAMES = 100
 
 
 class Options(SeriesOptions, CsvFormat):
@@ -34,6 +38,12 @@ class Options(SeriesOptions, CsvFormat):
         frequency: The time between two rows in pandas' notation, such as 30min, h, D, B, W-FRI, MS (months), M (last
             days).
         unit: The target's unit, for tables and plots.
+        static: Columns that have one number in each series, such as a store's area. They are inputs, repeated along the
+            window.
+        scaling: The scale of the target: "window" takes the mean and the standard deviation of each window, which fits
+            series of any size, new ones too (Kim et al. 2022, openreview.net/forum?id=cGDAkQo1C0p). "shared" takes
+            those of all training rows. It is "window" with `series`, otherwise "shared". The other columns are always
+            scaled by all training rows.
     """
 
     path: DataPath
@@ -43,10 +53,12 @@ class Options(SeriesOptions, CsvFormat):
     known: list[str] = []
     frequency: str
     unit: str = ""
+    static: list[str] = []
+    scaling: Scaling | None = None
 
     def columns(self) -> list[str]:
         """The columns of values, the target first."""
-        return [self.target, *self.covariates, *self.known]
+        return [self.target, *self.covariates, *self.known, *self.static]
 
 
 def check(options: Options) -> Facts:
@@ -59,6 +71,8 @@ def check(options: Options) -> Facts:
     option_problems = options.problems(columns)
     repeated = [name for name in dict.fromkeys(columns) if columns.count(name) > 1]
     problems = [*option_problems.values(), *(f"column '{name}' is named twice in the options" for name in repeated)]
+    if options.static and not options.series:
+        problems.append("static: only many series have such columns, expected series with it")
     problems = [f"{options.path}: {problem}" for problem in problems]
     frequency = Frequency("D")
     with collecting(problems):
@@ -72,7 +86,14 @@ def check(options: Options) -> Facts:
         defaults = {name: CsvFormat.model_fields[name].default for name in option_problems}
         result = scan(_series_file(options, frequency), options.form().model_copy(update=defaults))
         problems += result.lines
-    if result and result.rows:
+    cuts, left_out = None, []
+    if result and result.series and options.validation + options.test < 1:
+        cuts = cut_times(result.series, options)
+        try:
+            left_out = too_short(result.series, cuts, options)
+        except InputError as error:
+            problems += [f"{options.path}: {problem}" for problem in error.problems]
+    elif result and result.rows:
         problems += [f"{options.path}: {problem}" for problem in split_problems(result.rows, options)]
     if problems or not result:
         raise InputError(*problems)
@@ -82,8 +103,10 @@ def check(options: Options) -> Facts:
         fingerprint=fingerprint,
         bytes=size,
         rows=result.rows,
+        cuts=cuts,
+        left_out=left_out,
         filled={column: result.changes.filled[column] for column in columns} if options.fill else {},
-        found=_summary(result.changes, options),
+        found=_summary(result.changes, options) | _left_out(left_out),
     )
 
 
@@ -96,6 +119,9 @@ def read(options: Options) -> Series:
         unit=options.unit,
         form=options.form(),
         rows=lambda: _rows(options),
+        many=(lambda: _many(options)) if options.series else None,
+        static=options.static,
+        scaling=options.scaling or ("window" if options.series else "shared"),
     )
 
 
@@ -108,26 +134,47 @@ def _series_file(options: Options, frequency: Frequency) -> SeriesFile:
         frequency=frequency,
         lookback=options.lookback,
         horizon=options.horizon,
+        static=options.static,
     )
 
 
 def _rows(options: Options) -> Iterator[Row]:
-    frequency, form, columns = Frequency(options.frequency), options.form(), options.columns()
     with open_text(local_path(options.path), options.path) as file:
-        lines = read_fields(file, form.separator)
-        _, header = next(lines, (1, []))
-        table = Table(header if isinstance(header, list) else [], columns, form)
-        previous = None
-        for row in regularize(table.rows(lines), columns, frequency, form, Changes()):
-            where = f"{options.path}:{row.line}"
-            if isinstance(row, Problem):
-                raise InputError(f"{where}: {row.text}")
-            if problem := step_problem(row.time, previous, frequency):
-                raise InputError(f"{where}: {problem[1]}")
-            if missing := [name for name, value in zip(columns, row.values, strict=True) if math.isnan(value)]:
-                raise InputError(f"{where}: column '{missing[0]}': a missing value")
-            previous = row.time
-            yield row.time, row.values
+        yield from _regular(_read(file, options), options)
+
+
+def _many(options: Options) -> Iterator[tuple[str, Iterator[Row]]]:
+    with open_text(local_path(options.path), options.path) as file:
+        for name, rows in group(_read(file, options), len(options.columns()), options.path):
+            yield name, _regular(rows, options)
+
+
+def _read(file: TextIO, options: Options) -> Rows:
+    lines = read_fields(file, options.separator)
+    _, header = next(lines, (1, []))
+    return Table(header if isinstance(header, list) else [], options.columns(), options).rows(lines)
+
+
+def _regular(rows: Rows, options: Options) -> Iterator[Row]:
+    frequency, columns = Frequency(options.frequency), options.columns()
+    previous = None
+    for row in regularize(rows, columns, frequency, options, Changes()):
+        where = f"{options.path}:{row.line}"
+        if isinstance(row, Problem):
+            raise InputError(f"{where}: {row.text}")
+        if problem := step_problem(row.time, previous, frequency):
+            raise InputError(f"{where}: {problem[1]}")
+        if missing := [name for name, value in zip(columns, row.values, strict=True) if math.isnan(value)]:
+            raise InputError(f"{where}: column '{missing[0]}': a missing value")
+        previous = row.time
+        yield row.time, row.values
+
+
+def _left_out(names: list[str]) -> dict[str, str]:
+    """The series that are left out as text, for the log and the report."""
+    more = f" and {len(names) - _MOST_NAMES:,} more" if len(names) > _MOST_NAMES else ""
+    shown = ", ".join(shortened(name) for name in names[:_MOST_NAMES])
+    return {"series too short for a window in each split": f"{len(names):,} left out: {shown}{more}"} if names else {}
 
 
 def _summary(changes: Changes, options: Options) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from components.artifacts.dataset import DatasetInfo
+from components.artifacts.dataset import DatasetInfo, SeriesInfo
 from components.common.errors import InputError
 from components.common.spec import ModelSpec
 from components.data import input_pipeline
@@ -48,6 +48,9 @@ class SharedBatches:
                 raise InputError(f"model {name}: {info.examples(split)} examples of {split} fill no batch of {size}")
         self._spec, self._dataset, self._info, self._seed, self._devices = spec, dataset, info, seed, devices
         self._validation_size = evaluation_batch_size(info, "validation", EVALUATION_BATCH, devices.share)
+        # Large series would outweigh small ones where each is scaled by itself. A squared error grows by the square.
+        scaled = isinstance(info, SeriesInfo) and info.series is not None and info.scaling == "window"
+        self._loss_power = (2 if spec.loss in (None, "mse") else 1) if scaled else 0
         self.per_epoch = steps_per_epoch(info, "train", self.size, devices.share)
         self.validation_steps = steps_per_epoch(info, "validation", self._validation_size, devices.share)
 
@@ -64,6 +67,7 @@ class SharedBatches:
             first_step=first_step,
             flip=spec.flip,
             share=share,
+            loss_power=self._loss_power,
         )
         return self._distributed(batches)
 
@@ -71,7 +75,9 @@ class SharedBatches:
         """The batches of a validation."""
         size, share = self._validation_size, self._devices.share
         return self._distributed(
-            input_pipeline.sequential_batches(self._dataset, self._info, "validation", size, share, cache=True)
+            input_pipeline.sequential_batches(
+                self._dataset, self._info, "validation", size, share, cache=True, loss_power=self._loss_power
+            )
         )
 
     def _distributed(self, batches: tf.data.Dataset) -> tf.data.Dataset:

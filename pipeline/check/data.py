@@ -180,7 +180,7 @@ def _names(columns: list[str]) -> str:
 _COMMENTS = {
     "target": "the column to forecast",
     "frequency": "the step between rows",
-    "where": "the rows to keep; another value is another series",
+    "where": "the rows to keep; or series instead, with the column alone, for all of them",
     "resample": "one row of all those of a step; or sum, min, max, first, last",
     "fill": "look whether so many rows should be invented; or forward, seasonal",
     "calendar": "derived from the time, known in the future",

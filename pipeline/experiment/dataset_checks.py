@@ -189,7 +189,7 @@ def _read_series(source: Source, options: SeriesOptions) -> Series:
 
 def _check_series(source: Source, options: SeriesOptions, facts: Facts | None) -> str:
     """Check the splits and the columns of a series, and return its frequency."""
-    problems = split_problems(facts.rows or 0, options) if facts else []
+    problems = split_problems(facts.rows or 0, options) if facts and facts.cuts is None else []
     series = _read_series(source, options)
     names = [*series.columns, *calendar_columns(options.calendar)]
     problems += [

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from components.artifacts.evaluation import PREDICTIONS, load_predictions
+from components.artifacts.evaluation import PREDICTIONS, load_places, load_predictions
 from components.artifacts.leaderboard import Leaderboard, ModelEntry, figure, interval, is_clear
 from components.common.errors import InputError
 from components.common.spec import Task
@@ -124,7 +124,7 @@ def compare(before: Run, old: ModelEntry | None, now: Run, new: ModelEntry | Non
         if not np.isfinite(values).all():
             return Comparison(f"can't be compared: predictions of {run.name} aren't finite", [])
     seed = now.board.seed if now.board else None
-    ends = differences(wrong, seed or 0, info.block)["A", "B"]
+    ends = differences(wrong, seed or 0, info.block, load_places(folders[1]))["A", "B"]
     if not is_clear(ends):
         return Comparison("can't be told apart", ends)
     low, high = sorted(abs(end) for end in ends)

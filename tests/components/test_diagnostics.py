@@ -50,7 +50,7 @@ def test_errors_are_of_the_hours_of_the_rows_that_were_forecast():
     windows, lookback, horizon = 90, 6, 4
     rows = lookback + np.arange(windows)[:, None] + np.arange(horizon)
     error = np.where(half_hours[rows] // 3600 % 24 == 5, -3.0, 1.0)
-    found = diagnostics.per_hour(error, times, lookback)
+    found = diagnostics.per_hour(error, times, lookback + np.arange(windows))
     assert list(found) == [f"{hour:02}" for hour in range(24)]
     assert found.pop("05") == 3
     assert set(found.values()) == {1}

@@ -381,11 +381,11 @@ def test_what_is_no_file_fails_at_once(exports, tmp_path, name):
 def test_a_file_of_another_separator_or_series_is_told_of_both(tmp_path, exports):
     info = exports["told"].info.model_copy(update={"separator": ";", "where": {"shop": "a"}})
     (tmp_path / "series.csv").write_text("time,load,shop\n2020-01-01,1,a\n")
-    (reason,) = [row.reason for _, rows in read_series(tmp_path / "series.csv", info) for row in rows]
+    (reason,) = [row.reason for _, _, rows in read_series(tmp_path / "series.csv", info) for row in rows]
     assert reason.startswith("no column 'time'")
     assert reason.endswith("fields are separated by ';' in the training data")
     (tmp_path / "series.csv").write_text(
         f"time;{';'.join(info.columns)};shop\n2020-01-01{';1' * len(info.columns)};b\n"
     )
-    found = [row.reason for _, rows in read_series(tmp_path / "series.csv", info) for row in rows]
+    found = [row.reason for _, _, rows in read_series(tmp_path / "series.csv", info) for row in rows]
     assert found == ["where keeps no row; there are: b"]

@@ -56,6 +56,10 @@ def folder(tmp_path_factory):
     pd.DataFrame({**weather, "dewp": generator.normal(5, 2, len(hours)).round(2)}).to_csv(
         folder / "weather.csv", index=False
     )
+    months = pd.DataFrame({"month": pd.date_range("2000-01-01", periods=187, freq="MS").strftime("%Y-%m")})
+    cities = pd.DataFrame({"city": ["Abilene", "Austin", "Waco"]})
+    sold = months.merge(cities, how="cross")
+    sold.assign(sales=generator.integers(50, 900, len(sold))).to_csv(folder / "housing.csv", index=False)
     for name in ("cat", "dog"):
         (folder / "photos" / name).mkdir(parents=True)
         for i in range(20):

@@ -17,11 +17,13 @@ class Example:
         load: A function that returns the model's inputs by name, without a batch axis. It may be called in any thread,
             and raises InputError with the reason where the example can't be loaded.
         times: The times of the horizon after a window; empty for images.
+        series: The name of a window's series, where the model is one of many series.
     """
 
     id: str
     load: Callable[[], dict[str, np.ndarray]]
     times: Sequence[datetime] = ()
+    series: str = ""
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ import math
 import re
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from components.readers.csv_format import shortened
 from components.readers.csv_regular import Changes, regularize
 from components.readers.csv_rows import Problem, Table, open_text, read_fields, step_problem
 from components.readers.csv_rows import Row as CsvRow
+from components.readers.csv_series import group
 from components.readers.time_axis import Frequency, calendar_values
 
 _SHARD = re.compile(r"-\d{5}(-of-\d{5})?$")
@@ -55,7 +57,7 @@ def read_windows(path: Path, info: SeriesInfo, every: bool) -> Iterator[Example 
 
     Args:
         path: The file or folder, as `find_files` returns it. Each CSV file is a series, and so are TFRecord shards of
-            one name together.
+            one name together. Where the model is one of many series, a CSV file has any number of them.
         info: The description of the model's data set.
         every: Whether every window is read. Otherwise only the last window of each series is, whose forecast comes
             after the series' last row.
@@ -64,15 +66,28 @@ def read_windows(path: Path, info: SeriesInfo, every: bool) -> Iterator[Example 
         Examples with `window`, float32 [lookback, columns], and `future`, float32 [horizon, known], where columns
         are known ahead. Their ids are those of the windows' last rows.
     """
-    for name, rows in read_series(path, info):
-        yield from _Windows(name, info, every).cut(rows)
+    for name, series, rows in read_series(path, info):
+        if info.series and not series:
+            yield from (row for row in rows if isinstance(row, Failure))
+            continue
+        for found in _Windows(name, info, every).cut(rows):
+            if isinstance(found, Example):
+                yield replace(found, series=series) if series else found
+            else:
+                yield Failure(found.id, f"series '{shortened(series)}': {found.reason}") if series else found
 
 
-def read_series(path: Path, info: SeriesInfo) -> Iterator[tuple[str, Rows]]:
-    """Read each series: its name and its rows, which may have gaps."""
+def read_series(path: Path, info: SeriesInfo) -> Iterator[tuple[str, str, Rows]]:
+    """Read each series: the name of its file, its own name where a file has many, and its rows, which may have gaps."""
     for name, files in itertools.groupby(named_files(path, "forecasting"), key=lambda file: _SHARD.sub("", file[0])):
         parts = list(files)
-        yield name, _records(parts, info) if is_tfrecord(parts[0][0]) else _lines(*parts[0], info)
+        if is_tfrecord(parts[0][0]):
+            yield name, "", _records(parts, info)
+        elif info.series:
+            for series, rows in itertools.groupby(_lines(*parts[0], info), key=itemgetter(0)):
+                yield name, series, (row for _, row in rows)
+        else:
+            yield name, "", (row for _, row in _lines(*parts[0], info))
 
 
 class _Windows:
@@ -167,28 +182,31 @@ def _check_calendar(row: Row, info: SeriesInfo) -> None:
         raise InputError("the calendar's columns are of a time zone that records don't keep; give the series as CSV")
 
 
-def _lines(name: str, file: Path, info: SeriesInfo) -> Rows:
+def _lines(name: str, file: Path, info: SeriesInfo) -> Iterator[tuple[str, Row | Failure]]:
+    """The rows of a CSV file, series by series, each with the name of its series: "" where a file is one series."""
     try:
         with open_text(file, name) as stream:
             lines = read_fields(stream, info.separator)
             _, header = next(lines, (1, []))
             if isinstance(header, Problem):
-                yield Failure(f"{name}:1", header.text)
+                yield "", Failure(f"{name}:1", header.text)
                 return
             try:
                 table = Table(header, info.columns, info)
             except InputError as error:
                 hint = f"; fields are separated by {info.separator!r} in the training data" if len(header) == 1 else ""
-                yield Failure(f"{name}:1", "; ".join(error.problems) + hint)
+                yield "", Failure(f"{name}:1", "; ".join(error.problems) + hint)
                 return
             rows, any_row = table.rows(lines), False
-            for row in regularize(rows, info.columns, Frequency(info.frequency), info, Changes(), future=True):
-                yield _row(row, info, f"{name}:{row.line}")
-                any_row = True
+            parts = group(rows, len(info.columns), name) if info.series else [("", rows)]
+            for series, own in parts:
+                for row in regularize(own, info.columns, Frequency(info.frequency), info, Changes(), future=True):
+                    yield series, _row(row, info, f"{name}:{row.line}")
+                    any_row = True
             if not any_row and table.seen:
-                yield Failure(name, f"where keeps no row; there are: {', '.join(map(shortened, table.seen))}")
+                yield "", Failure(name, f"where keeps no row; there are: {', '.join(map(shortened, table.seen))}")
     except InputError as error:
-        yield Failure(name, str(error).removeprefix(f"{name}: "))
+        yield "", Failure(name, str(error).removeprefix(f"{name}: "))
 
 
 def _row(row: CsvRow | Problem, info: SeriesInfo, where: str) -> Row | Failure:
@@ -202,6 +220,9 @@ def _row(row: CsvRow | Problem, info: SeriesInfo, where: str) -> Row | Failure:
 
 
 def _records(files: list[File], info: SeriesInfo) -> Rows:
+    if info.series:
+        yield Failure(files[0][0], f"records don't tell the names of series; give CSV with the column '{info.series}'")
+        return
     tf = import_tensorflow()
     for name, file in files:
         for i, record in enumerate(records(name, file)):

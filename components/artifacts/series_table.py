@@ -1,0 +1,67 @@
+"""`series.npz` in the `Dataset` folder of many series: their names, rows and scales.
+
+It has a row for each series and grows with them, so it isn't part of a model's folder, and no model needs it.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from components.artifacts.dataset import SPLITS, SeriesInfo
+
+FILE = "series.npz"
+
+
+@dataclass(frozen=True)
+class SeriesTable:
+    """The series of a data set, in the order in which each split has their rows.
+
+    Attributes:
+        names: Their names, str [series], in sorted order.
+        rows: The number of their rows in each split, int64 [series, splits].
+        scale: The scale of MASE of each series, float64 [series]: the mean absolute difference of two targets one
+            season apart, over its own training rows.
+        level: The mean of the target over the training rows of each series, float64 [series].
+    """
+
+    names: np.ndarray
+    rows: np.ndarray
+    scale: np.ndarray
+    level: np.ndarray
+
+    def windows(self, info: SeriesInfo, split: str) -> np.ndarray:
+        """The number of windows of each series in a split, int64 [series]."""
+        return np.maximum(self.rows[:, SPLITS.index(split)] - info.lookback - info.horizon + 1, 0)
+
+    def first_rows(self, info: SeriesInfo, split: str) -> np.ndarray:
+        """The row at which each window of a split begins, int64 [windows]."""
+        windows, rows = self.windows(info, split), self.rows[:, SPLITS.index(split)]
+        skipped = np.cumsum(rows) - rows - (np.cumsum(windows) - windows)
+        return np.arange(windows.sum()) + np.repeat(skipped, windows)
+
+    def numbers(self, info: SeriesInfo, split: str) -> np.ndarray:
+        """The number of the series that each window of a split belongs to, int64 [windows]."""
+        return np.repeat(np.arange(len(self.names)), self.windows(info, split))
+
+    def loss_scale(self) -> np.ndarray:
+        """The scale of each series' error in a training's loss, float64 [series].
+
+        It is that of MASE. A series that hardly changes would get a weight beyond all others, so the scale is at least
+        a thousandth of the series' level.
+        """
+        return np.maximum(self.scale, 1e-3 * np.abs(self.level))
+
+
+def save_table(folder: Path, table: SeriesTable) -> None:
+    """Write `series.npz`."""
+    np.savez(folder / FILE, **asdict(table))
+
+
+def load_table(folder: Path | str, info: SeriesInfo) -> SeriesTable:
+    """Read `series.npz`. One series is a table with one row."""
+    if not info.series:
+        rows = [[info.records[split] for split in SPLITS]]
+        return SeriesTable(np.array([""]), np.array(rows), np.array([info.seasonal_error]), np.array([info.mean[0]]))
+    with np.load(Path(folder) / FILE, allow_pickle=False) as saved:
+        return SeriesTable(**saved)

@@ -1,0 +1,174 @@
+"""Write the rows of many series, and check the written ones.
+
+Each split has the rows of all series, one series after the other.
+"""
+
+from bisect import bisect_right
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from components.artifacts.dataset import SPLITS, Check, SeriesInfo
+from components.artifacts.series_table import FILE, SeriesTable, save_table
+from components.common.no_autograph import no_autograph
+from components.common.spec import Facts, SeriesOptions
+from components.data.source_data import Series
+from components.data.storage import row_features
+from components.data.tfrecord_files import tfrecord_paths
+from components.ingest.check_series import check_rows, mean_and_std
+from components.ingest.digest import digest
+from components.ingest.tfrecords import SplitWriter, row_record, write_metadata
+from components.readers.time_axis import Frequency, calendar_columns, calendar_values, seconds_of
+
+_BATCH = 4096
+
+
+def write(data: Series, options: SeriesOptions, facts: Facts, name: str, folder: Path) -> list[str]:
+    """Write the rows of all series but those that are left out, and return the series' names."""
+    assert data.many is not None and facts.cuts is not None  # noqa: S101 (the caller has checked)
+    columns = [*data.columns, *calendar_columns(options.calendar)]
+    left_out = set(facts.left_out)
+    names: list[str] = []
+    writers = [SplitWriter(folder, name, split, 4 * len(columns) + 80) for split in SPLITS]
+    for series, rows in data.many():
+        if series in left_out:
+            continue
+        for time, values in rows:
+            seconds = seconds_of(time)
+            split = bisect_right(facts.cuts, seconds)
+            if split < len(writers):
+                stored = [*values, *calendar_values(time, options.calendar)]
+                writers[split].add(row_record(seconds, stored, len(names)))
+        names.append(series)
+    features = tfds.features.FeaturesDict(
+        {
+            "series": tfds.features.Scalar(dtype=np.int64, doc=f"The number of the series, see {FILE}."),
+            "time": tfds.features.Scalar(dtype=np.int64, doc="Seconds since 1970-01-01 00:00."),
+            "values": tfds.features.Tensor(shape=(len(columns),), dtype=np.float32, doc=", ".join(columns)),
+        }
+    )
+    description = f"Rows of {len(names):,} series of {name}: {', '.join(columns)}."
+    write_metadata(folder, features, [writer.finish() for writer in writers], description)
+    return names
+
+
+def describe(
+    data: Series, options: SeriesOptions, facts: Facts, names: list[str], name: str, source: str, folder: Path
+) -> SeriesInfo:
+    """Check the rows and describe them. Writes the series' table.
+
+    Raises:
+        InputError: Times of a series aren't one step apart, or a value isn't finite.
+    """
+    frequency = Frequency(data.frequency)
+    stored = [*data.columns, *calendar_columns(options.calendar)]
+    rows = np.zeros((len(names), len(SPLITS)), np.int64)
+    last: dict[int, int] = {}
+    sums = _TrainingSums(len(names), len(stored), frequency.season())
+    for i, split in enumerate(SPLITS):
+        for times, values, numbers in _batches(folder, split, len(stored)):
+            rows[:, i] += np.bincount(numbers, minlength=len(names))
+            for start, end in _runs(numbers):
+                series = int(numbers[start])
+                where = f"{name}: series '{names[series]}'"
+                before = last.get(series)
+                last[series] = check_rows(times[start:end], values[start:end], before, frequency, stored, where)
+            if split == "train":
+                sums.add(values.astype(np.float64), numbers)
+    mean, std = mean_and_std(sums.total, sums.squares, int(rows[:, 0].sum()))
+    level, scale = sums.levels_and_scales(rows[:, 0])
+    table = SeriesTable(np.array(names), rows, scale, level)
+    save_table(folder, table)
+    window = options.lookback + options.horizon
+    records = dict(zip(SPLITS, rows.sum(axis=0).tolist(), strict=True))
+    cuts = [str(np.datetime64(cut, "s")) for cut in facts.cuts or ()]
+    return SeriesInfo(
+        name=name,
+        source=source,
+        records=records,
+        mean=mean.tolist(),
+        std=std.tolist(),
+        sha256=digest(folder, row_features(len(stored), many=True), "\0".join(names).encode()),
+        checks=[
+            Check(name="series", found=f"{len(names):,} by {data.form.series}"),
+            Check(name="counts", found=", ".join(f"{split} {records[split]} rows" for split in SPLITS)),
+            Check(name="missing and infinite values", found=f"0 in {sum(records.values())} x {len(stored)}"),
+            Check(
+                name="time order, duplicates, gaps",
+                found=f"a row every {frequency.words()} in each series, across splits too",
+            ),
+            Check(
+                name="overlap between splits",
+                found=f"0 rows: validation begins at {cuts[0]} and test at {cuts[1]} in every series",
+            ),
+            *(Check(name=check, found=result) for check, result in facts.found.items()),
+        ],
+        stored=stored,
+        columns=data.columns,
+        known=[*data.known, *calendar_columns(options.calendar)],
+        frequency=data.frequency,
+        unit=data.unit,
+        lookback=options.lookback,
+        horizon=options.horizon,
+        seasonal_error=float(scale.mean()),
+        filled=facts.filled,
+        static=data.static,
+        scaling=data.scaling,
+        windows={split: int(np.maximum(rows[:, i] - window + 1, 0).sum()) for i, split in enumerate(SPLITS)},
+        **data.form.model_dump(),
+    )
+
+
+def _batches(folder: Path, split: str, stored: int) -> tf.data.Dataset:
+    features = row_features(stored, many=True)
+
+    @no_autograph
+    def parse(records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        parsed = tf.io.parse_example(records, features)
+        return parsed["time"], parsed["values"], parsed["series"]
+
+    records = tf.data.TFRecordDataset(tfrecord_paths(folder, split)).batch(_BATCH)
+    return records.map(parse).as_numpy_iterator()
+
+
+def _runs(numbers: np.ndarray) -> list[tuple[int, int]]:
+    """The first and the last position, exclusive, of each series in a batch."""
+    borders = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
+    return list(pairwise(borders))
+
+
+class _TrainingSums:
+    """Sums over the training rows: of all series by column, and of each series' target."""
+
+    def __init__(self, series: int, columns: int, season: int) -> None:
+        self.total, self.squares = np.zeros(columns), np.zeros(columns)
+        self._series, self._season = series, season
+        self._target, self._target_squares, self._errors = (np.zeros(series) for _ in range(3))
+        self._pairs = np.zeros(series, np.int64)
+        self._last_targets, self._last_numbers = np.zeros(0), np.zeros(0, np.int64)
+
+    def add(self, values: np.ndarray, numbers: np.ndarray) -> None:
+        """Add a batch of rows: their values, float64 [rows, columns], and the numbers of their series."""
+        self.total, self.squares = self.total + values.sum(axis=0), self.squares + (values**2).sum(axis=0)
+        target = values[:, 0]
+        self._target += self._by_series(numbers, target)
+        self._target_squares += self._by_series(numbers, target**2)
+        targets = np.concatenate([self._last_targets, target])
+        of = np.concatenate([self._last_numbers, numbers])
+        same = of[self._season :] == of[: -self._season]
+        errors = np.abs(targets[self._season :] - targets[: -self._season])[same]
+        self._errors += self._by_series(of[self._season :][same], errors)
+        self._pairs += np.bincount(of[self._season :][same], minlength=self._series)
+        self._last_targets, self._last_numbers = targets[-self._season :], of[-self._season :]
+
+    def levels_and_scales(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The mean target of each series, and its scale of MASE. `rows` is the number of each one's training rows."""
+        mean, std = mean_and_std(self._target, self._target_squares, rows)
+        # Where a series repeats itself exactly or is shorter than a season, its standard deviation is the scale.
+        return mean, np.where(self._errors > 0, self._errors / np.maximum(self._pairs, 1), std)
+
+    def _by_series(self, numbers: np.ndarray, values: np.ndarray) -> np.ndarray:
+        return np.bincount(numbers, values, minlength=self._series)
