@@ -44,6 +44,23 @@ class SeriesTable:
         """The number of the series that each window of a split belongs to, int64 [windows]."""
         return np.repeat(np.arange(len(self.names)), self.windows(info, split))
 
+    def scales(self, info: SeriesInfo, split: str) -> "float | np.ndarray":
+        """The scale of MASE of each window of a split, float64 [windows]; one number where there is one series."""
+        return self.scale[self.numbers(info, split)] if info.series else info.seasonal_error
+
+    def places(self, info: SeriesInfo, split: str, times: np.ndarray) -> np.ndarray | None:
+        """The place of each window of a split among many series and in time, see `evaluation.load_places`.
+
+        Args:
+            info: The description of the data set.
+            split: The split.
+            times: The times of its rows, int64 [rows].
+        """
+        if not info.series:
+            return None
+        _, moments = np.unique(times[self.first_rows(info, split)], return_inverse=True)
+        return np.stack([self.numbers(info, split), moments], axis=1)
+
     def loss_scale(self) -> np.ndarray:
         """The scale of each series' error in a training's loss, float64 [series].
 

@@ -81,7 +81,7 @@ def _series(dataset: str, info: SeriesInfo, quantiles: Sequence[float]) -> Basel
 
     points, targets = forecasts_of("test")
     others, others_targets = forecasts_of("validation") if quantiles else (points, targets)
-    scale = table.scale[table.numbers(info, "test")] if info.series else info.seasonal_error
+    scale = table.scales(info, "test")
     found = {}
     for name, point, other in zip(names, points, others, strict=True):
         forecasts = point

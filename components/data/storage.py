@@ -121,6 +121,12 @@ def load_rows(folder: Path | str, info: SeriesInfo, split: str) -> np.ndarray:
     return rows
 
 
+def load_times(folder: Path | str, info: SeriesInfo, split: str) -> np.ndarray:
+    """Load the times of all rows of a split, int64 [rows], in seconds since 1970."""
+    batches = read_rows(folder, split, len(info.stored), info.records[split]).as_numpy_iterator()
+    return np.concatenate([times for times, _ in batches])
+
+
 def load_images(folder: Path | str, info: ImagesInfo, split: str) -> tuple[np.ndarray, np.ndarray]:
     """Load all images of a split, uint8 [images, height, width, channels], and their labels, int64 [images]."""
     count, loaded = info.examples(split), 0

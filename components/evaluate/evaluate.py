@@ -44,11 +44,8 @@ def evaluate(model_folder: str, dataset: str, seed: int, folder: str) -> Evaluat
             named = [wrong.model_copy(update={"file": names[wrong.example]}) for wrong in evaluation.mistakes]
             evaluation = evaluation.model_copy(update={"mistakes": named})
     else:
-        times = np.concatenate([t for t, _ in storage.read_rows(dataset, "test", len(info.stored)).as_numpy_iterator()])
-        table = load_table(dataset, info)
-        if info.series:
-            _, moments = np.unique(times[table.first_rows(info, "test")], return_inverse=True)
-            places = np.stack([table.numbers(info, "test"), moments], axis=1)
+        times, table = storage.load_times(dataset, info, "test"), load_table(dataset, info)
+        places = table.places(info, "test", times)
         evaluation = _forecasting(model_info.name, target, prediction, times, table, info, seed, places)
     examples, _ = next(batches.as_numpy_iterator())
     with alone():
@@ -92,7 +89,7 @@ def _forecasting(
 ) -> Evaluation:
     numbers = table.numbers(info, "test")
     scale = table.scale[numbers]
-    measured = (info.task, target, forecasts, scale if info.series else info.seasonal_error, info.quantiles)
+    measured = (info.task, target, forecasts, table.scales(info, "test"), info.quantiles)
     forecast = metrics.point_forecast(forecasts)
     error = forecast.astype(np.float64) - target
     step = Frequency(info.frequency).seconds

@@ -17,8 +17,9 @@ import tensorflow as tf
 from components.artifacts.dataset import DatasetInfo, SeriesInfo, load_info
 from components.artifacts.leaderboard import figure
 from components.artifacts.model import CHECKPOINTS, KERAS_FILE, compiled
+from components.artifacts.series_table import load_table
 from components.common.files import printable
-from components.data import input_pipeline
+from components.data import input_pipeline, storage
 from components.data.replicas import WHOLE, steps_per_epoch
 from components.evaluate.evaluate import BATCH
 from components.ingest.ingest import ingest
@@ -194,14 +195,21 @@ def _results(claims: Claims, dataset: Path, exact: bool) -> list[Line]:
         found = "to the bit" if worst == 0 else f"largest difference {worst:.2g}"
         predictions = Line("predictions", holds, f"{examples} predicted again, {found}")
     # Those of another CPU are within the tolerance, and their metrics have to be exact.
-    return [predictions, _compare_metrics(claims, info, target, theirs if predictions.holds else prediction)]
+    return [predictions, _compare_metrics(claims, dataset, info, target, theirs if predictions.holds else prediction)]
 
 
-def _compare_metrics(claims: Claims, info: DatasetInfo, target: np.ndarray, prediction: np.ndarray) -> Line:
-    scale = info.seasonal_error if isinstance(info, SeriesInfo) else math.nan
+def _compare_metrics(
+    claims: Claims, dataset: Path, info: DatasetInfo, target: np.ndarray, prediction: np.ndarray
+) -> Line:
+    scale: metrics.Scale = math.nan
+    places = None
+    if isinstance(info, SeriesInfo):
+        table = load_table(dataset, info)
+        scale = table.scales(info, "test")
+        places = table.places(info, "test", storage.load_times(dataset, info, "test")) if info.series else None
     measured = metrics.measure(info.task, target, prediction, scale)
     resampled = metrics.resampled(info.task, target, prediction, scale)
-    intervals = bootstrap.intervals(resampled, len(target), claims.seed, info.block)
+    intervals = bootstrap.intervals(resampled, len(target), claims.seed, info.block, places)
     ours = {name: [value, *intervals[name]] for name, value in measured.items()}
     theirs = {name: [value, *claims.entry.intervals.get(name, [])] for name, value in claims.entry.metrics.items()}
     wrong = [
