@@ -26,7 +26,7 @@ from components.common.errors import InputError
 from components.common.spec import Task
 from components.metrics.bootstrap import differences, errors
 from components.metrics.confidence_set import SIZE, p_values
-from components.metrics.metrics import METRICS
+from components.metrics.metrics import METRICS, least
 
 Folders = dict[str, str | None]
 
@@ -117,19 +117,26 @@ def gate(
 
     Args:
         margins: For each baseline, the share of its error that the model has to take away, or None where it just has
-            to be better; empty where there is no gate.
+            to be better; for each metric that is a share, such as coverage, the least value. Empty where there is no
+            gate.
         baselines: The metrics of each baseline.
         metrics: The metrics of the model.
         info: The description of the data set.
 
     Returns:
-        The verdict, and a sentence for each baseline.
+        The verdict, and a sentence for each baseline and metric.
     """
     if not margins:
         return "none", []
     unit = info.unit if info.task == "forecasting" else ""
     passed, reasons, ranks = True, [], METRICS[info.task][0]
     for name, margin in margins.items():
+        if name in least(info.task):
+            passes = metrics.get(name, -1) >= (margin or 0)
+            passed = passed and passes
+            value = f"{metrics[name]:.2%}" if name in metrics else "not known, for it has no quantiles"
+            reasons.append(f"{'passes' if passes else 'fails'}: {name} is {value}, at least {margin or 0:.0%} is asked")
+            continue
         theirs, ours = _error(baselines[name], info.task), _error(metrics, info.task)
         # A baseline may have no error at all, and the share would be a division by zero.
         better = 1 - ours / theirs if theirs else (0.0 if ours == 0 else -math.inf)

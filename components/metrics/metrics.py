@@ -201,6 +201,11 @@ def named(name: str) -> Metric:
     return next(metric for metrics in METRICS.values() for metric in metrics if metric.name == name)
 
 
+def least(task: Task) -> list[str]:
+    """The metrics of a task that a gate may ask a least value of: the shares that are better the higher they are."""
+    return [metric.name for metric in METRICS[task] if metric.unit == "share" and metric.higher_is_better]
+
+
 def found_in(task: Task, measured: Iterable[Mapping[str, float]]) -> list[Metric]:
     """The metrics of a task that at least one of some models or baselines has."""
     names = {name for values in measured for name in values}

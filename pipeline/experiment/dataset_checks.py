@@ -14,6 +14,7 @@ from components.common.errors import InputError, collecting
 from components.common.spec import Facts, ImageOptions, SeriesOptions, Strict, Task
 from components.data.source_data import Series
 from components.data.splits import split_problems
+from components.metrics.metrics import least
 from components.readers.time_axis import Frequency, calendar_columns
 from components.sources import Source, load_source
 from pipeline.experiment.validation import shorten, validate, validate_rest
@@ -34,7 +35,8 @@ class DatasetKeys(Strict):
     Attributes:
         source: The source of the data, a file in components/sources.
         gate: The share by which a model has to reduce the error of a baseline, for each baseline to beat, or null where
-            it just has to be better; "none" for no gate. Without it a model has to be better than every naive baseline.
+            it just has to be better. A metric that is a share, such as accuracy or coverage, stands for its least value
+            instead. "none" for no gate. Without it a model has to be better than every naive baseline.
     """
 
     source: str
@@ -160,8 +162,10 @@ def check_data(where: str, config: DatasetOptions) -> DatasetConfig:
         frequency = _check_series(source, options, facts) if isinstance(options, SeriesOptions) else None
     if task == "classification" or (frequency and config.valid):
         names = baseline_names(task, frequency, options.lookback if isinstance(options, SeriesOptions) else 0)
-        unknown = [name for name in config.gate or {} if name not in names]
+        unknown = [name for name in config.gate or {} if name not in (*names, *least(task))]
         problems += [f"gate: no baseline '{name}'; there are: {', '.join(names)}" for name in unknown]
+        without = [name for name in least(task) if (config.gate or {}).get(name, 0) is None]
+        problems += [f"gate.{name}: null, expected the least value of this metric" for name in without]
     if problems or not (facts and config.valid):
         raise InputError(*(f"{where}: {problem}" for problem in dict.fromkeys(problems)))
     shape = facts.shape or [1, 1, 1]

@@ -33,15 +33,25 @@ def board(info, baselines, *models):
         (NAIVE, 0.35, "refused", ["passes", "fails: mae 0.35 GW is 17% above same_time_yesterday (0.3)"]),
         ({}, 9.0, "none", []),
         ({"ridge": 0.0}, 0.1, "passed", ["is that of ridge (0.1, margin 0%)"]),
+        ({**NAIVE, "coverage": 0.75}, 0.29, "passed", ["passes", "passes", "passes: coverage is 78.00%, at least 75%"]),
+        ({"coverage": 0.8}, 0.1, "refused", ["fails: coverage is 78.00%, at least 80% is asked"]),
         ({"ridge": 0.1}, 0.095, "refused", ["fails: mae 0.095 GW is 5% below ridge (0.1, margin 10%)"]),
     ],
 )
 def test_a_gate_is_passed_refused_or_none(margins, mae, verdict, said):
-    got, reasons = gate(margins, BASELINES, {"mae": mae}, SERIES)
+    got, reasons = gate(margins, BASELINES, {"mae": mae, "coverage": 0.78}, SERIES)
     assert got == verdict
     assert len(reasons) == len(said)
     for reason, part in zip(reasons, said, strict=True):
         assert part in reason
+
+
+def test_a_model_without_quantiles_fails_a_gate_of_coverage():
+    verdict, (reason,) = gate({"coverage": 0.5}, BASELINES, {"mae": 0.1}, SERIES)
+    assert (verdict, reason) == (
+        "refused",
+        "fails: coverage is not known, for it has no quantiles, at least 50% is asked",
+    )
 
 
 def test_a_classifier_has_to_beat_the_majority_class_and_not_the_linear_one():

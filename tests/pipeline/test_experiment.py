@@ -92,6 +92,12 @@ BAD = {
     "unknown machine": ("models.mlp.machine", "big", ["models.mlp: machine", "'big'", "cpu-small, "]),
     "unknown optimizer": ("models.mlp.optimizer", "adm", ["models.mlp: optimizer: 'adm'", "'adamw'"]),
     "unknown cycle": ("datasets.demand.calendar", ["day"], ["datasets.demand: calendar.0: 'day'", "'weekday'"]),
+    "gate on no coverage": (
+        "datasets.demand.gate",
+        {"coverage": None},
+        ["gate.coverage: null, expected the least value"],
+    ),
+    "gate on a width": ("datasets.demand.gate", {"width": 0.5}, ["datasets.demand: gate: no baseline 'width'"]),
     "gate on an unknown baseline": (
         "datasets.fashion.gate",
         {"linaer": 0.1},
