@@ -79,12 +79,13 @@ LOCK = $(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no-hea
 lock: setup  ## Lock what pyproject.toml asks for; pinned versions stay: delete a lock file to move them
 	$(LOCK) pyproject.toml --extra cpu --output-file requirements-cpu.lock
 	$(LOCK) --group serving --constraint requirements-cpu.lock --output-file requirements-serving.lock
-	$(LOCK) pyproject.toml --extra cpu --extra dev --extra docs --group serving --constraint requirements-cpu.lock --constraint requirements-serving.lock --output-file requirements-dev.lock
+	$(LOCK) pyproject.toml --extra cpu --extra dev --extra docs --extra track --group serving --constraint requirements-cpu.lock --constraint requirements-serving.lock --output-file requirements-dev.lock
 	cp requirements-cpu.lock requirements-gpu.lock  # so that it takes the same versions where it can
 	$(LOCK) pyproject.toml --extra gpu --output-file requirements-gpu.lock
 	cp requirements-cpu.lock requirements-tpu.lock
 	$(LOCK) pyproject.toml --extra tpu --output-file requirements-tpu.lock
 	$(LOCK) --group sbom --output-file requirements-sbom.lock
+	$(LOCK) --group mlflow --output-file requirements-mlflow.lock
 
 docs: setup  ## Build the documentation's site in build/site
 	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build

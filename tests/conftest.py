@@ -15,6 +15,8 @@ ROOT = Path(__file__).parent.parent
 # Before anything imports TensorFlow or TFDS.
 os.environ.setdefault("TFDS_DATA_DIR", str(ROOT / "data" / "tfds"))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Runs of tests aren't for a developer's own server.
+os.environ.pop("MLFLOW_TRACKING_URI", None)
 
 
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist's own reads the groups

@@ -91,7 +91,7 @@ def load_predict(model: ModelFolder) -> Predict:
         raise InputError(f"{path}: can't be loaded: {_error_text(error)}") from None
     inputs = {name: _spec(tensor) for name, tensor in serve.structured_input_signature[1].items()}
     outputs = {name: _spec(tensor) for name, tensor in serve.structured_outputs.items()}
-    expected, output = _expected_specs(model.info)
+    expected, output = expected_specs(model.info)
     names = model.info.outputs
     if inputs != expected or outputs != dict.fromkeys(names, output):
         raise InputError(
@@ -111,18 +111,19 @@ def load_predict(model: ModelFolder) -> Predict:
     return predict
 
 
-_Spec = tuple[str, list[int | None]]
+# A dtype and a shape; None in the shape is a size that is free.
+Spec = tuple[str, list[int | None]]
 
 
-def _spec(tensor: "tf.TensorSpec") -> _Spec:
+def _spec(tensor: "tf.TensorSpec") -> Spec:
     return tensor.dtype.name, tensor.shape.as_list() if tensor.shape.rank is not None else []
 
 
-def _expected_specs(info: DatasetInfo) -> tuple[dict[str, _Spec], _Spec]:
+def expected_specs(info: DatasetInfo) -> tuple[dict[str, Spec], Spec]:
     """The types and shapes of the inputs by name, and of each output, of a model that was trained on this data set."""
     if isinstance(info, ImagesInfo):
         return {"image": ("uint8", [None, *info.shape])}, ("float32", [None, len(info.classes)])
-    inputs: dict[str, _Spec] = {"window": ("float32", [None, info.lookback, len(info.columns)])}
+    inputs: dict[str, Spec] = {"window": ("float32", [None, info.lookback, len(info.columns)])}
     if info.known:
         inputs["future"] = ("float32", [None, info.horizon, len(info.known)])
     return inputs, ("float32", [None, info.horizon])

@@ -36,7 +36,7 @@ class _Group(TyperGroup):
 
 
 runs_app = typer.Typer(
-    cls=_Group, help="List runs, or those of one EXPERIMENT; runs show, diff, best and prune look closer."
+    cls=_Group, help="List runs, or those of one EXPERIMENT; runs show, diff, best, track and prune do more."
 )
 Name = Annotated[str, typer.Argument(metavar="RUN", help="Such as quick, quick/latest or quick/20261126-184433.")]
 Experiment = Annotated[str | None, typer.Argument(help="An experiment's name; all where it is left out.")]
@@ -129,6 +129,22 @@ def best_command(
     tables.console().print(table)
     for one in found:
         _say(*worn(RUNS, one.run, one.model.dataset))
+
+
+@runs_app.command("track")
+def track_command(run: Name) -> None:
+    """Send a run to the MLflow server that MLFLOW_TRACKING_URI names; what it has already isn't sent again."""
+    from pipeline.runs.history import find
+    from pipeline.runs.tracking import NotSentError, check, send
+
+    check()
+    found = find(RUNS, run)
+    try:
+        print(f"mlflow: {send(found)}")
+    except NotSentError as error:
+        print(f"error: not sent: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    _say(*found.notes)
 
 
 @runs_app.command("prune")

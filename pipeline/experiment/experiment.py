@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -46,6 +47,7 @@ class Experiment:
         formats: The formats that models are exported to, beside `.keras` and SavedModel.
         vertex: The options of runs on Vertex AI.
         kubeflow: The options of runs on Kubeflow.
+        track: The tracker that runs on this machine are sent to; None where MLFLOW_TRACKING_URI decides.
         command: The command that starts this run again from the same folder.
     """
 
@@ -58,6 +60,7 @@ class Experiment:
     formats: list[OptionalFormat]
     vertex: VertexOptions
     kubeflow: KubeflowOptions
+    track: Literal["mlflow"] | None
     command: str
 
 
@@ -71,6 +74,8 @@ class ExperimentFile(Strict):
         formats: The formats that models are exported to, beside `.keras` and SavedModel.
         vertex: The options of runs on Vertex AI.
         kubeflow: The options of runs on Kubeflow.
+        track: "mlflow" sends each run on this machine to the MLflow server that MLFLOW_TRACKING_URI names. None does so
+            where that variable is set.
     """
 
     seed: int = Field(default=0, ge=0, lt=2**32)
@@ -79,6 +84,7 @@ class ExperimentFile(Strict):
     formats: list[OptionalFormat] = ["onnx"]
     vertex: VertexOptions = VertexOptions()
     kubeflow: KubeflowOptions = KubeflowOptions()
+    track: Literal["mlflow"] | None = None
 
 
 def load_experiment(path: Path, overrides: list[str], selected: Sequence[str] = ()) -> Experiment:
@@ -132,8 +138,8 @@ def load_experiment(path: Path, overrides: list[str], selected: Sequence[str] = 
     if problems or data_problems:
         raise InputError(*problems, *data_problems)
     command = _command(path, overrides)
-    clusters = (file.vertex, file.kubeflow)
-    return Experiment(path.stem, file.seed, datasets, models, expect, tunes, file.formats, *clusters, command)
+    places = (file.vertex, file.kubeflow, file.track)
+    return Experiment(path.stem, file.seed, datasets, models, expect, tunes, file.formats, *places, command)
 
 
 def _quantile_problems(path: Path, models: dict[str, ModelSpec]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The checks before a local run: the data can be fetched, and the disk has room for them."""
+"""The checks before a local run: its tracker can be one, the data can be fetched, and the disk has room for them."""
 
 import shutil
 from pathlib import Path
@@ -7,17 +7,20 @@ from components.common.errors import InputError
 from components.sources import load_source
 from pipeline.experiment.experiment import Experiment
 from pipeline.local.damage import usable
+from pipeline.runs import tracking
 
 # The room for models, checkpoints and logs.
 MODELS_BYTES = 100_000_000
 
 
 def prepare(experiment: Experiment, runs: Path) -> None:
-    """Fetch the data that the experiment's sources can fetch, and check the disk.
+    """Check the tracker and the disk, and fetch the data that the experiment's sources can fetch.
 
     Raises:
-        InputError: The data can't be fetched, or the disk has no room for them.
+        InputError: The tracker isn't one, the data can't be fetched, or the disk has no room for them.
     """
+    if tracking.is_wanted(experiment.track):
+        tracking.check()
     usable(runs)
     needed = sum(config.facts.bytes for config in experiment.datasets.values()) + MODELS_BYTES
     free = shutil.disk_usage(runs).free

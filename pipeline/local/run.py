@@ -27,6 +27,7 @@ from pipeline.local.tasks import Task, read_tasks
 from pipeline.runs import LATEST, RUNS
 from pipeline.runs.ledger import FILE as LEDGER
 from pipeline.runs.record import recorded
+from pipeline.runs.tracking import is_wanted, tracked
 from pipeline.terminal.display import Display
 
 # An experiment's folder of its tasks' outputs, their checkpoints, and temporary files.
@@ -112,6 +113,8 @@ def run_local(
                 preload(LIGHT + HEAVY, scratch)
             return Running(command, scratch / task.name, log, {EVENTS: str(events)})
 
+        if is_wanted(experiment.track):
+            stack.enter_context(tracked(home / name, console))
         record = stack.enter_context(recorded(home / name, experiment, code))
         parameters = {"pipeline_sha256": digest, "registry": str(registry), "vertex": "", "promote": promote}
         parameters["checkpoints"] = str(work / OUTPUTS / "checkpoints")

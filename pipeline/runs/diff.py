@@ -169,18 +169,18 @@ def _differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, tupl
             elif repr(one := old.get(key)) != repr(other := new.get(key)):
                 yield from _differences(one, other, inner)
         return
-    left, right = dict(_flat(old, path)), dict(_flat(new, path))
+    left, right = dict(flat(old, path)), dict(flat(new, path))
     for key in {**left, **right}:
         values = left.get(key, _NONE), right.get(key, _NONE)
         if values[0] != values[1]:
             yield key, values
 
 
-def _flat(value: Any, path: str) -> Iterator[tuple[str, str]]:  # noqa: ANN401
+def flat(value: Any, path: str) -> Iterator[tuple[str, str]]:  # noqa: ANN401
     """The values of a config by key, such as models.cnn.epochs."""
     if isinstance(value, dict) and value:
         for key, inner in value.items():
-            yield from _flat(inner, f"{path}.{key}")
+            yield from flat(inner, f"{path}.{key}")
     else:
         yield path, value if isinstance(value, str) else json.dumps(value)
 
