@@ -32,18 +32,6 @@ class Bin(Strict):
     examples: int
 
 
-class Calibration(Strict):
-    """The calibration of a classifier: whether predictions with a probability of 80 % are right in 80 % of the cases.
-
-    Attributes:
-        ece: The expected calibration error: the mean distance between accuracy and confidence, over all examples.
-        bins: The bins that have predictions, by rising confidence.
-    """
-
-    ece: float
-    bins: list[Bin]
-
-
 class Mistake(Strict):
     """A wrong prediction.
 
@@ -118,7 +106,8 @@ class Evaluation(Strict):
         confusion: The number of examples of each label (row) that were predicted as each label (column);
             classification only.
         per_class: The precision, recall, f1-score and support of each class; classification only.
-        calibration: The calibration of the probabilities; classification only.
+        calibration: The accuracy by confidence: whether predictions with a probability of 80 % are right in 80 % of the
+            cases. These are the bins that have predictions, by rising confidence; classification only.
         mistakes: The wrong predictions with the highest probabilities, in falling order; classification only.
         per_step: mae, rmse and mase at each step ahead; forecasting only.
         per_hour: The mae of all forecasts for each hour of the day; only for series with several rows a day.
@@ -132,7 +121,7 @@ class Evaluation(Strict):
     intervals: dict[str, list[float]]
     confusion: list[list[int]] = []
     per_class: dict[str, dict[str, float]] = {}
-    calibration: Calibration | None = None
+    calibration: list[Bin] = []
     mistakes: list[Mistake] = []
     per_step: dict[str, list[float]] = {}
     per_hour: dict[str, float] = {}

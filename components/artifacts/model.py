@@ -64,6 +64,29 @@ class Machine(Strict):
     devices: str
 
 
+class Temperature(Strict):
+    """The temperature that a classifier's logits were divided by, so that its probabilities are calibrated.
+
+    Attributes:
+        value: The temperature. Below 1 the model is surer than it was trained to be, above 1 less sure.
+        before: The negative log-likelihood on the validation split before it; None where it wasn't measured.
+        after: The negative log-likelihood on the validation split with it.
+        note: Why the value is 1, or that it is at a limit; empty otherwise.
+    """
+
+    value: float = 1.0
+    before: float | None = None
+    after: float | None = None
+    note: str = ""
+
+    def words(self) -> str:
+        """The temperature, what it does to the validation split, and the note."""
+        said = f"temperature {self.value:.3g}"
+        if self.before != self.after:
+            said += f": validation loss {self.before:.4f} before it, {self.after:.4f} with it"
+        return f"{said}; {self.note}" if self.note else said
+
+
 class ModelInfo(Strict):
     """A trained model.
 
@@ -79,6 +102,7 @@ class ModelInfo(Strict):
         train_seconds: The sum of all epochs' seconds, validation included.
         examples_per_second: The number of training examples per second of them.
         machine: The machine that it was trained on; None where an older version trained it.
+        temperature: The temperature of its probabilities; None where it isn't a classifier, or isn't calibrated.
     """
 
     name: str
@@ -92,6 +116,7 @@ class ModelInfo(Strict):
     train_seconds: float
     examples_per_second: float
     machine: Machine | None = None
+    temperature: Temperature | None = None
 
 
 def load_keras(path: Path | str) -> "keras.Model":

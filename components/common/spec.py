@@ -182,6 +182,8 @@ class ModelSpec(Strict):
             pinball loss, and they are calibrated on the validation split. [] gives the forecast alone; series only.
         label_smoothing: The share of each label's weight that is spread over all classes.
         flip: Mirror training images left to right at random.
+        calibrate: Divide a classifier's logits by a temperature, which is fitted on the validation split. Then its
+            probabilities are about the shares of right predictions.
         on_nan: The action where the loss or a weight isn't finite: "fail", or "rollback" to the last checkpoint with
             half the learning rate, at most three times. Which checkpoint is the last one depends on the time.
         checkpoint_seconds: A checkpoint is saved when the last one is this old, and at each epoch's end.
@@ -212,6 +214,7 @@ class ModelSpec(Strict):
     quantiles: Quantiles = []
     label_smoothing: Share = 0.0
     flip: bool = False
+    calibrate: bool = True
     on_nan: Literal["fail", "rollback"] = "fail"
     checkpoint_seconds: float = Field(default=60.0, ge=0, le=86_400)
     threads: int | None = Field(default=None, ge=1, le=1024)

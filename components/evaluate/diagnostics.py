@@ -2,27 +2,25 @@
 
 import numpy as np
 
-from components.artifacts.evaluation import Bin, Calibration, Mistake, OneOfMany, Window
+from components.artifacts.evaluation import Bin, Mistake, OneOfMany, Window
 from components.metrics import metrics
+from components.metrics.metrics import confidence_bins
 
-BINS = 10
 MISTAKES = 12
 # For each window that is shown, the share of windows with a better forecast.
 WINDOWS = {"good": 0.1, "median": 0.5, "worst": 1.0}
 HOUR, DAY = 3600, 86400
 
 
-def calibration(labels: np.ndarray, probabilities: np.ndarray) -> Calibration:
-    """Compare confidence with accuracy, in bins of equal width (Guo et al. 2017, arXiv:1706.04599).
+def calibration(labels: np.ndarray, probabilities: np.ndarray) -> list[Bin]:
+    """Compare confidence with accuracy in the bins of the expected calibration error.
 
     Args:
         labels: int64 [examples].
         probabilities: float [examples, classes].
     """
-    confidence = probabilities.max(axis=1).astype(np.float64)
-    right = probabilities.argmax(axis=1) == labels
-    bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    filled = [
+    confidence, right, bins = confidence_bins(labels, probabilities)
+    return [
         Bin(
             confidence=float(confidence[bins == i].mean()),
             accuracy=float(right[bins == i].mean()),
@@ -30,8 +28,6 @@ def calibration(labels: np.ndarray, probabilities: np.ndarray) -> Calibration:
         )
         for i in np.unique(bins)
     ]
-    ece = sum(entry.examples * abs(entry.accuracy - entry.confidence) for entry in filled) / len(labels)
-    return Calibration(ece=ece, bins=filled)
 
 
 def mistakes(labels: np.ndarray, probabilities: np.ndarray) -> list[Mistake]:

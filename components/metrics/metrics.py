@@ -22,6 +22,9 @@ Resampled = Callable[["np.ndarray"], float]
 Prepare = Callable[["np.ndarray", "np.ndarray", Scale], Resampled]
 QuantilePrepare = Callable[["np.ndarray", "np.ndarray", Sequence[float]], Resampled]
 
+# The bins of confidence, of equal width, as Guo et al. (2017, arXiv:1706.04599) have them.
+BINS = 15
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -105,6 +108,44 @@ def _fast_loss(labels: "np.ndarray", probabilities: "np.ndarray", scale: Scale) 
     return lambda sample: float(losses[sample].mean())
 
 
+def confidence_bins(labels: "np.ndarray", probabilities: "np.ndarray") -> "tuple[np.ndarray, np.ndarray, np.ndarray]":
+    """The confidence of each prediction, whether it is right, and the bin of its confidence.
+
+    Args:
+        labels: int64 [examples].
+        probabilities: float [examples, classes].
+
+    Returns:
+        The probability of the predicted class, float64 [examples]; bool [examples]; and the bin from 0 to BINS - 1,
+        int64 [examples]. A bin holds its upper end.
+    """
+    import numpy as np
+
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    bins = np.searchsorted(np.linspace(0, 1, BINS + 1)[1:-1], confidence)
+    return confidence, probabilities.argmax(axis=1) == labels, bins
+
+
+def _ece(labels: "np.ndarray", probabilities: "np.ndarray", scale: Scale) -> float:
+    import numpy as np
+
+    confidence, right, bins = confidence_bins(labels, probabilities)
+    return float(np.abs(np.bincount(bins, right - confidence)).sum() / len(labels))
+
+
+def _fast_ece(labels: "np.ndarray", probabilities: "np.ndarray", scale: Scale) -> Resampled:
+    """The value for a sample, in which each bin's distance keeps the sign that it has for all examples.
+
+    A distance without sign grows by the noise of a sample, so that a small ECE would lie below its own interval.
+    """
+    import numpy as np
+
+    confidence, right, bins = confidence_bins(labels, probabilities)
+    distance = right - confidence
+    signed = distance * np.sign(np.bincount(bins, distance))[bins]
+    return lambda sample: max(0.0, float(signed[sample].mean()))
+
+
 def _mae(target: "np.ndarray", forecast: "np.ndarray", scale: Scale) -> float:
     return float(abs(forecast.astype("float64") - target).mean())
 
@@ -183,6 +224,7 @@ METRICS: dict[Task, tuple[Metric, ...]] = {
         Metric("accuracy", _accuracy, _fast_accuracy, higher_is_better=True, unit="share"),
         Metric("macro_f1", _macro_f1, _fast_macro_f1, higher_is_better=True, unit="share"),
         Metric("loss", _loss, _fast_loss),
+        Metric("ece", _ece, _fast_ece, unit="share"),
     ),
     "forecasting": (
         Metric("mae", _mae, _fast_mae, unit="target"),

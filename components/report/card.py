@@ -55,10 +55,10 @@ def _classifier_limits(info: ImagesInfo, evaluation: Evaluation) -> list[str]:
             f"Its most common mistake takes {info.classes[label]} for {info.classes[predicted]}: "
             f"{wrong[label, predicted]} of {sum(evaluation.confusion[label])}."
         )
-    if evaluation.calibration and evaluation.calibration.ece > MISCALIBRATED:
+    if evaluation.metrics["ece"] > MISCALIBRATED:
         sentences.append(
             f"Its probabilities are not to be taken at their word: on average they are "
-            f"{evaluation.calibration.ece:.2f} from the accuracy."
+            f"{evaluation.metrics['ece']:.2f} from the accuracy."
         )
     return [
         *sentences,

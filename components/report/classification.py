@@ -4,6 +4,7 @@ import numpy as np
 
 from components.artifacts.dataset import ImagesInfo
 from components.artifacts.evaluation import Evaluation
+from components.artifacts.model import Temperature
 from components.report.svg import FIRST, INK, MUTED, SECOND, Picture, figure, legend, picture
 
 # The most classes whose names and counts have room in the confusion matrix.
@@ -47,11 +48,10 @@ def confusion(evaluation: Evaluation, info: ImagesInfo) -> Picture:
         return picture(fig, "Confusion matrix: test examples by label and prediction", description)
 
 
-def calibration(evaluation: Evaluation) -> Picture:
-    """Draw the accuracy by confidence."""
-    measured = evaluation.calibration
-    assert measured is not None  # noqa: S101 (a classifier has one)
-    bins = measured.bins
+def calibration(evaluation: Evaluation, temperature: Temperature | None) -> Picture:
+    """Draw the accuracy by confidence, with the temperature in words."""
+    scaled = temperature.words() if temperature else "not calibrated"
+    bins = evaluation.calibration
     confidence = [entry.confidence for entry in bins]
     with figure(f"calibration-{evaluation.model}") as (fig, ax):
         ax.set_title("calibration")
@@ -62,7 +62,8 @@ def calibration(evaluation: Evaluation) -> Picture:
         ax.plot(confidence, [entry.accuracy for entry in bins], "o-", ms=4, color=FIRST, label="accuracy")
         ax.set(xlim=(0, 1.03), ylim=(0, 1.03), xlabel="confidence", ylabel="accuracy")
         legend(ax)
-        ece = f"{measured.ece:.3f}"
+        ece = f"{evaluation.metrics['ece']:.3f}"
         pairs = ", ".join(f"{entry.confidence:.2f} sure and {entry.accuracy:.2f} right" for entry in bins)
         description = f"{evaluation.model}: accuracy by confidence, expected calibration error {ece}: {pairs}"
-        return picture(fig, f"Accuracy by confidence; expected calibration error (ECE) {ece}", description)
+        caption = f"Accuracy by confidence; expected calibration error (ECE) {ece}; {scaled}"
+        return picture(fig, caption, f"{description}; {scaled}")

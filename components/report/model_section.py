@@ -101,7 +101,7 @@ def section(
     info = data.info
     figures, confusion, mistakes = training.curves(model, info.task), None, []
     if evaluation and isinstance(info, ImagesInfo):
-        figures.append(classification.calibration(evaluation))
+        figures.append(classification.calibration(evaluation, model.temperature))
         confusion = classification.confusion(evaluation, info)
         mistakes = _mistakes(evaluation, data.folder, info)
     elif evaluation and folder and data.table and isinstance(info, SeriesInfo):

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from components.artifacts.dataset import DatasetInfo, load_info
+from components.artifacts.dataset import DatasetInfo, ImagesInfo, load_info
 from components.artifacts.model import (
     CHECKPOINTS,
     KERAS_FILE,
@@ -33,6 +33,7 @@ from components.data import input_pipeline
 from components.families import build_model
 from components.metrics import conformal
 from components.models import layers
+from components.train.calibration import calibrate
 from components.train.checkpoint import Checkpoints
 from components.train.devices import Devices, dtype_policy, find_devices
 from components.train.kept import Kept
@@ -117,7 +118,7 @@ def train(
         flush=True,
     )
 
-    determining = spec.model_dump(exclude={"checkpoint_seconds"})
+    determining = spec.model_dump(exclude={"calibrate", "checkpoint_seconds"})
     key = [name, determining, seed, info.sha256, code_version, tf.__version__, keras.__version__]
     key += [devices.replicas, policy, 0 if devices.accelerator else threads(), *vars(State())]
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
@@ -135,6 +136,7 @@ def train(
         final.set_weights(weights)
         if spec.quantiles:
             final = _calibrated(final, spec.quantiles, dataset, info)
+        temperature = calibrate(final, dataset, info) if spec.calibrate and isinstance(info, ImagesInfo) else None
         seconds = sum(epoch["seconds"] for epoch in state.history)
         model_info = ModelInfo(
             name=name,
@@ -148,6 +150,7 @@ def train(
             history=state.history,
             train_seconds=seconds,
             examples_per_second=info.examples("train") * len(state.history) / seconds,
+            temperature=temperature,
         )
         if devices.chief:
             with atomic_directory(Path(folder)) as new:
@@ -159,6 +162,8 @@ def train(
                     _copy(f"{aside}/kept", new / CHECKPOINTS)
             check()
             tf.io.gfile.rmtree(aside)
+    if temperature:
+        print(temperature.words(), flush=True)
     monitor, _ = MONITORED[info.task]
     best = state.history[state.best_epoch][monitor]
     progress(f"best epoch {model_info.best_epoch}: {monitor} {best:.4f}; {seconds:.1f} s of training")

@@ -80,7 +80,9 @@ def tune(
     key = [name, seed, info.sha256, code_version, placement.precision]
     home = checkpoints_folder(checkpoints, folder) / f"tune-{name}-{_digest(key)}"
 
-    base = json.loads(spec_json) | {"keep_checkpoints": 0} | ({"epochs": asked.epochs} if asked.epochs else {})
+    # A trial is judged by its history: its model serves nobody.
+    base = json.loads(spec_json) | {"calibrate": False, "keep_checkpoints": 0}
+    base |= {"epochs": asked.epochs} if asked.epochs else {}
 
     def training(number: int, values: dict[str, object]) -> Training:
         trial_spec = _spec(with_values(base, values))

@@ -13,7 +13,7 @@ from pipeline.experiment.machines import machines
 from pipeline.experiment.validation import shorten, validate
 
 SERIES_ONLY = ("seasonal", "patch")
-IMAGES_ONLY = ("flip", "label_smoothing")
+IMAGES_ONLY = ("flip", "label_smoothing", "calibrate")
 
 
 class ModelKeys(Strict):
@@ -92,7 +92,7 @@ def _task_problems(spec: ModelSpec, hyperparameters: Strict, task: Task) -> list
         if name in fields and getattr(hyperparameters, name) != fields[name].default:
             problems.append(f"hyperparameters.{name} is for a series, {spec.dataset} is one of images")
     for name in IMAGES_ONLY if task == "forecasting" else ():
-        if getattr(spec, name):
+        if getattr(spec, name) != ModelSpec.model_fields[name].default:
             problems.append(f"{name} is for images, {spec.dataset} is a series")
     if spec.quantiles and task == "classification":
         problems.append(f"quantiles is for a series, {spec.dataset} is one of images")

@@ -4,22 +4,25 @@ import numpy as np
 import pytest
 
 from components.evaluate import diagnostics
+from components.metrics.metrics import measure
 
 
 def test_calibration_of_known_confidences():
     probabilities = np.array([[0.95, 0.05]] * 10 + [[0.35, 0.65]] * 10)
     labels = np.array([0] * 8 + [1] * 2 + [1] * 7 + [0] * 3)
     found = diagnostics.calibration(labels, probabilities)
-    assert [(b.confidence, b.accuracy, b.examples) for b in found.bins] == [
+    assert [(b.confidence, b.accuracy, b.examples) for b in found] == [
         pytest.approx((0.65, 0.7, 10)),
         pytest.approx((0.95, 0.8, 10)),
     ]
-    assert found.ece == pytest.approx(0.5 * 0.05 + 0.5 * 0.15)
+    ece = measure("classification", labels, probabilities)["ece"]
+    assert ece == pytest.approx(0.5 * 0.05 + 0.5 * 0.15)
 
 
 def test_a_sure_and_right_model_has_no_calibration_error():
-    found = diagnostics.calibration(np.array([0, 1]), np.eye(2))
-    assert (found.ece, len(found.bins)) == (0, 1)
+    labels, probabilities = np.array([0, 1]), np.eye(2)
+    assert len(diagnostics.calibration(labels, probabilities)) == 1
+    assert measure("classification", labels, probabilities)["ece"] == 0
 
 
 def test_mistakes_are_the_most_confident_ones():

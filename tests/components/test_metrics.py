@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pytest
 from rich.console import Console
+from sklearn.calibration import calibration_curve
 from sklearn.metrics import (
     accuracy_score,
     f1_score,
@@ -23,6 +24,16 @@ from pipeline.experiment.claims import check_expect
 
 SCALE = 2.5
 QUANTILES = [0.1, 0.3, 0.5, 0.7, 0.9]
+
+
+def ece(target, given):
+    """By scikit-learn's curve of the predicted class, in the bins of Guo et al."""
+    confidence, right = given.max(axis=1), given.argmax(axis=1) == target
+    accuracy, sure = calibration_curve(right, confidence, n_bins=15)
+    examples, _ = np.histogram(confidence, 15, (0, 1))
+    return np.average(abs(accuracy - sure), weights=examples[examples > 0])
+
+
 JUDGES = {
     "accuracy": lambda target, given: accuracy_score(target, given.argmax(axis=1)),
     "macro_f1": lambda target, given: f1_score(
@@ -31,6 +42,7 @@ JUDGES = {
     "loss": lambda target, given: log_loss(
         target, given / given.sum(axis=1, keepdims=True, dtype=float), labels=range(given.shape[1])
     ),
+    "ece": ece,
     "mae": mean_absolute_error,
     "rmse": lambda target, given: root_mean_squared_error(target.ravel(), given.ravel()),
     "mase": lambda target, given: mean_absolute_error(target, given) / SCALE,
@@ -66,7 +78,8 @@ def test_a_metric_is_what_scikit_learn_says_for_all_examples_and_for_those_drawn
     assert measure(task, target, given, SCALE, quantiles)[metric.name] == pytest.approx(expected, rel=1e-6)
     drawn = resampled(task, target, given, SCALE, quantiles)
     generator = np.random.default_rng(1)
-    for sample in (generator.integers(0, 300, 300) for _ in range(5)):
+    # The ECE of a sample has a test of its own.
+    for sample in (generator.integers(0, 300, 300) for _ in range(5 * (metric.name != "ece"))):
         expected = JUDGES[metric.name](target[sample], given[sample])
         assert drawn(sample)[metric.name] == pytest.approx(expected, rel=1e-6)
 
@@ -79,6 +92,27 @@ def test_with_quantiles_the_other_metrics_are_those_of_the_median():
     found = measure("forecasting", target, forecasts, SCALE, [0.1, 0.5, 0.9])
     assert {name: found[name] for name in without} == without
     np.testing.assert_array_equal(errors(target, forecasts), errors(target, forecast))
+
+
+@pytest.mark.parametrize("confident", [0.0, 0.25])
+def test_the_ece_of_samples_is_about_that_of_all_examples(confident):
+    """Also where the model is calibrated, and the plain ECE of a sample is larger."""
+    generator = np.random.default_rng(5)
+    sure = generator.uniform(0.55, 0.95, 400)
+    labels = (generator.random(400) > sure - confident).astype(int)
+    given = np.stack([sure, 1 - sure], axis=1)
+    value, drawn = ece(labels, given), resampled("classification", labels, given)
+    assert drawn(np.arange(400))["ece"] == pytest.approx(value)
+    samples = [generator.integers(0, 400, 400) for _ in range(300)]
+    found = np.array([drawn(sample)["ece"] for sample in samples])
+    assert found.mean() == pytest.approx(value, abs=0.004)
+    plain = np.array([ece(labels[sample], given[sample]) for sample in samples])
+    if confident:
+        assert found.std() == pytest.approx(plain.std(), rel=0.15)
+    else:
+        assert plain.mean() > value + 0.01
+    low, high = intervals(drawn, 400, seed=1)["ece"]
+    assert low < value < high
 
 
 def test_a_new_metric_needs_its_entry_and_nothing_else(monkeypatch):

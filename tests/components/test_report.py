@@ -82,7 +82,7 @@ def test_the_page_shows_every_part(html, results):
         assert found.ids.count(part) == 1
     mlp, lstm = evaluation_of(results, "mlp"), evaluation_of(results, "lstm")
     assert f"{mlp['metrics']['accuracy']:.4f}" in found.text
-    assert f"(ECE) {mlp['calibration']['ece']:.3f}" in found.text
+    assert f"(ECE) {mlp['metrics']['ece']:.3f}; temperature " in found.text
     assert "below majority_class" in found.text
     assert f"{lstm['metrics']['mae']:.4f}" in found.text
     assert all(f"is {name}" in found.text or name in found.text for name in ("Ankle boot", "T-shirt/top"))

@@ -25,7 +25,7 @@ def board(**models):
         if accuracy is None
         else ModelEntry(
             model=name, family="mlp", dataset="fashion", task="classification", rank=i, passed=True,
-            metrics={"loss": 1 - accuracy, "accuracy": accuracy, "macro_f1": accuracy / 2},
+            metrics={"loss": 1 - accuracy, "accuracy": accuracy, "macro_f1": accuracy / 2, "ece": 0.0},
             intervals={"accuracy": [accuracy - 0.1, accuracy + 0.1]},
             parameters=1, epochs=1, best_epoch=1, train_seconds=1.0,
         )
@@ -48,7 +48,7 @@ def printed(what, shown):
     ("expect", "parts"),
     [
         ({"acuracy": CLAIM}, ["expect: no metric 'acuracy'", "did you mean 'accuracy'?"]),
-        ({"mae": CLAIM}, ["expect: no metric 'mae'", "classification there are: accuracy, macro_f1, loss"]),
+        ({"mae": CLAIM}, ["expect: no metric 'mae'", "classification there are: accuracy, macro_f1, loss, ece"]),
         ({1: CLAIM}, ["expect: no metric '1'"]),
         ({"accuracy": 0.9}, ["expect.accuracy: 0.9, expected {value: …, within: …}"]),
         ({"accuracy": {"value": 0.9}}, ["expect.accuracy: within: missing"]),
@@ -62,6 +62,7 @@ def printed(what, shown):
         ({"loss": {**CLAIM, "value": -1}}, ["expect.loss: value: -1"]),
         ({"accuracy": {**CLAIM, "value": 90}}, ["expect.accuracy: value: 90", "a share from 0 to 1"]),
         ({"macro_f1": {**CLAIM, "value": 1.01}}, ["expect.macro_f1: value: 1.01"]),
+        ({"ece": {**CLAIM, "value": 2}}, ["expect.ece: value: 2", "a share from 0 to 1"]),
         ({"accuracy": {**CLAIM, "value": "0.9"}}, ["expect.accuracy: value: '0.9'", "number"]),
         ({"accuracy": {**CLAIM, "value": True}}, ["expect.accuracy: value: True", "number"]),
         ([CLAIM], ["expect: [{", "expected metrics such as accuracy"]),
@@ -120,7 +121,7 @@ def test_every_model_of_a_shipped_experiment_claims_something(path):
 def test_spreads_are_those_of_the_seeds():
     found = spreads([board(a=0.8, b=0.5), board(b=0.5, a=0.9), board(a=0.85, b=0.5)])
     assert list(found) == ["a", "b"]
-    assert list(found["a"]) == ["accuracy", "macro_f1", "loss"]
+    assert list(found["a"]) == ["accuracy", "macro_f1", "loss", "ece"]
     spread = found["a"]["accuracy"]
     assert spread.values == [0.8, 0.9, 0.85]
     assert (spread.mean, spread.std, spread.min, spread.max) == pytest.approx((0.85, 0.05, 0.8, 0.9))
