@@ -19,6 +19,7 @@ from components.artifacts.model import (
     MONITORED,
     Machine,
     ModelInfo,
+    Temperature,
     compiled,
     layers_of,
     load_keras,
@@ -130,13 +131,7 @@ def train(
         trainer = Trainer(model, spec, info, batches, devices, saved, kept, boards, termination, factor)
         weights, state = trainer.train(), trainer.state
 
-        # A model of its own, of plain float32 variables, whatever it was trained on. Its layers' names start anew.
-        keras.utils.clear_session(free_memory=False)
-        final = build(spec, info, seed)
-        final.set_weights(weights)
-        if spec.quantiles:
-            final = _calibrated(final, spec.quantiles, dataset, info)
-        temperature = calibrate(final, dataset, info) if spec.calibrate and isinstance(info, ImagesInfo) else None
+        final, temperature = finished(weights, spec, info, seed, dataset)
         seconds = sum(epoch["seconds"] for epoch in state.history)
         model_info = ModelInfo(
             name=name,
@@ -190,6 +185,26 @@ def build(spec: ModelSpec, info: DatasetInfo, seed: int, policy: str = "float32"
         return build_model(spec, info)
     finally:
         keras.config.set_dtype_policy("float32")
+
+
+def finished(
+    weights: list[np.ndarray], spec: ModelSpec, info: DatasetInfo, seed: int, dataset: str
+) -> tuple[keras.Model, Temperature | None]:
+    """The model that a training ends with: of plain float32 variables, whatever it was trained on, and calibrated.
+
+    Args:
+        weights: The weights of the best epoch.
+        spec: The keys of the model.
+        info: The description of its data set.
+        seed: The seed of its training.
+        dataset: The data set's folder.
+    """
+    keras.utils.clear_session(free_memory=False)  # its layers' names start anew
+    model = build(spec, info, seed)
+    model.set_weights(weights)
+    if spec.quantiles:
+        model = _calibrated(model, spec.quantiles, dataset, info)
+    return model, calibrate(model, dataset, info) if spec.calibrate and isinstance(info, ImagesInfo) else None
 
 
 def _calibrated(model: keras.Model, quantiles: list[float], dataset: str, info: DatasetInfo) -> keras.Model:

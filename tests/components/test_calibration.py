@@ -50,7 +50,7 @@ class Given(ClassifierMixin, BaseEstimator):
 def test_the_temperature_that_labels_were_drawn_by_is_found_and_is_that_of_scikit_learn(temperature):
     logits, labels = answers(temperature)
     found = fit(logits, labels)
-    assert found.value == pytest.approx(temperature, rel=0.03)
+    assert found.value == pytest.approx(temperature, rel=0.05)
     assert found.after < found.before
     assert not found.note
     judge = CalibratedClassifierCV(FrozenEstimator(Given().fit(logits, labels)), method="temperature")

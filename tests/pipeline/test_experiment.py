@@ -215,6 +215,7 @@ BAD = {
     "a fine quantile": ("models.lstm.quantiles", [0.0001, 0.5, 0.9999], ["quantiles with at most three decimals"]),
     "one quantile": ("models.lstm.quantiles", 0.5, ["models.lstm: quantiles: 0.5: expected a valid list"]),
     "smooth labels of a series": ("models.lstm.label_smoothing", 0.1, ["models.lstm: label_smoothing is for images"]),
+    "calibration of a series": ("models.lstm.calibrate", False, ["models.lstm: calibrate is for images", "demand"]),
     "seasons of images": ("models.mlp.hyperparameters.seasonal", True, ["models.mlp:", "seasonal is for a series"]),
 }
 
