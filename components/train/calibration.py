@@ -12,8 +12,8 @@ from components.artifacts.dataset import ImagesInfo
 from components.artifacts.model import Temperature, compiled
 from components.common.words import counted
 from components.data import input_pipeline
+from components.train.shared_batches import EVALUATION_BATCH
 
-BATCH = 512
 LIMITS = {"lowest": 0.1, "highest": 10.0}
 # The 95 % quantile of the chi-squared distribution with one degree of freedom. By it the likelihood-ratio test tells a
 # temperature from 1 (Wilks 1938, doi:10.1214/aoms/1177732360).
@@ -37,7 +37,7 @@ def calibrate(model: keras.Model, dataset: str, info: ImagesInfo) -> Temperature
     linear = keras.layers.Dense.from_config(config)
     call = compiled(keras.Model(model.inputs, linear(last.input)), info)
     linear.set_weights(last.get_weights())
-    batches = input_pipeline.sequential_batches(dataset, info, "validation", BATCH)
+    batches = input_pipeline.sequential_batches(dataset, info, "validation", EVALUATION_BATCH)
     answered = [(call(x).numpy(), y.numpy()) for x, y in batches]
     logits, labels = (np.concatenate(parts) for parts in zip(*answered, strict=True))
     temperature = fit(logits, labels)
