@@ -152,7 +152,7 @@ def test_every_format_gives_the_calibrated_probabilities_and_the_same_classes(bo
     images, _ = storage.load_images(dataset, load_info(dataset), "test")
     folder = tmp_path / "exported"
     for load, file in (("saved_model", "saved_model"), ("onnx", "model.onnx"), ("litert", "model.tflite")):
-        found = getattr(run_exported, load)(str(folder / file))({"image": images})
+        (found,) = getattr(run_exported, load)(str(folder / file))({"image": images}).values()
         np.testing.assert_allclose(found, probabilities, atol=1e-5)
         np.testing.assert_array_equal(found.argmax(axis=1), probabilities.argmax(axis=1))
 
