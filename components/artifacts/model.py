@@ -82,7 +82,7 @@ class Temperature(Strict):
     def words(self) -> str:
         """The temperature, what it does to the validation split, and the note."""
         said = f"temperature {self.value:.3g}"
-        if self.before != self.after:
+        if self.before is not None and self.after is not None and self.before != self.after:
             said += f": validation loss {self.before:.4f} before it, {self.after:.4f} with it"
         return f"{said}; {self.note}" if self.note else said
 

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from components.artifacts.dataset import DatasetInfo, SeriesInfo, load_info
 from components.artifacts.leaderboard import figure
-from components.artifacts.model import CHECKPOINTS, KERAS_FILE, compiled
+from components.artifacts.model import CHECKPOINTS, KERAS_FILE, Temperature, compiled
 from components.artifacts.series_table import load_table
 from components.common.files import printable
 from components.data import input_pipeline, storage
@@ -28,7 +28,7 @@ from components.sources import load_source
 from components.train.kept import AFTER, drawn, staying, tail
 from components.train.redo import Redone, redo
 from components.train.threads import cpu, use_threads
-from components.train.train import build
+from components.train.train import build, finished
 from pipeline.evidence.claims import Claims, arrays
 from pipeline.evidence.line import Line
 from pipeline.evidence.proof import PREDICTIONS
@@ -107,7 +107,7 @@ def _training(
     again = redone[last]
     return [
         *lines,
-        Line("model", False, again) if isinstance(again, str) else _compare_model(claims, info, again, exact),
+        Line("model", False, again) if isinstance(again, str) else _compare_model(claims, info, dataset, again, exact),
     ]
 
 
@@ -138,7 +138,7 @@ def _compare_training(claims: Claims, step: int, again: Redone, exact: bool) -> 
     return Line("training", holds, f"{what}: weights {found}")
 
 
-def _compare_model(claims: Claims, info: DatasetInfo, again: Redone, exact: bool) -> Line:
+def _compare_model(claims: Claims, info: DatasetInfo, dataset: Path, again: Redone, exact: bool) -> Line:
     epoch = f"epoch {claims.model.best_epoch}"
     try:
         model = exported(claims, info)
@@ -146,7 +146,12 @@ def _compare_model(claims: Claims, info: DatasetInfo, again: Redone, exact: bool
         return Line("model", False, str(error))
     if model.count_params() != claims.model.parameters:
         return Line("model", False, f"{model.count_params()} weights, expected {claims.model.parameters}")
-    holds, found = _compare_weights(model.get_weights(), again.best, again.start, exact)
+    redone, temperature = finished(again.best, claims.model.spec, info, claims.seed, str(dataset))
+    if exact and temperature != claims.model.temperature:
+        return Line(
+            "model", False, f"trained again it has {_said(temperature)}, expected {_said(claims.model.temperature)}"
+        )
+    holds, found = _compare_weights(model.get_weights(), redone.get_weights(), again.start, exact)
     return Line("model", holds, f"{KERAS_FILE}: weights of {epoch}, trained again, {found}")
 
 
@@ -236,6 +241,10 @@ def _compare_weights(
     share = _distance(claimed, redone) / max(_distance(redone, start), 1e-30)
     allowed = "the same bits on this CPU" if exact else f"at most {WEIGHTS:.0%}"
     return not exact and share <= WEIGHTS, f"{share:.2g} of their way off, expected {allowed}"
+
+
+def _said(temperature: Temperature | None) -> str:
+    return printable(temperature.words()) if temperature else "no temperature"
 
 
 def _distance(one: list[np.ndarray], other: list[np.ndarray]) -> float:
