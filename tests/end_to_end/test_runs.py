@@ -1,5 +1,6 @@
 """Runs over time, of real ones: a better model, a failure, a killed run, and folders that were damaged afterwards."""
 
+import contextlib
 import json
 import re
 import shutil
@@ -58,6 +59,7 @@ def copied(history, tmp_path):
         return done.returncode, done.stdout
 
     ask.runs = tmp_path / "runs"
+    ask.environment = environment
     ask.names = sorted(path.name for path in (ask.runs / "small").glob("2*"))
     return ask
 
@@ -251,6 +253,47 @@ def test_runs_of_other_versions_are_read_with_a_line(copied):
     assert f"{copied.names[0]}: an earlier version wrote it; its config and code aren't known" in output
     assert "another version wrote it; left out: carbon" in output
     assert "config: not known" in copied("diff", copied.names[0], copied.names[1])[1]
+
+
+def test_the_pages_show_what_the_commands_print(copied, chromium):
+    """The server and the browser are real, and so are the reports, with their style and script in a sandbox."""
+    command = [sys.executable, "-m", "pipeline", "ui"]
+    options = {"cwd": copied.runs.parent, "env": copied.environment, "text": True}
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)
+    with server, contextlib.ExitStack() as stack:
+        stack.callback(server.kill)
+        address, problems = server.stdout.readline().split()[0], []
+        page = chromium.new_page(viewport={"width": 360, "height": 800})
+        page.on("console", lambda message: problems.append(message.text))
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.goto(address)
+        page.get_by_role("link", name="small", exact=True).click()
+        listed = page.locator("table").inner_text()
+        for name in copied.names:
+            page.goto(f"{address}runs/small/{name}")
+            said = copied("show", name)[1].splitlines()
+            assert said[0].split(": ")[1].split(",")[0] in page.locator("dl.facts").inner_text()
+            for line in said:
+                if line.startswith("against "):
+                    assert line.split(": ", 1)[1] in page.locator("main").inner_text()
+                if re.match(r"[\w-]+ failed: ", line):
+                    assert line in page.locator(".failures").inner_text()
+            assert page.evaluate("document.documentElement.scrollWidth") == 360
+            if page.get_by_role("link", name="Report", exact=True).count():
+                page.get_by_role("link", name="Report", exact=True).click()
+                assert page.locator("#run svg").count() == 1
+                assert page.evaluate("document.documentElement.scrollWidth") == 360
+        said = copied("diff", *copied.names[:2])[1]
+        page.goto(f"{address}diff?a=small/{copied.names[0]}&b=small/{copied.names[1]}")
+        assert "better by " + said.split("better by ")[1].split("\n")[0] in page.locator("table").inner_text()
+        best = re.findall(r"accuracy (0\.\d{4})", copied("small")[1])
+        assert len(best) == 3
+        assert all(value in listed for value in best)
+        page.close()
+        server.send_signal(signal.SIGINT)
+        assert server.wait(60) == 130
+        assert server.stdout.read() == ""
+    assert problems == []
 
 
 def used(folder):

@@ -1,5 +1,6 @@
 """The pages of runs, asked for through a real socket: what they say, what they refuse, and what they survive."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -363,7 +364,8 @@ def started(runs, *arguments):
 
 
 def test_the_command_prints_its_address_and_ends_with_ctrl_c(runs):
-    with started(runs) as process:
+    with started(runs) as process, contextlib.ExitStack() as stack:
+        stack.callback(process.kill)
         address = process.stdout.readline().split()[0]
         port = int(address.rsplit(":", 1)[1].strip("/"))
         assert address == f"http://127.0.0.1:{port}/"
