@@ -128,6 +128,9 @@ def test_a_run_says_why_it_ended_so(server):
     assert "Ctrl-C, SIGTERM or SIGHUP stopped it" in server.get(f"/runs/small/{STOPPED}").text
     page = server.get("/runs/small/latest")
     assert "python -m tensorboard.main --logdir" in page.text
+    assert "images: this test split has been read 2 times by 2 models." in page.text
+    assert "200 test examples, which nothing before the evaluation has read. Best first, by accuracy." in page.text
+    assert "lacks" not in page.text
     assert f"Against {FIRST}: models.mlp.epochs: 1 → 8; models.<b>bold: added." in page.text
 
 
