@@ -1,6 +1,6 @@
 import pytest
 import yaml
-from api import Server
+from kubeflow_api import Server
 
 from pipeline.experiment.experiment import load_experiment
 from pipeline.graph.compile import compile_experiment
@@ -18,8 +18,7 @@ def kubeflow():
     """A server of the test's own."""
     server = Server()
     yield server
-    server.shutdown()
-    server.server_close()
+    server.close()
 
 
 @pytest.fixture

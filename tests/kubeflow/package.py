@@ -11,28 +11,20 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 SCHEMA = "2.1.0"
 # As Kubernetes names extended resources: domain/name.
 _RESOURCE = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
-_TYPES: dict[str, tuple[type, ...]] = {
-    "STRING": (str,),
-    "NUMBER_INTEGER": (int, float),
-    "NUMBER_DOUBLE": (int, float),
-    "BOOLEAN": (bool,),
-    "LIST": (list,),
-    "STRUCT": (dict,),
-}
 
 
 class PackageError(ValueError):
-    """What is wrong with a package or a run's parameters."""
+    """What is wrong with a package."""
 
 
-def read(content: bytes) -> dict[str, Any]:
+def read(content: bytes | None) -> dict[str, Any]:
     """The pipeline of a package.
 
     Raises:
         PackageError: A cluster couldn't run it.
     """
     try:
-        spec, platform = yaml.safe_load_all(content.decode())
+        spec, platform = yaml.safe_load_all((content or b"").decode())
         json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
         json_format.ParseDict(platform, pipeline_spec_pb2.PlatformSpec())
         for config in platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].values():
@@ -47,22 +39,3 @@ def read(content: bytes) -> dict[str, Any]:
         if accelerator and not all(_RESOURCE.fullmatch(accelerator[key]) for key in ("resourceType", "type")):
             raise PackageError(f"executor {label}: {accelerator} is no resource of Kubernetes")
     return dict(spec)
-
-
-def check_parameters(spec: dict[str, Any], values: dict[str, Any]) -> None:
-    """Hold a run's parameters against the pipeline's.
-
-    Raises:
-        PackageError: One is unknown, missing or of another type.
-    """
-    wanted = spec["root"]["inputDefinitions"]["parameters"]
-    for name, value in values.items():
-        if name not in wanted:
-            raise PackageError(f"parameter {name} is not defined")
-        kind = wanted[name]["parameterType"]
-        wrong = isinstance(value, bool) != (kind == "BOOLEAN") or not isinstance(value, _TYPES[kind])
-        if wrong or (kind == "NUMBER_INTEGER" and value != int(value)):
-            raise PackageError(f"parameter {name} is {value!r}, expected {kind}")
-    for name, definition in wanted.items():
-        if name not in values and "defaultValue" not in definition and not definition.get("isOptional"):
-            raise PackageError(f"parameter {name} is missing")

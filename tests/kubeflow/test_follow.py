@@ -30,7 +30,7 @@ def follow(kubeflow, compiled):
 
 
 def test_each_task_starts_and_ends_once_and_after_those_that_it_needs(follow, kubeflow):
-    kubeflow.service.pace = 1
+    kubeflow.pace = 1
     shown = [line.split()[:2] for line in follow()]
     assert sorted(task for state, task in shown if state == "done") == sorted(follow.tasks)
     assert {state for state, _ in shown} <= {"running", "done"}
@@ -42,7 +42,7 @@ def test_each_task_starts_and_ends_once_and_after_those_that_it_needs(follow, ku
 
 @pytest.mark.parametrize(("fail_fast", "said"), [(False, "failed"), (True, "canceled")])
 def test_what_does_not_need_a_failed_task_goes_on_unless_it_is_ended(follow, kubeflow, fail_fast, said):
-    kubeflow.service.pace, kubeflow.service.fails = 1, ["baseline-demand"]
+    kubeflow.pace, kubeflow.fails = 1, ["baseline-demand"]
     with pytest.raises(JobFailedError, match=rf"^one {said}: baseline-demand$"):
         follow(fail_fast=fail_fast)
     others = {"evaluate-lstm", "export-lstm"}
@@ -55,7 +55,7 @@ def succeeded(kubeflow):
 
 
 def test_a_service_that_is_away_is_asked_again(follow, kubeflow):
-    kubeflow.service.pace = 2
+    kubeflow.pace = 2
 
     def away():
         kubeflow.fault("GET runs/*", status=503, times=9)

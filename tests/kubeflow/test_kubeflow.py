@@ -53,13 +53,10 @@ def started(done, kubeflow, name):
 
 def refused(done, *parts):
     """It ended with code 2 and one line."""
-    assert done.returncode == 2, done.stdout + done.stderr
-    assert not done.stdout
-    lines = done.stderr.splitlines()
-    assert len(lines) == 1, done.stderr
-    assert lines[0].startswith("error: ")
-    for part in parts:
-        assert part in lines[0], lines[0]
+    assert (done.returncode, done.stdout) == (2, ""), done.stdout + done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert all(part in line for part in parts), line
 
 
 def names(resources):
@@ -79,23 +76,16 @@ def test_the_first_submit_makes_a_pipeline_and_the_second_a_version(submit, kube
     (upload,) = kubeflow.requests("POST pipelines/upload_version")
     assert upload["file"] == BUILT.read_bytes()
     there = kubeflow.resources()
-    assert names(there) == {
-        "pipelines": ["kf-small"],
-        "versions": ["kf-small", "two"],
-        "experiments": ["kf-small"],
-        "runs": ["one", "two"],
-    }
-    pipeline = there["pipelines"][0]["pipeline_id"]
+    once = {"pipelines": ["kf-small"], "experiments": ["kf-small"]}
+    assert names(there) == {**once, "versions": ["kf-small", "two"], "runs": ["one", "two"]}
     for run, version in zip((first, second), there["versions"], strict=True):
-        assert run["pipeline_version_reference"] == {
-            "pipeline_id": pipeline,
-            "pipeline_version_id": version["pipeline_version_id"],
-        }
+        own = {key: version[key] for key in ("pipeline_id", "pipeline_version_id")}
+        assert (run["pipeline_version_reference"], own["pipeline_id"]) == (own, there["pipelines"][0]["pipeline_id"])
         assert run["experiment_id"] == there["experiments"][0]["experiment_id"]
 
 
 def test_a_namespace_arrives_everywhere(submit, kubeflow):
-    kubeflow.service.namespaces = ["team-a", "team-b"]
+    kubeflow.namespaces = ["team-a", "team-b"]
     refused(submit(), "several users: --namespace is missing")
     assert kubeflow.resources() == NOTHING
     for namespace in ("team-a", "team-b"):
@@ -126,22 +116,11 @@ def test_a_token_arrives_and_is_not_said(submit, kubeflow):
     assert TOKEN not in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("path", "status"),
-    [
-        ("GET healthz", 401),
-        ("GET healthz", 500),
-        ("GET pipelines", 403),
-        ("POST pipelines/upload", 400),
-        ("POST pipelines/upload", 409),
-        ("POST pipelines/upload", 500),
-        ("GET pipelines/*", 500),
-        ("GET experiments", 403),
-        ("POST experiments", 403),
-        ("POST runs", 401),
-        ("POST runs", 500),
-    ],
-)
+STATUSES = {"GET healthz": (401, 500), "GET pipelines": (403,), "POST pipelines/upload": (400, 409, 500)}
+STATUSES |= {"GET pipelines/*": (500,), "GET experiments": (403,), "POST experiments": (403,), "POST runs": (401, 500)}
+
+
+@pytest.mark.parametrize(("path", "status"), [(path, one) for path, several in STATUSES.items() for one in several])
 def test_whatever_is_refused_is_one_line_and_leaves_nothing(submit, kubeflow, path, status):
     kubeflow.fault(path, status=status, message="the reason\nin two lines")
     refused(submit("--job-id", "one"), f"refuses one: {status} the reason in two lines")
@@ -174,10 +153,7 @@ def test_a_service_that_is_away_for_a_moment_is_asked_again(submit, kubeflow):
     assert len(kubeflow.resources()["runs"]) == 1
 
 
-FAULTS = [{"status": 503}, {"status": 502, "body": "<h1>Bad</h1>"}, {"drop": True}]
-
-
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", [{"status": 503}, {"status": 502, "body": "<h1>Bad</h1>"}, {"drop": True}])
 def test_a_lost_answer_makes_nothing_twice(submit, kubeflow, fault):
     changes = ["POST pipelines/upload", "POST experiments", "POST runs"]
     for change in changes:
@@ -239,14 +215,10 @@ def test_a_dry_run_says_all_and_sends_nothing(submit, kubeflow):
     assert told.endswith(end)
     digest = hashlib.sha256(BUILT.read_bytes()).hexdigest()
     assert yaml.safe_load(told.removesuffix(end)) == {
-        "host": kubeflow.host,
-        "namespace": "team-a",
-        "pipeline": "kf-small",
-        "version": "one",
-        "experiment": "kf-small",
-        "run": "one",
         "parameters": {"pipeline_sha256": digest, "registry": "/shared"},
         "pipeline_spec": f"{BUILT}, SHA-256 {digest}",
+        **{"host": kubeflow.host, "namespace": "team-a", "pipeline": "kf-small", "experiment": "kf-small"},
+        **dict.fromkeys(("version", "run"), "one"),
     }
     refused(submit("--check"), "--check: looks at Vertex AI")
     assert not kubeflow.requests()
@@ -281,7 +253,7 @@ def test_waiting_ends_with_the_run(submit, kubeflow):
 
 @pytest.mark.parametrize("fails", ["train-lstm", "train-lstm-driver"])
 def test_a_run_that_fails_names_the_task(submit, kubeflow, fails):
-    kubeflow.service.fails = [fails]
+    kubeflow.fails = [fails]
     done = submit("--wait", "--job-id", "one")
     assert done.returncode == 1, done.stdout + done.stderr
     run = kubeflow.resources()["runs"][0]["run_id"]
@@ -291,13 +263,10 @@ def test_a_run_that_fails_names_the_task(submit, kubeflow, fails):
 
 
 def test_ctrl_c_ends_the_following_alone(kubeflow, config):
-    kubeflow.service.pace = 0
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pipeline", "submit", str(config), "--kubeflow", kubeflow.host, "--wait"],
-        env={**os.environ, "IMAGE": IMAGE, "IMAGE_GPU": IMAGE},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    kubeflow.pace = 0
+    command = [sys.executable, "-m", "pipeline", "submit", str(config), "--kubeflow", kubeflow.host, "--wait"]
+    images = {"IMAGE": IMAGE, "IMAGE_GPU": IMAGE}
+    process = subprocess.Popen(command, env={**os.environ, **images}, stdout=subprocess.PIPE, text=True)
     while not any(asked["call"].startswith("GET runs/") for asked in kubeflow.requests()):
         assert process.poll() is None
         time.sleep(0.1)

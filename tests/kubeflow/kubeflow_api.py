@@ -1,0 +1,280 @@
+"""A server that speaks the REST API of Kubeflow Pipelines 2.17.0, in a thread of the tests."""
+
+import json
+import threading
+import time
+import uuid
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from typing import Any
+
+import package
+from parameters import problems
+from werkzeug import Request, Response
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+_API = "/apis/v2beta1/"
+# HTTP status: gRPC code.
+_CODES = {400: 3, 401: 16, 403: 7, 404: 5, 409: 6, 500: 13, 501: 12, 502: 2, 503: 14}
+_FAULT = {"status": 0, "times": 1, "message": "fault", "body": None, "committed": False, "drop": False, "seconds": 0}
+_TRACE = "\ngithub.com/kubeflow/pipelines/backend/src/common/util.Wrap\n\t/go/src" * 5
+_ZERO = "0001-01-01T00:00:00Z"
+_KEYS = {"pipelines": "pipeline_id", "versions": "pipeline_version_id"}
+_KEYS |= {"experiments": "experiment_id", "runs": "run_id"}
+Resource = dict[str, Any]
+
+
+class ApiError(Exception):
+    """What a caller is refused with: an HTTP status and a message."""
+
+
+class _Handler(WSGIRequestHandler):
+    def log_request(self, *_: Any) -> None:
+        """Say nothing: `asked` says it."""
+
+    def connection_dropped(self, error: BaseException, environ: Any = None) -> None:
+        self.close_connection = True
+
+
+class Server:
+    """The service and what a test wants of it.
+
+    Attributes:
+        token: What every request has to bring as a bearer token; None for nothing.
+        namespaces: Those of a service with several users; None for one without.
+        fails: Tasks that will fail, in the next runs.
+        pace: So many tasks end between two questions for a run; None: it has ended at the first one.
+        asked: The requests.
+    """
+
+    def __init__(self) -> None:
+        self.token: str | None = None
+        self.namespaces: list[str] | None = None
+        self.fails: list[str] = []
+        self.pace: int | None = None
+        self.asked: list[dict[str, Any]] = []
+        self._faults: list[dict[str, Any]] = []
+        self._lock = threading.Lock()
+        self._tables: dict[str, dict[str, Resource]] = {kind: {} for kind in _KEYS}
+        # What was uploaded as a version, and the states of each run's tasks that were started.
+        self._specs: dict[str, dict[str, Any]] = {}
+        self._states: dict[str, dict[str, str]] = {}
+        self._server = make_server("127.0.0.1", 0, self._serve, threaded=True, request_handler=_Handler)
+        self._server.daemon_threads = True
+        self.host = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def close(self) -> None:
+        """Stop."""
+        self._server.shutdown()
+        self._server.server_close()
+
+    def fault(self, call: str, **more: Any) -> None:
+        """Let a call such as "POST runs" or "GET runs/*" fail.
+
+        Args:
+            call: Method and path.
+            more: `status` of an answer whose `message` says why or whose `body` is HTML; `times`; `committed` does the
+                work first; `drop` closes the connection; `seconds` waits before.
+        """
+        assert not more.keys() - _FAULT.keys()
+        self._faults.append({"call": call, **_FAULT, **more})
+
+    def requests(self, call: str | None = None) -> list[dict[str, Any]]:
+        """What was asked, or the requests of one method and path."""
+        return [asked for asked in self.asked if call in (None, asked["call"])]
+
+    def resources(self) -> dict[str, list[Resource]]:
+        """What there is."""
+        return {kind: [dict(one) for one in table.values()] for kind, table in self._tables.items()}
+
+    @Request.application
+    def _serve(self, request: Request) -> Response:
+        call, token = f"{request.method} {request.path.removeprefix(_API)}", request.headers.get("Authorization")
+        body = request.get_json() if request.is_json and request.content_length else None
+        file = request.files["uploadfile"].read() if request.files else None
+        query = request.args.to_dict()
+        with self._lock:
+            self.asked.append({"call": call, "query": query, "body": body, "file": file, "authorization": token})
+            fault = self._take_fault(call)
+        time.sleep(fault["seconds"])
+        with self._lock:
+            try:
+                if self.token and token != f"Bearer {self.token}":
+                    raise ApiError(401, "Request header error: there is no user identity header")
+                if not request.path.startswith(_API):
+                    raise ApiError(404, f"{request.path}: not found")
+                answer = {}
+                if fault["committed"] or not (fault["status"] or fault["drop"]):
+                    answer = self._answer(call, query, body, file)
+                if fault["drop"]:
+                    raise ConnectionError
+                if fault["body"] is not None:
+                    return Response(fault["body"], fault["status"], content_type="text/html")
+                if fault["status"]:
+                    raise ApiError(fault["status"], fault["message"])
+            except ApiError as error:
+                return _refusal(call, *error.args)
+            except package.PackageError as error:
+                return _refusal(call, 400, f"Invalid input error: {error}")
+        return Response(json.dumps(answer), mimetype="application/json")
+
+    def _take_fault(self, call: str) -> dict[str, Any]:
+        for fault in self._faults:
+            if fault["times"] and fnmatchcase(call, fault["call"]):
+                fault["times"] -= 1
+                return fault
+        return _FAULT
+
+    def _answer(self, call: str, query: dict[str, str], body: Any, file: bytes | None) -> Any:
+        method, _, path = call.partition(" ")
+        match (method, *path.split("/")):
+            case ("GET", "healthz"):
+                return {"multi_user": self.namespaces is not None, "pipeline_store": "database"}
+            case ("POST", "pipelines", "upload"):
+                within, spec = {"namespace": self._namespace(query.get("namespace"))}, package.read(file)
+                made = self._make("pipelines", query["name"], within, description=query["description"])
+                self._add_version(made["pipeline_id"], spec, query)
+                return made
+            case ("POST", "pipelines", "upload_version"):
+                return self._add_version(
+                    self._get("pipelines", query["pipelineid"])["pipeline_id"], package.read(file), query
+                )
+            case ("GET", "pipelines", one, "versions"):
+                return self._found("versions", query, pipeline_id=self._get("pipelines", one)["pipeline_id"])
+            case ("DELETE", "pipelines", _, "versions", version):
+                return self._drop("versions", version)
+            case ("DELETE", "pipelines", one) if self._like("versions", {"pipeline_id": one}):
+                raise ApiError(400, f"Failed to delete pipeline {one} as it has existing pipeline versions")
+            case ("POST", "experiments"):
+                within = {"namespace": self._namespace(body.get("namespace"), needed=True)}
+                return self._make("experiments", body["display_name"], within)
+            case ("POST", "runs"):
+                return self._create_run(body)
+            case ("GET", "pipelines" | "experiments" as kind):
+                space = self._namespace(query.get("namespace"), needed=kind == "experiments")
+                return self._found(kind, query, namespace=space)
+            case ("GET", "runs"):
+                return self._found("runs", query, experiment_id=query["experiment_id"])
+            case ("POST", "runs", one) if one.endswith(":terminate"):
+                # It is cancelled once Argo has ended it.
+                self._get("runs", one.removesuffix(":terminate"))["state"] = "CANCELING"
+                return {}
+            case ("GET", "runs", one):
+                return self._step(self._get("runs", one))
+            case ("DELETE", "pipelines" | "experiments" as kind, one):
+                return self._drop(kind, one)
+        raise ApiError(404, "Not Found")
+
+    def _add_version(self, pipeline: str, spec: dict[str, Any], query: dict[str, str]) -> Resource:
+        within = {"pipeline_id": pipeline}
+        made = self._make("versions", query["name"], within, description=query["description"])
+        self._specs[made["pipeline_version_id"]] = spec
+        return made
+
+    def _create_run(self, body: dict[str, Any]) -> Resource:
+        reference, experiment = body["pipeline_version_reference"], self._get("experiments", body["experiment_id"])
+        pipeline = self._get("pipelines", reference["pipeline_id"])
+        version = self._get("versions", reference["pipeline_version_id"])
+        if version["pipeline_id"] != pipeline["pipeline_id"]:
+            raise ApiError(400, "Invalid input error: the version is another pipeline's")
+        if pipeline["namespace"] not in ("", experiment["namespace"]):
+            raise ApiError(403, "Permission denied: the pipeline is another namespace's")
+        wrong = problems(self._specs[version["pipeline_version_id"]], body["runtime_config"]["parameters"])
+        if said := "; ".join(wrong):
+            raise ApiError(400, f"Invalid input error: {said}")
+        return self._make("runs", body["display_name"], None, **body, state="PENDING")
+
+    def _step(self, run: Resource) -> Resource:
+        """Let tasks of a run start or end, and tell the tasks as Kubeflow does.
+
+        There each task of the compiled pipeline is three of Argo's nodes (argocompiler/dag.go): <task>-driver, <task>,
+        and in it one called executor; and the run has a node of its own, and root and root-driver. What hasn't ended
+        has Go's zero time as its end (api_converter.go), and no task has an error. A failed task keeps those from
+        running that need it; Argo goes on with the others (workflow/controller/dag.go: a task is looked at once all
+        that it depends on have ended, and the last ones here depend on all).
+        """
+        tasks = self._specs[run["pipeline_version_reference"]["pipeline_version_id"]]["root"]["dag"]["tasks"]
+        states = self._states.setdefault(run["run_id"], {})
+        if run["state"] == "CANCELING":
+            run["state"] = "CANCELED"
+        while run["state"] in ("PENDING", "RUNNING"):
+            for name in [name for name, state in states.items() if state == "RUNNING"][: self.pace]:
+                states[name] = "FAILED" if name in self.fails else "SUCCEEDED"
+            done = {name for name, state in states.items() if state == "SUCCEEDED"}
+            for name in [name for name in tasks if name not in states]:
+                if done.issuperset(tasks[name].get("dependentTasks", [])):
+                    states[name] = "FAILED" if f"{name}-driver" in self.fails else "RUNNING"
+            failed = "FAILED" in states.values()
+            run["state"] = "RUNNING" if "RUNNING" in states.values() else "FAILED" if failed else "SUCCEEDED"
+            if self.pace is not None:
+                break
+        nodes = [("kf-small-x7k2p", run["state"]), ("root-driver", "SUCCEEDED"), ("root", run["state"])]
+        for name, state in states.items():
+            if f"{name}-driver" in self.fails:
+                nodes += [(f"{name}-driver", "FAILED"), (name, "RUNTIME_STATE_UNSPECIFIED")]
+            else:
+                nodes += [(f"{name}-driver", "SUCCEEDED"), (name, state), ("executor", state)]
+        times = {"create_time": run["created_at"], "start_time": run["created_at"]}
+        details = [
+            {"display_name": name, "state": state, "end_time": _ZERO if state == "RUNNING" else _now(), **times}
+            for name, state in nodes
+        ]
+        run["run_details"] = {"task_details": details}
+        return run
+
+    def _namespace(self, given: str | None, needed: bool = False) -> str:
+        """A pipeline without a namespace is shared; an experiment needs one where there are several users."""
+        if self.namespaces is None or not (given or needed):
+            return ""
+        if not given:
+            raise ApiError(400, "Invalid input error: Experiment must have a namespace in multi-user mode")
+        if given not in self.namespaces:
+            raise ApiError(403, f"Failed to authorize: you may not see namespace {given}")
+        return given
+
+    def _make(self, kind: str, name: str, within: dict[str, str] | None, **more: Any) -> Resource:
+        """Make a resource; `within` is where its name has to be its own, None where it hasn't."""
+        if not 1 <= len(name) <= 127:
+            raise ApiError(400, f"Invalid input error: the name {name!r}")
+        own = {**(within or {}), "display_name": name}
+        if within is not None and self._like(kind, own):
+            raise ApiError(409, f"Failed to create one of the {kind}")
+        made = {**more, **own, _KEYS[kind]: str(uuid.uuid4()), "created_at": _now()}
+        self._tables[kind][made[_KEYS[kind]]] = made
+        return made
+
+    def _like(self, kind: str, own: dict[str, str]) -> list[Resource]:
+        return [one for one in self._tables[kind].values() if own.items() <= one.items()]
+
+    def _get(self, kind: str, one: str) -> Resource:
+        if one not in self._tables[kind]:
+            raise ApiError(404, f"ResourceNotFoundError: {one} not found in {kind}")
+        return self._tables[kind][one]
+
+    def _drop(self, kind: str, one: str) -> Resource:
+        self._get(kind, one)
+        del self._tables[kind][one]
+        return {}
+
+    def _found(self, kind: str, query: dict[str, str], **own: str) -> Resource:
+        """Those of a name, which is all that the product asks for."""
+        (wanted,) = json.loads(query["filter"])["predicates"]
+        name = wanted.pop("stringValue")
+        if wanted != {"operation": "EQUALS", "key": "display_name"}:
+            raise ApiError(400, f"Invalid input error: filter {query['filter']}")
+        found = self._like(kind, {"display_name": name, **own})
+        return {"pipeline_versions" if kind == "versions" else kind: found, "total_size": len(found)} if found else {}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _refusal(call: str, status: int, message: str) -> Response:
+    """An upload's details hold a stack trace; otherwise an error of the server's own has it in its message."""
+    body: dict[str, Any] = {"error_message": message, "error_details": message + _TRACE}
+    if "/upload" not in call:
+        details = [{"@type": "type.googleapis.com/google.rpc.Status", "message": message.split(": ")[-1]}]
+        body = {"code": _CODES[status], "message": message + _TRACE * (status == 500), "details": details}
+    return Response(json.dumps(body), status, mimetype="application/json")
