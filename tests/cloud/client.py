@@ -1,25 +1,16 @@
 """Starts the test server for tests, and what their client processes need to find it."""
 
 import json
+import os
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
 
-import tls
+import httpx
 
-PROJECT, NUMBER, REGION = "my-project", "123456789012", "us-central1"
+PROJECT, REGION = "my-project", "us-central1"
 PARENT = f"projects/{PROJECT}/locations/{REGION}"
-_SERVER = Path(__file__).with_name("server.py")
-_START_SECONDS = 60.0
-_ERROR_LINES = 30
-
-
-# A process reads the certificates that it trusts over gRPC once, so all servers that it starts have the same.
-_CERTIFICATE = tls.make_certificate()
 
 
 class Cloud:
@@ -30,31 +21,25 @@ class Cloud:
 
     Attributes:
         grpc: Its address for gRPC, such as localhost:40001; there is TLS.
-        http: Its address for HTTP, such as http://localhost:40003.
-        https: The same with TLS.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "gcloud").mkdir(exist_ok=True)
-        address, self.log = folder / "address.json", folder / "server.log"
-        address.unlink(missing_ok=True)
-        tls.write(_CERTIFICATE, folder)
-        with self.log.open("wb") as log:
+        (folder / "gcloud").mkdir(parents=True)
+        with (folder / "server.log").open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, str(_SERVER), str(folder)], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                [sys.executable, str(Path(__file__).with_name("server.py")), str(folder)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
             )
-        until = time.monotonic() + _START_SECONDS
-        while not address.exists():
-            if self.process.poll() is not None or time.monotonic() > until:
-                self.stop()
-                lines = self.log.read_text(errors="replace").splitlines()[-_ERROR_LINES:]
-                raise RuntimeError("the test server didn't start:\n" + "\n".join(lines))
-            time.sleep(0.02)
-        addresses = json.loads(address.read_text())
-        self.grpc, self.http = addresses["grpc"], addresses["http"]
-        self.https = f"https://{addresses['https']}"
+        if not (addresses := self.process.stdout.readline()):
+            raise RuntimeError(f"the test server didn't start:\n{(folder / 'server.log').read_text()}")
+        self.grpc, self._http = json.loads(addresses).values()
+        # The proxies of the environment are for others.
+        self._client = httpx.Client(base_url=self._http, trust_env=False, timeout=30)
 
     def environment(self) -> dict[str, str]:
         """Variables for a process whose clients are to find this server, and no other."""
@@ -65,15 +50,15 @@ class Cloud:
             "REQUESTS_CA_BUNDLE": certificate,
             # TensorFlow's.
             "CURL_CA_BUNDLE": certificate,
-            "STORAGE_EMULATOR_HOST": self.http,
+            "STORAGE_EMULATOR_HOST": self._http,
             "CLOUDSDK_API_ENDPOINT_OVERRIDES_AIPLATFORM": f"https://{self.grpc}/",
-            "CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDRESOURCEMANAGER": f"{self.http}/",
-            "CLOUDSDK_API_ENDPOINT_OVERRIDES_LOGGING": f"{self.http}/",
-            "CLOUDSDK_API_ENDPOINT_OVERRIDES_ARTIFACTREGISTRY": f"{self.http}/",
+            "CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDRESOURCEMANAGER": f"{self._http}/",
+            "CLOUDSDK_API_ENDPOINT_OVERRIDES_LOGGING": f"{self._http}/",
+            "CLOUDSDK_API_ENDPOINT_OVERRIDES_ARTIFACTREGISTRY": f"{self._http}/",
             "GOOGLE_CLOUD_PROJECT": PROJECT,
             "CLOUDSDK_CONFIG": str(self.folder / "gcloud"),
-            # What goes elsewhere all the same meets a proxy that refuses it, and notes it in outside.txt.
-            **dict.fromkeys(("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"), self.http),
+            # What goes elsewhere all the same meets a proxy that refuses it.
+            **dict.fromkeys(("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"), self._http),
             **dict.fromkeys(("NO_PROXY", "no_proxy"), "localhost,127.0.0.1"),
             # Otherwise google-auth looks for a metadata server, which a machine without a network waits for.
             "NO_GCE_CHECK": "true",
@@ -81,18 +66,13 @@ class Cloud:
 
     def control(self, **commands: Any) -> None:
         """Tell the server something; control.py lists the commands."""
-        request = urllib.request.Request(  # noqa: S310 (an address of this machine)
-            f"{self.http}/control", json.dumps(commands).encode(), {"Content-Type": "application/json"}
-        )
-        try:
-            urllib.request.urlopen(request, timeout=30).close()  # noqa: S310
-        except urllib.error.HTTPError as error:
-            raise ValueError(json.load(error)["error"]["message"]) from None
+        answer = self._client.post("/control", json=commands)
+        if answer.is_error:
+            raise ValueError(answer.json()["error"]["message"])
 
     def requests(self, method: str | None = None) -> list[dict[str, Any]]:
         """What the server was asked since the last reset, or the requests of one method."""
-        with urllib.request.urlopen(f"{self.http}/requests", timeout=30) as answer:  # noqa: S310
-            return [asked for asked in json.load(answer) if method in (None, asked["method"])]
+        return [asked for asked in self._client.get("/requests").json() if method in (None, asked["method"])]
 
     def file(self, uri: str) -> Path:
         """The file that is an object: gs://bucket/name."""
@@ -111,9 +91,5 @@ class Cloud:
 
     def stop(self) -> None:
         """End the server."""
-        self.process.terminate()
-        try:
-            self.process.wait(5)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        self.process.stdin.close()
+        self.process.wait(10)

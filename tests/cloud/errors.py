@@ -8,30 +8,10 @@ from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 DOMAIN = "aiplatform.googleapis.com"
-_HTTP = {
-    "INVALID_ARGUMENT": 400,
-    "FAILED_PRECONDITION": 400,
-    "OUT_OF_RANGE": 400,
-    "UNAUTHENTICATED": 401,
-    "PERMISSION_DENIED": 403,
-    "NOT_FOUND": 404,
-    "ALREADY_EXISTS": 409,
-    "ABORTED": 409,
-    "RESOURCE_EXHAUSTED": 429,
-    "CANCELLED": 499,
-    "UNIMPLEMENTED": 501,
-    "UNAVAILABLE": 503,
-    "DEADLINE_EXCEEDED": 504,
-}
+_HTTP = {"INVALID_ARGUMENT": 400, "FAILED_PRECONDITION": 400, "UNAUTHENTICATED": 401, "PERMISSION_DENIED": 403}
+_HTTP |= {"NOT_FOUND": 404, "ALREADY_EXISTS": 409, "RESOURCE_EXHAUSTED": 429, "UNAVAILABLE": 503}
 # What the older JSON APIs, such as Cloud Storage's, call a status.
-_REASONS = {
-    400: "invalid",
-    401: "authError",
-    403: "forbidden",
-    404: "notFound",
-    409: "conflict",
-    412: "conditionNotMet",
-}
+_REASONS = {400: "invalid", 401: "authError", 403: "forbidden", 404: "notFound", 412: "conditionNotMet"}
 
 
 class ApiError(Exception):
@@ -58,15 +38,9 @@ class ApiError(Exception):
 
     def json(self) -> dict[str, Any]:
         """The error as the body of an HTTP answer."""
-        details = [
-            {"@type": f"type.googleapis.com/{detail.DESCRIPTOR.full_name}", **MessageToDict(detail)}
-            for detail in self.details
-        ]
-        error: dict[str, Any] = {"code": self.http, "message": self.message, "status": self.code}
-        error["errors"] = [
-            {"message": self.message, "domain": "global", "reason": _REASONS.get(self.http, "backendError")}
-        ]
-        return {"error": {**error, "details": details} if details else error}
+        error = {"code": self.http, "message": self.message, "status": self.code}
+        older = {"message": self.message, "domain": "global", "reason": _REASONS.get(self.http, "backendError")}
+        return {"error": {**error, "errors": [older], "details": MessageToDict(self.status()).get("details", [])}}
 
 
 def number(code: str) -> int:
@@ -76,17 +50,12 @@ def number(code: str) -> int:
     return code_pb2.Code.Value(code)
 
 
-def already_exists() -> ApiError:
-    """A resource that is there already."""
-    return ApiError("ALREADY_EXISTS", "Requested entity already exists")
-
-
 def denied(permission: str, resource: str, service: str = DOMAIN) -> ApiError:
     """A missing permission; Google says the same of a project that isn't there."""
     info = error_details_pb2.ErrorInfo(
         reason="IAM_PERMISSION_DENIED", domain=service, metadata={"permission": permission, "resource": resource}
     )
-    where = resource if resource.startswith("//") else f"//{service}/{resource}"
+    where = f"//{service}/{resource}"
     return ApiError(
         "PERMISSION_DENIED", f"Permission '{permission}' denied on resource '{where}' (or it may not exist).", info
     )
@@ -116,13 +85,6 @@ class Found:
 
     def done(self) -> None:
         """Raise INVALID_ARGUMENT if anything was noted."""
-        if not self.errors:
-            return
-        listed = "\t".join(f"{n}.Field: {field}; Message: {text}" for n, (field, text) in enumerate(self.errors, 1))
-        detail = error_details_pb2.BadRequest(
-            field_violations=[
-                error_details_pb2.BadRequest.FieldViolation(field=field, description=text)
-                for field, text in self.errors
-            ]
-        )
-        raise ApiError("INVALID_ARGUMENT", f"List of found errors:\t{listed}", detail)
+        if self.errors:
+            listed = "\t".join(f"{n}.Field: {field}; Message: {text}" for n, (field, text) in enumerate(self.errors, 1))
+            raise ApiError("INVALID_ARGUMENT", f"List of found errors:\t{listed}")

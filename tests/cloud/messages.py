@@ -22,14 +22,12 @@ def stamp(field: Timestamp, seconds: float | None = None) -> None:
     field.FromMicroseconds(int((time.time() if seconds is None else seconds) * 1e6))
 
 
-def made(message: Any, seconds: float | None = None) -> None:
-    """Set the times of a resource that was created."""
-    stamp(message.create_time, seconds)
-    message.update_time.CopyFrom(message.create_time)
-
-
-def copy(message: Any) -> Any:
-    """A copy that can be changed."""
+def made(message: Any, name: str = "", **fields: Any) -> Any:
+    """A copy of a message as the resource that is made of it: with times, a name and other fields."""
     new = type(message)()
     new.CopyFrom(message)
+    stamp(new.create_time)
+    new.update_time.CopyFrom(new.create_time)
+    for field, value in {"name": name, **fields}.items():
+        setattr(new, field, value)
     return new

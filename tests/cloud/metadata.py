@@ -5,9 +5,9 @@ from typing import Any
 
 import access
 import checks
-from errors import Found, already_exists
-from messages import copy, made, pb
-from rpc import Service
+from errors import ApiError, Found
+from messages import made, pb
+from rpc import Service, getting
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,127}")
 
@@ -15,27 +15,20 @@ _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,127}")
 class MetadataService(Service):
     """The metadata store of a region. Runs make contexts in it, see pipeline_run.py."""
 
+    get_context = getting("contexts")
+
     def create_context(self, request: Any) -> Any:
-        found, new, store = Found(), copy(request.context), access.canonical(request.parent)
+        found, store = Found(), access.canonical(request.parent)
         found.need(store.endswith("/metadataStores/default"), "parent", f"there is no metadata store '{store}'")
         found.need(_ID.fullmatch(request.context_id), "context_id", f"'{request.context_id}' is not {_ID.pattern}")
-        found.need(len(new.display_name) <= 128, "display_name", f"'{new.display_name}' is too long")
-        checks.labels(found, new.labels)
+        checks.common(found, request.context, "context", named=False)
         found.done()
-        new.name = f"{store}/contexts/{request.context_id}"
-        if new.name in self.state.table("contexts"):
-            raise already_exists()
-        made(new)
-        self.state.table("contexts")[new.name] = new
-        return new
-
-    def get_context(self, request: Any) -> Any:
-        return access.find(self.state, "contexts", request.name)
+        name = f"{store}/contexts/{request.context_id}"
+        if name in self.state.table("contexts"):
+            raise ApiError("ALREADY_EXISTS", "Requested entity already exists")
+        return self.state.table("contexts").setdefault(name, made(request.context, name))
 
     def add_context_children(self, request: Any) -> Any:
-        parent = self.get_context(pb.GetContextRequest(name=request.context))
-        for name in request.child_contexts:
-            child = self.get_context(pb.GetContextRequest(name=name))
-            if parent.name not in child.parent_contexts:
-                child.parent_contexts.append(parent.name)
+        for name in (request.context, *request.child_contexts):
+            access.find(self.state, "contexts", name)
         return pb.AddContextChildrenResponse()

@@ -1,84 +1,58 @@
 """The other HTTP APIs: OAuth tokens, Resource Manager, Cloud Logging and the image registry."""
 
-import hashlib
-import json
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import parse_qs
 
 from errors import ApiError, denied
-from filters import Filter, Lookup
-from listing import start_of, token_of
-from state import IMAGES, NUMBER, PROJECT, State
-from web import Answer, Request, Route, route
+from listing import passes
+from state import NUMBER, PROJECT, State
+from web import Response, rule
 
 _GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-_LARGEST_PAGE = 1000
+_IMAGES = {"my-project/images/keras-pipeline-python": "sha256:" + "a" * 64}
+_PAGE = 3
 
 
-def _token(request: Request) -> Answer:
-    form = {key: values[0] for key, values in parse_qs(request.body.decode()).items()}
-    if form.get("grant_type") != _GRANT:
-        return Answer({"error": "unsupported_grant_type", "error_description": "Invalid grant_type"}, 400)
+def _token(state: State, request: Any) -> Any:
     try:
-        return Answer(request.state.tokens.grant(form.get("assertion", "")))
+        if request.form.get("grant_type") != _GRANT:
+            raise ValueError("Invalid grant_type")
+        return state.tokens.grant(request.form.get("assertion", ""))
     except ValueError as error:
-        return Answer({"error": "invalid_grant", "error_description": str(error)}, 400)
+        return Response(f'{{"error": "invalid_grant", "error_description": "{error}"}}', 400)
 
 
-def _project(request: Request) -> Answer:
-    (name,) = request.parts
-    permission = "resourcemanager.projects.get"
-    if name not in (PROJECT, NUMBER) or permission in request.state.settings.deny:
-        raise denied(permission, f"projects/{name}", "cloudresourcemanager.googleapis.com")
-    return Answer({"name": f"projects/{NUMBER}", "projectId": PROJECT, "state": "ACTIVE", "displayName": "My project"})
+def _project(state: State, request: Any, name: str) -> Any:
+    if name not in (PROJECT, NUMBER):
+        raise denied("resourcemanager.projects.get", f"projects/{name}", "cloudresourcemanager.googleapis.com")
+    return {"name": f"projects/{NUMBER}", "projectId": PROJECT, "state": "ACTIVE", "displayName": "My project"}
 
 
-def _entries(request: Request) -> Answer:
-    asked, state = request.json(), request.state
-    permission = "logging.logEntries.list"
-    names = asked.get("resourceNames", [])
-    if not names:
-        raise ApiError("INVALID_ARGUMENT", "resource_names is required")
-    if permission in state.settings.deny or any(name.split("/")[1:2] not in ([PROJECT], [NUMBER]) for name in names):
-        raise denied(permission, names[0], "logging.googleapis.com")
-    wanted, order = Filter(asked.get("filter", "")), asked.get("orderBy", "")
-    if order not in ("timestamp asc", ""):
-        raise ApiError("INVALID_ARGUMENT", f"order_by: '{order}', expected 'timestamp asc'")
-    found = [entry for entry in log_entries(state) if wanted.matches(_read(entry))]
-    found.sort(key=lambda entry: entry["timestamp"])
-    question = hashlib.sha256(wanted.text.encode()).hexdigest()[:8]
-    start, size = start_of(asked.get("pageToken", ""), question), int(asked.get("pageSize") or 50)
-    if not 1 <= size <= _LARGEST_PAGE:
-        raise ApiError("INVALID_ARGUMENT", f"page_size: {size} is not within 1 and {_LARGEST_PAGE}")
-    answer: dict[str, Any] = {"entries": found[start : start + size]} if found else {}
-    if len(found) > start + size:
-        answer["nextPageToken"] = token_of(question, start + size)
-    return Answer(answer)
+def _entries(state: State, request: Any) -> Any:
+    asked, permission = request.get_json(), "logging.logEntries.list"
+    if unknown := asked.keys() - {"resourceNames", "filter", "orderBy", "pageSize", "pageToken"}:
+        raise ApiError("INVALID_ARGUMENT", f"Invalid JSON payload received. Unknown names {unknown}")
+    if permission in state.settings.deny or asked["resourceNames"] != [f"projects/{PROJECT}"]:
+        raise denied(permission, str(asked["resourceNames"]), "logging.googleapis.com")
+    if asked["orderBy"] != "timestamp asc" or not 1 <= asked["pageSize"] <= 1000:
+        raise ApiError("INVALID_ARGUMENT", f"order_by: '{asked['orderBy']}', page_size: {asked['pageSize']}")
+    found = sorted(filter(passes(asked["filter"]), _log(state)), key=lambda entry: entry["timestamp"])
+    # A page may be smaller than was asked for.
+    start = int(asked.get("pageToken", "0"))
+    end = start + min(asked["pageSize"], _PAGE)
+    return {"entries": found[start:end], **({"nextPageToken": str(end)} if end < len(found) else {})}
 
 
-def _read(entry: dict[str, Any]) -> Lookup:
-    def read(path: list[str]) -> Any:
-        value: Any = entry
-        for part in path:
-            value = value.get(part, {})
-        return value
-
-    return read
-
-
-def log_entries(state: State) -> list[dict[str, Any]]:
+def _log(state: State) -> list[dict[str, Any]]:
     """What tasks and custom jobs printed: what a test said, and why a task failed."""
     entries = []
-    for run in state.table("pipelineJobs").values():
+    for run in state.table("runs").values():
         for name, task in run.tasks.items():
-            if job_id := task.detail.executor_detail.container_detail.main_job.rsplit("/", 1)[-1]:
-                lines = [f"{name} started"]
-                lines += [line for log in state.settings.logs if log.get("task") == name for line in log["lines"]]
-                entries += _entries_of(job_id, lines, task.started)
-                if message := task.detail.error.message:
-                    entries += _entries_of(job_id, [message], task.ended, "ERROR")
+            job_id = task.detail.executor_detail.container_detail.main_job.rsplit("/", 1)[-1]
+            lines = [line for log in state.settings.logs if log.get("task") == name for line in log["lines"]]
+            entries += _entries_of(job_id, [f"{name} started", *lines], task.started) if job_id else []
+            if message := task.detail.error.message:
+                entries += _entries_of(job_id, [message], task.ended, "ERROR")
     for log in state.settings.logs:
         if "job_id" in log:
             entries += _entries_of(log["job_id"], log["lines"], log["time"])
@@ -86,12 +60,9 @@ def log_entries(state: State) -> list[dict[str, Any]]:
 
 
 def _entries_of(job_id: str, lines: list[str], start: float, severity: str = "INFO") -> list[dict[str, Any]]:
-    task = "workerpool0-0"
     return [
         {
-            "logName": f"projects/{PROJECT}/logs/{task}",
-            "insertId": f"{job_id}-{severity}-{number}",
-            "resource": {"type": "ml_job", "labels": {"job_id": job_id, "project_id": PROJECT, "task_name": task}},
+            "resource": {"type": "ml_job", "labels": {"job_id": job_id, "task_name": "workerpool0-0"}},
             "timestamp": f"{datetime.fromtimestamp(start + number * 1e-6, UTC).replace(tzinfo=None).isoformat()}Z",
             "severity": severity,
             # An error comes as a structure, as Python's logging writes it there.
@@ -101,26 +72,16 @@ def _entries_of(job_id: str, lines: list[str], start: float, severity: str = "IN
     ]
 
 
-def _manifest(request: Request) -> Answer:
-    name, reference = request.parts
-    tags = IMAGES.get(name)
-    permission = "artifactregistry.repositories.downloadArtifacts"
-    if permission in request.state.settings.deny:
-        return Answer({"errors": [{"code": "DENIED", "message": f'Permission "{permission}" denied'}]}, 403)
-    digest = (tags or {}).get(reference) or (reference if tags and reference in tags.values() else None)
-    if digest is None:
-        return Answer({"errors": [{"code": "MANIFEST_UNKNOWN", "message": f"Failed to fetch {reference}"}]}, 404)
-    body = json.dumps({"schemaVersion": 2, "mediaType": _MANIFEST, "layers": []}).encode()
-    return Answer(body, headers={"Docker-Content-Digest": digest, "Content-Type": _MANIFEST})
+def _manifest(state: State, request: Any, name: str, reference: str) -> Any:
+    if _IMAGES.get(name) != reference:
+        return Response('{"errors": [{"code": "MANIFEST_UNKNOWN"}]}', 404)
+    kind = "application/vnd.oci.image.manifest.v1+json"
+    return Response("{}", headers={"Docker-Content-Digest": reference}, mimetype=kind)
 
 
-def routes(state: State) -> list[Route]:
-    """What these APIs answer."""
-    image = r"/v2/(.+)/manifests/([^/]+)"
-    return [
-        route("POST", "/token", _token, credentials=False),
-        route("GET", r"/v3/projects/([^/:]+)", _project),
-        route("POST", r"/v2/entries:list", _entries),
-        route("GET", image, _manifest),
-        route("HEAD", image, _manifest),
-    ]
+RULES = [
+    rule("POST", "/token", _token),
+    rule("GET", "/v3/projects/<name>", _project),
+    rule("POST", "/v2/entries:list", _entries),
+    rule("GET", "/v2/<path:name>/manifests/<reference>", _manifest),
+]

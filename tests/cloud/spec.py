@@ -1,4 +1,4 @@
-"""Hold a compiled pipeline, and the values of a run, against kfp's pipeline spec."""
+"""Hold a compiled pipeline against kfp's pipeline spec."""
 
 from collections import Counter
 from typing import Any
@@ -8,7 +8,6 @@ from errors import Found
 from google.protobuf.json_format import ParseDict, ParseError
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec
 
-_NUMBERS = (int, float)
 _SCHEMA = "2.1.0"
 
 
@@ -34,22 +33,17 @@ def check(found: Found, spec: dict[str, Any], field: str) -> None:
         for other in needs(task):
             found.need(other in tasks and other != name, f"{here}.dependentTasks", f"there is no task '{other}'")
     for name, executor in executors.items():
-        _executor(found, executor.get("container", {}), f"{field}.deploymentSpec.executors.{name}.container")
-
-
-def _executor(found: Found, container: dict[str, Any], field: str) -> None:
-    found.need(container.get("image"), f"{field}.image", "is empty")
-    if accelerator := container.get("resources", {}).get("accelerator"):
-        name, count = _accelerator(accelerator)
-        here, counts = f"{field}.resources.accelerator", machine_types.GPUS.get(name)
-        if found.need(counts, f"{here}.type", f"Accelerator type '{name}' is not supported"):
-            found.need(count in counts, f"{here}.count", f"{count} of {name} is not supported, expected {counts}")
+        here, container = f"{field}.deploymentSpec.executors.{name}.container", executor.get("container", {})
+        found.need(container.get("image"), f"{here}.image", "is empty")
+        if accelerator := container.get("resources", {}).get("accelerator"):
+            gpu, count = _accelerator(accelerator)
+            right = count in machine_types.GPUS.get(gpu, ())
+            found.need(right, f"{here}.resources.accelerator", f"{count} of {gpu} is not supported")
 
 
 def _accelerator(accelerator: dict[str, Any]) -> tuple[str, int]:
     """Both ways in which kfp writes it: as strings since 2.8, and as it was before, beside them."""
-    count = accelerator.get("resourceCount") or accelerator.get("count") or 0
-    return accelerator.get("resourceType") or accelerator.get("type") or "", int(count)
+    return accelerator.get("resourceType", accelerator.get("type")), int(accelerator.get("resourceCount", 0))
 
 
 def gpus(spec: dict[str, Any]) -> dict[str, int]:
@@ -64,34 +58,8 @@ def gpus(spec: dict[str, Any]) -> dict[str, int]:
 
 def needs(task: dict[str, Any]) -> set[str]:
     """The tasks that come before a task: those whose outputs it takes, too."""
-    found = {*task.get("dependentTasks", [])}
-    for value in task.get("inputs", {}).get("artifacts", {}).values():
-        found.add(value.get("taskOutputArtifact", {}).get("producerTask"))
-    for value in task.get("inputs", {}).get("parameters", {}).values():
-        found.add(value.get("taskOutputParameter", {}).get("producerTask"))
-        found.add(value.get("taskFinalStatus", {}).get("producerTask"))
+    found, inputs = {*task.get("dependentTasks", [])}, task.get("inputs", {})
+    for value in (*inputs.get("artifacts", {}).values(), *inputs.get("parameters", {}).values()):
+        for source in ("taskOutputArtifact", "taskOutputParameter"):
+            found.add(value.get(source, {}).get("producerTask"))
     return found - {None}
-
-
-def check_values(found: Found, spec: dict[str, Any], values: dict[str, Any], field: str) -> None:
-    """Whether the values of a run are those that the pipeline's parameters want."""
-    wanted = spec.get("root", {}).get("inputDefinitions", {}).get("parameters", {})
-    for name, value in values.items():
-        if found.need(name in wanted, field, f"the pipeline has no parameter '{name}'"):
-            kind = wanted[name].get("parameterType", "")
-            found.need(_fits(value, kind), f"{field}.{name}", f"{value!r} is not of the type {kind}")
-    for name, definition in wanted.items():
-        given = name in values or "defaultValue" in definition or definition.get("isOptional")
-        found.need(given, field, f"the parameter '{name}' of type {definition.get('parameterType')} is missing")
-
-
-def _fits(value: Any, kind: str) -> bool:
-    truth = isinstance(value, bool)
-    return {
-        "STRING": isinstance(value, str),
-        "NUMBER_INTEGER": isinstance(value, _NUMBERS) and not truth and float(value).is_integer(),
-        "NUMBER_DOUBLE": isinstance(value, _NUMBERS) and not truth,
-        "BOOLEAN": truth,
-        "LIST": isinstance(value, list),
-        "STRUCT": isinstance(value, dict),
-    }.get(kind, False)

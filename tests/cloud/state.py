@@ -2,7 +2,6 @@
 
 import contextlib
 import itertools
-import json
 import shutil
 import threading
 import time
@@ -18,14 +17,8 @@ from google.protobuf.message import Message
 from tokens import Tokens
 
 PROJECT, NUMBER = "my-project", "123456789012"
-_REGIONS = """us-central1 us-east1 us-east4 us-east5 us-south1 us-west1 us-west2 us-west3 us-west4 europe-central2
-northamerica-northeast1 northamerica-northeast2 southamerica-east1 europe-north1 europe-southwest1 europe-west1
-europe-west2 europe-west3 europe-west4 europe-west6 europe-west8 europe-west9 europe-west12 asia-east1 asia-east2
-asia-northeast1 asia-northeast2 asia-northeast3 asia-south1 asia-southeast1 asia-southeast2 australia-southeast1
-australia-southeast2 me-central1 me-central2 me-west1 africa-south1"""
-REGIONS = set(_REGIONS.split())
-_BUCKETS = {"bucket": "US-CENTRAL1", "bucket-eu": "EUROPE-WEST4", "bucket-us-multi": "US"}
-IMAGES = {"my-project/images/keras-pipeline-python": {"latest": "sha256:" + "a" * 64}}
+REGIONS = ("us-central1", "us-east1", "europe-west4")
+_BUCKETS = {"bucket": "US-CENTRAL1", "bucket-eu": "EUROPE-WEST4"}
 FORBIDDEN_BUCKET = "forbidden-bucket"
 
 
@@ -47,7 +40,7 @@ class Settings:
     custom_job: dict[str, Any] = field(default_factory=dict)
     batch_job: dict[str, Any] = field(default_factory=dict)
     predict: dict[str, Any] = field(default_factory=dict)
-    operations: list[dict[str, Any]] = field(default_factory=list)
+    operations: dict[str, ApiError] = field(default_factory=dict)
     faults: list[dict[str, Any]] = field(default_factory=list)
     logs: list[dict[str, Any]] = field(default_factory=list)
     buckets: dict[str, str] = field(default_factory=lambda: dict(_BUCKETS))
@@ -64,7 +57,6 @@ class Operation:
     message: operations_pb2.Operation
     due: float
     work: Callable[[], Message | None]
-    planned: dict[str, Any]
 
 
 class State:
@@ -75,23 +67,26 @@ class State:
         self.lock = threading.RLock()
         self.tokens = Tokens()
         self.advancers: list[Callable[[float], None]] = []
-        self.resets: list[Callable[[], None]] = []
         self._counter = itertools.count(1)
-        self._requests = folder / "requests.jsonl"
+        self.tables: dict[str, dict[str, Any]] = {}
         self.reset()
 
     def reset(self) -> None:
         """Forget everything but the tokens."""
         with self.lock:
-            for forget in self.resets:
-                forget()
+            self.end()
             self.settings = Settings()
-            self.tables: dict[str, dict[str, Any]] = {}
+            self.tables = {}
             self.operations: dict[str, Operation] = {}
-            self._requests.write_text("")
+            self.requests: list[dict[str, Any]] = []
             shutil.rmtree(self.folder / "buckets", ignore_errors=True)
             for name in self.settings.buckets:
-                (self.folder / "buckets" / name).mkdir(parents=True)
+                self.bucket(name).mkdir(parents=True)
+
+    def end(self) -> None:
+        """End all processes of jobs."""
+        for replicas in self.table("replicas").values():
+            replicas.kill()
 
     def table(self, kind: str) -> dict[str, Any]:
         """The resources of a kind, such as pipelineJobs, by name."""
@@ -114,71 +109,51 @@ class State:
             if not operation.message.done and operation.due <= now:
                 self._finish(operation)
 
-    def start(self, method: str, resource: str, metadata: Message, work: Callable[[], Message | None]) -> Message:
-        """Start a long-running operation.
+    def start(self, method: str, resource: str, work: Callable[[], Message | None]) -> Message:
+        """Start a long-running operation on a resource; `work` does it once it's due, and may raise ApiError."""
+        if error := self.settings.operations.pop(method, None):
 
-        Args:
-            method: The method that was called, for tests that let it fail.
-            resource: What it works on.
-            metadata: The operation's.
-            work: Does it and returns the response; it may raise ApiError.
-        """
-        planned: dict[str, Any] = {}
-        for plan in self.settings.operations:
-            if plan["method"] == method and plan["times"] > 0:
-                plan["times"] -= 1
-                planned = plan
-                break
+            def work() -> None:
+                raise error
+
         message = operations_pb2.Operation(name=f"{resource}/operations/{self.new_id()}")
-        message.metadata.Pack(metadata)
-        due = time.time() + planned.get("seconds", self.settings.operation_seconds)
-        self.operations[message.name] = Operation(message, due, work, planned)
+        self.operations[message.name] = Operation(message, time.time() + self.settings.operation_seconds, work)
         return message
 
     def _finish(self, operation: Operation) -> None:
         try:
-            if operation.planned.get("outcome") == "FAILED":
-                plan = operation.planned
-                raise ApiError(plan.get("code", "INTERNAL"), plan.get("message", "Internal error encountered."))
             operation.message.response.Pack(operation.work() or Empty())
         except ApiError as error:
             operation.message.error.CopyFrom(error.status())
         operation.message.done = True
 
-    def take_fault(self, method: str) -> dict[str, Any] | None:
-        """The fault that a call of a method meets, if any."""
+    @contextlib.contextmanager
+    def faulty(self, method: str) -> Iterator[None]:
+        """Let a call meet its fault: it waits, and its answer is lost before the work is done, or after."""
+        fault = self._take_fault(method)
+        if fault is None:
+            yield
+            return
+        time.sleep(fault["seconds"])
+        error = ApiError(fault["code"] or "UNKNOWN", fault["message"], http=fault["http"])
+        lost = fault["code"] or fault["http"]
+        if lost and not fault["committed"]:
+            raise error
+        yield
+        if lost:
+            raise error
+
+    def _take_fault(self, method: str) -> dict[str, Any] | None:
         with self.lock:
             for fault in self.settings.faults:
-                same = method == fault["method"] or (" " in method and method.startswith(fault["method"]))
-                if same and fault["skip"] > 0:
+                if method == fault["method"] and fault["skip"] > 0:
                     fault["skip"] -= 1
-                elif same and fault["times"] > 0:
+                elif method == fault["method"] and fault["times"] > 0:
                     fault["times"] -= 1
                     return fault
         return None
 
-    @contextlib.contextmanager
-    def faulty(self, method: str) -> Iterator[None]:
-        """Let a call meet its fault: it waits, and its answer is lost before the work is done, or after."""
-        fault = self.take_fault(method)
-        if fault:
-            time.sleep(fault["seconds"])
-        lost = fault and (fault["code"] or fault["http"])
-        if fault and lost and not fault["committed"]:
-            raise ApiError(fault["code"] or "UNKNOWN", fault["message"], http=fault["http"])
-        yield
-        if fault and lost:
-            raise ApiError(fault["code"] or "UNKNOWN", fault["message"], http=fault["http"])
-
-    def record(self, method: str, request: object, metadata: dict[str, str], **more: object) -> None:
-        """Append a request to requests.jsonl, before it is answered."""
-        secret = ("authorization", "x-goog-api-key")
-        shown = {key: value for key, value in metadata.items() if key.lower() not in secret}
-        line = json.dumps({"method": method, "request": request, "metadata": shown, "time": time.time(), **more})
-        with self.lock, self._requests.open("a") as file:
-            file.write(line + "\n")
-
-    def requests(self) -> list[dict[str, Any]]:
-        """All requests since the last reset."""
+    def record(self, method: str, request: object, **more: object) -> None:
+        """Note a request before it is answered."""
         with self.lock:
-            return [json.loads(line) for line in self._requests.read_text().splitlines()]
+            self.requests.append({"method": method, "request": request, **more})

@@ -1,14 +1,11 @@
-"""The JSON API of Cloud Storage; objects are files below FOLDER/buckets/<bucket>."""
+"""The JSON API of Cloud Storage, and the XML API that TensorFlow reads by; objects are files below FOLDER/buckets."""
 
 import base64
-import email.parser
-import email.policy
 import hashlib
 import json
 import mimetypes
 import re
 import secrets
-import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,263 +13,199 @@ from typing import Any
 import checks
 import google_crc32c
 from errors import ApiError, denied
-from state import FORBIDDEN_BUCKET, NUMBER, State
-from web import Answer, Request, Route, route
+from state import FORBIDDEN_BUCKET, State
+from web import Request, Response, rule
+from werkzeug.http import parse_options_header
 
-_PAGE = 1000
-_SERVICE = "storage.googleapis.com"
+# Smaller than anybody asks for, which is Google's right: who reads one page alone is caught.
+_PAGE = 5
 _MINIMUM_CHUNK = 256 * 1024
 
 
-def _allow(request: Request, permission: str, bucket: str) -> Path:
-    """The bucket's folder.
-
-    Raises:
-        ApiError: It's another's, or there is none.
-    """
-    if bucket == FORBIDDEN_BUCKET or permission in request.state.settings.deny:
-        raise denied(permission, f"projects/_/buckets/{bucket}", _SERVICE)
-    if bucket not in request.state.settings.buckets:
+def _allow(state: State, permission: str, bucket: str) -> Path:
+    """The folder of a bucket that there is, and that may be used."""
+    if bucket == FORBIDDEN_BUCKET or permission in state.settings.deny:
+        raise denied(permission, f"projects/_/buckets/{bucket}", "storage.googleapis.com")
+    if bucket not in state.settings.buckets:
         raise ApiError("NOT_FOUND", "The specified bucket does not exist.")
-    return request.state.bucket(bucket)
+    return state.bucket(bucket)
 
 
 def _file(root: Path, name: str) -> Path:
     parts = name.rstrip("/").split("/")
-    if not name or name.startswith("/") or any(part in ("", ".", "..") for part in parts):
+    if any(part in ("", ".", "..") for part in parts):
         raise ApiError("INVALID_ARGUMENT", f"Invalid object name: '{name}' can't be a file's")
     # An object whose name ends with a slash stands for a folder.
     return root.joinpath(*parts, *[checks.FOLDER] * name.endswith("/"))
 
 
-def _existing(root: Path, bucket: str, name: str) -> Path:
+def _existing(root: Path, name: str) -> Path:
     path = _file(root, name)
     if not path.is_file():
-        raise ApiError("NOT_FOUND", f"No such object: {bucket}/{name}")
+        raise ApiError("NOT_FOUND", f"No such object: {root.name}/{name}")
     return path
 
 
-def _resource(request: Request, bucket: str, name: str, path: Path) -> dict[str, Any]:
+def _generation(path: Path) -> int:
+    """0 where there is no object."""
+    return path.stat().st_mtime_ns // 1000 if path.is_file() else 0
+
+
+def _resource(state: State, bucket: str, name: str, path: Path) -> dict[str, Any]:
     data, stat = path.read_bytes(), path.stat()
     when = datetime.fromtimestamp(stat.st_mtime, UTC).isoformat().replace("+00:00", "Z")
-    link = f"{request.base}/storage/v1/b/{bucket}/o/{name.replace('/', '%2F')}"
-    extra = request.state.table("objects").get(f"{bucket}/{name}", {})
+    extra = state.table("objects").get(f"{bucket}/{name}", {})
     return {
-        "kind": "storage#object",
-        "id": f"{bucket}/{name}/{stat.st_mtime_ns // 1000}",
-        "selfLink": link,
-        "mediaLink": f"{request.base}/download/storage/v1/b/{bucket}/o/{name.replace('/', '%2F')}?alt=media",
         "name": name,
         "bucket": bucket,
-        "generation": str(stat.st_mtime_ns // 1000),
+        "generation": str(_generation(path)),
         "metageneration": "1",
-        "contentType": mimetypes.guess_type(name)[0] or "application/octet-stream",
-        "storageClass": "STANDARD",
+        "contentType": extra.get("contentType") or mimetypes.guess_type(name)[0] or "application/octet-stream",
+        "metadata": extra.get("metadata", {}),
         "size": str(len(data)),
         "md5Hash": base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode(),
         "crc32c": base64.b64encode(google_crc32c.Checksum(data).digest()).decode(),
-        "etag": f"{stat.st_mtime_ns // 1000}/1",
         "timeCreated": when,
         "updated": when,
-        **{key: extra[key] for key in ("contentType", "metadata", "cacheControl") if extra.get(key)},
     }
 
 
-def _check_generation(request: Request, path: Path, prefix: str = "if") -> None:
-    now = path.stat().st_mtime_ns // 1000 if path.is_file() else 0
-    wanted = request.query.get(f"{prefix}GenerationMatch")
-    unwanted = request.query.get(f"{prefix}GenerationNotMatch")
-    if (wanted is not None and int(wanted) != now) or (unwanted is not None and int(unwanted) == now):
-        raise ApiError(
-            "FAILED_PRECONDITION", "At least one of the pre-conditions you specified did not hold.", http=412
-        )
+def _check_generation(request: Request, path: Path) -> None:
+    wanted = request.args.get("ifGenerationMatch")
+    if wanted is not None and int(wanted) != _generation(path):
+        message = "At least one of the pre-conditions you specified did not hold."
+        raise ApiError("FAILED_PRECONDITION", message, http=412)
 
 
-def _get_bucket(request: Request) -> Answer:
-    bucket = request.parts[0]
-    _allow(request, "storage.buckets.get", bucket)
-    location, *places = request.state.settings.buckets[bucket].upper().split("+")
-    many = location in ("US", "EU", "ASIA")
-    kind = "dual-region" if places else "multi-region" if many else "region"
-    return Answer(
-        {
-            "kind": "storage#bucket",
-            "id": bucket,
-            "name": bucket,
-            "projectNumber": NUMBER,
-            "location": location,
-            "locationType": kind,
-            **({"customPlacementConfig": {"dataLocations": places}} if places else {}),
-            "storageClass": "STANDARD",
-            "etag": "CAE=",
-            "metageneration": "1",
-            "timeCreated": "2025-01-01T00:00:00.000Z",
-            "updated": "2025-01-01T00:00:00.000Z",
-        }
-    )
+def _get_bucket(state: State, request: Request, bucket: str) -> Any:
+    _allow(state, "storage.buckets.get", bucket)
+    location, *places = state.settings.buckets[bucket].split("+")
+    dual = {"customPlacementConfig": {"dataLocations": places}} if places else {}
+    return {"kind": "storage#bucket", "name": bucket, "location": location, **dual}
 
 
-def _list_objects(request: Request) -> Answer:
-    bucket = request.parts[0]
-    root = _allow(request, "storage.objects.list", bucket)
-    prefix, delimiter = request.query.get("prefix", ""), request.query.get("delimiter", "")
+def _list_objects(state: State, request: Request, bucket: str) -> Any:
+    root = _allow(state, "storage.objects.list", bucket)
+    prefix, delimiter = request.args.get("prefix", ""), request.args.get("delimiter", "")
     names, folders = [], set()
-    for name in checks.objects(request.state, bucket, prefix):
+    for name in checks.objects(state, bucket, prefix):
         rest = name[len(prefix) :]
         if delimiter and delimiter in rest:
             folders.add(prefix + rest.split(delimiter)[0] + delimiter)
         else:
             names.append(name)
-    after = request.query.get("pageToken")
-    start = base64.urlsafe_b64decode(after).decode() if after else request.query.get("startOffset", "")
-    names = [name for name in names if name > start or (not after and name == start)]
-    size = min(int(request.query.get("maxResults") or _PAGE), _PAGE)
-    answer: dict[str, Any] = {"kind": "storage#objects"}
-    answer["items"] = [_resource(request, bucket, name, _file(root, name)) for name in names[:size]]
+    after = request.args.get("pageToken", "")
+    names = [name for name in names if name > after]
+    shown = names[: min(int(request.args.get("maxResults", _PAGE)), _PAGE)]
+    answer: dict[str, Any] = {"items": [_resource(state, bucket, name, _file(root, name)) for name in shown]}
     if folders and not after:
         answer["prefixes"] = sorted(folders)
-    if len(names) > size:
-        answer["nextPageToken"] = base64.urlsafe_b64encode(names[size - 1].encode()).decode()
-    return Answer(answer)
+    return {**answer, "nextPageToken": shown[-1]} if len(names) > len(shown) else answer
 
 
-def _get_object(request: Request) -> Answer:
-    bucket, name = request.parts
-    path = _existing(_allow(request, "storage.objects.get", bucket), bucket, name)
+def _get_object(state: State, request: Request, bucket: str, name: str) -> Any:
+    path = _existing(_allow(state, "storage.objects.get", bucket), name)
     _check_generation(request, path)
-    resource = _resource(request, bucket, name, path)
-    if request.query.get("alt") != "media":
-        return Answer(resource)
+    resource = _resource(state, bucket, name, path)
+    return _media(request, path, resource) if request.args.get("alt") == "media" else resource
+
+
+def _get_media(state: State, request: Request, bucket: str, name: str) -> Any:
+    """The XML API."""
+    path = _existing(_allow(state, "storage.objects.get", bucket), name)
+    return _media(request, path, _resource(state, bucket, name, path))
+
+
+def _media(request: Request, path: Path, resource: dict[str, Any]) -> Response:
     data = path.read_bytes()
-    headers = {
-        "Content-Type": resource["contentType"],
-        "X-Goog-Generation": resource["generation"],
-        "X-Goog-Hash": f"crc32c={resource['crc32c']},md5={resource['md5Hash']}",
-        "X-Goog-Stored-Content-Length": str(len(data)),
-        "ETag": resource["etag"],
-    }
-    asked = re.fullmatch(r"bytes=(\d*)-(\d*)", request.headers.get("range", ""))
-    if not asked or not any(asked.groups()):
-        return Answer(data, headers=headers)
-    first = int(asked[1]) if asked[1] else max(len(data) - int(asked[2]), 0)
-    last = min(int(asked[2]), len(data) - 1) if asked[1] and asked[2] else len(data) - 1
-    if first > last:
+    headers = {"X-Goog-Generation": resource["generation"], "X-Goog-Hash": f"crc32c={resource['crc32c']}"}
+    if request.range and not data:
         raise ApiError("OUT_OF_RANGE", "The requested range cannot be satisfied.", http=416)
-    headers["Content-Range"] = f"bytes {first}-{last}/{len(data)}"
-    return Answer(data[first : last + 1], 206, headers)
+    answer = Response(data, headers=headers, content_type=resource["contentType"])
+    return answer.make_conditional(request, accept_ranges=True, complete_length=len(data))
 
 
-def _get_media(request: Request) -> Answer:
-    """The XML API, which TensorFlow reads by."""
-    request.query["alt"] = "media"
-    return _get_object(request)
-
-
-def _put(request: Request, bucket: str, name: str, data: bytes, extra: dict[str, Any]) -> Answer:
-    path = _file(request.state.bucket(bucket), name)
+def _put(state: State, request: Request, bucket: str, name: str, data: bytes, extra: dict[str, Any]) -> Any:
+    path = _file(state.bucket(bucket), name)
     _check_generation(request, path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
-    request.state.table("objects")[f"{bucket}/{name}"] = extra
-    resource = _resource(request, bucket, name, path)
+    state.table("objects")[f"{bucket}/{name}"] = extra
+    resource = _resource(state, bucket, name, path)
     for key in ("crc32c", "md5Hash"):
         if extra.get(key, resource[key]) != resource[key]:
             path.unlink()
             raise ApiError("INVALID_ARGUMENT", f'Provided {key} "{extra[key]}" doesn\'t match "{resource[key]}".')
-    return Answer(resource)
+    return resource
 
 
-def _upload(request: Request) -> Answer:
-    bucket, kind = request.parts[0], request.query.get("uploadType")
-    _allow(request, "storage.objects.create", bucket)
-    content = request.headers.get("content-type", "")
+def _upload(state: State, request: Request, bucket: str) -> Any:
+    _allow(state, "storage.objects.create", bucket)
+    kind, name, body = request.args.get("uploadType"), request.args.get("name", ""), request.get_data()
     if kind == "media":  # TensorFlow's client writes the empty object of a folder so
-        return _put(request, bucket, request.query.get("name", ""), request.body, {"contentType": content})
+        return _put(state, request, bucket, name, body, {})
     if kind == "multipart":
-        head = f"Content-Type: {content}\r\n\r\n".encode()
-        message = email.parser.BytesParser(policy=email.policy.HTTP).parsebytes(head + request.body)
-        described, content = message.get_payload()
-        extra = {"contentType": content["content-type"], **json.loads(described.get_payload(decode=True))}
-        # The parser changes line ends of the data, which lies between two boundaries.
-        data = request.body.split(b"--" + message.get_boundary().encode())[2].split(b"\r\n\r\n", 1)[1][:-2]
-        return _put(request, bucket, extra.get("name") or request.query.get("name", ""), data, extra)
+        boundary = parse_options_header(request.content_type)[1]["boundary"]
+        described, data = (part.split(b"\r\n\r\n", 1)[1][:-2] for part in body.split(f"--{boundary}".encode())[1:3])
+        extra = json.loads(described)
+        return _put(state, request, bucket, extra.get("name") or name, data, extra)
     if kind == "resumable":
-        extra = request.json()
-        session = secrets.token_hex(16)
-        name = extra.get("name") or request.query.get("name", "")
-        _check_generation(request, _file(request.state.bucket(bucket), name))
-        request.state.table("uploads")[session] = (bucket, name, extra, bytearray())
-        where = f"{request.base}/upload/storage/v1/b/{bucket}/o?uploadType=resumable&upload_id={session}"
-        return Answer(b"", headers={"Location": where, "X-GUploader-UploadID": session})
+        extra, session = json.loads(body or b"{}"), secrets.token_hex(16)
+        name = extra.get("name") or name
+        _check_generation(request, _file(state.bucket(bucket), name))
+        state.table("uploads")[session] = (name, extra, bytearray())
+        return Response(headers={"Location": f"{request.base_url}?uploadType=resumable&upload_id={session}"})
     raise ApiError("INVALID_ARGUMENT", f"uploadType: '{kind}'")
 
 
-def _upload_chunk(request: Request) -> Answer:
-    entry = request.state.table("uploads").get(request.query.get("upload_id", ""))
-    if entry is None:
+def _upload_chunk(state: State, request: Request, bucket: str) -> Any:
+    session, body = request.args["upload_id"], request.get_data()
+    if session not in state.table("uploads"):
         raise ApiError("NOT_FOUND", "No such upload session.")
-    bucket, name, extra, data = entry
+    name, extra, data = state.table("uploads")[session]
     asked = re.fullmatch(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)", request.headers.get("content-range", ""))
     if asked and asked[1] and int(asked[1]) != len(data):
         raise ApiError("INVALID_ARGUMENT", f"Content-Range: expected to start at {len(data)}", http=503)
-    data += request.body
+    data += body
     if asked and (asked[3] == "*" or int(asked[3]) > len(data)):
-        if asked[1] and len(request.body) % _MINIMUM_CHUNK:
-            raise ApiError("INVALID_ARGUMENT", f"A chunk of {len(request.body)} bytes is no multiple of 256 KiB")
-        return Answer(b"", 308, {"Range": f"bytes=0-{len(data) - 1}"} if data else {})
-    del request.state.table("uploads")[request.query["upload_id"]]
-    return _put(request, bucket, name, bytes(data), extra)
+        if asked[1] and len(body) % _MINIMUM_CHUNK:
+            raise ApiError("INVALID_ARGUMENT", f"A chunk of {len(body)} bytes is no multiple of 256 KiB")
+        return Response(status=308, headers={"Range": f"bytes=0-{len(data) - 1}"} if data else {})
+    del state.table("uploads")[session]
+    return _put(state, request, bucket, name, bytes(data), extra)
 
 
-def _delete_object(request: Request) -> Answer:
-    bucket, name = request.parts
-    root = _allow(request, "storage.objects.delete", bucket)
-    path = _existing(root, bucket, name)
+def _delete_object(state: State, request: Request, bucket: str, name: str) -> Any:
+    root = _allow(state, "storage.objects.delete", bucket)
+    path = _existing(root, name)
     _check_generation(request, path)
     path.unlink()
-    request.state.table("objects").pop(f"{bucket}/{name}", None)
+    state.table("objects").pop(f"{bucket}/{name}", None)
     # There are no folders in Cloud Storage that could be left empty.
     for parent in path.parents:
         if parent == root or any(parent.iterdir()):
             break
         parent.rmdir()
-    return Answer(b"", 204)
+    return Response(status=204)
 
 
-def _copy_object(request: Request) -> Answer:
-    bucket, name, to_bucket, to_name = request.parts
-    source = _existing(_allow(request, "storage.objects.get", bucket), bucket, name)
-    target = _file(_allow(request, "storage.objects.create", to_bucket), to_name)
-    _check_generation(request, target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)
-    objects = request.state.table("objects")
-    objects[f"{to_bucket}/{to_name}"] = dict(objects.get(f"{bucket}/{name}", {}))
-    resource = _resource(request, to_bucket, to_name, target)
-    size = resource["size"]
-    return Answer(
-        {
-            "kind": "storage#rewriteResponse",
-            "totalBytesRewritten": size,
-            "objectSize": size,
-            "done": True,
-            "resource": resource,
-        }
-    )
+def _copy_object(state: State, request: Request, bucket: str, name: str, to: str, to_name: str) -> Any:
+    source = _existing(_allow(state, "storage.objects.get", bucket), name)
+    _allow(state, "storage.objects.create", to)
+    extra = state.table("objects").get(f"{bucket}/{name}", {})
+    return {"done": True, "resource": _put(state, request, to, to_name, source.read_bytes(), extra)}
 
 
-_BUCKET, _OBJECT = r"/storage/v1/b/([^/]+)", r"/storage/v1/b/([^/]+)/o/(.+)"
-
-
-def routes(state: State) -> list[Route]:
-    """What Cloud Storage answers."""
-    return [
-        route("GET", _BUCKET, _get_bucket),
-        route("GET", rf"{_BUCKET}/o", _list_objects),
-        route("POST", r"/storage/v1/b/([^/]+)/o/(.+?)/rewriteTo/b/([^/]+)/o/(.+)", _copy_object),
-        route("GET", rf"(?:/download)?{_OBJECT}", _get_object),
-        route("DELETE", _OBJECT, _delete_object),
-        route("POST", rf"/upload{_BUCKET}/o", _upload),
-        route("PUT", rf"/upload{_BUCKET}/o", _upload_chunk),
-        route("GET", r"/([a-z0-9][a-z0-9._-]+[a-z0-9])/(.+)", _get_media),
-    ]
+_BUCKET = "/storage/v1/b/<bucket>"
+_OBJECT = f"{_BUCKET}/o/<path:name>"
+RULES = [
+    rule("GET", _BUCKET, _get_bucket),
+    rule("GET", f"{_BUCKET}/o", _list_objects),
+    rule("POST", f"{_OBJECT}/rewriteTo/b/<to>/o/<path:to_name>", _copy_object),
+    rule("GET", _OBJECT, _get_object),
+    rule("GET", f"/download{_OBJECT}", _get_object),
+    rule("DELETE", _OBJECT, _delete_object),
+    rule("POST", f"/upload{_BUCKET}/o", _upload),
+    rule("PUT", f"/upload{_BUCKET}/o", _upload_chunk),
+    rule("GET", "/<bucket>/<path:name>", _get_media),
+]
