@@ -48,6 +48,7 @@ MODELS = {
         **SERIES,
         "family": "encoder_decoder_lstm",
         "schedule": "cosine",
+        "quantiles": [0.1, 0.5, 0.9],
         "hyperparameters": {"units": 8, "patch": 12, "seasonal": True, "dropout": 0.0},
     },
 }
