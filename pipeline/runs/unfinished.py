@@ -92,7 +92,9 @@ def unfinished(home: Path, runs: list[Run]) -> list[Unfinished]:
     for folder in home.glob(_FOLDERS):
         if folder.is_dir() and _NAME.fullmatch(folder.name):
             last = max(path.lstat().st_mtime for path in (folder, *folder.rglob("*")))
-            written = datetime.fromtimestamp(last, UTC).strftime("%Y-%m-%d %H:%M")
-            run = next((run for run in reversed(runs) if run.began <= written), None)
-            found.append(Unfinished(home, folder, written, run))
+            written = datetime.fromtimestamp(last, UTC).isoformat(timespec="seconds")
+            # To the second, for the next run may begin in the same minute.
+            began = ((run, run.record.started if run.record else run.began) for run in reversed(runs))
+            run = next((run for run, time in began if time <= written), None)
+            found.append(Unfinished(home, folder, written[:16].replace("T", " "), run))
     return sorted(found, key=lambda one: (one.written, one.folder))

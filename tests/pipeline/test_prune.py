@@ -101,6 +101,15 @@ def test_checkpoints_stay_where_the_last_run_would_go_on_from_them(home, last, s
         )
 
 
+def test_the_next_run_began_in_the_same_minute(home):
+    """The checkpoints are those of the run before, which had another config."""
+    folder = left(home, written=DAY + timedelta(days=1, seconds=30))
+    write(home / LAST, DAY + timedelta(days=1), config=changed("models/mlp/epochs", 9))
+    write(home / "20260103-000000", DAY + timedelta(days=1, seconds=40))
+    prune("--keep", "1")
+    assert not folder.exists()
+
+
 @pytest.mark.parametrize(("file", "stays"), [(TRAINER, False), (PAGE, True)])
 def test_code_that_trains_has_to_be_the_same_now(home, file, stays):
     folder = left(home)
