@@ -388,7 +388,7 @@ BAD = {
     "a list of something else": lambda p: tar_of(p, (SUMS, plain)),
     "up": lambda p: tar_of(p, ("../evil", plain)),
     "up in the middle": lambda p: tar_of(p, ("checkpoints/../../evil", plain)),
-    "absolute": lambda p: tar_of(p, ("/tmp/evil-proof", plain)),
+    "absolute": lambda p: tar_of(p, (f"{p}-evil", plain)),
     "a symbolic link": lambda p: tar_of(p, ("evil", link(tarfile.SYMTYPE))),
     "a hard link": lambda p: tar_of(p, ("evil", link(tarfile.LNKTYPE))),
     "a pipe": lambda p: tar_of(p, ("evil", link(tarfile.FIFOTYPE))),
@@ -407,13 +407,12 @@ def test_what_is_no_proof_is_refused_in_a_line(write, tmp_path):
     (line,) = refused.value.lines()
     assert line.startswith(f"{tmp_path}/bad: ") and line.isprintable()
     assert {path for path in tmp_path.rglob("*")} == before
-    assert not Path("/tmp/evil-proof").exists()
 
 
 def test_a_hole_of_many_bytes_is_refused(tmp_path):
-    """A sparse file of a terabyte in an archive of some kilobytes."""
+    """A sparse file of a gigabyte in an archive of some kilobytes."""
     with (tmp_path / "model.keras").open("wb") as file:
-        file.truncate(1 << 40)
+        file.truncate(1 << 30)
     subprocess.run(["tar", "--sparse", "--create", "--file", "bomb", "model.keras"], cwd=tmp_path, check=True)
     assert (tmp_path / "bomb").stat().st_size < 100_000
     with pytest.raises(InputError, match="is no plain file"):
