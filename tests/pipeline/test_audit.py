@@ -27,7 +27,8 @@ seed: 3
 datasets: {fashion: {source: fashion_mnist, use: 0.01}}
 models:
   small_mlp:
-    {family: mlp, dataset: fashion, epochs: 24, batch_size: 50, keep_checkpoints: 2, hyperparameters: {units: [16]}}
+    {family: mlp, dataset: fashion, epochs: 24, batch_size: 50, keep_checkpoints: 2, hyperparameters: {units: [16]},
+     label_smoothing: 0.4}
   without: {family: mlp, dataset: fashion, epochs: 1, hyperparameters: {units: [4]}}
 """
 
@@ -330,6 +331,17 @@ def test_a_model_that_fits_its_own_figures_and_was_never_trained_so(made, tmp_pa
 
     found = lied(made, tmp_path, change)
     assert found.keys() == {"model"}, found
+
+
+def test_a_changed_temperature(made, tmp_path):
+    def change(folder):
+        assert load_model_info(folder).temperature.value < 0.9
+        change_json(folder / "model.json", "temperature", "value", to=lambda value: 1.5)
+
+    found = lied(made, tmp_path, change)
+    assert found.keys() == {"model"}
+    assert "trained again it has temperature 0." in found["model"]
+    assert "expected temperature 1.5: " in found["model"]
 
 
 def test_on_another_cpu_it_is_within_a_tolerance(made, tmp_path):
