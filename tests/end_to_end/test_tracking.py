@@ -24,7 +24,8 @@ datasets:
   electricity: {source: electricity, use: 0.1, lookback: 48, horizon: 12, calendar: [hour]}
 models:
   mlp: {family: mlp, dataset: fashion, epochs: 2, batch_size: 50, hyperparameters: {units: [16]}}
-  series: {family: mlp, dataset: electricity, epochs: 1, hyperparameters: {units: [8]}}
+  series:
+    {family: mlp, dataset: electricity, epochs: 1, quantiles: [0.1, 0.5, 0.9], hyperparameters: {units: [8]}}
 """
 PASSWORD = "s3cr3t"  # noqa: S105 (of nothing)
 
@@ -129,14 +130,20 @@ types = {"image": "uint8", "window": "float32", "future": "float32"}
 inputs = {name: np.array([x[name] for x in golden["instances"]], types[name]) for name in names}
 model = mlflow.pyfunc.load_model(sys.argv[1])
 assert {x.name for x in model.metadata.signature.inputs} == set(names)
-(output,) = model.metadata.signature.outputs.inputs
+rows = golden["predictions"]
+names = list(rows[0]) if isinstance(rows[0], dict) else []
+right = np.stack([np.array([row[name] for row in rows]) for name in names], axis=-1) if names else np.array(rows)
+outputs = model.metadata.signature.outputs.inputs
 answer = model.predict(inputs)
-assert ("tensorflow" in sys.modules) == ("onnx" not in model.metadata.flavors)
 if isinstance(answer, dict):
-    (answer,) = answer.values()
-assert output.shape[1:] == answer.shape[1:]
-for found in (answer, mlflow.keras.load_model(sys.argv[1]).predict(inputs, verbose=0)):
-    np.testing.assert_allclose(found, golden["predictions"], atol=1e-4)
+    assert not names or {x.name: x.shape[1:] for x in outputs} == {name: answer[name].shape[1:] for name in answer}
+    answer = np.stack([answer[name] for name in names], axis=-1) if names else next(iter(answer.values()))
+else:
+    assert [x.shape[1:] for x in outputs] == [answer.shape[1:]]
+    keras = mlflow.keras.load_model(sys.argv[1]).predict(inputs, verbose=0)
+    np.testing.assert_allclose(keras, right, atol=1e-4)
+np.testing.assert_allclose(answer, right, atol=1e-4)
+assert ("tensorflow" in sys.modules) == ("onnx" not in model.metadata.flavors)
 try:
     model.predict({name: values[:, :1] for name, values in inputs.items()})
 except mlflow.MlflowException as error:
@@ -144,7 +151,7 @@ except mlflow.MlflowException as error:
 """
 
 
-@pytest.mark.parametrize(("model", "onnx"), [("series", True), ("mlp", False)])
+@pytest.mark.parametrize(("model", "onnx"), [("mlp", True), ("series", True), ("series", False)])
 def test_mlflow_loads_the_models_with_their_signature(copied, server, model, onnx, monkeypatch, tmp_path):
     """In a process that doesn't have this project."""
     run = copied(f"loaded-{model}-{onnx}")
