@@ -22,13 +22,13 @@ class SeriesTable:
         rows: The number of their rows in each split, int64 [series, splits].
         scale: The scale of MASE of each series, float64 [series]: the mean absolute difference of two targets one
             season apart, over its own training rows.
-        level: The mean of the target over the training rows of each series, float64 [series].
+        loss_scale: The scale of each series' error in a training's loss, from `loss_scale`, float64 [series].
     """
 
     names: np.ndarray
     rows: np.ndarray
     scale: np.ndarray
-    level: np.ndarray
+    loss_scale: np.ndarray
 
     def windows(self, info: SeriesInfo, split: str) -> np.ndarray:
         """The number of windows of each series in a split, int64 [series]."""
@@ -61,13 +61,19 @@ class SeriesTable:
         _, moments = np.unique(times[self.first_rows(info, split)], return_inverse=True)
         return np.stack([self.numbers(info, split), moments], axis=1)
 
-    def loss_scale(self) -> np.ndarray:
-        """The scale of each series' error in a training's loss, float64 [series].
 
-        It is that of MASE. A series that hardly changes would get a weight beyond all others, so the scale is at least
-        a thousandth of the series' level.
-        """
-        return np.maximum(self.scale, 1e-3 * np.abs(self.level))
+def loss_scale(scale: np.ndarray, std: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """The scale of each series' error in a training's loss, float64 [series].
+
+    It is that of MASE, but at least half the standard deviation and a thousandth of the mean: the few sales of an item
+    that is hardly ever sold would weigh more than all other series.
+
+    Args:
+        scale: The scale of MASE, float64 [series].
+        std: The standard deviation of the target over the training rows, float64 [series].
+        mean: Its mean, float64 [series].
+    """
+    return np.maximum(scale, np.maximum(std / 2, 1e-3 * np.abs(mean)))
 
 
 def save_table(folder: Path, table: SeriesTable) -> None:
@@ -79,6 +85,7 @@ def load_table(folder: Path | str, info: SeriesInfo) -> SeriesTable:
     """Read `series.npz`. One series is a table with one row."""
     if not info.series:
         rows = [[info.records[split] for split in SPLITS]]
-        return SeriesTable(np.array([""]), np.array(rows), np.array([info.seasonal_error]), np.array([info.mean[0]]))
+        scale, std, mean = (np.array([value]) for value in (info.seasonal_error, info.std[0], info.mean[0]))
+        return SeriesTable(np.array([""]), np.array(rows), scale, loss_scale(scale, std, mean))
     with np.load(Path(folder) / FILE, allow_pickle=False) as saved:
         return SeriesTable(**saved)

@@ -133,9 +133,14 @@ def _ridge(dataset: str, info: SeriesInfo, table: SeriesTable) -> _Forecast:
         return values.reshape(len(values), -1).astype(np.float64)
 
     rows, first = storage.load_rows(dataset, info, "train"), table.first_rows(info, "train")
-    fitted, targets = _windows(rows, info, first[_evenly_spaced(len(first), 8 * info.lookback * columns)])
+    chosen = _evenly_spaced(len(first), 8 * info.lookback * columns)
+    fitted, targets = _windows(rows, info, first[chosen])
     level, deviation = scale(fitted)
-    ridge = Ridge().fit(features(fitted), (targets - level) / deviation)
+    weights = None
+    if info.scaling == "window":
+        # An error counts in units of its series' scale, as in a training's loss. A flat window's own deviation is tiny.
+        weights = (deviation[:, 0] / table.loss_scale[table.numbers(info, "train")[chosen]]) ** 2
+    ridge = Ridge().fit(features(fitted), (targets - level) / deviation, sample_weight=weights)
 
     def forecast(windows: np.ndarray, info: SeriesInfo) -> np.ndarray:
         level, deviation = scale(windows)

@@ -135,7 +135,7 @@ def gate(
             passes = metrics.get(name, -1) >= (margin or 0)
             passed = passed and passes
             value = f"{metrics[name]:.2%}" if name in metrics else "not known, for it has no quantiles"
-            reasons.append(f"{'passes' if passes else 'fails'}: {name} is {value}, at least {margin or 0:.0%} is asked")
+            reasons.append(f"{'passes' if passes else 'fails'}: {name} is {value}, at least {margin or 0:.2%} is asked")
             continue
         theirs, ours = _error(baselines[name], info.task), _error(metrics, info.task)
         # A baseline may have no error at all, and the share would be a division by zero.

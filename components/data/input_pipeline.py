@@ -186,7 +186,7 @@ def _load_series(folder: Path | str, info: DatasetInfo, split: str, loss_power: 
     rows, windows = table.rows[:, SPLITS.index(split)], table.windows(info, split)
     ends = np.cumsum(windows)
     with tf.device("CPU"):
-        weights = tf.constant(table.loss_scale() ** -loss_power, tf.float32) if loss_power else None
+        weights = tf.constant(table.loss_scale**-loss_power, tf.float32) if loss_power else None
         return _Series(tf.constant(ends), tf.constant(np.cumsum(rows) - rows - (ends - windows)), weights)
 
 

@@ -13,6 +13,9 @@ from components.data.storage import read_rows, row_features
 from components.ingest.digest import digest
 from components.readers.time_axis import Frequency, calendar_columns
 
+# Rounding errors give a constant column a standard deviation of this share of its mean, by which scaling would divide.
+LEAST_STD = 1e-6
+
 
 def describe(data: Series, options: SeriesOptions, facts: Facts, name: str, source: str, folder: Path) -> SeriesInfo:
     """Check the rows and describe them.
@@ -75,8 +78,7 @@ def mean_and_std(total: np.ndarray, squares: np.ndarray, rows: int | np.ndarray)
     """The mean and the standard deviation of each column, from the sums of its values and of their squares."""
     mean = total / rows
     std = np.sqrt(np.maximum(squares / rows - mean**2, 0))
-    # Rounding errors give a constant column a tiny deviation, by which scaling would divide.
-    return mean, np.where(std > 1e-6 * np.maximum(np.abs(mean), 1), std, 1)
+    return mean, np.where(std > LEAST_STD * np.maximum(np.abs(mean), 1), std, 1)
 
 
 def check_rows(

@@ -12,18 +12,20 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from components.artifacts.dataset import SPLITS, Check, SeriesInfo
-from components.artifacts.series_table import FILE, SeriesTable, save_table
+from components.artifacts.series_table import FILE, SeriesTable, loss_scale, save_table
 from components.common.no_autograph import no_autograph
 from components.common.spec import Facts, SeriesOptions
 from components.data.source_data import Series
 from components.data.storage import row_features
 from components.data.tfrecord_files import tfrecord_paths
-from components.ingest.check_series import check_rows, mean_and_std
+from components.ingest.check_series import LEAST_STD, check_rows, mean_and_std
 from components.ingest.digest import digest
 from components.ingest.tfrecords import SplitWriter, row_record, write_metadata
 from components.readers.time_axis import Frequency, calendar_columns, calendar_values, seconds_of
 
 _BATCH = 4096
+# Names of series that are listed in a line.
+_MOST_NAMES = 5
 
 
 def write(data: Series, options: SeriesOptions, facts: Facts, name: str, folder: Path) -> list[str]:
@@ -79,8 +81,8 @@ def describe(
             if split == "train":
                 sums.add(values.astype(np.float64), numbers)
     mean, std = mean_and_std(sums.total, sums.squares, int(rows[:, 0].sum()))
-    level, scale = sums.levels_and_scales(rows[:, 0])
-    table = SeriesTable(np.array(names), rows, scale, level)
+    scale, weighed_by, constant = sums.scales(rows[:, 0])
+    table = SeriesTable(np.array(names), rows, scale, weighed_by)
     save_table(folder, table)
     window = options.lookback + options.horizon
     records = dict(zip(SPLITS, rows.sum(axis=0).tolist(), strict=True))
@@ -105,6 +107,7 @@ def describe(
                 found=f"0 rows: validation begins at {cuts[0]} and test at {cuts[1]} in every series",
             ),
             *(Check(name=check, found=result) for check, result in facts.found.items()),
+            *_constant(table.names[constant].tolist()),
         ],
         stored=stored,
         columns=data.columns,
@@ -120,6 +123,13 @@ def describe(
         windows={split: int(np.maximum(rows[:, i] - window + 1, 0).sum()) for i, split in enumerate(SPLITS)},
         **data.form.model_dump(),
     )
+
+
+def _constant(names: list[str]) -> list[Check]:
+    """The series whose target is constant in training, if there are any, for the log and the report."""
+    shown = ", ".join(names[:_MOST_NAMES]) + (", …" if len(names) > _MOST_NAMES else "")
+    found = f"{len(names):,}, {shown}: they take the mean of the others' scales of mase"
+    return [Check(name="series that are constant in training", found=found)] if names else []
 
 
 def _batches(folder: Path, split: str, stored: int) -> tf.data.Dataset:
@@ -164,11 +174,20 @@ class _TrainingSums:
         self._pairs += np.bincount(of[self._season :][same], minlength=self._series)
         self._last_targets, self._last_numbers = targets[-self._season :], of[-self._season :]
 
-    def levels_and_scales(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The mean target of each series, and its scale of MASE. `rows` is the number of each one's training rows."""
-        mean, std = mean_and_std(self._target, self._target_squares, rows)
+    def scales(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The scale of MASE and of the loss of each series, and whether its target is constant.
+
+        Args:
+            rows: The number of each series' training rows, int64 [series].
+        """
+        mean = self._target / rows
+        std = np.sqrt(np.maximum(self._target_squares / rows - mean**2, 0))
+        constant = std <= LEAST_STD * np.maximum(np.abs(mean), 1)
         # Where a series repeats itself exactly or is shorter than a season, its standard deviation is the scale.
-        return mean, np.where(self._errors > 0, self._errors / np.maximum(self._pairs, 1), std)
+        scale = np.where(self._errors > 0, self._errors / np.maximum(self._pairs, 1), std)
+        # A constant series has no scale of its own. It takes that of the others, in the same unit.
+        scale[constant] = scale[~constant].mean() if not constant.all() else 1.0
+        return scale, loss_scale(scale, std, mean), constant
 
     def _by_series(self, numbers: np.ndarray, values: np.ndarray) -> np.ndarray:
         return np.bincount(numbers, values, minlength=self._series)

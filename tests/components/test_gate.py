@@ -33,8 +33,8 @@ def board(info, baselines, *models):
         (NAIVE, 0.35, "refused", ["passes", "fails: mae 0.35 GW is 17% above same_time_yesterday (0.3)"]),
         ({}, 9.0, "none", []),
         ({"ridge": 0.0}, 0.1, "passed", ["is that of ridge (0.1, margin 0%)"]),
-        ({**NAIVE, "coverage": 0.75}, 0.29, "passed", ["passes", "passes", "passes: coverage is 78.00%, at least 75%"]),
-        ({"coverage": 0.8}, 0.1, "refused", ["fails: coverage is 78.00%, at least 80% is asked"]),
+        ({**NAIVE, "coverage": 0.75}, 0.29, "passed", ["passes", "passes", "78.00%, at least 75.00% is"]),
+        ({"coverage": 0.8}, 0.1, "refused", ["fails: coverage is 78.00%, at least 80.00% is asked"]),
         ({"ridge": 0.1}, 0.095, "refused", ["fails: mae 0.095 GW is 5% below ridge (0.1, margin 10%)"]),
     ],
 )
@@ -50,7 +50,7 @@ def test_a_model_without_quantiles_fails_a_gate_of_coverage():
     verdict, (reason,) = gate({"coverage": 0.5}, BASELINES, {"mae": 0.1}, SERIES)
     assert (verdict, reason) == (
         "refused",
-        "fails: coverage is not known, for it has no quantiles, at least 50% is asked",
+        "fails: coverage is not known, for it has no quantiles, at least 50.00% is asked",
     )
 
 

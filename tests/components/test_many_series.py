@@ -5,11 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from many import AREAS, HORIZON, LOOKBACK, SERIES, START, many_lines, many_spec, ramp
+from many import AREAS, HORIZON, LOOKBACK, SERIES, START, many_lines, many_spec, ramp, wave
 from tiny import run
 
 from components.artifacts.dataset import SPLITS, load_info
 from components.artifacts.series_table import load_table
+from components.baseline.baseline import measure
 from components.common.errors import InputError
 from components.data import input_pipeline, storage
 from components.data.splits import cut_times
@@ -94,12 +95,43 @@ def test_each_series_has_the_scale_of_its_own_training_rows(tmp_path):
     table = load_table(tmp_path / "dataset", info)
     rows = storage.load_rows(tmp_path / "dataset", info, "train").astype(float)
     parts = np.split(rows, np.cumsum(table.rows[:, 0])[:-1])
-    for part, scale, level in zip(parts, table.scale, table.level, strict=True):
+    for part, scale, of_loss in zip(parts, table.scale, table.loss_scale, strict=True):
         assert scale == pytest.approx(np.abs(part[7:, 0] - part[:-7, 0]).mean())
-        assert level == pytest.approx(part[:, 0].mean())
+        assert of_loss == pytest.approx(max(scale, part[:, 0].std() / 2))
     # What all series share is of all training rows.
     np.testing.assert_allclose(info.mean, rows.mean(axis=0), rtol=1e-6)
     np.testing.assert_allclose(info.std, rows.std(axis=0), rtol=1e-6)
+
+
+def test_a_series_that_is_constant_in_training_takes_the_scale_of_the_others(tmp_path):
+    def until_sold(name, day):
+        return (0 if day < 150 else 9000) if name == "Bonn" else wave(name, day)
+
+    tables, shown = [], []
+    for unit in (1, 1000):
+        lines = many_lines(lambda name, day, unit=unit: unit * until_sold(name, day))
+        info = run(tmp_path / str(unit), many_spec(tmp_path, lines))
+        tables.append(load_table(tmp_path / str(unit), info))
+        shown.append({check.name: check.found for check in info.checks})
+    aue, bonn, ulm = tables[0].scale
+    assert bonn == pytest.approx((aue + ulm) / 2)
+    np.testing.assert_allclose(tables[1].scale, 1000 * tables[0].scale, rtol=1e-5)
+    assert shown[0]["series that are constant in training"].startswith("1, Bonn: ")
+
+
+def test_the_few_sales_of_a_series_do_not_outweigh_the_others(tmp_path):
+    lines = many_lines(lambda name, day: float(day == 70) if name == "Bonn" else wave(name, day))
+    info = run(tmp_path / "dataset", many_spec(tmp_path, lines))
+    table = load_table(tmp_path / "dataset", info)
+    number = table.names.tolist().index("Bonn")
+    rows = storage.load_rows(tmp_path / "dataset", info, "train")[:, 0].astype(float)
+    bonn = np.split(rows, np.cumsum(table.rows[:, 0])[:-1])[number]
+    assert bonn.sum() == 1
+    assert table.loss_scale[number] == pytest.approx(bonn.std() / 2)
+    assert table.loss_scale[number] > 2 * table.scale[number]
+    # A window without a sale has next to no deviation, by which the ridge regression would divide what follows.
+    found = measure(str(tmp_path / "dataset"), str(tmp_path / "baselines"))
+    assert found["ridge"]["mae"] < 2 * found["last_value"]["mae"]
 
 
 def test_series_that_are_too_short_are_left_out_and_named(ramps, capsys, tmp_path):
