@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 from trainings import MODELS, assert_same, model_folder, saved_states, train
 
-DIVERGING = {"optimizer": "sgd", "schedule": "constant", "ema": None, "hyperparameters": {"units": 8, "patch": 12}}
+DIVERGING = {
+    "quantiles": [],
+    "optimizer": "sgd",
+    "schedule": "constant",
+    "ema": None,
+    "hyperparameters": {"units": 8, "patch": 12},
+}
 
 
 def test_a_loss_that_is_nan_stops_the_training_at_its_step(datasets, tmp_path, capsys):

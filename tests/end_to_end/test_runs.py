@@ -287,7 +287,7 @@ def test_the_pages_show_what_the_commands_print(copied, chromium):
         page.goto(f"{address}diff?a=small/{copied.names[0]}&b=small/{copied.names[1]}")
         assert "better by " + said.split("better by ")[1].split("\n")[0] in page.locator("table").inner_text()
         best = re.findall(r"accuracy (0\.\d{4})", copied("small")[1])
-        assert len(best) == 3
+        assert len(best) >= 3
         assert all(value in listed for value in best)
         page.close()
         server.send_signal(signal.SIGINT)
