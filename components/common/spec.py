@@ -15,6 +15,8 @@ from components.common.errors import InputError
 T = TypeVar("T")
 Task = Literal["classification", "forecasting"]
 Scaling = Literal["window", "shared"]
+# Keys of a model that its weights don't depend on. With another value, a training goes on from its checkpoints.
+NOT_DETERMINING = {"calibrate", "checkpoint_seconds"}
 
 
 class Strict(BaseModel):

@@ -28,7 +28,7 @@ from components.artifacts.model import (
 from components.common.errors import InputError
 from components.common.events import progress
 from components.common.files import atomic_directory
-from components.common.spec import ModelSpec
+from components.common.spec import NOT_DETERMINING, ModelSpec
 from components.common.words import counted
 from components.data import input_pipeline
 from components.families import build_model
@@ -119,7 +119,7 @@ def train(
         flush=True,
     )
 
-    determining = spec.model_dump(exclude={"calibrate", "checkpoint_seconds"})
+    determining = spec.model_dump(exclude=NOT_DETERMINING)
     key = [name, determining, seed, info.sha256, code_version, tf.__version__, keras.__version__]
     key += [devices.replicas, policy, 0 if devices.accelerator else threads(), *vars(State())]
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]

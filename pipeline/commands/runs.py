@@ -155,11 +155,16 @@ def prune_command(
     yes: Annotated[bool, typer.Option("--yes", help="Remove them without a question.")] = False,
 ) -> None:
     """Remove old runs, and what only these used: outputs of tasks, checkpoints. `latest` and registered runs stay."""
+    from datetime import UTC, datetime, timedelta
+    from functools import partial
+
     from pipeline.runs.prune import age, freed, plan, prune
 
     if keep is None and older is None:
         raise InputError("runs prune: expected --keep 10, --older 30d, or both: then a run goes where both say so")
-    planned = plan(RUNS, _experiments(experiment), keep, age(older) if older else None)
+    limit = datetime.now(UTC) - (age(older) if older else timedelta())
+    plan_of = partial(plan, RUNS, keep=keep, limit=limit)
+    planned = plan_of(_experiments(experiment))
     for name, reason in planned.kept.items():
         _say(f"{name} stays: {reason}")
     if not planned.runs and not planned.checkpoints:
@@ -172,12 +177,12 @@ def prune_command(
     what = f"{counted(len(planned.runs), 'run')} and {counted(len(planned.outputs), 'folder')} of tasks' outputs"
     if planned.checkpoints:
         what = f"{what}, checkpoints of {counted(len(planned.checkpoints), 'training')}"
-    what = f"{what}, {tables.size(planned.bytes)}"
+    what = f"{what}, {tables.size(freed(planned.folders))}"
     if not yes:
         if not sys.stdin.isatty():
             raise InputError(f"runs prune: would remove {what}; without a terminal, --yes removes them")
         typer.confirm(f"Remove {what}?", abort=True)
-    prune(planned)
+    prune(planned, plan_of)
     print(f"removed {what}")
 
 

@@ -1,15 +1,17 @@
 """The room that runs take on the disk, and old runs that may go."""
 
+import fcntl
 import json
 import os
 import re
 import shutil
 import stat
+import tempfile
 from collections import Counter
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from components.artifacts.registration import FILE as REGISTRATION
@@ -17,7 +19,7 @@ from components.artifacts.registration import REGISTERED
 from components.common.errors import InputError
 from pipeline.runs import LATEST
 from pipeline.runs.history import Run, runs_of, under_way
-from pipeline.runs.unfinished import Unfinished, unfinished
+from pipeline.runs.unfinished import Unfinished, statuses, unfinished
 
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 # A folder that is being removed has such a name, so that no half of a run is taken for one.
@@ -32,85 +34,116 @@ class Plan:
         runs: The runs.
         outputs: The folders of tasks' outputs that only these runs used.
         checkpoints: The checkpoints of trainings that these runs, or runs that are gone, didn't finish.
-        bytes: The room on the disk that this frees.
         kept: The runs and checkpoints that are as old and stay, each with the reason.
     """
 
     runs: list[Run]
     outputs: list[Path]
     checkpoints: list[Unfinished]
-    bytes: int
     kept: dict[str, str]
 
+    @property
+    def folders(self) -> list[Path]:
+        """All that would be removed."""
+        return [*(run.folder for run in self.runs), *self.outputs, *(one.folder for one in self.checkpoints)]
 
-def plan(runs: Path, experiments: list[str], keep: int | None = None, older: timedelta | None = None) -> Plan:
-    """Find what may go. `latest`, a run that is registered, and one that is under way never do.
 
-    The checkpoints of a run stay where one that stays, or the last one, would go on from them if it were started again.
+def plan(runs: Path, experiments: list[str], keep: int | None, limit: datetime) -> Plan:
+    """Find what may go. `latest`, a run that is registered, and an experiment whose run is under way never do.
+
+    A run and its checkpoints stay where a run that stays, or the last one, would go on from them if it were started
+    again. Without their run, nothing would tell the next time whose they are.
 
     Args:
         runs: The folder of all runs.
         experiments: The experiments to look at.
-        keep: The number of runs of each experiment that stay, the newest.
-        older: The age from which runs go.
+        keep: The number of runs of each experiment that stay, the newest; None for as many as there are.
+        limit: The time, UTC. Runs that began later stay.
     """
     gone: list[Run] = []
     outputs: list[Path] = []
     checkpoints: list[Unfinished] = []
     kept: dict[str, str] = {}
+    latest_start = limit.strftime("%Y-%m-%d %H:%M")
     for experiment in experiments:
         home = runs / experiment
+        if under_way(home):
+            kept[experiment] = "a run is under way"
+            continue
         every = runs_of(runs, experiment)
         old = every[: len(every) - keep] if keep is not None else every
-        limit = (datetime.now(UTC) - (older or timedelta())).strftime("%Y-%m-%d %H:%M")
         going = []
-        for run in [run for run in old if run.began <= limit]:
+        for run in [run for run in old if run.began <= latest_start]:
             if reason := _protected(run, home):
                 kept[f"{experiment}/{run.name}"] = reason
             else:
                 going.append(run)
+        left = unfinished(home, every)
+        while found := _gone_on_from(left, every, going):
+            one, run, user = found
+            going.remove(run)
+            kept[str(one)] = f"{experiment}/{user.name} would go on from it"
+            kept[f"{experiment}/{run.name}"] = "it left checkpoints that stay"
+        checkpoints += [one for one in left if (one.run in going if one.run else one.written <= latest_start)]
         staying = {name for run in every if run not in going and run.record for name in run.record.outputs}
         names = sorted({name for run in going if run.record for name in run.record.outputs} - staying)
         outputs += [path for name in names if _is_output(path := home / name, home)]
         gone += going
-        users = [run for run in every if run not in going or run is every[-1]]
-        for one in unfinished(home, every):
-            goes = one.run in going if one.run else one.written <= limit
-            if not goes:
-                continue
-            if user := next((run for run in users if one.goes_on_in(run)), None):
-                kept[str(one)] = f"{experiment}/{user.name} would go on from it"
-            else:
-                checkpoints.append(one)
-    folders = [*(run.folder for run in gone), *outputs, *(one.folder for one in checkpoints)]
-    return Plan(gone, outputs, checkpoints, freed(folders), kept)
+    return Plan(gone, outputs, checkpoints, kept)
 
 
-def prune(planned: Plan) -> None:
-    """Remove what was planned.
+def _gone_on_from(left: list[Unfinished], every: list[Run], going: list[Run]) -> tuple[Unfinished, Run, Run] | None:
+    """Checkpoints of a run that may go, that run, and one that would go on from them; None where there are no such."""
+    users = [run for run in every if run not in going or run is every[-1]]
+    for one in left:
+        if one.run in going and (user := next((run for run in users if one.goes_on_in(run)), None)):
+            return one, one.run, user
+    return None
+
+
+def prune(planned: Plan, again: Callable[[list[str]], Plan]) -> None:
+    """Remove what was planned, unless something has changed since.
+
+    Args:
+        planned: The plan.
+        again: Plans in the same way for some experiments. The runs can't change then.
 
     Raises:
-        InputError: A run of one of the experiments is under way, and may be about to use it.
+        InputError: A run of one of the experiments is under way, or there are other runs or outputs now.
     """
-    checkpoints = planned.checkpoints
-    homes = list(dict.fromkeys([*(run.folder.parent for run in planned.runs), *(one.home for one in checkpoints)]))
+    homes = sorted({run.folder.parent for run in planned.runs} | {one.home for one in planned.checkpoints})
+    with ExitStack() as locks:
+        for home in homes:
+            locks.enter_context(_no_runs(home))
+        if set(again([home.name for home in homes]).folders) != set(planned.folders):
+            raise InputError("runs prune: the runs have changed since; start it again")
+        removed = {home: Path(tempfile.mkdtemp(prefix=_REMOVED, dir=home)) for home in homes}
+        for i, folder in enumerate(planned.folders):
+            home = next(home for home in homes if folder.is_relative_to(home))
+            # In containers and without them, a task's folder has the same name.
+            folder.rename(removed[home] / f"{i}-{folder.name}")
+    # That takes longer, and includes what a process left that was killed.
     for home in homes:
-        if under_way(home):
-            raise InputError(f"{home}: a run of this experiment is under way; try again when it has ended")
-    _clear(homes)
-    folders = [*(run.folder for run in planned.runs), *planned.outputs, *(one.folder for one in checkpoints)]
-    for i, folder in enumerate(folders):
-        home = next(home for home in homes if folder.is_relative_to(home))
-        # In containers and without them, a task's folder has the same name.
-        folder.rename(home / f"{_REMOVED}{i}-{folder.name}")
-    _clear(homes)
+        for folder in home.glob(f"{_REMOVED}*"):
+            with suppress(FileNotFoundError):  # another process removes it
+                shutil.rmtree(folder)
 
 
-def _clear(homes: list[Path]) -> None:
-    """Remove what was renamed, by a process that was killed, too."""
-    for home in homes:
-        for removed in home.glob(f"{_REMOVED}*"):
-            shutil.rmtree(removed)
+@contextmanager
+def _no_runs(home: Path) -> Iterator[None]:
+    """Hold the lock of an experiment, which each run of it takes.
+
+    Raises:
+        InputError: Another process holds it.
+    """
+    with (home / ".lock").open("a", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # No run can take it, but `under_way`, which `load` asks as well, doesn't count this process as a run.
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError(f"{home}: a run of this experiment is under way; try again when it has ended") from None
+        yield
 
 
 def sizes(runs: Iterable[Run]) -> list[int]:
@@ -150,8 +183,8 @@ def _protected(run: Run, home: Path) -> str:
     """The reason why a run never goes; "" where it may."""
     if (home / LATEST).resolve() == run.folder.resolve():
         return "it is the latest"
-    if run.state in ("running", "no run"):
-        return "it is under way" if run.state == "running" else "no run wrote it"
+    if run.state == "no run":
+        return "no run wrote it"
     return "it is registered" if _registered(run, home) else ""
 
 
@@ -176,7 +209,7 @@ def _is_output(path: Path, home: Path) -> bool:
 
 def freed(folders: list[Path]) -> int:
     """The bytes of the files whose every name lies in some folders."""
-    status = [path.lstat() for folder in folders for path in (folder, *folder.rglob("*"))]
+    status = [status for folder in folders for status in statuses(folder)]
     names = Counter((s.st_dev, s.st_ino) for s in status)
     # A folder has a link for each folder in it.
     freed = [s for s in status if stat.S_ISDIR(s.st_mode) or names[s.st_dev, s.st_ino] == s.st_nlink]

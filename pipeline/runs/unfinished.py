@@ -1,11 +1,15 @@
 """The checkpoints of trainings and searches that didn't finish, which a later run may go on from."""
 
+import os
 import re
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from components.common.spec import NOT_DETERMINING
 from pipeline.graph.code_version import code_files
 from pipeline.runs.history import Run
 
@@ -13,7 +17,7 @@ from pipeline.runs.history import Run
 _FOLDERS = ".work*/outputs/checkpoints/*-*"
 _NAME = re.compile(r"(?P<stem>.+)-[0-9a-f]{16}")
 # Keys that weights don't depend on.
-_FREE = {"models": {"checkpoint_seconds", "machine"}, "datasets": {"gate"}}
+_FREE = {"models": NOT_DETERMINING | {"machine"}, "datasets": {"gate"}}
 
 
 @dataclass(frozen=True)
@@ -74,8 +78,8 @@ class Unfinished:
         """What the weights depend on, of a run's config; None where it hasn't the model."""
         if self.model not in config["models"]:
             return None
-        # A search that asks for other trials takes those that it has.
-        free = _FREE["models"] | ({"tune"} if self.step == "tune" else set())
+        # A search that asks for other trials takes those that it has, and its trials keep no checkpoints.
+        free = _FREE["models"] | ({"tune", "keep_checkpoints"} if self.step == "tune" else set())
         model = {key: value for key, value in config["models"][self.model].items() if key not in free}
         options = config["datasets"][model["dataset"]]
         return config["seed"], model, {key: value for key, value in options.items() if key not in _FREE["datasets"]}
@@ -89,12 +93,19 @@ def unfinished(home: Path, runs: list[Run]) -> list[Unfinished]:
         runs: Its runs, the oldest first.
     """
     found = []
-    for folder in home.glob(_FOLDERS):
-        if folder.is_dir() and _NAME.fullmatch(folder.name):
-            last = max(path.lstat().st_mtime for path in (folder, *folder.rglob("*")))
-            written = datetime.fromtimestamp(last, UTC).isoformat(timespec="seconds")
+    for folder in [path for path in home.glob(_FOLDERS) if path.is_dir() and _NAME.fullmatch(path.name)]:
+        if times := [status.st_mtime for status in statuses(folder)]:
+            written = datetime.fromtimestamp(max(times), UTC).isoformat(timespec="seconds")
             # To the second, for the next run may begin in the same minute.
             began = ((run, run.record.started if run.record else run.began) for run in reversed(runs))
             run = next((run for run, time in began if time <= written), None)
             found.append(Unfinished(home, folder, written[:16].replace("T", " "), run))
     return sorted(found, key=lambda one: (one.written, one.folder))
+
+
+def statuses(folder: Path) -> Iterator[os.stat_result]:
+    """The status of a folder and of all that is in it. What vanishes meanwhile is left out, as `os.walk` does it."""
+    paths = (Path(place, name) for place, folders, files in os.walk(folder) for name in (*folders, *files))
+    for path in (folder, *paths):
+        with suppress(FileNotFoundError):
+            yield path.lstat()

@@ -337,4 +337,5 @@ def test_what_prune_leaves_of_a_killed_run_is_gone_on_from(history):
         code, output = history.run("runs", "prune", "--keep", "0", "--yes")
         assert code == 0, output
         assert re.search(rf"unfinished training of mlp, .* stays: small/{killed.name} would go on from it", output)
-        assert not killed.exists()
+        assert f"small/{killed.name} stays: it left checkpoints that stay\n" in output
+        assert killed.exists()

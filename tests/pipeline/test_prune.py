@@ -1,22 +1,37 @@
 """Which checkpoints go with the runs that left them. A real training's are in tests/end_to_end/test_runs.py."""
 
+import fcntl
 import os
 import re
+import shutil
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from pipeline.__main__ import app
 from pipeline.graph.code_version import code_files
+from pipeline.runs.prune import freed, plan
+from pipeline.runs.prune import prune as remove
 from pipeline.runs.record import Record
+from pipeline.runs.unfinished import unfinished
+
+ROOT = Path(__file__).parent.parent.parent
 
 CONFIG = {
     "seed": 1,
     "datasets": {"fashion": {"source": "fashion_mnist", "use": 0.1, "gate": None}},
     "models": {
-        name: {"family": "mlp", "dataset": "fashion", "epochs": 3, "checkpoint_seconds": 60.0, "machine": None}
+        name: {
+            **{"family": "mlp", "dataset": "fashion", "epochs": 3, "machine": None},
+            **{"checkpoint_seconds": 60.0, "calibrate": True, "keep_checkpoints": 0},
+        }
         for name in ("mlp", "tune-up")
     },
 }
@@ -81,6 +96,8 @@ def prune(*arguments):
         ({"config": changed("datasets/fashion/use", 0.2)}, False),
         ({"config": changed("datasets/fashion/gate", "none")}, True),
         ({"config": changed("models/mlp/checkpoint_seconds", 5.0)}, True),
+        ({"config": changed("models/mlp/calibrate", False)}, True),
+        ({"config": changed("models/mlp/keep_checkpoints", 2)}, False),
         ({"config": changed("models/tune-up/epochs", 4)}, True),
     ],
 )
@@ -89,11 +106,13 @@ def test_checkpoints_stay_where_the_last_run_would_go_on_from_them(home, last, s
     write(home / LAST, DAY + timedelta(days=1), **last)
     said = prune("--keep", "1")
     assert folder.exists() == stays
-    assert not (home / STOPPED).exists()
+    assert (home / STOPPED).exists() == stays, "else nothing tells whose they are"
     line = rf"small: unfinished training of mlp, last written {DAY:%Y-%m-%d} \d\d:\d\d UTC"
     if stays:
         assert re.search(rf"{line} stays: small/{LAST} would go on from it", said)
-        assert "checkpoints of" not in said
+        assert f"small/{STOPPED} stays: it left checkpoints that stay\nnothing to remove" in said
+        assert prune("--keep", "1") == said
+        assert folder.exists()
     else:
         assert re.search(rf"{line}, 1\d\d\.\d kB\n", said)
         assert re.search(
@@ -130,11 +149,27 @@ def test_a_run_that_stays_keeps_its_checkpoints_and_those_that_it_would_use(home
     assert not earlier.exists()
 
 
-def test_all_runs_go_and_the_next_one_can_go_on(home):
+def test_all_others_go_and_the_next_run_can_go_on(home):
     folder = left(home)
-    assert "stays" in prune("--keep", "0")
-    assert folder.exists()
-    assert not list(home.glob("2*"))
+    for _ in range(2):
+        assert "would go on from it" in prune("--keep", "0")
+        assert folder.exists()
+        assert [path.name for path in home.glob("2*")] == [STOPPED]
+
+
+def test_a_run_that_stays_for_its_checkpoints_has_others_stay(home):
+    """Of three models, the last run has one, the one before it two."""
+    names = ("mlp", "cnn", "rnn")
+    configs = [{**CONFIG, "models": {name: CONFIG["models"]["mlp"] for name in names[:count]}} for count in (3, 2, 1)]
+    runs = [home / f"2026010{i}-000000" for i in range(1, 4)]
+    for i, (run, config) in enumerate(zip(runs, configs, strict=True)):
+        write(run, DAY + timedelta(days=i), config=config)
+    of_the_first = [left(home, f"{name}-0123456789abcdef") for name in ("cnn", "rnn")]
+    of_the_second = left(home, written=DAY + timedelta(days=1, hours=1))
+    prune("--keep", "1")
+    assert of_the_second.exists()
+    assert all(folder.exists() for folder in of_the_first)
+    assert all(run.exists() for run in runs)
 
 
 def test_those_of_a_run_without_a_record_go(home):
@@ -155,14 +190,21 @@ def test_those_that_are_older_than_every_run_go_alone(home):
     assert not folder.exists()
 
 
-def test_a_search_goes_on_where_another_number_of_trials_is_asked_for(home):
-    tuned = changed("models/mlp/tune", {"trials": 3})
-    write(home / STOPPED, DAY, config=tuned)
-    write(home / LAST, DAY + timedelta(days=1), config=changed("models/mlp/tune", {"trials": 9}))
-    search, training = left(home, "tune-mlp-0123456789abcdef"), left(home)
+@pytest.mark.parametrize(
+    ("name", "key", "values", "stays"),
+    [
+        ("tune-mlp", "tune", [{"trials": 3}, {"trials": 9}], True),
+        ("mlp", "tune", [{"trials": 3}, {"trials": 9}], False),
+        ("tune-mlp", "keep_checkpoints", [0, 3], True),
+    ],
+)
+def test_a_search_goes_on_where_another_number_of_trials_is_asked_for(home, name, key, values, stays):
+    """Its trials keep no checkpoints, whatever the model's training keeps."""
+    for run, value in zip((STOPPED, LAST), values, strict=True):
+        write(home / run, DAY + timedelta(days=int(run == LAST)), config=changed(f"models/mlp/{key}", value))
+    folder = left(home, f"{name}-0123456789abcdef")
     prune("--keep", "0")
-    assert search.exists()
-    assert not training.exists()
+    assert folder.exists() == stays
 
 
 def test_a_model_may_be_called_like_a_search(home):
@@ -178,3 +220,102 @@ def test_a_folder_in_both_places_goes_from_both(home):
     prune("--keep", "1")
     assert [folder.exists() for folder in folders] == [False, False]
     assert not list(home.glob(".removed*"))
+
+
+def test_an_experiment_under_way_is_left_alone(home):
+    """Its training renames and removes checkpoints all the time."""
+    other = home.parent / "other"
+    write(other / STOPPED, DAY)
+    write(other / LAST, DAY)
+    with (home / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        said = prune("--keep", "1")
+    assert said.startswith("small stays: a run is under way\n")
+    assert (home / STOPPED).exists()
+    assert [path.name for path in other.glob("2*")] == [LAST]
+
+
+def test_checkpoints_that_are_rotated_meanwhile(home):
+    """As by a run that has begun since it was looked whether one is under way."""
+    folder, ended = left(home), threading.Event()
+
+    def rotate():
+        while not ended.is_set():
+            for i in range(50):
+                (folder / "kept" / str(i)).mkdir(parents=True)
+                (folder / f"checkpoint-{i}.index").touch()
+            shutil.rmtree(folder / "kept")
+            for path in folder.glob("*.index"):
+                path.unlink()
+
+    with ThreadPoolExecutor() as pool:
+        rotating = pool.submit(rotate)
+        try:
+            for _ in range(100):
+                (found,) = unfinished(home, [])
+                assert freed([found.folder]) >= 0
+        finally:
+            ended.set()
+    rotating.result()
+
+
+@pytest.fixture
+def asked(home):
+    """Have something happen while the question waits at a real terminal, and say yes; the exit code, what is said."""
+
+    def ask(meanwhile):
+        mine, its = os.openpty()
+        command = [sys.executable, "-m", "pipeline", "runs", "prune", "--keep", "1"]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        options = {"cwd": home.parent.parent, "env": environment, "text": True}
+        with subprocess.Popen(command, stdin=its, stdout=-1, stderr=subprocess.STDOUT, **options) as process:
+            said = ""
+            while not said.endswith("[y/N]: ") and (more := process.stdout.read(1)):
+                said += more
+            meanwhile()
+            os.write(mine, b"y\n")
+            said += process.stdout.read()
+        os.close(mine)
+        os.close(its)
+        return process.returncode, said
+
+    return ask
+
+
+def test_a_run_starts_while_the_question_waits(home, asked):
+    folder = left(home)
+    write(home / LAST, DAY + timedelta(days=1), config=changed("seed", 2))
+    with (home / ".lock").open("w") as lock:
+        code, said = asked(lambda: fcntl.flock(lock, fcntl.LOCK_EX))
+    assert code == 2
+    assert "a run of this experiment is under way; try again" in said
+    assert folder.exists()
+    # It was stopped, and had gone on from what was to be removed.
+    code, said = asked(lambda: write(home / "20260103-000000", DAY + timedelta(days=2)))
+    assert code == 2
+    assert said.endswith("error: runs prune: the runs have changed since; start it again\n")
+    assert folder.exists()
+    assert (home / STOPPED).exists()
+    code, said = asked(lambda: None)
+    assert (code, folder.exists(), (home / LAST).exists()) == (0, True, False)
+
+
+def test_no_run_can_start_until_all_is_renamed(home):
+    left(home)
+    write(home / LAST, DAY + timedelta(days=1), config=changed("seed", 2))
+    # One that was killed is no run that is under way, whoever has the lock.
+    write(home / STOPPED, DAY, "running")
+    tried = []
+
+    def again(experiments):
+        with (home / ".lock").open("a") as lock, pytest.raises(BlockingIOError) as refused:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        tried.append(refused.value)
+        return plan(home.parent, experiments, 1, datetime.now(UTC))
+
+    planned = plan(home.parent, ["small"], 1, datetime.now(UTC))
+    remove(planned, again)
+    assert tried
+    assert [path.name for path in home.glob("2*")] == [LAST]
+    with (home / ".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
