@@ -75,7 +75,7 @@ class ExperimentFile(Strict):
         vertex: The options of runs on Vertex AI.
         kubeflow: The options of runs on Kubeflow.
         track: "mlflow" sends each run on this machine to the MLflow server that MLFLOW_TRACKING_URI names. None does so
-            where that variable is set.
+            where that variable is a server's address.
     """
 
     seed: int = Field(default=0, ge=0, lt=2**32)

@@ -1,6 +1,8 @@
 """The checks before a local run: its tracker can be one, the data can be fetched, and the disk has room for them."""
 
+import os
 import shutil
+import sys
 from pathlib import Path
 
 from components.common.errors import InputError
@@ -16,11 +18,15 @@ MODELS_BYTES = 100_000_000
 def prepare(experiment: Experiment, runs: Path) -> None:
     """Check the tracker and the disk, and fetch the data that the experiment's sources can fetch.
 
+    A line says so where the environment alone names a tracker that can't be one.
+
     Raises:
-        InputError: The tracker isn't one, the data can't be fetched, or the disk has no room for them.
+        InputError: The config's tracker can't be one, the data can't be fetched, or the disk has no room for them.
     """
-    if tracking.is_wanted(experiment.track):
+    if experiment.track:
         tracking.check()
+    elif os.environ.get(tracking.URI) and (problems := tracking.problems()):
+        print(f"mlflow: the run won't be sent: {'; '.join(problems)}", file=sys.stderr, flush=True)
     usable(runs)
     needed = sum(config.facts.bytes for config in experiment.datasets.values()) + MODELS_BYTES
     free = shutil.disk_usage(runs).free

@@ -53,8 +53,11 @@ class NotSentError(Exception):
 
 
 def is_wanted(track: str | None) -> bool:
-    """Whether a run is to be sent: its config says so with the key `track`, or the environment names a server."""
-    return bool(track or os.environ.get(URI))
+    """Whether a run is to be sent: its config says so with the key `track`, or the environment names a server.
+
+    A variable that was set for other programs, such as `databricks` or `sqlite:///x.db`, asks for nothing.
+    """
+    return bool(track or (os.environ.get(URI) and not problems()))
 
 
 def check() -> None:
@@ -63,16 +66,21 @@ def check() -> None:
     Raises:
         InputError: No server is named, what is named isn't an address, or mlflow isn't installed.
     """
-    problems = []
+    if found := problems():
+        raise InputError(*found)
+
+
+def problems() -> list[str]:
+    """Lines on why nothing can be sent: see `check`."""
+    found = []
     expected = "expected the address of an MLflow server, http:// or https://, such as http://localhost:5000"
     if not (uri := os.environ.get(URI)):
-        problems.append(f"{URI}: isn't set, {expected}")
+        found.append(f"{URI}: isn't set, {expected}")
     elif not _address(uri):
-        problems.append(f"{URI}: isn't a server's address, {expected}")
+        found.append(f"{URI}: isn't a server's address, {expected}")
     if find_spec("mlflow") is None:
-        problems.append(f"{URI}: mlflow isn't installed; pip install mlflow-skinny installs what is needed")
-    if problems:
-        raise InputError(*problems)
+        found.append(f"{URI}: mlflow isn't installed; pip install mlflow-skinny installs what is needed")
+    return found
 
 
 @contextmanager
