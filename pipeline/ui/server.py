@@ -91,7 +91,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer()
         except InputError as error:
             self._page(pages.problem_page("Not found", error.lines()), HTTPStatus.NOT_FOUND)
-        except ConnectionError:
+        except (ConnectionError, TimeoutError):  # the browser takes no more
             raise
         except OSError as error:  # a folder that has gone since
             line = f"{error.filename}: {error.strerror}"

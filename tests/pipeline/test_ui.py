@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -388,6 +389,23 @@ def test_the_command_prints_its_address_and_ends_with_ctrl_c(runs):
         assert process.wait(60) == 130
         assert process.stderr.read() == ""
         idle.close()
+
+
+def test_a_download_that_stalls_gets_no_other_page(server, runs, monkeypatch, capsys):
+    """The browser takes the headers, and nothing more until the server has given up."""
+    with (runs / "small" / FIRST / "model.keras").open("wb") as file:
+        file.truncate(64_000_000)
+    monkeypatch.setattr("pipeline.ui.server._Handler.timeout", 1)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
+        connection.sendall(f"GET /files/small/{FIRST}/model.keras HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        answer = connection.recv(1 << 16)
+        time.sleep(1.5)
+        answer += b"".join(iter(lambda: connection.recv(1 << 16), b""))
+    headers, _, body = answer.partition(b"\r\n\r\n")
+    assert b"Content-Length: 64000000" in headers
+    assert not body.strip(b"\0")
+    assert server.get("/").code == 200
+    assert capsys.readouterr().err == ""
 
 
 def test_a_folder_without_runs_is_one_line(tmp_path):
