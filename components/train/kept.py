@@ -104,8 +104,10 @@ class Kept:
 
 def drawn(number: int, seed: int, total: int) -> set[int]:
     """Step 0, and the steps that the seed draws of all steps; none where nothing is kept."""
+    if not number:
+        return set()
     steps = 1 + np.random.default_rng([seed, total]).permutation(total - 1)[:number]
-    return {0, *steps.tolist()} if number else set()
+    return {0, *steps.tolist()}
 
 
 def staying(drawn: set[int], end: int, best_epoch: int, per_epoch: int) -> set[int]:

@@ -8,7 +8,7 @@ from small_files import small_files
 from trainings import STEPS, assert_same, model_folder, terminated, train
 
 from components.train import kept
-from components.train.kept import AFTER, Kept, tail
+from components.train.kept import AFTER, Kept, drawn, tail
 
 
 @pytest.fixture(autouse=True)
@@ -67,8 +67,8 @@ def test_the_weights_are_those_of_a_training_that_keeps_nothing(calm, undisturbe
 def test_the_start_the_drawn_steps_and_the_last_steps_of_the_best_epoch_stay(calm, undisturbed):
     total, best = 3 * STEPS["mlp"], undisturbed["mlp"][1]
     found = kept_of(calm)
-    drawn = {*(1 + np.random.default_rng([1, total]).permutation(total - 1)[:3]).tolist()}
-    assert found.keys() == {0, *drawn, tail(best - 1, STEPS["mlp"])}
+    some = {*(1 + np.random.default_rng([1, total]).permutation(total - 1)[:3]).tolist()}
+    assert found.keys() == {0, *some, tail(best - 1, STEPS["mlp"])}
     assert not found[0][0], "the seed gives the start"
     assert all(values for step, (values, _) in found.items() if step)
     # Four steps after the last of them come the model's own weights.
@@ -80,6 +80,11 @@ def test_the_start_the_drawn_steps_and_the_last_steps_of_the_best_epoch_stay(cal
 def test_a_model_that_keeps_nothing_has_no_such_folder(undisturbed, datasets, tmp_path):
     train("mlp", tmp_path, datasets, epochs=1)
     assert not Path(model_folder(tmp_path), "checkpoints").exists()
+
+
+def test_where_nothing_is_kept_no_step_is_counted():
+    """The steps of a long training don't fit into the memory."""
+    assert drawn(0, seed=1, total=10**15) == set()
 
 
 @pytest.mark.parametrize("step", [13, 22])
