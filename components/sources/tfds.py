@@ -7,9 +7,10 @@ there is downloaded, and its checksums are verified.
 import difflib
 import io
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from components.common.errors import InputError
 from components.common.files import scratch_directory
@@ -26,17 +27,24 @@ TASK = "classification"
 _PARSED_AHEAD = 64
 
 
+def _check_name(name: str) -> str:
+    """Refuse the names of community data sets, such as huggingface:x: TFDS downloads their code and runs it."""
+    if ":" in name:
+        raise PydanticCustomError("name", "Input should be a name of TFDS' own data sets, which have no ':'")
+    return name
+
+
 class Options(ImageOptions):
     """Options of a TFDS data set.
 
     Attributes:
-        name: The data set's name in TFDS: name or name/config.
+        name: The data set's name in TFDS: name or name/config. Community data sets (huggingface:name) aren't read.
         height: The height that images are resized to, in pixels. It is needed where their sizes differ.
         width: The width that images are resized to, in pixels.
         test: The share of the training images that becomes the test split, where the data set has none.
     """
 
-    name: str
+    name: Annotated[str, AfterValidator(_check_name)]
     height: int | None = Field(default=None, ge=1, le=pictures.LONGEST_SIDE)
     width: int | None = Field(default=None, ge=1, le=pictures.LONGEST_SIDE)
     test: float = Field(default=0.15, gt=0, lt=1)

@@ -73,6 +73,12 @@ def test_bad_tfds_options_are_refused(options, parts):
     assert_refused(lambda: tfds.check(tfds.Options(**options)), *parts)
 
 
+@pytest.mark.parametrize("name", ["huggingface:mnist", "kaggle:mnist", "mlds:x/y", ":mnist"])
+def test_community_data_sets_whose_code_tfds_would_run_are_refused(name):
+    with pytest.raises(ValidationError, match="name of TFDS' own data sets, which have no ':'"):
+        tfds.Options(name=name)
+
+
 def test_a_tfds_data_set_is_fetched_before_the_run_or_refused(tmp_path, monkeypatch):
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
