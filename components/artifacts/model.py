@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from pydantic import Field
+
 from components.artifacts.dataset import DatasetInfo, load_info
 from components.common.errors import InputError
 from components.common.files import write_text
@@ -60,7 +62,7 @@ class Machine(Strict):
     """
 
     cpu: str
-    cores: int
+    cores: int = Field(ge=1, le=4096)
     devices: str
 
 
@@ -117,6 +119,18 @@ class ModelInfo(Strict):
     examples_per_second: float
     machine: Machine | None = None
     temperature: Temperature | None = None
+
+
+def best_epoch(history: list[dict[str, float]], task: str) -> int:
+    """The epoch with the best validation result, counted from 0: the first of equal ones, and 0 where there is none.
+
+    Args:
+        history: The metrics of each epoch.
+        task: The task that the model is trained for.
+    """
+    name, mode = MONITORED[task]
+    best = max if mode == "max" else min
+    return best(range(len(history)), key=lambda epoch: history[epoch][name], default=0)
 
 
 def load_keras(path: Path | str) -> "keras.Model":

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from components.artifacts.dataset import DatasetInfo
-from components.artifacts.model import MONITORED
+from components.artifacts.model import best_epoch
 from components.common.events import progress
 from components.common.spec import ModelSpec
 from components.train.boards import Boards
@@ -91,7 +91,7 @@ class Trainer:
         self.state = State()
         self._model = model
         self._spec = spec
-        self._monitored, self._mode = MONITORED[info.task]
+        self._task = info.task
         self._batches = batches
         self._validation = batches.validation()
         self._per_epoch = batches.per_epoch
@@ -178,9 +178,8 @@ class Trainer:
         logs |= {f"val_{name}": value for name, value in self._results().items()}
         seconds, epoch = self._seconds(), len(state.history)
         state.history.append({**logs, "seconds": seconds})
-        value, best = logs[self._monitored], state.history[state.best_epoch][self._monitored]
-        if not epoch or (value > best if self._mode == "max" else value < best):
-            state.best_epoch = epoch
+        state.best_epoch = best_epoch(state.history, self._task)
+        if state.best_epoch == epoch:
             for variable, weight in zip(self._checkpoints.best, model.get_weights(), strict=True):
                 variable.assign(weight)
         self._boards.write(epoch, state.done, logs)

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from components.artifacts.leaderboard import Leaderboard, ModelEntry
-from components.artifacts.model import CHECKPOINTS, KERAS_FILE, Machine, ModelInfo
+from components.artifacts.model import CHECKPOINTS, KERAS_FILE, MONITORED, Machine, ModelInfo, best_epoch
 from components.artifacts.search import Tune, with_values
 from components.common.errors import InputError, collecting
 from components.common.files import printable
@@ -86,6 +86,9 @@ def read_claims(file: Path, folder: Path, data: str | None) -> Claims:
         raise InputError(f"{where}: {PROOF}: a seed that is none, or a model that isn't in {LEADERBOARD}")
     if not model.history or not 1 <= model.best_epoch <= len(model.history) or not model.machine:
         raise InputError(f"{where}: {MODEL}: no history, best epoch or machine of a training")
+    # Without any, nothing would be drawn, and nothing that keep_checkpoints needs would be checked.
+    if not model.spec.keep_checkpoints:
+        raise InputError(f"{where}: {MODEL}: keep_checkpoints: 0, expected at least 1")
     # A path in a stranger's file is never read.
     if ("path" in dataset_config) != (data is not None):
         needs = f"data set '{name}' reads a file or folder: --data says where it is here"
@@ -99,6 +102,9 @@ def read_claims(file: Path, folder: Path, data: str | None) -> Claims:
         with collecting(problems):
             at = f"{where}: {MODEL}"
             check_model(at, model.spec.model_dump(mode="json"), {name: dataset.task}, {name: dataset})
+        monitored, _ = MONITORED[dataset.task]
+        if any(monitored not in epoch for epoch in model.history):
+            problems.append(f"{at}: history: an epoch without {monitored}")
     if problems:
         raise InputError(*problems)
     steps = sorted(int(path.name) for path in (folder / CHECKPOINTS).glob("*") if path.name.isdecimal())
@@ -171,6 +177,7 @@ def _disagreements(claims: Claims) -> list[str]:
     for key in asked.keys() | trained.keys():
         found[f"models.{proof.model}.{key}"] = (asked.get(key), trained.get(key))
     data = board.datasets[model.dataset]
+    epochs, end = model.spec.epochs, model.best_epoch + (model.spec.patience or model.spec.epochs)
     found |= {
         "the experiment": (proof.experiment, board.experiment),
         "the run": (proof.run, board.run),
@@ -184,6 +191,8 @@ def _disagreements(claims: Claims) -> list[str]:
         "the epochs": (len(model.history), entry.epochs),
         "the best epoch": (model.best_epoch, entry.best_epoch),
         "the machine": (model.machine, entry.machine),
+        "the epochs, and the config's epochs and patience": (len(model.history), min(epochs, end)),
+        "the best epoch, and the history's": (model.best_epoch, best_epoch(model.history, claims.dataset.task) + 1),
     }
     return [f"{name}: {one} and {other}" for name, (one, other) in sorted(found.items()) if one != other]
 

@@ -26,7 +26,7 @@ from components.ingest.ingest import ingest
 from components.metrics import bootstrap, metrics
 from components.sources import load_source
 from components.train.kept import AFTER, drawn, staying, tail
-from components.train.redo import Redone, redo
+from components.train.redo import Redone, metrics_of, redo
 from components.train.threads import cpu, use_threads
 from components.train.train import build, finished
 from pipeline.evidence.claims import Claims, arrays
@@ -118,8 +118,8 @@ def _redone(claims: Claims, dataset: Path, step: int, folder: Path) -> Redone | 
         # The trainer tells its progress.
         with contextlib.redirect_stdout(io.StringIO()):
             return redo(claims.model, claims.seed, str(dataset), kept, step, folder)
-    except (ValueError, RuntimeError) as error:
-        return printable(str(error))
+    except Exception as error:  # a stranger's checkpoint may make TensorFlow or the trainer raise anything
+        return printable((str(error).strip() or type(error).__name__).splitlines()[0][:300])
 
 
 def _compare_training(claims: Claims, step: int, again: Redone, exact: bool) -> Line:
@@ -128,14 +128,16 @@ def _compare_training(claims: Claims, step: int, again: Redone, exact: bool) -> 
         saved = arrays(claims.folder / CHECKPOINTS / str(step) / AFTER)
     except ValueError as error:
         return Line("training", False, f"{what}: {error}")
-    history = [{key: value for key, value in epoch.items() if key != "seconds"} for epoch in claims.model.history]
-    redone = [{key: value for key, value in epoch.items() if key != "seconds"} for epoch in again.history]
-    # On another CPU, only the epochs that the checkpoint itself has.
-    known = len(redone) if exact else again.before
-    if redone[:known] != history[:known]:
-        return Line("training", False, f"{what}: other metrics of epochs than the model's history has")
+    if exact and (problem := _other_metrics(claims, again)):
+        return Line("training", False, f"{what}: {problem}")
     holds, found = _compare_weights(list(saved.values()), again.weights, again.start, exact)
     return Line("training", holds, f"{what}: weights {found}")
+
+
+def _other_metrics(claims: Claims, again: Redone) -> str:
+    """What is wrong with the history, where steps were redone on the same kind of CPU; "" where nothing is."""
+    same = again.history == metrics_of(claims.model.history[: len(again.history)])
+    return "" if same else "other metrics of epochs than the model's history has"
 
 
 def _compare_model(claims: Claims, info: DatasetInfo, dataset: Path, again: Redone, exact: bool) -> Line:
@@ -146,6 +148,11 @@ def _compare_model(claims: Claims, info: DatasetInfo, dataset: Path, again: Redo
         return Line("model", False, str(error))
     if model.count_params() != claims.model.parameters:
         return Line("model", False, f"{model.count_params()} weights, expected {claims.model.parameters}")
+    # The weights of any other epoch would be those that the checkpoint says, not those that were trained again.
+    if again.best_epoch + 1 != claims.model.best_epoch:
+        return Line("model", False, f"trained again, epoch {again.best_epoch + 1} is the best, expected {epoch}")
+    if exact and (problem := _other_metrics(claims, again)):
+        return Line("model", False, f"trained again to step {again.until}: {problem}")
     redone, temperature = finished(again.best, claims.model.spec, info, claims.seed, str(dataset))
     if exact and temperature != claims.model.temperature:
         return Line(
@@ -167,6 +174,7 @@ def exported(claims: Claims, info: DatasetInfo) -> keras.Model:
     keras.utils.clear_session(free_memory=False)
     model = build(claims.model.spec, info, claims.seed)
     try:
+        _check_members(path)
         model.load_weights(path)
         with tempfile.TemporaryDirectory() as scratch:
             own = Path(scratch) / KERAS_FILE
@@ -190,10 +198,13 @@ def _results(claims: Claims, dataset: Path, exact: bool) -> list[Line]:
     batches = input_pipeline.sequential_batches(dataset, info, "test", BATCH)
     answered = [(call(x).numpy(), y.numpy()) for x, y in batches]
     prediction, target = (np.concatenate(parts) for parts in zip(*answered, strict=True))
-    theirs = saved.get("prediction", np.zeros(0))
+    theirs, targets = (saved.get(name, np.zeros(0)) for name in ("prediction", "target"))
     examples = f"{len(target):,} test examples"
-    if not np.array_equal(saved.get("target", np.zeros(0)), target) or theirs.shape != prediction.shape:
+    if (targets.dtype, targets.shape) != (target.dtype, target.shape) or not np.array_equal(targets, target):
         predictions = Line("predictions", False, f"other targets than the {examples} have")
+    elif (theirs.dtype, theirs.shape) != (prediction.dtype, prediction.shape):
+        found = f"{theirs.dtype} {list(theirs.shape)}, expected {prediction.dtype} {list(prediction.shape)}"
+        predictions = Line("predictions", False, f"{examples}: {found}")
     else:
         worst = float(np.abs(prediction.astype(np.float64) - theirs).max())
         holds = worst == 0 if exact else worst <= OUTPUTS * float(np.abs(prediction).max())
@@ -252,6 +263,16 @@ def _distance(one: list[np.ndarray], other: list[np.ndarray]) -> float:
     return float(np.sqrt(squares))
 
 
+def _check_members(path: Path) -> None:
+    """Refuse an archive whose files are compressed, or together larger than itself: they could fill the memory."""
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+    if compressed := [member.filename for member in members if member.compress_type != zipfile.ZIP_STORED]:
+        raise ValueError(f"{compressed[0]} is compressed")
+    if sum(member.file_size for member in members) > path.stat().st_size:
+        raise ValueError("its files are said to be larger than itself")
+
+
 def _config(path: Path) -> object:
     """The description of a `.keras` file's layers. Keras writes addresses of objects into it, here they are numbers."""
     numbers: dict[object, int] = {}
@@ -262,8 +283,6 @@ def _config(path: Path) -> object:
         return value
 
     with zipfile.ZipFile(path) as archive:
-        if archive.getinfo("config.json").compress_type != zipfile.ZIP_STORED:
-            raise ValueError("config.json is compressed")
         return json.loads(archive.read("config.json"), object_hook=numbered)
 
 

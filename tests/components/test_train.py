@@ -11,6 +11,7 @@ import tensorflow as tf
 from kfp import dsl
 from small_run import MODELS, artifact, train_one
 
+from components.artifacts.model import best_epoch
 from components.train import train as train_step
 from components.train.threads import threads
 
@@ -104,6 +105,18 @@ def test_early_stopping_keeps_the_best_epoch(ingested, tmp_path):
     accuracies = [epoch["val_accuracy"] for epoch in info["history"]]
     assert len(accuracies) < 30
     assert info["best_epoch"] == accuracies.index(max(accuracies)) + 1
+
+
+@pytest.mark.parametrize(
+    ("task", "metric", "values", "best"),
+    [
+        ("classification", "val_accuracy", [0.1, 0.3, 0.3, 0.2], 1),
+        ("forecasting", "val_mae", [0.4, 0.2, 0.2, 0.3], 1),
+        ("forecasting", "val_mae", [], 0),
+    ],
+)
+def test_the_first_of_equal_epochs_is_the_best(task, metric, values, best):
+    assert best_epoch([{metric: value, "seconds": 1.0} for value in values], task) == best
 
 
 def test_tensorboard_shows_curves_the_graph_and_histograms_when_asked(ingested, trained, tmp_path):
