@@ -169,7 +169,7 @@ def find(runs: Path, name: str) -> Run:
 
     Args:
         runs: The folder of all runs.
-        name: The name. That of an experiment stands for its latest run.
+        name: The name. That of an experiment stands for its latest run, or for its last one where none was published.
 
     Raises:
         InputError: There is no such run, or several have this name, or the folder isn't a run.
@@ -181,6 +181,8 @@ def find(runs: Path, name: str) -> Run:
         experiment, run = run, LATEST
     if run == LATEST and (link := runs / experiment / LATEST).is_dir():
         return load(link.resolve())
+    if run == LATEST and experiment in experiments(runs):
+        return load(list(_folders(runs / experiment))[-1])
     found = [path for path in sorted(runs.glob(f"{experiment or '*'}/*")) if path.name == run and path.is_dir()]
     if len(found) == 1:
         return load(found[0])

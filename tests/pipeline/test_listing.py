@@ -7,7 +7,7 @@ import pytest
 from made_runs import make_run
 
 from pipeline.runs.diff import changes
-from pipeline.runs.history import Run, runs_of
+from pipeline.runs.history import Run, find, runs_of
 from pipeline.runs.listing import lines
 from pipeline.runs.record import Record
 
@@ -60,3 +60,11 @@ def test_the_room_on_the_disk_is_that_of_du(tmp_path):
     whole = [int(line.split()[0]) for line in du.splitlines()]
     expected = [size - folder.stat().st_blocks * 512 for size, folder in zip(whole, folders, strict=True)]
     assert [line.bytes for line in lines(runs_of(tmp_path, "small"))] == expected
+
+
+def test_the_name_of_an_experiment_is_its_latest_run_or_its_last_one_where_none_was_published(tmp_path):
+    make_run(tmp_path, "20260101-000000")
+    make_run(tmp_path, "20260102-000000", state="stopped")
+    assert find(tmp_path, "small").name == "20260101-000000"
+    (tmp_path / "small" / "latest").unlink()
+    assert find(tmp_path, "small").name == "20260102-000000"
