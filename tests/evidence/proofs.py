@@ -3,10 +3,12 @@
 import json
 import subprocess
 import tarfile
+from pathlib import Path
 
 import numpy as np
 
 from pipeline.evidence.archive import SUMS, pack, write_sums
+from pipeline.evidence.audit import audit
 from pipeline.evidence.signature import NAMESPACE
 
 
@@ -58,3 +60,28 @@ def flipped(path):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
+
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+PROGRAM = ROOT / "pipeline" / "keras-pipeline"
+
+
+def command(folder, *arguments):
+    done = subprocess.run([PROGRAM, *map(str, arguments)], cwd=folder, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def failing(made, proof, step=0):
+    """What an audit finds wrong, where it asks for the right signer."""
+    lines = audit(proof, made.allowed, step, None, lambda text: None)
+    return {line.what: line.found for line in lines if line.holds is False}
+
+
+def lied(made, folder, change):
+    """The audit of a proof that was changed, with right digests, and signed by another one."""
+    change(taken_apart(made.proof, folder / "proof"))
+    found = failing(made, put_together(folder / "proof", folder / "lie", made.other))
+    assert f"which {made.allowed} doesn't allow" in found.pop("signature")
+    return found
