@@ -26,7 +26,7 @@ def progress(text: str) -> None:
 
 
 @contextmanager
-def alone() -> Iterator[None]:
+def measured_alone() -> Iterator[None]:
     """Wait until no other task of the local run computes, for the time of the `with` block."""
     global _measured
     _measured += 1

@@ -145,7 +145,7 @@ def sync(*paths: Path) -> None:
 
 
 @contextlib.contextmanager
-def alone(lock: Path, busy: str) -> Iterator[None]:
+def locked(lock: Path, busy: str) -> Iterator[None]:
     """Wait until no other process holds a lock, and hold it.
 
     The kernel releases the lock of a process that ends in any way.

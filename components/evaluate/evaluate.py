@@ -9,7 +9,7 @@ from components.artifacts.dataset import ImagesInfo, SeriesInfo
 from components.artifacts.evaluation import Evaluation, save_evaluation
 from components.artifacts.model import compiled, load
 from components.artifacts.series_table import SeriesTable, load_table
-from components.common.events import alone
+from components.common.events import measured_alone
 from components.common.files import atomic_directory
 from components.data import input_pipeline, storage
 from components.evaluate import diagnostics
@@ -48,7 +48,7 @@ def evaluate(model_folder: str, dataset: str, seed: int, folder: str) -> Evaluat
         places = table.places(info, "test", times)
         evaluation = _forecasting(model_info.name, target, prediction, times, table, info, seed, places)
     examples, _ = next(batches.as_numpy_iterator())
-    with alone():
+    with measured_alone():
         evaluation = evaluation.model_copy(update={"latency": latencies(call, examples)})
     with atomic_directory(Path(folder)) as new:
         save_evaluation(new, evaluation, target, prediction, places)

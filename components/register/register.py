@@ -6,7 +6,7 @@ from typing import Literal
 from components.artifacts.export import why_not_blessed
 from components.artifacts.leaderboard import load_leaderboard
 from components.artifacts.registration import Registered, write_registered
-from components.common.files import alone, gs, write_text
+from components.common.files import gs, locked, write_text
 from components.register.challenge import Winner
 from components.register.kserve import FILE as MANIFEST
 from components.register.kserve import address, manifest
@@ -81,7 +81,7 @@ def register(
             else:
                 # On Kubeflow, two runs of an experiment may register at the same time.
                 lock = Path(registry) / board.experiment / ".lock"
-                with alone(lock, f"{dataset}: waits for another run that registers"):
+                with locked(lock, f"{dataset}: waits for another run that registers"):
                     results.append(register_locally(Path(registry), winner, address(Path(registry))))
     write_registered(Path(folder), results)
     for result in results:

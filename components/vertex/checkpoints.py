@@ -45,5 +45,5 @@ def hold_checkpoints(folder: str, output: str) -> Iterator[Callable[[], None]]:
         with lease.hold_lease(folder, output) as check:
             yield check
     else:
-        with files.alone(Path(f"{folder}.lock"), f"waiting for {folder}: another run trains it"):
+        with files.locked(Path(f"{folder}.lock"), f"waiting for {folder}: another run trains it"):
             yield lambda: None

@@ -17,7 +17,7 @@ from components.train.place import train_there
 from components.vertex import cloud_storage
 
 ROOT = Path(__file__).parent.parent.parent
-HOLD = "import sys; from pathlib import Path; from components.common.files import alone"
+HOLD = "import sys; from pathlib import Path; from components.common.files import locked"
 
 
 def arguments(pod, volume, datasets):
@@ -45,7 +45,7 @@ def process(code, argument):
 
 
 def test_a_lock_goes_with_the_process_that_held_it(tmp_path):
-    code = f"{HOLD}\nwith alone(Path(sys.argv[1]), 'busy'):\n    print('mine', flush=True); sys.stdin.read()"
+    code = f"{HOLD}\nwith locked(Path(sys.argv[1]), 'busy'):\n    print('mine', flush=True); sys.stdin.read()"
     lock = str(tmp_path / "folder" / ".lock")
     first = process(code, lock)
     assert first.stdout.readline() == "mine\n"

@@ -60,7 +60,7 @@ with open("count", "wb", buffering=0) as file:
 """,
     "measures": """
 import json, os, sys, time
-from components.common.events import alone
+from components.common.events import measured_alone
 def changes(seconds=60):
     end, before = time.monotonic() + seconds, os.path.getsize("count")
     while time.monotonic() < end and os.path.getsize("count") == before:
@@ -70,7 +70,7 @@ while not os.path.exists("count"):
     time.sleep(0.01)
 said = [changes()]
 for _ in range(2):
-    with alone():
+    with measured_alone():
         said.append(changes(0.5))
     said.append(changes())
 with open("said", "w") as file:
@@ -187,7 +187,7 @@ def test_nothing_else_computes_while_a_task_measures(here):
 
 def test_a_task_that_ends_while_it_measures_lets_the_others_go_on(here):
     (here / "dies.py").write_text(
-        "import os\nfrom components.common.events import alone\nalone().__enter__()\nos._exit(3)\n"
+        "import os\nfrom components.common.events import measured_alone\nmeasured_alone().__enter__()\nos._exit(3)\n"
     )
     assert not execution(here, task("a", "notes", "a"), task("b", "dies"), keep_going=True).failures
     run = execution(here, task("a", "notes", "a"), task("b", "dies"), keep_going=True)
@@ -198,9 +198,9 @@ def test_a_task_that_ends_while_it_measures_lets_the_others_go_on(here):
 
 def test_several_that_want_to_measure_do_it_one_after_the_other(here):
     (here / "both.py").write_text(
-        "import sys, time\nfrom components.common.events import alone\n"
+        "import sys, time\nfrom components.common.events import measured_alone\n"
         "def note(what):\n    with open('notes', 'a') as file:\n        file.write(f'{what} {sys.argv[1]}\\n')\n"
-        "for _ in range(3):\n    with alone():\n        note('begin'); time.sleep(0.1); note('end')\n"
+        "for _ in range(3):\n    with measured_alone():\n        note('begin'); time.sleep(0.1); note('end')\n"
     )
     assert execution(here, *(task(name, "both", name) for name in "abc"), cores=3).run()
     assert len(notes(here)) == 18

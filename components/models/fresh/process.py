@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, TypedDict
 
 from components.artifacts.export import SAVED_MODEL
-from components.common.events import alone
+from components.common.events import measured_alone
 from components.common.forked import Forked, start_module
 
 # The process prints this line before it measures its speed, and then waits for a line.
@@ -86,7 +86,7 @@ def run_task(fresh: Fresh, **task: object) -> Result:
     for line in fresh.output:
         lines.append(line)
         if line.startswith(READY):
-            with alone():
+            with measured_alone():
                 _write_line(fresh, "")
                 lines += list(fresh.output)
     lines = [line.strip() for line in lines if line.strip()]
