@@ -45,6 +45,11 @@ MODELS = {
         "warmup": 0.2,
         "hyperparameters": {"layers": [{"conv": 8}, "norm", "pool"], "units": [16], "dropout": 0.3},
     },
+    "residual_cnn": {
+        **IMAGES,
+        "family": "residual_cnn",
+        "hyperparameters": {"filters": [4, 8], "blocks": [1, 1], "dropout": 0.3},
+    },
     "bidirectional_lstm": {**IMAGES, "family": "bidirectional_lstm", "hyperparameters": {"units": [8]}},
     "lstm": {
         **SERIES,

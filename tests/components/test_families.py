@@ -16,6 +16,7 @@ CHECKS = [Check(name="counts", found="enough")]
 TINY = {
     "mlp": {"units": [8]},
     "cnn": {"layers": [{"conv": 4}, "norm", "pool", {"dropout": 0.1}, "average"]},
+    "residual_cnn": {"filters": [4, 8], "blocks": [1, 2], "stem": 1, "dropout": 0.1},
     "lstm": {"units": 8},
     "stacked_lstm": {"units": [8, 4]},
     "cnn_lstm": {"filters": [4], "units": 8},
@@ -84,6 +85,29 @@ def test_the_seminars_models_have_the_parameters_it_reports(model, info, paramet
     assert sum(int(np.prod(w.shape)) for w in built.trainable_weights) == trainable
 
 
+@pytest.mark.parametrize(
+    ("blocks", "published"), [([2, 2, 2, 2], 11_689_512), ([3, 4, 6, 3], 21_797_672)], ids=["ResNet-18", "ResNet-34"]
+)
+def test_a_residual_cnn_has_the_parameters_that_are_published_for_resnets(blocks, published):
+    model = model_of("residual_cnn", images((224, 224, 3), 1000), {"filters": [64, 128, 256, 512], "blocks": blocks})
+    assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == published
+
+
+@pytest.mark.parametrize(("stem", "side"), [(1, 33), (2, 63), (4, 64)])
+def test_a_residual_cnn_is_told_with_all_its_values_and_convolutions(stem, side):
+    info, given = images((side, side - 10, 3)), {"filters": [4, 4, 8], "blocks": [1, 2, 1], "stem": stem}
+    family = load_family("residual_cnn")
+    told = family.sizes(info.shape, 10, family.Hyperparameters.model_validate(given))
+    layers = [layer for layer in model_of("residual_cnn", info, given).layers if "kernel" in dir(layer)]
+    counted = [(int(np.prod(layer.kernel.shape)), int(np.prod(layer.output.shape[1:]))) for layer in layers]
+    assert sorted(told) == sorted(counted)
+
+
+def test_as_many_blocks_as_filters_are_expected():
+    with pytest.raises(ValueError, match="filters and blocks of as many stages, got 2 and 1"):
+        load_family("residual_cnn").Hyperparameters.model_validate({"filters": [4, 8], "blocks": [1]})
+
+
 def judged(target, forecasts, quantiles):
     """The loss and the mae, by scikit-learn."""
     losses = [mean_pinball_loss(target, forecasts[..., i], alpha=q) for i, q in enumerate(quantiles)]
@@ -144,6 +168,7 @@ def test_an_untrained_seasonal_model_forecasts_about_the_mean_of_the_seasons(fam
 WIDE = {
     "mlp": {"units": [300, 200]},
     "cnn": {"layers": [{"conv": 200}, "norm", "pool", {"conv": 100, "kernel": 5}, "average"], "units": [300, 200]},
+    "residual_cnn": {"filters": [32, 32, 64], "blocks": [1, 2, 1]},
     "lstm": {"units": 300, "hidden": 200},
     "stacked_lstm": {"units": [300, 200, 100]},
     "cnn_lstm": {"filters": [300, 200], "units": 200, "kernel": 5, "patch": 4},
