@@ -9,8 +9,9 @@ from typing import Literal
 
 from pydantic import Field, TypeAdapter
 
+from components.common.checked_types import Quantiles
 from components.common.files import write_text
-from components.common.spec import Quantiles, Scaling, Strict, read_checked
+from components.common.spec import Scaling, Strict, read_checked
 from components.readers.csv_format import CsvFormat
 from components.readers.time_axis import Frequency
 

@@ -3,13 +3,12 @@
 This module needs no TensorFlow, for the command line and the compiler import it as well.
 """
 
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from components.common.checked_types import ClassWeights, Quantiles
 from components.common.errors import InputError
 
 T = TypeVar("T")
@@ -57,28 +56,6 @@ Patch = Annotated[int, Field(ge=1, le=MOST_ROWS)]
 Epochs = Annotated[int, Field(ge=1, le=MOST_EPOCHS)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 MOST_LAYERS = 100
-
-
-def _check_quantiles(quantiles: list[float]) -> list[float]:
-    """Refuse quantiles that aren't the median and the ends of intervals around it."""
-    expected = None
-    if any(round(quantile, 3) != quantile for quantile in quantiles):
-        expected = "at most three decimals"
-    elif any(low >= high for low, high in pairwise(quantiles)):
-        expected = "rising values"
-    elif quantiles and 0.5 not in quantiles:
-        expected = "0.5 among them, which is the forecast"
-    elif quantiles == [0.5]:
-        expected = "a pair around 0.5, such as 0.1 and 0.9"
-    elif any(round(low + high, 3) != 1 for low, high in zip(quantiles, reversed(quantiles), strict=True)):
-        expected = "pairs around 0.5 that add up to 1, such as 0.1 and 0.9"
-    if expected:
-        raise PydanticCustomError("quantiles", f"Input should be quantiles with {expected}")
-    return quantiles
-
-
-Quantile = Annotated[float, Field(gt=0, lt=1)]
-Quantiles = Annotated[list[Quantile], Field(max_length=99), AfterValidator(_check_quantiles)]
 
 
 class ImageOptions(Strict):
@@ -143,6 +120,7 @@ class Facts(Strict):
         left_out: Of many series, the names of those that are too short for a window in each split.
         shape: The height, width and number of channels of an image; None for a series, and where the shape isn't known
             before the images are read.
+        classes: The names of the labels; empty for a series, and where they aren't known before the images are read.
         filled: The number of filled values of each column of a series.
         found: Further results of the check for the report, by name.
     """
@@ -153,6 +131,7 @@ class Facts(Strict):
     cuts: list[int] | None = None
     left_out: list[str] = []
     shape: list[int] | None = None
+    classes: list[str] = []
     filled: dict[str, int] = {}
     found: dict[str, str] = {}
 
@@ -183,6 +162,9 @@ class ModelSpec(Strict):
             is the forecast that all other metrics measure, and pairs that add up to 1. The model learns them with the
             pinball loss, and they are calibrated on the validation split. [] gives the forecast alone; series only.
         label_smoothing: The share of each label's weight that is spread over all classes.
+        class_weights: The weights of the classes in the training loss: "balanced" for examples / (classes * examples of
+            the class), or a weight by the name of a class, such as {cat: 2}, where the others have 1. Metrics and the
+            validation loss have no weights.
         flip: Mirror training images left to right at random.
         calibrate: Divide a classifier's logits by a temperature, which is fitted on the validation split. Then its
             probabilities are about the shares of right predictions.
@@ -215,6 +197,7 @@ class ModelSpec(Strict):
     loss: Literal["crossentropy", "mse", "mae"] | None = None
     quantiles: Quantiles = []
     label_smoothing: Share = 0.0
+    class_weights: ClassWeights | None = None
     flip: bool = False
     calibrate: bool = True
     on_nan: Literal["fail", "rollback"] = "fail"

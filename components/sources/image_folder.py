@@ -60,8 +60,12 @@ def check(options: Options) -> Facts:
     folder = _checked_folder(options)
     paths = [picture.path for members in folder.classes.values() for picture in members]
     shape = [options.height, options.width, options.channels]
-    size = math.prod(shape) + 200
-    return Facts(fingerprint=sha256(paths, local_path(options.path)), bytes=size * len(paths), shape=shape)
+    return Facts(
+        fingerprint=sha256(paths, local_path(options.path)),
+        bytes=(math.prod(shape) + 200) * len(paths),
+        shape=shape,
+        classes=list(folder.classes),
+    )
 
 
 def read(options: Options) -> Images:

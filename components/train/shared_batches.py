@@ -2,8 +2,10 @@
 
 import tensorflow as tf
 
-from components.artifacts.dataset import DatasetInfo, SeriesInfo
+from components.artifacts.dataset import DatasetInfo, ImagesInfo, SeriesInfo
+from components.common.checked_types import unknown_classes
 from components.common.errors import InputError
+from components.common.no_autograph import no_autograph
 from components.common.spec import ModelSpec
 from components.data import input_pipeline
 from components.data.replicas import evaluation_batch_size, steps_per_epoch
@@ -29,14 +31,18 @@ class SharedBatches:
         validation_steps: Batches of a validation.
 
     Raises:
-        InputError: The batches can't be shared by the replicas, or their options are for another task.
+        InputError: The batches can't be shared by the replicas, their options are for another task, or there is no such
+            class as one that has a weight.
     """
 
     def __init__(
         self, name: str, spec: ModelSpec, dataset: str, info: DatasetInfo, seed: int, devices: Devices
     ) -> None:
-        if info.task == "forecasting" and (spec.flip or spec.label_smoothing):
-            raise InputError(f"model {name}: flip and label_smoothing are for images, {info.name} is a series")
+        if info.task == "forecasting" and (spec.flip or spec.label_smoothing or spec.class_weights):
+            raise InputError(
+                f"model {name}: flip, label_smoothing and class_weights are for images, {info.name} is a series"
+            )
+        self._class_weights = _class_weights(name, spec, info) if isinstance(info, ImagesInfo) else None
         self.size = spec.batch_size * (devices.replicas if spec.per_replica else 1)
         if self.size % devices.replicas:
             raise InputError(
@@ -69,6 +75,9 @@ class SharedBatches:
             share=share,
             loss_power=self._loss_power,
         )
+        if self._class_weights is not None:
+            weights = tf.constant(self._class_weights, tf.float32)
+            batches = batches.map(no_autograph(lambda image, label: (image, label, tf.gather(weights, label))))
         return self._distributed(batches)
 
     def validation(self) -> tf.data.Dataset:
@@ -89,3 +98,16 @@ class SharedBatches:
             return devices.strategy.experimental_distribute_dataset(batches.repeat())
         own = input_pipeline.per_replica(batches.repeat(), devices.replicas // devices.workers)
         return devices.strategy.distribute_datasets_from_function(lambda _: own)
+
+
+def _class_weights(name: str, spec: ModelSpec, info: ImagesInfo) -> list[float] | None:
+    """The weight of each class in the training loss, in the labels' order; None where they have none."""
+    if spec.class_weights is None:
+        return None
+    if spec.class_weights == "balanced":
+        examples, classes = info.examples("train"), len(info.classes)
+        # King and Zeng 2001, doi:10.1093/oxfordjournals.pan.a004868
+        return [examples / (classes * count) for count in info.label_counts["train"]]
+    if problems := unknown_classes(spec.class_weights, info.classes):
+        raise InputError(*(f"model {name}: {problem}" for problem in problems))
+    return [spec.class_weights.get(label, 1.0) for label in info.classes]

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from components.artifacts.search import Tune
+from components.common.checked_types import unknown_classes
 from components.common.errors import InputError, collecting
 from components.common.spec import ModelSpec, SeriesOptions, Strict, Task
 from components.families import Family, families_for, load_family
@@ -13,7 +14,7 @@ from pipeline.experiment.machines import machines
 from pipeline.experiment.validation import shorten, validate
 
 SERIES_ONLY = ("seasonal", "patch")
-IMAGES_ONLY = ("flip", "label_smoothing", "calibrate")
+IMAGES_ONLY = ("flip", "label_smoothing", "class_weights", "calibrate")
 
 
 class ModelKeys(Strict):
@@ -63,6 +64,8 @@ def check_model(
         lines = _task_problems(spec, hyperparameters, task) if task else []
         if data := datasets.get(spec.dataset):
             lines += _size_problems(spec, family, hyperparameters, data)
+            if data.facts.classes and isinstance(spec.class_weights, dict):
+                lines += unknown_classes(spec.class_weights, data.facts.classes)
         problems = [f"{where}: {line}" for line in (*lines, *_key_problems(spec))]
     if problems:
         raise InputError(*problems)

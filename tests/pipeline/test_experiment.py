@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import yaml
+from PIL import Image
 from small_experiment import GOOD, assert_refused, changed, write
 
 from components.common.errors import InputError
@@ -215,6 +216,9 @@ BAD = {
     "a fine quantile": ("models.lstm.quantiles", [0.0001, 0.5, 0.9999], ["quantiles with at most three decimals"]),
     "one quantile": ("models.lstm.quantiles", 0.5, ["models.lstm: quantiles: 0.5: expected a valid list"]),
     "smooth labels of a series": ("models.lstm.label_smoothing", 0.1, ["models.lstm: label_smoothing is for images"]),
+    "class weights of a series": ("models.lstm.class_weights", "balanced", ["class_weights is for images", "demand"]),
+    "unknown class weights": ("models.mlp.class_weights", "even", ["'even': expected balanced, or a weight for each"]),
+    "no class weight": ("models.mlp.class_weights", {"Bag": 0.0}, ["class_weights.mapping.Bag: 0.0", "greater than 0"]),
     "calibration of a series": ("models.lstm.calibrate", False, ["models.lstm: calibrate is for images", "demand"]),
     "seasons of images": ("models.mlp.hyperparameters.seasonal", True, ["models.mlp:", "seasonal is for a series"]),
 }
@@ -418,6 +422,17 @@ def test_pictures_are_looked_at_though_an_option_is_wrong(tmp_path):
         (tmp_path / name / "1.png").write_text("x")
     path = write(tmp_path, changed("datasets.mine", {"source": "image_folder", "path": ".", "height": 0, "width": 8}))
     assert_refused(path, ["height: 0: expected greater", "cat/1.png: unreadable image", "dog/1.png: unreadable image"])
+
+
+def test_a_weight_of_a_class_that_the_pictures_do_not_have_is_refused(tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for i in range(3):
+            Image.new("RGB", (8, 8), (i, ord(name[0]), 0)).save(tmp_path / name / f"{i}.png")
+    content = changed("datasets.mine", {"source": "image_folder", "path": ".", "height": 8, "width": 8})
+    content["models"]["mine"] = {"family": "mlp", "dataset": "mine", "class_weights": {"dog": 2, "cow": 3}}
+    path = write(tmp_path, content)
+    assert_refused(path, [f"{path}: models.mine: class_weights: no class 'cow'; there are: cat, dog"])
 
 
 def test_many_unknown_keys_are_refused_soon_and_in_few_letters(tmp_path):
