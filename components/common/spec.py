@@ -136,6 +136,34 @@ class Facts(Strict):
     found: dict[str, str] = {}
 
 
+class Augment(Strict):
+    """Random changes of training images, by layers of Keras, in this order.
+
+    Attributes:
+        flip: "horizontal" mirrors every second image left to right on average, "vertical" top to bottom.
+        rotation: The largest rotation in both directions, as a share of a full turn.
+        zoom: The largest zoom in and out, as a share of height and width.
+        translation: The largest shift in each direction, as a share of height and width.
+        brightness: The largest change of all values in both directions, as a share of their range.
+        rand_augment: The strength of RandAugment, which applies two of its eleven operations to each batch (Cubuk et
+            al. 2020, arXiv:1909.13719).
+        mixup: The alpha of mixup, which blends each image and its label with another's (Zhang et al. 2018,
+            arXiv:1710.09412). 0.2 is common. The training accuracy is that of the larger share.
+    """
+
+    flip: Literal["horizontal", "vertical"] | None = None
+    rotation: float = Field(default=0.0, ge=0, le=1)
+    zoom: float = Field(default=0.0, ge=0, lt=1)
+    translation: float = Field(default=0.0, ge=0, le=1)
+    brightness: float = Field(default=0.0, ge=0, le=1)
+    rand_augment: float = Field(default=0.0, ge=0, le=1)
+    mixup: float = Field(default=0.0, ge=0, le=10)
+
+    def any(self) -> bool:
+        """Whether anything is changed."""
+        return self != Augment()
+
+
 class ModelSpec(Strict):
     """A model of an experiment: its architecture, its data, and its training.
 
@@ -165,6 +193,8 @@ class ModelSpec(Strict):
         class_weights: The weights of the classes in the training loss: "balanced" for examples / (classes * examples of
             the class), or a weight by the name of a class, such as {cat: 2}, where the others have 1. Metrics and the
             validation loss have no weights.
+        augment: Random changes of training images, such as {rotation: 0.05, zoom: 0.1}. No other split is changed, nor
+            is any image in a prediction.
         flip: Mirror training images left to right at random.
         calibrate: Divide a classifier's logits by a temperature, which is fitted on the validation split. Then its
             probabilities are about the shares of right predictions.
@@ -198,6 +228,7 @@ class ModelSpec(Strict):
     quantiles: Quantiles = []
     label_smoothing: Share = 0.0
     class_weights: ClassWeights | None = None
+    augment: Augment = Augment()
     flip: bool = False
     calibrate: bool = True
     on_nan: Literal["fail", "rollback"] = "fail"

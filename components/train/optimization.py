@@ -70,8 +70,11 @@ def compile_model(
     # A metric by name would be made, and its variables, in the first step, which TensorFlow then traces again.
     loss: object
     if info.task == "classification":
-        loss = _crossentropy(spec.label_smoothing, len(info.classes))
+        mixed, classes = bool(spec.augment.mixup), len(info.classes)
+        loss = _crossentropy(spec.label_smoothing, classes, mixed)
         metric = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+        if mixed:
+            metric = keras.metrics.MeanMetricWrapper(_accuracy, name="accuracy")
     elif spec.quantiles:
         loss, metric = _pinball(spec.quantiles), keras.metrics.MeanMetricWrapper(_median_error, name="mae")
     else:
@@ -84,15 +87,26 @@ def compile_model(
     )
 
 
-def _crossentropy(label_smoothing: float, classes: int) -> object:
-    if not label_smoothing:
+def _crossentropy(label_smoothing: float, classes: int, mixed: bool) -> object:
+    if not label_smoothing and not mixed:
         return "sparse_categorical_crossentropy"
 
     def crossentropy(labels: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
-        hot = tf.one_hot(tf.cast(tf.reshape(labels, [-1]), tf.int32), classes)
-        return keras.losses.categorical_crossentropy(hot, probabilities, label_smoothing=label_smoothing)
+        shares = _shares(labels, classes)
+        return keras.losses.categorical_crossentropy(shares, probabilities, label_smoothing=label_smoothing)
 
     return crossentropy
+
+
+def _accuracy(labels: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
+    return keras.metrics.categorical_accuracy(_shares(labels, probabilities.shape[1]), probabilities)
+
+
+def _shares(labels: tf.Tensor, classes: int) -> tf.Tensor:
+    """The shares of the classes, [batch, classes]: those of mixed labels, or 1 for a label's class."""
+    if labels.shape.rank == 2 and labels.shape[1] == classes:
+        return labels
+    return tf.one_hot(tf.cast(tf.reshape(labels, [-1]), tf.int32), classes)
 
 
 def _pinball(quantiles: list[float]) -> object:

@@ -1,5 +1,7 @@
 """The batches of a training and its validations, which its devices share."""
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from components.artifacts.dataset import DatasetInfo, ImagesInfo, SeriesInfo
@@ -8,6 +10,7 @@ from components.common.errors import InputError
 from components.common.no_autograph import no_autograph
 from components.common.spec import ModelSpec
 from components.data import input_pipeline
+from components.data.augmentation import augmented
 from components.data.replicas import evaluation_batch_size, steps_per_epoch
 from components.train.devices import Devices
 
@@ -38,10 +41,11 @@ class SharedBatches:
     def __init__(
         self, name: str, spec: ModelSpec, dataset: str, info: DatasetInfo, seed: int, devices: Devices
     ) -> None:
-        if info.task == "forecasting" and (spec.flip or spec.label_smoothing or spec.class_weights):
-            raise InputError(
-                f"model {name}: flip, label_smoothing and class_weights are for images, {info.name} is a series"
-            )
+        if info.task == "forecasting" and (
+            spec.flip or spec.label_smoothing or spec.class_weights or spec.augment.any()
+        ):
+            keys = "flip, augment, label_smoothing and class_weights"
+            raise InputError(f"model {name}: {keys} are for images, {info.name} is a series")
         self._class_weights = _class_weights(name, spec, info) if isinstance(info, ImagesInfo) else None
         self.size = spec.batch_size * (devices.replicas if spec.per_replica else 1)
         if self.size % devices.replicas:
@@ -75,9 +79,11 @@ class SharedBatches:
             share=share,
             loss_power=self._loss_power,
         )
+        if spec.augment.any() and isinstance(self._info, ImagesInfo):
+            classes = len(self._info.classes)
+            batches = augmented(batches, spec.augment, classes, self._seed, first_step, share)
         if self._class_weights is not None:
-            weights = tf.constant(self._class_weights, tf.float32)
-            batches = batches.map(no_autograph(lambda image, label: (image, label, tf.gather(weights, label))))
+            batches = batches.map(_weighed(self._class_weights))
         return self._distributed(batches)
 
     def validation(self) -> tf.data.Dataset:
@@ -98,6 +104,18 @@ class SharedBatches:
             return devices.strategy.experimental_distribute_dataset(batches.repeat())
         own = input_pipeline.per_replica(batches.repeat(), devices.replicas // devices.workers)
         return devices.strategy.distribute_datasets_from_function(lambda _: own)
+
+
+def _weighed(class_weights: list[float]) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
+    """A function that adds to a batch the weight of each image. Mixed labels mix their weights."""
+    weights = tf.constant(class_weights, tf.float32)
+
+    @no_autograph
+    def weigh(image: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        mixed = label.shape.rank == 2
+        return image, label, tf.linalg.matvec(label, weights) if mixed else tf.gather(weights, label)
+
+    return weigh
 
 
 def _class_weights(name: str, spec: ModelSpec, info: ImagesInfo) -> list[float] | None:

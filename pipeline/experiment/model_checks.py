@@ -14,7 +14,7 @@ from pipeline.experiment.machines import machines
 from pipeline.experiment.validation import shorten, validate
 
 SERIES_ONLY = ("seasonal", "patch")
-IMAGES_ONLY = ("flip", "label_smoothing", "class_weights", "calibrate")
+IMAGES_ONLY = ("flip", "augment", "label_smoothing", "class_weights", "calibrate")
 
 
 class ModelKeys(Strict):
@@ -114,6 +114,8 @@ def _key_problems(spec: ModelSpec) -> list[str]:
         problems.append(f"weight_decay is for the optimizer adamw, got {spec.optimizer}")
     if spec.warmup and spec.schedule != "cosine":
         problems.append(f"warmup is for the schedule cosine, got {spec.schedule}")
+    if spec.flip and spec.augment.flip == "horizontal":
+        problems.append("augment.flip: horizontal, but flip: true does the same; expected one of the two")
     if spec.keep_checkpoints and spec.on_nan == "rollback":
         problems.append("keep_checkpoints: with on_nan: rollback, steps depend on the time and can't be redone")
     if spec.keep_checkpoints and spec.quantiles:

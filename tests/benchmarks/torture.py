@@ -38,6 +38,7 @@ MODELS = {
         **IMAGES,
         "family": "cnn",
         "flip": True,
+        "augment": {"flip": "vertical", "translation": 0.1},
         "ema": 0.9,
         "label_smoothing": 0.1,
         "optimizer": "adamw",
@@ -67,7 +68,14 @@ MODELS = {
         "hyperparameters": {"units": 8, "patch": 12, "seasonal": True, "dropout": 0.2},
     },
     # Its examples are read from disk in every epoch.
-    "streamed": {**IMAGES, "family": "mlp", "flip": True, "hyperparameters": {"units": [16], "dropout": [0.3]}},
+    "streamed": {
+        **IMAGES,
+        "family": "mlp",
+        "flip": True,
+        "augment": {"rotation": 0.1, "zoom": 0.1, "brightness": 0.2, "mixup": 0.2},
+        "class_weights": "balanced",
+        "hyperparameters": {"units": [16], "dropout": [0.3]},
+    },
 }
 DEVICES = {"one": "on one device", "two": "on two devices", "workers": "by two workers"}
 # More of one training say little more.

@@ -216,6 +216,14 @@ BAD = {
     "a fine quantile": ("models.lstm.quantiles", [0.0001, 0.5, 0.9999], ["quantiles with at most three decimals"]),
     "one quantile": ("models.lstm.quantiles", 0.5, ["models.lstm: quantiles: 0.5: expected a valid list"]),
     "smooth labels of a series": ("models.lstm.label_smoothing", 0.1, ["models.lstm: label_smoothing is for images"]),
+    "changes of a series": ("models.lstm.augment", {"zoom": 0.1}, ["models.lstm: augment is for images", "demand"]),
+    "misspelt change": (
+        "models.mlp.augment",
+        {"rotate": 0.1},
+        ["augment.rotate: unknown key; did you mean 'rotation'?"],
+    ),
+    "a zoom to nothing": ("models.mlp.augment", {"zoom": 1.0}, ["augment.zoom: 1.0: expected less than 1"]),
+    "no way to flip": ("models.mlp.augment", {"flip": True}, ["augment.flip: True: expected 'horizontal' or 'vert"]),
     "class weights of a series": ("models.lstm.class_weights", "balanced", ["class_weights is for images", "demand"]),
     "unknown class weights": ("models.mlp.class_weights", "even", ["'even': expected balanced, or a weight for each"]),
     "no class weight": ("models.mlp.class_weights", {"Bag": 0.0}, ["class_weights.mapping.Bag: 0.0", "greater than 0"]),
@@ -422,6 +430,15 @@ def test_pictures_are_looked_at_though_an_option_is_wrong(tmp_path):
         (tmp_path / name / "1.png").write_text("x")
     path = write(tmp_path, changed("datasets.mine", {"source": "image_folder", "path": ".", "height": 0, "width": 8}))
     assert_refused(path, ["height: 0: expected greater", "cat/1.png: unreadable image", "dog/1.png: unreadable image"])
+
+
+def test_one_key_alone_mirrors_left_to_right(tmp_path):
+    content = changed("models.mlp.augment", {"flip": "horizontal"})
+    load_experiment(write(tmp_path, content), [])
+    content["models"]["mlp"]["flip"] = True
+    assert_refused(write(tmp_path, content), ["models.mlp: augment.flip: horizontal, but flip: true does the same"])
+    content["models"]["mlp"]["augment"] = {"flip": "vertical"}
+    load_experiment(write(tmp_path, content), [])
 
 
 def test_a_weight_of_a_class_that_the_pictures_do_not_have_is_refused(tmp_path):
