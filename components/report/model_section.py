@@ -54,6 +54,7 @@ class ModelSection:
         layers: The name, kind, output shape, number of weights and inputs of each layer.
         pictures: Its figures.
         confusion: The confusion matrix of a classifier.
+        augmented: Training images and what `augment` can make of them, as a data URI; empty where nothing is changed.
         mistakes: The wrong predictions with the highest probabilities.
         formats: The formats that it was exported to.
         search: Its search for hyperparameters; None where it had none.
@@ -71,6 +72,7 @@ class ModelSection:
     layers: list[tuple[str, str, str, int, str]]
     pictures: list[Picture]
     confusion: Picture | None
+    augmented: str
     mistakes: list[Mistake]
     formats: dict[str, Format]
     search: search.SearchSection | None
@@ -126,6 +128,7 @@ def section(
         ],
         pictures=figures,
         confusion=confusion,
+        augmented=pictures.augmented(data.folder, info, model.spec.augment) if isinstance(info, ImagesInfo) else "",
         mistakes=mistakes,
         formats=exported.formats if exported else {},
         search=search.section(model.name, tuned) if tuned else None,

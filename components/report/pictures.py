@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from components.artifacts.dataset import ImagesInfo
+from components.common.spec import Augment
 from components.data import storage
 
 # The number of images that are shown of each class, and the number of classes.
@@ -42,10 +43,23 @@ def test_images(folder: str, info: ImagesInfo, positions: set[int]) -> dict[int,
     return uris
 
 
-def _uri(array: np.ndarray, width: int) -> str:
-    """An image uint8 [height, width, channels] as a data URI, at most `width` pixels wide."""
+def augmented(folder: str, info: ImagesInfo, augment: Augment) -> str:
+    """The first training images, and below each what `augment` can make of it, as a data URI; "" without changes."""
+    if not augment.any():
+        return ""
+    from components.data import augmentation
+
+    stored = storage.read_images(folder, "train", info.shape).unbatch().batch(EXAMPLES).take(1)
+    changed = augmentation.augmented(stored, augment, len(info.classes), seed=0)
+    ((images, _),), ((results, _),) = (list(batches.as_numpy_iterator()) for batches in (stored, changed))
+    rows = [np.concatenate(list(row), axis=1) for row in (images, results)]
+    return _uri(np.concatenate(rows), LARGEST * len(images), 2 * LARGEST)
+
+
+def _uri(array: np.ndarray, width: int, height: int = LARGEST) -> str:
+    """An image uint8 [height, width, channels] as a data URI, at most `width` and `height` pixels large."""
     image = Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array[:, :, :3])
-    image.thumbnail((width, LARGEST))
+    image.thumbnail((width, height))
     png = io.BytesIO()
     image.save(png, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(png.getvalue()).decode()

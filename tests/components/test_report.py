@@ -1,5 +1,7 @@
 """The page about a run, of a small run on real data."""
 
+import base64
+import io
 import json
 import re
 import shutil
@@ -11,9 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from kfp import dsl
+from PIL import Image
 from reported import COMMAND, TASKS, page, searched, trial
 from small_run import MODELS, artifact, compared, gathered
 
+from components.artifacts.dataset import load_info
+from components.data import storage
 from components.report.run_section import TaskRun, with_run
 
 
@@ -182,6 +187,33 @@ def test_one_model_on_one_data_set(results, tmp_path, name, dataset):
     found = Page(page(some, tmp_path / "report.html", leaderboard))
     assert [i for i in found.ids if i.startswith("model-")] == [f"model-{name}"]
     assert [i for i in found.ids if i.startswith("data-")] == [f"data-{dataset}"]
+
+
+def test_training_images_are_shown_above_what_augment_makes_of_them(results, board, html, tmp_path):
+    assert "Augmented training images" not in html
+
+    def change(model):
+        model["spec"]["augment"] = {"flip": "vertical"}
+
+    given = changed(results, "model_mlp", tmp_path / "model", "model.json", change)
+    found = page(given, tmp_path / "report.html", board)
+    assert found.count("Augmented training images") == 1
+    encoded = re.search(
+        r'class="augmented"><img src="data:image/png;base64,([^"]+)" alt="Training images, and below', found
+    )
+    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(encoded[1]))))
+    assert shown.shape == (2 * 28, 8 * 28)
+    stored, _ = storage.load_images(
+        results["dataset_fashion"].path, load_info(results["dataset_fashion"].path), "train"
+    )
+    ways = set()
+    for i in range(8):
+        above, below = (shown[first : first + 28, 28 * i : 28 * (i + 1)] for first in (0, 28))
+        np.testing.assert_array_equal(above, stored[i, :, :, 0])
+        upside_down = (below == above[::-1]).all()
+        assert upside_down or (below == above).all()
+        ways.add(upside_down)
+    assert ways == {True, False}
 
 
 def test_a_refused_model_says_why(results, tmp_path):
