@@ -183,41 +183,13 @@ def test_only_the_chief_leaves_something(workers, tmp_path_factory):
     assert not list((folder / "checkpoints").iterdir())
 
 
-DROPOUT = {
-    "mlp": {**IMAGES, "family": "mlp", "hyperparameters": {"units": [32], "dropout": [0.3]}},
-    "lstm": {**SERIES, "family": "lstm", "hyperparameters": {"units": 8, "patch": 12, "dropout": 0.2}},
-}
-
-
-@pytest.mark.slow
-def test_two_devices_with_dropout_are_deterministic(datasets, tmp_path):
-    first, _ = trained(tmp_path / "a", datasets, models=DROPOUT, devices=2)
-    second, _ = trained(tmp_path / "b", datasets, models=DROPOUT, devices=2)
-    for name in DROPOUT:
-        assert_same(first[name], second[name])
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("processes", [{"devices": 2}, {"workers": 2}], ids=["devices", "workers"])
-def test_a_killed_training_goes_on_and_ends_with_the_same_weights(datasets, tmp_path, processes):
-    models = {"mlp": {**DROPOUT["mlp"], "epochs": 3, "ema": 0.9}}
-    undisturbed, _ = trained(tmp_path / "a", datasets, models=models, **processes)
-    workers = processes.get("workers", 1)
-    job = {"folder": str(tmp_path / "b"), "datasets": datasets, "models": models, "seed": 1, "kill_after": 2}
-    _, codes = run({**job, "devices": processes.get("devices", 1)}, workers)
-    # The other worker may see its partner go before it kills itself.
-    assert codes[0] == -9
-    assert all(codes)
-    assert not (tmp_path / "b" / "run" / "train-mlp" / "model").exists()
-    resumed, outputs = trained(tmp_path / "b", datasets, models=models, **processes)
-    assert "going on from the checkpoint after epoch 2" in outputs[0]
-    assert_same(undisturbed["mlp"], resumed["mlp"])
+DROPOUT = {**IMAGES, "family": "mlp", "hyperparameters": {"units": [32], "dropout": [0.3]}}
 
 
 @pytest.mark.slow
 def test_sigterm_at_one_worker_ends_both_after_the_same_step(datasets, tmp_path):
     # Workers ask each other as often as checkpoints may be due.
-    models = {"mlp": {**DROPOUT["mlp"], "checkpoint_seconds": 0.001}}
+    models = {"mlp": {**DROPOUT, "checkpoint_seconds": 0.001}}
     undisturbed, _ = trained(tmp_path / "a", datasets, models=models, workers=2)
     job = {"folder": str(tmp_path / "b"), "datasets": datasets, "models": models, "seed": 1}
     outputs, codes = run({**job, "terminate": {"worker": 1, "step": 5}}, workers=2)

@@ -36,8 +36,6 @@ def main(job):
         if terminate and (self.state.done, self._devices.worker) == (terminate["step"], terminate["worker"]):
             os.kill(os.getpid(), signal.SIGTERM)
         on_step(self)
-        if len(self.state.history) == job.get("kill_after"):
-            os.kill(os.getpid(), signal.SIGKILL)
 
     Trainer.on_step = disturbed
     folder = job["folder"]

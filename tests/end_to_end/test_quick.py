@@ -49,16 +49,24 @@ def test_the_claim_of_the_seminars_mlp_holds(project):
 
 
 def test_in_containers_every_number_is_the_same_to_the_bit(project, image):
-    """The image has the packages of this machine's lock file, so nothing may differ."""
+    """The image has the packages of this machine's lock file, so nothing may differ.
+
+    Three models have layers of all kinds: convolutions, LSTMs in both directions, an encoder and a decoder.
+    """
     latest = project.folder / "runs/quick/latest"
+    models = ("cnn", "bidirectional_lstm", "encoder_decoder_lstm")
+    three = ["run", "configs/quick.yaml", *(f"--model={model}" for model in models)]
+    code, output = project.run(*three)
+    assert code == 0, output
     before = latest.resolve()
     project.environment["IMAGE"] = image
-    code, output = project.run("run", "configs/quick.yaml", "--containers")
+    code, output = project.run(*three, "--containers")
     assert code == 0, output
     assert latest.resolve() != before
     here, there = (json.loads((run / "leaderboard.json").read_text()) for run in (before, latest))
     assert comparable(here) == comparable(there)
-    for model in here["models"]:
-        golden = f"models/{model['model']}/golden.json"
+    assert {entry["model"] for entry in here["models"]} == set(models)
+    for model in models:
+        golden = f"models/{model}/golden.json"
         assert (before / golden).read_bytes() == (latest / golden).read_bytes()
     assert len(output.splitlines()) <= 60
