@@ -168,7 +168,7 @@ def compiled(model: "keras.Model", info: DatasetInfo) -> Call:
 
 
 def layers_of(model: "keras.Model") -> list[Layer]:
-    """The layers of a Functional or Sequential model. The layers of a Sequential model inside it are listed, too."""
+    """The layers of a Functional or Sequential model. The layers of a model inside it are listed, too."""
     import keras
 
     # A Sequential model has no `operations`, and its `layers` are without its input.
@@ -184,7 +184,7 @@ def layers_of(model: "keras.Model") -> list[Layer]:
             inputs = [lasts.get(before, before) for before in dict.fromkeys(_histories(entry["inbound_nodes"]))]
         else:
             inputs = [layers[-1].name] if layers else []
-        if isinstance(operation, keras.Sequential):
+        if isinstance(operation, keras.Model):
             for layer in layers_of(operation):
                 before = [f"{name}/{source}" for source in layer.inputs] or inputs
                 layers.append(layer.model_copy(update={"name": f"{name}/{layer.name}", "inputs": before}))

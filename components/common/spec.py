@@ -15,7 +15,7 @@ T = TypeVar("T")
 Task = Literal["classification", "forecasting"]
 Scaling = Literal["window", "shared"]
 # Keys of a model that its weights don't depend on. With another value, a training goes on from its checkpoints.
-NOT_DETERMINING = {"calibrate", "checkpoint_seconds"}
+NOT_DETERMINING = {"average_flips", "calibrate", "checkpoint_seconds"}
 
 
 class Strict(BaseModel):
@@ -178,7 +178,7 @@ class ModelSpec(Strict):
             rate are n times as large (linear scaling: Goyal et al. 2017, arXiv:1706.02677).
         optimizer: The optimizer, by its name in Keras.
         learning_rate: The highest learning rate of the schedule.
-        weight_decay: The decoupled weight decay of adamw.
+        weight_decay: The decoupled weight decay of adamw, which biases and normalizations don't have.
         ema: The momentum of a moving average of the weights, which replaces them at the end of each epoch; None
             doesn't average.
         schedule: The schedule of the learning rate: "constant", or "cosine", which falls to zero over all steps.
@@ -195,7 +195,9 @@ class ModelSpec(Strict):
             validation loss have no weights.
         augment: Random changes of training images, such as {rotation: 0.05, zoom: 0.1}. No other split is changed, nor
             is any image in a prediction.
-        flip: Mirror training images left to right at random.
+        flip: Mirror each training image left to right in every second epoch, half of the images in the first one.
+        average_flips: Predict with the mean of an image's logits and those of its mirror image. The saved model and all
+            exports do it, and take twice as long for an answer. Training and its validations don't.
         calibrate: Divide a classifier's logits by a temperature, which is fitted on the validation split. Then its
             probabilities are about the shares of right predictions.
         on_nan: The action where the loss or a weight isn't finite: "fail", or "rollback" to the last checkpoint with
@@ -230,6 +232,7 @@ class ModelSpec(Strict):
     class_weights: ClassWeights | None = None
     augment: Augment = Augment()
     flip: bool = False
+    average_flips: bool = False
     calibrate: bool = True
     on_nan: Literal["fail", "rollback"] = "fail"
     checkpoint_seconds: float = Field(default=60.0, ge=0, le=86_400)

@@ -210,6 +210,20 @@ def moved(model: keras.Model, offsets: list[list[float]]) -> keras.Model:
     return keras.Model(model.inputs, keras.ops.stack([*below, *above[1:]], axis=-1))
 
 
+def flips_averaged(model: keras.Model) -> keras.Model:
+    """A classifier that gives the mean of an image's logits and of those of the mirror image.
+
+    The last layer's inputs are averaged, which is the same, so that this layer stays the last one.
+
+    Args:
+        model: The classifier, whose layers are shared. It takes one image.
+    """
+    last, image = model.layers[-1], model.inputs[0]
+    features = keras.Model(image, last.input, name="features")
+    mean = keras.layers.Average(dtype="float32")([features(image), features(image[:, :, ::-1])])
+    return keras.Model(image, last(mean))
+
+
 def batch_norm(momentum: float = 0.99) -> keras.layers.BatchNormalization:
     """Batch normalization with the statistics of the whole batch, also where several replicas share it.
 

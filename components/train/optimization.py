@@ -67,6 +67,8 @@ def compile_model(
     if spec.ema is not None:
         average = {"use_ema": True, "ema_momentum": spec.ema}  # used by `Trainer`
     optimizer = optimizers[spec.optimizer](rate, **options.get(spec.optimizer, {}), **average)
+    # Decay is for what multiplies inputs: shrinking a bias, or a normalization's scale, regularizes nothing.
+    optimizer.exclude_from_weight_decay(var_list=[each for each in model.trainable_variables if len(each.shape) < 2])
     # A metric by name would be made, and its variables, in the first step, which TensorFlow then traces again.
     loss: object
     if info.task == "classification":

@@ -187,6 +187,12 @@ def build(spec: ModelSpec, info: DatasetInfo, seed: int, policy: str = "float32"
         keras.config.set_dtype_policy("float32")
 
 
+def build_final(spec: ModelSpec, info: DatasetInfo, seed: int) -> keras.Model:
+    """An untrained model that predicts as the trained one will. Its weights are those of `build`, in the same order."""
+    model = build(spec, info, seed)
+    return layers.flips_averaged(model) if spec.average_flips else model
+
+
 def finished(
     weights: list[np.ndarray], spec: ModelSpec, info: DatasetInfo, seed: int, dataset: str
 ) -> tuple[keras.Model, Temperature | None]:
@@ -200,7 +206,7 @@ def finished(
         dataset: The data set's folder.
     """
     keras.utils.clear_session(free_memory=False)  # its layers' names start anew
-    model = build(spec, info, seed)
+    model = build_final(spec, info, seed)
     model.set_weights(weights)
     if spec.quantiles:
         model = _calibrated(model, spec.quantiles, dataset, info)

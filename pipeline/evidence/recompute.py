@@ -28,7 +28,7 @@ from components.sources import load_source
 from components.train.kept import AFTER, drawn, staying, tail
 from components.train.redo import Redone, metrics_of, redo
 from components.train.threads import cpu, use_threads
-from components.train.train import build, finished
+from components.train.train import build_final, finished
 from pipeline.evidence.claims import Claims, arrays
 from pipeline.evidence.line import Line
 from pipeline.evidence.proof import PREDICTIONS
@@ -172,7 +172,7 @@ def exported(claims: Claims, info: DatasetInfo) -> keras.Model:
     """
     path = claims.folder / KERAS_FILE
     keras.utils.clear_session(free_memory=False)
-    model = build(claims.model.spec, info, claims.seed)
+    model = build_final(claims.model.spec, info, claims.seed)
     try:
         _check_members(path)
         model.load_weights(path)

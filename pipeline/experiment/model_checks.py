@@ -14,7 +14,7 @@ from pipeline.experiment.machines import machines
 from pipeline.experiment.validation import shorten, validate
 
 SERIES_ONLY = ("seasonal", "patch")
-IMAGES_ONLY = ("flip", "augment", "label_smoothing", "class_weights", "calibrate")
+IMAGES_ONLY = ("flip", "average_flips", "augment", "label_smoothing", "class_weights", "calibrate")
 
 
 class ModelKeys(Strict):

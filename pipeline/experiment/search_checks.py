@@ -14,7 +14,7 @@ from pipeline.experiment.validation import validate
 # The keys that a trial can't change, or that can't change its result.
 NOT_TUNABLE = (
     *("family", "dataset", "machine", "tune", "expect", "quantiles"),
-    *("calibrate", "checkpoint_seconds", "histograms", "keep_checkpoints", "threads"),
+    *("average_flips", "calibrate", "checkpoint_seconds", "histograms", "keep_checkpoints", "threads"),
 )
 # The most combinations of values, whose check takes a few seconds.
 MAX_COMBINATIONS = 10_000

@@ -203,16 +203,19 @@ def test_going_on_gives_the_same_flips(images, kept):
         np.testing.assert_array_equal(given, expected)
 
 
-def test_about_half_of_the_images_are_flipped(images, kept):
-    folder, info = images
-    shuffled = input_pipeline.shuffled_batches(folder, info, "train", 25, seed=5, epochs=4, flip=True)
-    given = np.concatenate([given for given, _ in shuffled.as_numpy_iterator()])
-    flipped = given[:, :, 0] == 0
-    assert (flipped.all(axis=(1, 2)) | ~flipped.any(axis=(1, 2))).all()
-    assert 60 < flipped[:, 0, 0].sum() < 140
-    by_batch = flipped[:, 0, 0].reshape(8, 25)
-    assert by_batch.any(axis=1).all()
-    assert not by_batch.all(axis=1).any()
+def test_each_image_is_mirrored_in_every_second_epoch_and_half_of_them_in_the_first(images, kept):
+    (folder, info), first = images, []
+    for seed in (5, 6):
+        shuffled = input_pipeline.shuffled_batches(folder, info, "train", 24, seed=seed, epochs=4, flip=True)
+        given = np.concatenate([given for given, _ in shuffled.as_numpy_iterator()])
+        flipped = given[:, :, 0] == 0
+        assert (flipped.all(axis=(1, 2)) | ~flipped.any(axis=(1, 2))).all()
+        numbers = given.max(axis=(1, 2, 3)).reshape(4, 50)
+        epochs = np.take_along_axis(flipped[:, 0, 0].reshape(4, 50), numbers.argsort(axis=1), axis=1)
+        assert (epochs == [epochs[0], ~epochs[0], epochs[0], ~epochs[0]]).all()
+        assert 15 <= epochs[0].sum() <= 35
+        first.append(epochs[0])
+    assert (first[0] != first[1]).any()
 
 
 def test_the_order_does_not_follow_from_tensorflows_own_seed(ordered):
