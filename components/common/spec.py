@@ -96,7 +96,7 @@ class Recurrent(Strict):
     """The hyperparameters of every recurrent family that ends with `components.models.layers.finish`.
 
     Attributes:
-        patch: The number of rows of a window that are concatenated to one step.
+        patch: The number of rows of a window or an image that are concatenated to one step.
         hidden: The units of a dense layer before the output; 0 for none.
         head_dropout: The dropout rate before the output.
         seasonal: Forecast from the seasons of the window, as `components.models.layers.forecast` does; series only.

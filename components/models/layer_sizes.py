@@ -19,10 +19,8 @@ LayerSizes = list[tuple[int, int]]
 
 def sequence(shape: list[int], patch: int = 1) -> tuple[int, int]:
     """The numbers of steps and features of an example after `components.models.layers.sequence`."""
-    if len(shape) == 3:
-        return shape[0], shape[1] * shape[2]
     patch = min(patch, shape[0])
-    return shape[0] // patch, patch * shape[1]
+    return shape[0] // patch, patch * math.prod(shape[1:])
 
 
 def dense(*widths: int) -> LayerSizes:

@@ -80,23 +80,22 @@ def scaled_inputs(info: DatasetInfo, seasonal: bool = False) -> Inputs:
 def sequence(info: DatasetInfo, patch: int = 1, seasonal: bool = False) -> Inputs:
     """Make the inputs of a recurrent model, `x` being float32 [batch, steps, features].
 
-    An image is the sequence of its rows. A window is the sequence of its rows in time, with `patch` of them side by
-    side in one step, so that a long window is a short sequence (Lin et al. 2023, SegRNN, arXiv:2308.11200).
+    An image is the sequence of its rows, and a window that of its rows in time. `patch` of them are side by side in one
+    step, so that many rows are a short sequence (Lin et al. 2023, SegRNN, arXiv:2308.11200).
 
     Args:
         info: The description of the data set.
-        patch: The number of rows of a window in a step. The oldest rows, which don't fill a step, are left out.
+        patch: The number of rows in a step. The oldest or topmost rows, which don't fill a step, are left out.
         seasonal: Whether to prepare a forecast from the seasons of the window, as in `scaled_inputs`.
     """
     inputs = scaled_inputs(info, seasonal)
+    x = inputs.x
     if isinstance(info, ImagesInfo):
         height, width, channels = info.shape
-        x = keras.layers.Reshape((height, width * channels))(inputs.x)
-    else:
-        patch = min(patch, info.lookback)
-        steps = info.lookback // patch
-        recent = inputs.x[:, info.lookback - steps * patch :]
-        x = keras.layers.Reshape((steps, patch * len(info.columns)))(recent) if patch > 1 else recent
+        x = keras.layers.Reshape((height, width * channels))(x)
+    rows, features = x.shape[1:]
+    if (patch := min(patch, rows)) > 1:
+        x = keras.layers.Reshape((rows // patch, patch * features))(x[:, rows % patch :])
     return replace(inputs, x=x)
 
 

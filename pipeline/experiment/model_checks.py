@@ -13,7 +13,7 @@ from pipeline.experiment.dataset_checks import DatasetConfig, load_named
 from pipeline.experiment.machines import machines
 from pipeline.experiment.validation import shorten, validate
 
-SERIES_ONLY = ("seasonal", "patch")
+SERIES_ONLY = ("seasonal",)
 IMAGES_ONLY = ("flip", "average_flips", "augment", "label_smoothing", "class_weights", "calibrate")
 
 

@@ -172,7 +172,7 @@ WIDE = {
     "lstm": {"units": 300, "hidden": 200},
     "stacked_lstm": {"units": [300, 200, 100]},
     "cnn_lstm": {"filters": [300, 200], "units": 200, "kernel": 5, "patch": 4},
-    "bidirectional_lstm": {"units": [200, 100], "hidden": 200},
+    "bidirectional_lstm": {"units": [200, 100], "hidden": 200, "patch": 3},
     "encoder_decoder_lstm": {"units": 300, "hidden": 200, "patch": 4},
 }
 
@@ -199,6 +199,17 @@ def test_scaling_is_inside_the_model():
     inputs, _ = batch_for(info)
     tenfold = {name: 10 * value for name, value in inputs.items()}
     np.testing.assert_allclose(large.predict(tenfold, verbose=0), 10 * small.predict(inputs, verbose=0), rtol=1e-4)
+
+
+def test_rows_of_an_image_are_side_by_side_in_a_step_without_the_topmost_that_fill_none():
+    from components.models import layers
+
+    info = images((7, 4, 3))
+    inputs = layers.sequence(info, patch=2)
+    given, _ = batch_for(info)
+    found = keras.Model(inputs.raw, inputs.x).predict(given, verbose=0)
+    expected = (given[:, 1:].astype(np.float32) - 70) / 90
+    np.testing.assert_allclose(found, expected.reshape(16, 3, 2 * 4 * 3), rtol=1e-5)
 
 
 def test_every_family_is_tested():
@@ -249,3 +260,16 @@ def test_a_family_of_ones_own_gives_quantiles_where_it_ends_with_the_projects_la
     forecasts = model_of(name, info).predict(batch_for(info)[0], verbose=0)
     assert forecasts.shape == (16, 3, 5)
     assert np.diff(forecasts).min() > 0
+
+
+def test_only_what_multiplies_inputs_decays():
+    info = images()
+    model = model_of("mlp", info, {"units": [4], "norm": True})
+    spec = spec_of("mlp", info, optimizer="adamw", learning_rate=0.1, weight_decay=0.5)
+    compile_model(model, spec, info, 1)
+    model.optimizer.build(model.trainable_variables)
+    for variable in model.trainable_variables:
+        variable.assign(keras.ops.ones_like(variable))
+    model.optimizer.apply([keras.ops.zeros_like(variable) for variable in model.trainable_variables])
+    found = {variable.name: float(keras.ops.mean(variable)) for variable in model.trainable_variables}
+    assert found == pytest.approx({"kernel": 1 - 0.1 * 0.5, "bias": 1, "gamma": 1, "beta": 1})

@@ -227,6 +227,7 @@ BAD = {
     "class weights of a series": ("models.lstm.class_weights", "balanced", ["class_weights is for images", "demand"]),
     "unknown class weights": ("models.mlp.class_weights", "even", ["'even': expected balanced, or a weight for each"]),
     "no class weight": ("models.mlp.class_weights", {"Bag": 0.0}, ["class_weights.mapping.Bag: 0.0", "greater than 0"]),
+    "mirrored series": ("models.lstm.average_flips", True, ["models.lstm: average_flips is for images", "demand"]),
     "calibration of a series": ("models.lstm.calibrate", False, ["models.lstm: calibrate is for images", "demand"]),
     "seasons of images": ("models.mlp.hyperparameters.seasonal", True, ["models.mlp:", "seasonal is for a series"]),
 }

@@ -184,7 +184,11 @@ def test_a_search_that_could_fail_is_refused_in_one_line(tmp_path, key, value, m
 
 
 @pytest.mark.parametrize(
-    "key", ["family", "dataset", "machine", "expect", "tune", "calibrate", "checkpoint_seconds", "keep_checkpoints"]
+    "key",
+    [
+        *("family", "dataset", "machine", "expect", "tune"),
+        *("average_flips", "calibrate", "checkpoint_seconds", "keep_checkpoints"),
+    ],
 )
 def test_what_a_trial_cannot_change_is_refused(tmp_path, key):
     message = refused(tmp_path, changed(f"ranges/{key}", {"values": [1]}))
