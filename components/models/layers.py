@@ -193,36 +193,6 @@ def _quantiles(median: keras.KerasTensor, features: keras.KerasTensor, info: Ser
     return keras.ops.stack([*below[:-1], median, *above[1:]], axis=-1)
 
 
-def moved(model: keras.Model, offsets: list[list[float]]) -> keras.Model:
-    """A model whose quantiles are moved. One that would cross the next one nearer to the median is equal to that.
-
-    Args:
-        model: The model, which gives float32 [batch, horizon, quantiles].
-        offsets: What is added to each quantile, for each step of the horizon.
-    """
-    values = keras.layers.Rescaling(1.0, offset=offsets, dtype="float32")(model.output)
-    middle = values.shape[2] // 2
-    below, above = ([values[:, :, middle]] for _ in range(2))
-    for i in range(1, middle + 1):
-        below.insert(0, keras.layers.Minimum(dtype="float32")([below[0], values[:, :, middle - i]]))
-        above.append(keras.layers.Maximum(dtype="float32")([above[-1], values[:, :, middle + i]]))
-    return keras.Model(model.inputs, keras.ops.stack([*below, *above[1:]], axis=-1))
-
-
-def flips_averaged(model: keras.Model) -> keras.Model:
-    """A classifier that gives the mean of an image's logits and of those of the mirror image.
-
-    The last layer's inputs are averaged, which is the same, so that this layer stays the last one.
-
-    Args:
-        model: The classifier, whose layers are shared. It takes one image.
-    """
-    last, image = model.layers[-1], model.inputs[0]
-    features = keras.Model(image, last.input, name="features")
-    mean = keras.layers.Average(dtype="float32")([features(image), features(image[:, :, ::-1])])
-    return keras.Model(image, last(mean))
-
-
 def batch_norm(momentum: float = 0.99) -> keras.layers.BatchNormalization:
     """Batch normalization with the statistics of the whole batch, also where several replicas share it.
 

@@ -12,6 +12,7 @@ from components.artifacts.dataset import ImagesInfo
 from components.artifacts.model import Temperature, compiled
 from components.common.words import counted
 from components.data import input_pipeline
+from components.models.answers import logits_layer
 from components.train.shared_batches import EVALUATION_BATCH
 
 LIMITS = {"lowest": 0.1, "highest": 10.0}
@@ -30,8 +31,7 @@ def calibrate(model: keras.Model, dataset: str, info: ImagesInfo) -> Temperature
         dataset: The data set's folder.
         info: The description of the data set.
     """
-    last = model.layers[-1]
-    if not isinstance(last, keras.layers.Dense) or last.activation is not keras.activations.softmax:
+    if (last := logits_layer(model)) is None:
         return Temperature(note="the model doesn't end in a Dense layer with softmax")
     config = {**last.get_config(), "name": f"{last.name}_logits", "activation": "linear"}
     linear = keras.layers.Dense.from_config(config)

@@ -33,7 +33,7 @@ from components.common.words import counted
 from components.data import input_pipeline
 from components.families import build_model
 from components.metrics import conformal
-from components.models import layers
+from components.models import answers
 from components.train.calibration import calibrate
 from components.train.checkpoint import Checkpoints
 from components.train.devices import Devices, dtype_policy, find_devices
@@ -190,7 +190,7 @@ def build(spec: ModelSpec, info: DatasetInfo, seed: int, policy: str = "float32"
 def build_final(spec: ModelSpec, info: DatasetInfo, seed: int) -> keras.Model:
     """An untrained model that predicts as the trained one will. Its weights are those of `build`, in the same order."""
     model = build(spec, info, seed)
-    return layers.flips_averaged(model) if spec.average_flips else model
+    return answers.flips_averaged(model) if spec.average_flips else model
 
 
 def finished(
@@ -219,7 +219,7 @@ def _calibrated(model: keras.Model, quantiles: list[float], dataset: str, info: 
     batches = input_pipeline.sequential_batches(dataset, info, "validation", EVALUATION_BATCH)
     answered = [(call(inputs).numpy(), target) for inputs, target in batches.as_numpy_iterator()]
     forecasts, target = (np.concatenate(parts) for parts in zip(*answered, strict=True))
-    result = layers.moved(model, conformal.offsets(target, forecasts, quantiles).tolist())
+    result = answers.moved(model, conformal.offsets(target, forecasts, quantiles).tolist())
     result.jit_compile = False
     return result
 

@@ -12,6 +12,7 @@ from components.artifacts.dataset import load_info
 from components.artifacts.model import load_keras, load_model_info
 from components.data import storage
 from components.export.export import export
+from components.models.answers import flips_averaged
 from components.models.fresh import run_exported
 
 CNN = {
@@ -66,3 +67,14 @@ def test_it_is_calibrated_and_goes_on_from_the_checkpoints_of_one_that_is_not_av
     assert "going on from the checkpoint" in capsys.readouterr().out
     info = load_model_info(tmp_path / "off" / "run" / "train" / "model")
     assert info.temperature.value < 1
+
+
+def test_outputs_are_averaged_where_a_model_does_not_end_in_a_softmax_layer():
+    import keras
+
+    image = keras.Input((4, 4, 1), dtype="uint8", name="image")
+    logits = keras.layers.Dense(3)(keras.layers.Flatten()(image))
+    model = keras.Model(image, keras.layers.Softmax()(logits))
+    images = np.random.default_rng(0).integers(0, 3, (5, 4, 4, 1)).astype(np.uint8)
+    expected = (model(images).numpy() + model(images[:, :, ::-1]).numpy()) / 2
+    np.testing.assert_allclose(flips_averaged(model)(images).numpy(), expected, atol=1e-6)
