@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from command_server import CommandServer
 from PIL import Image
 from series_files import series_lines, write_series
 
@@ -50,6 +51,14 @@ def chromium():
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def command_server(tmp_path_factory):
+    """Runs commands of the pipeline in processes that needn't import its libraries."""
+    server = CommandServer(tmp_path_factory.mktemp("home"))
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -22,23 +22,16 @@ TOKEN = "a-token.of_somebody-1234"  # noqa: S105
 
 
 @pytest.fixture
-def submit(kubeflow, config, tmp_path):
+def submit(kubeflow, config, command_server):
     """Run the command line for the server, as somebody whose home is empty and stays so."""
-    home = tmp_path / "home"
-    home.mkdir()
 
     def run(*arguments, host=kubeflow.host, **environment):
-        inherited = {key: value for key, value in os.environ.items() if not key.startswith(("KUBEFLOW", "KF_"))}
-        return subprocess.run(
-            [sys.executable, "-m", "pipeline", "submit", str(config), "--kubeflow", host, *arguments],
-            env={**inherited, "HOME": str(home), "IMAGE": IMAGE, "IMAGE_GPU": IMAGE, **environment},
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+        own = {key: value for key, value in os.environ.items() if not key.startswith(("KUBEFLOW", "KF_"))}
+        own |= {"HOME": str(command_server.home), "IMAGE": IMAGE, "IMAGE_GPU": IMAGE, **environment}
+        return command_server.run("submit", config, "--kubeflow", host, *arguments, env=own)
 
     yield run
-    assert not list(home.rglob("*"))
+    assert not list(command_server.home.rglob("*"))
 
 
 def started(done, kubeflow, name):

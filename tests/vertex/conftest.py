@@ -1,8 +1,6 @@
 import functools
 import json
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -147,22 +145,12 @@ def config(tmp_path):
 
 
 @pytest.fixture
-def pipeline(cloud):
+def pipeline(cloud, command_server):
     """Run the command line where its clients find the server."""
 
     def run(*arguments, **environment):
-        return subprocess.run(
-            [sys.executable, "-m", "pipeline", *map(str, arguments)],
-            env={
-                **os.environ,
-                **cloud.environment(),
-                **dict.fromkeys(("IMAGE", "IMAGE_GPU", "IMAGE_TPU", "IMAGE_SERVING"), IMAGE),
-                "GOOGLE_CLOUD_REGION": "us-central1",
-                **environment,
-            },
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+        images = dict.fromkeys(("IMAGE", "IMAGE_GPU", "IMAGE_TPU", "IMAGE_SERVING"), IMAGE)
+        own = {**os.environ, **cloud.environment(), **images, "GOOGLE_CLOUD_REGION": "us-central1", **environment}
+        return command_server.run(*arguments, env=own)
 
     return run

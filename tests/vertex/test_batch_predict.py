@@ -1,29 +1,23 @@
 """Batch predictions of a registered model, by the command line."""
 
 import os
-import subprocess
-import sys
 
 import pytest
 
 
-def batch(cloud, *arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "pipeline", "batch-predict", *arguments],
-        env={**os.environ, **cloud.environment(), "GOOGLE_CLOUD_REGION": "us-central1"},
-        capture_output=True,
-        text=True,
-    )
+@pytest.fixture
+def batch(mounted, command_server):
+    """Run batch-predict."""
+    own = {**os.environ, **mounted.environment(), "GOOGLE_CLOUD_REGION": "us-central1"}
+    return lambda *arguments: command_server.run("batch-predict", *arguments, env=own)
 
 
 @pytest.mark.slow
-def test_batch_predictions_of_a_prefix(mounted, register):
+def test_batch_predictions_of_a_prefix(mounted, register, batch):
     register()
     mounted.control(batch_job={"seconds": 0})
     mounted.put("gs://bucket/in/a.jsonl", '{"image": [[[0], [255]]]}\n')
-    done = batch(
-        mounted, "families-fashion@current", "--input", "gs://bucket/in/", "--output", "gs://bucket/out", "--wait"
-    )
+    done = batch("families-fashion@current", "--input", "gs://bucket/in/", "--output", "gs://bucket/out", "--wait")
     assert done.returncode == 0, done.stderr
     assert "predictions: gs://bucket/out/" in done.stdout
     (asked,) = mounted.requests("CreateBatchPredictionJob")
@@ -33,9 +27,7 @@ def test_batch_predictions_of_a_prefix(mounted, register):
     assert job["manual_batch_tuning_parameters"] == {"batch_size": 16}
 
     mounted.control(batch_job={"outcome": "FAILED", "message": "row 3 is no JSON"})
-    done = batch(
-        mounted, "families-fashion", "--input", "gs://bucket/in/a.jsonl", "--output", "gs://bucket/out", "--wait"
-    )
+    done = batch("families-fashion", "--input", "gs://bucket/in/a.jsonl", "--output", "gs://bucket/out", "--wait")
     assert done.returncode == 2
     assert "failed: row 3 is no JSON" in done.stderr
     for arguments, said in [
@@ -49,7 +41,7 @@ def test_batch_predictions_of_a_prefix(mounted, register):
             for end in ("png", "csv", "tfrecord")
         ),
     ]:
-        done = batch(mounted, *arguments)
+        done = batch(*arguments)
         assert done.returncode == 2
         assert said in done.stderr
         assert len(done.stderr.splitlines()) == 1

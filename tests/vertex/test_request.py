@@ -2,9 +2,8 @@
 
 import copy
 import json
+import os
 import re
-import subprocess
-import sys
 from dataclasses import replace
 
 import pytest
@@ -267,18 +266,18 @@ def test_several_spot_workers_cost_a_share_each():
     assert prices.hourly(machines()["multi-worker"], table) == pytest.approx(2 * one * table.spot)
 
 
-def dry_run(*arguments, **environment):
-    import os
+@pytest.fixture
+def dry_run(command_server):
+    """Run submit --dry-run of quick.yaml."""
 
-    return subprocess.run(
-        [sys.executable, "-m", "pipeline", "submit", "configs/quick.yaml", "--dry-run", *arguments],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "IMAGE": IMAGE, "IMAGE_SERVING": IMAGE, **environment},
-    )
+    def run(*arguments, **environment):
+        own = {**os.environ, "IMAGE": IMAGE, "IMAGE_SERVING": IMAGE, **environment}
+        return command_server.run("submit", "configs/quick.yaml", "--dry-run", *arguments, env=own)
+
+    return run
 
 
-def test_a_dry_run_needs_no_cloud_and_shows_all():
+def test_a_dry_run_needs_no_cloud_and_shows_all(dry_run):
     done = dry_run("--project", "my-project", "--region", "us-central1", "--bucket", "bucket", GRPC_PROXY="nowhere")
     assert done.returncode == 0, done.stderr
     for part in ("pipeline_job_id: quick-", "gs://bucket", "train-cnn", "0.15", "0.03 for the run", "nothing was sent"):
@@ -295,7 +294,7 @@ def test_a_dry_run_needs_no_cloud_and_shows_all():
         (["--bucket", "bucket", "--set", "vertex.traffic=0"], "vertex.traffic"),
     ],
 )
-def test_bad_input_is_one_line_and_code_2(arguments, said):
+def test_bad_input_is_one_line_and_code_2(dry_run, arguments, said):
     done = dry_run("--project", "my-project", "--region", "us-central1", *arguments)
     assert done.returncode == 2
     assert said in done.stderr
@@ -303,7 +302,7 @@ def test_bad_input_is_one_line_and_code_2(arguments, said):
 
 
 @pytest.mark.parametrize(("machine", "variable"), [("gpu-l4", "IMAGE_GPU"), ("tpu-v5e", "IMAGE_TPU")])
-def test_a_machine_with_an_accelerator_needs_its_image_named(machine, variable):
+def test_a_machine_with_an_accelerator_needs_its_image_named(dry_run, machine, variable):
     options = ["--project", "my-project", "--region", "us-central1", "--bucket", "bucket"]
     options += ["--set", f"models.cnn.machine={machine}", "--set", "models.cnn.batch_size=100"]
     done = dry_run(*options)
@@ -313,7 +312,7 @@ def test_a_machine_with_an_accelerator_needs_its_image_named(machine, variable):
     assert done.returncode == 0, done.stderr
 
 
-def test_an_image_without_a_digest_is_refused():
+def test_an_image_without_a_digest_is_refused(dry_run):
     done = dry_run(
         "--project", "my-project", "--region", "us-central1", "--bucket", "bucket", IMAGE="a.pkg.dev/x:latest"
     )
