@@ -5,11 +5,12 @@ stay in their split when others are added. Only those next to the border between
 """
 
 import hashlib
-import io
 import itertools
 import math
+import os
 from collections import defaultdict
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 from pydantic import Field
@@ -25,6 +26,8 @@ from components.readers.picture_folder import Picture, PictureFolder, read_folde
 from components.vertex.cloud_storage import DataPath, local_path
 
 TASK = "classification"
+# The number of images that are read and held at a time.
+READ_TOGETHER = 64
 
 
 class Options(ImageOptions):
@@ -82,11 +85,14 @@ def read(options: Options) -> Images:
     for split in SPLITS:
         splits[split].sort(key=lambda item: _position(item[0], "order"))
 
+    def image(item: tuple[Picture, int]) -> Image:
+        picture, label = item
+        return pictures.png(pictures.read(picture.path, options.channels, (options.height, options.width))), label
+
     def images(split: str) -> Iterator[Image]:
-        for picture, label in splits[split]:
-            buffer = io.BytesIO()
-            pictures.read(picture.path, options.channels, (options.height, options.width)).save(buffer, "PNG")
-            yield buffer.getvalue(), label
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for first in range(0, len(splits[split]), READ_TOGETHER):
+                yield from pool.map(image, splits[split][first : first + READ_TOGETHER])
 
     return Images(
         classes=list(folder.classes),

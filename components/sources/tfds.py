@@ -181,6 +181,4 @@ def slices(sizes: dict[str, int], options: ImageOptions, test: float) -> dict[st
 
 
 def _resized(data: bytes, height: int, width: int, channels: int) -> bytes:
-    buffer = io.BytesIO()
-    pictures.read(io.BytesIO(data), channels, (height, width)).save(buffer, "PNG")
-    return buffer.getvalue()
+    return pictures.png(pictures.read(io.BytesIO(data), channels, (height, width)))
