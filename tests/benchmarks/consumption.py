@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from common import dataset, shipped, trained
+from photographs import photographs
 
 SECONDS = 2.0
 
@@ -33,6 +34,7 @@ def consumption() -> tuple[dict[str, Any], dict[str, Any]]:
             speeds[name]["streamed_per_second"] = streamed_speed(data, model)
         if name == "cnn":
             checkpointing = {"share": result["saving"] / result["seconds"], "saving_s": result["saving"]}
+    speeds["photographs"] = photographs()
     return speeds, checkpointing
 
 

@@ -48,7 +48,8 @@ def test_image_folder_reads_classes_sizes_and_labels(tmp_path):
             assert decoded(data).shape == (3, 5, 3)
 
 
-def test_image_folder_splits_are_disjoint_and_hold_every_class(tmp_path):
+def test_image_folder_splits_are_disjoint_and_hold_every_class(tmp_path, monkeypatch):
+    monkeypatch.setattr(image_folder, "READ_TOGETHER", 7)
     write_images(tmp_path, "ab", range(30))
     found = numbers(image_folder.read(folder_options(tmp_path, test=0.2, validation=0.25)))
     assert sum(len(part) for part in found.values()) == len(set(itertools.chain(*found.values()))) == 60

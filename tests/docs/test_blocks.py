@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from components.artifacts.dataset import Check, ImagesInfo
 from components.common.contract import load_file
 from components.common.spec import ModelSpec
 from components.families import Family
+from components.readers.picture_folder import read_folder
 from components.sources.csv import Options as CsvOptions
 from pipeline.__main__ import app
 from pipeline.experiment.experiment import ExperimentFile, load_experiment, select_models
@@ -191,6 +193,12 @@ def test_python(python_block, tmp_path, monkeypatch, request):
     if "serving.md" in request.node.name:
         compile(python_block, "serving.md", "exec")
         pytest.skip("tests/components/test_export.py runs it with exported models")
+    if "own-data.md" in request.node.name:
+        subprocess.run([sys.executable, "-c", python_block], cwd=tmp_path, check=True)
+        found = read_folder(tmp_path / "photos", channels=3)
+        assert {name: len(pictures) for name, pictures in found.classes.items()} == {"china": 150, "flower": 150}
+        assert not found.copies()
+        return
     if "runs.md" in request.node.name:
         import pipeline
 
