@@ -22,14 +22,22 @@ os.environ.pop("MLFLOW_TRACKING_URI", None)
 
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist's own reads the groups
 def pytest_collection_modifyitems(items):
-    """`make test` runs two files at a time: those that need the built images first, one after the other.
+    """`make test` runs two groups at a time: first the files that need the built images, one after the other.
 
-    They take longest. Then files with slow tests, so that in the end neither process waits for the other."""
-    in_images = {item.path for item in items if {"image", "tpu_image", "serving_image"} & set(item.fixturenames)}
+    They take longest. Then files with slow tests, so that in the end neither process waits for the other. Files that
+    share what takes long to make are a group, for each process makes it anew: trainings, exports, a whole small run."""
+    shared = {"image": "images", "tpu_image": "images", "serving_image": "images"}
+    shared |= {name: name for name in ("undisturbed", "exports", "trained")}
+    order, groups = list(dict.fromkeys(shared.values())), {}
+    for fixture, group in shared.items():
+        for path in {item.path for item in items if fixture in item.fixturenames} - groups.keys():
+            groups[path] = group
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: (item.path not in in_images, item.path not in slow))
+    items.sort(
+        key=lambda item: (order.index(groups[item.path]) if item.path in groups else len(order), item.path not in slow)
+    )
     for item in items:
-        item.add_marker(pytest.mark.xdist_group("images" if item.path in in_images else item.path.name))
+        item.add_marker(pytest.mark.xdist_group(groups.get(item.path, item.path.name)))
 
 
 @pytest.fixture(autouse=True)

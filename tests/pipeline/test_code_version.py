@@ -16,15 +16,22 @@ TRAIN = ("components.train.component", "components.families.lstm")
 EVALUATE = ("components.evaluate.component",)
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Where all tests have their code in turn: a file that none has changed is parsed once."""
+    return tmp_path_factory.mktemp("code")
+
+
 @pytest.fixture
-def code(tmp_path, monkeypatch):
+def code(folder, monkeypatch):
     """A copy of components/ and of the lock, which the versions are taken of."""
     original, lock = versions.ROOT, versions.LOCK
-    root = tmp_path / "components"
+    root = folder / "components"
+    shutil.rmtree(root, ignore_errors=True)
     shutil.copytree(original, root, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(lock, tmp_path / "lock")
+    shutil.copy(lock, folder / "lock")
     monkeypatch.setattr(versions, "ROOT", root)
-    monkeypatch.setattr(versions, "LOCK", tmp_path / "lock")
+    monkeypatch.setattr(versions, "LOCK", folder / "lock")
     return root
 
 
