@@ -108,6 +108,7 @@ class SeriesInfo(_Info, CsvFormat):
             "shared": by `mean` and `std`, as it scales the other columns.
         windows: For many series, the number of windows of each split. `series` is the column of their names, their
             table is `components.artifacts.series_table`, and `seasonal_error` is the mean over all of them.
+        times: The times of the first and of the last row of each split, ISO 8601; empty in an older file.
     """
 
     task: Literal["forecasting"] = "forecasting"
@@ -124,6 +125,7 @@ class SeriesInfo(_Info, CsvFormat):
     static: list[str] = []
     scaling: Scaling = "shared"
     windows: dict[str, int] = {}
+    times: dict[str, list[str]] = {}
 
     @property
     def outputs(self) -> list[str]:

@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from components.artifacts.backtest import Folds, Spread
 from components.artifacts.export import Format
 from components.artifacts.model import Machine
 from components.common.files import write_text
@@ -50,6 +51,7 @@ class DatasetEntry(Strict):
         confidence_set: The models of the 95 % model confidence set, best first: one of them is the best with a
             probability of 95 %, however many models there are. Empty where none was finished, and in a file that is
             older than this key.
+        backtest: The folds of its backtest; None where the config asks for none.
     """
 
     task: Task
@@ -62,6 +64,7 @@ class DatasetEntry(Strict):
     beaten_by: list[str] = []
     few: bool = False
     confidence_set: list[str] = []
+    backtest: Folds | None = None
 
 
 class ModelEntry(Strict):
@@ -155,6 +158,11 @@ class Leaderboard(Strict):
         best = self.best(dataset)
         return best if best and best.passed else None
 
+    def over_folds(self, model: ModelEntry) -> dict[str, Spread]:
+        """The spread of each metric of a model over the folds; empty without a backtest, and where a fold failed."""
+        entry = self.datasets.get(model.dataset)
+        return entry.backtest.models.get(model.model, {}) if entry and entry.backtest else {}
+
     def verdict(self, model: ModelEntry) -> str:
         """The gate's verdict on a model. For a model that passed, it names a baseline that is better nevertheless."""
         entry = self.datasets.get(model.dataset)
@@ -215,12 +223,14 @@ class Contest(Strict):
         gates: For each data set, the baselines to beat, each with the share of its error that a model has to take
             away, or None where it just has to be better. An empty gate lets every model pass.
         models: The models, by name.
+        folds: The number of folds of each data set that has a backtest.
     """
 
     experiment: str
     seed: int
     gates: dict[str, dict[str, float | None]]
     models: dict[str, Contestant] = Field(min_length=1)
+    folds: dict[str, int] = {}
 
 
 def save_leaderboard(folder: Path, leaderboard: Leaderboard) -> None:

@@ -21,6 +21,9 @@ KINDS = {
     "models": ("model", "Model"),
     "evaluations": ("evaluation", "Artifact"),
     "exports": ("export", "Model"),
+    "fold_datasets": ("fold_dataset", "Dataset"),
+    "fold_baselines": ("fold_baseline", "Artifact"),
+    "fold_evaluations": ("fold_evaluation", "Artifact"),
 }
 
 

@@ -70,6 +70,17 @@ class ImageOptions(Strict):
     use: float = Field(default=1.0, gt=0, le=1)
 
 
+class Backtest(Strict):
+    """A backtest: the models are trained on growing windows, too, and measured on the rows after each.
+
+    Attributes:
+        folds: The number of folds. The test rows of a fold are as many as the data set's, and follow those of the fold
+            before. The last fold's end where the test split begins, which no fold reads.
+    """
+
+    folds: int = Field(ge=2, le=100)
+
+
 class SeriesOptions(Strict):
     """The options of every source of a time series.
 
@@ -82,6 +93,7 @@ class SeriesOptions(Strict):
         use: The share of the rows that is used, from the start. Less than 1 makes a first run fast.
         calendar: The cycles whose sine and cosine are added as columns. They are computed from the time, and so known
             in the future.
+        backtest: Train and measure each model of the data set on earlier parts of the series, too (rolling origin).
     """
 
     lookback: int = Field(ge=1, le=MOST_ROWS)
@@ -90,6 +102,7 @@ class SeriesOptions(Strict):
     test: float = Field(default=0.15, gt=0, lt=1)
     use: float = Field(default=1.0, gt=0, le=1)
     calendar: list[Literal["hour", "weekday", "month"]] = []
+    backtest: Backtest | None = None
 
 
 class Recurrent(Strict):

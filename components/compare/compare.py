@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from components.artifacts.backtest import Figures, Folds
 from components.artifacts.baselines import load_baselines
 from components.artifacts.dataset import DatasetInfo, load_info
 from components.artifacts.evaluation import load_evaluation, load_places, load_predictions
@@ -24,6 +25,7 @@ from components.artifacts.leaderboard import (
 from components.artifacts.model import load_model_info
 from components.common.errors import InputError
 from components.common.spec import Task
+from components.compare.backtest import backtest
 from components.metrics.bootstrap import differences, errors
 from components.metrics.confidence_set import SIZE, p_values
 from components.metrics.metrics import METRICS, least
@@ -43,6 +45,9 @@ def compare(
     evaluations: Folders,
     exports: Folders,
     searches: Folders,
+    fold_datasets: Folders,
+    fold_baselines: Folders,
+    fold_evaluations: Folders,
     folder: str,
 ) -> Leaderboard:
     """Rank the models and write `leaderboard.json` into a folder.
@@ -90,6 +95,13 @@ def compare(
             )
         )
     ranked = _with_ties(_ranked(entries), evaluations, infos, contest.seed)
+    own = {name: [entry for entry in ranked if entry.dataset == name] for name in infos}
+    of_folds = (searches, fold_datasets, fold_baselines, fold_evaluations)
+    folds = {
+        name: backtest(name, [entry.model for entry in own[name]], count, *of_folds)
+        for name, count in contest.folds.items()
+        if name in infos
+    }
     leaderboard = Leaderboard(
         experiment=contest.experiment,
         run=run,
@@ -97,7 +109,7 @@ def compare(
         code_version=code_version,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         datasets={
-            name: dataset_entry(info, measured.get(name, {}), [entry for entry in ranked if entry.dataset == name])
+            name: dataset_entry(info, measured.get(name, {}), own[name], folds.get(name))
             for name, info in infos.items()
         },
         models=ranked,
@@ -152,8 +164,10 @@ def gate(
     return "passed" if passed else "refused", reasons
 
 
-def dataset_entry(info: DatasetInfo, baselines: dict[str, dict[str, float]], models: list[ModelEntry]) -> DatasetEntry:
-    """The entry of a data set, from its baselines and its ranked models."""
+def dataset_entry(
+    info: DatasetInfo, baselines: Figures, models: list[ModelEntry], folds: Folds | None = None
+) -> DatasetEntry:
+    """The entry of a data set, from its baselines, its ranked models, and the folds of its backtest."""
     theirs = {name: _error(values, info.task) for name, values in baselines.items()}
     best = sorted(theirs, key=theirs.__getitem__)
     ours = [_error(model.metrics, info.task) for model in models if model.rank]
@@ -168,6 +182,7 @@ def dataset_entry(info: DatasetInfo, baselines: dict[str, dict[str, float]], mod
         beaten_by=[name for name in best if ours and theirs[name] < min(ours)],
         few=info.examples("test") < FEW,
         confidence_set=[model.model for model in models if (model.mcs_p_value or 0) > SIZE],
+        backtest=folds,
     )
 
 

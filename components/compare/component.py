@@ -19,6 +19,9 @@ def compare(
     models: dict,
     evaluations: dict,
     exports: dict,
+    fold_datasets: dict,
+    fold_baselines: dict,
+    fold_evaluations: dict,
 ) -> None:
     """Rank the models of each data set.
 
@@ -35,6 +38,9 @@ def compare(
         models: The folder of each model, or None.
         evaluations: The folder of each model's evaluation, or None.
         exports: The folder of each model's export, or None.
+        fold_datasets: The folder of each fold of each data set that has a backtest, or None.
+        fold_baselines: The folder of the baselines of each fold, or None.
+        fold_evaluations: The folder of each model's evaluation on each fold, or None.
     """
     from components.compare.compare import compare
 
@@ -50,5 +56,8 @@ def compare(
         models=models,
         evaluations=evaluations,
         exports=exports,
+        fold_datasets=fold_datasets,
+        fold_baselines=fold_baselines,
+        fold_evaluations=fold_evaluations,
         folder=leaderboard.path,
     )

@@ -26,13 +26,14 @@ def describe(data: Series, options: SeriesOptions, facts: Facts, name: str, sour
     frequency = Frequency(data.frequency)
     season = frequency.season()
     stored = [*data.columns, *calendar_columns(options.calendar)]
-    records, last = {}, None
+    records, moments, last = {}, {}, None
     total, squares = np.zeros(len(stored)), np.zeros(len(stored))
     error, errors, tail = 0.0, 0, np.zeros(0)
     for split in SPLITS:
         records[split] = 0
         for times, values in read_rows(folder, split, len(stored)).as_numpy_iterator():
             records[split] += len(times)
+            moments[split] = [moments[split][0] if split in moments else times[0], times[-1]]
             last = check_rows(times, values, last, frequency, stored, name)
             if split == "train":
                 exact = values.astype(np.float64)
@@ -70,6 +71,7 @@ def describe(data: Series, options: SeriesOptions, facts: Facts, name: str, sour
         seasonal_error=error / errors if error else float(std[0]) or 1.0,
         filled=facts.filled,
         scaling=data.scaling,
+        times={split: [utc(time) for time in ends] for split, ends in moments.items()},
         **data.form.model_dump(),
     )
 
@@ -93,15 +95,16 @@ def check_rows(
     bad = np.argwhere(~np.isfinite(values))
     if len(bad):
         row, column = bad[0]
-        raise InputError(f"{name}: row at {_utc(times[row])}: column '{stored[column]}' is {values[row, column]}")
+        raise InputError(f"{name}: row at {utc(times[row])}: column '{stored[column]}' is {values[row, column]}")
     all_times = times if last is None else np.concatenate([[last], times])
     steps = np.diff(all_times)
     wrong = np.flatnonzero(steps != frequency.seconds if frequency.seconds else steps <= 0)
     if len(wrong):
         before, after = all_times[wrong[0]], all_times[wrong[0] + 1]
-        raise InputError(f"{name}: {_utc(after)} follows {_utc(before)}, expected one step of {frequency.text}")
+        raise InputError(f"{name}: {utc(after)} follows {utc(before)}, expected one step of {frequency.text}")
     return int(times[-1])
 
 
-def _utc(seconds: int) -> str:
+def utc(seconds: int) -> str:
+    """A time in seconds since 1970 as text, ISO 8601."""
     return str(np.datetime64(int(seconds), "s"))

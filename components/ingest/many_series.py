@@ -18,7 +18,7 @@ from components.common.spec import Facts, SeriesOptions
 from components.data.source_data import Series
 from components.data.storage import row_features
 from components.data.tfrecord_files import tfrecord_paths
-from components.ingest.check_series import LEAST_STD, check_rows, mean_and_std
+from components.ingest.check_series import LEAST_STD, check_rows, mean_and_std, utc
 from components.ingest.digest import digest
 from components.ingest.tfrecords import SplitWriter, row_record, write_metadata
 from components.readers.time_axis import Frequency, calendar_columns, calendar_values, seconds_of
@@ -69,10 +69,13 @@ def describe(
     stored = [*data.columns, *calendar_columns(options.calendar)]
     rows = np.zeros((len(names), len(SPLITS)), np.int64)
     last: dict[int, int] = {}
+    moments: dict[str, list[int]] = {}
     sums = _TrainingSums(len(names), len(stored), frequency.season())
     for i, split in enumerate(SPLITS):
         for times, values, numbers in _batches(folder, split, len(stored)):
             rows[:, i] += np.bincount(numbers, minlength=len(names))
+            seen = [*moments.get(split, []), times.min(), times.max()]
+            moments[split] = [min(seen), max(seen)]
             for start, end in _runs(numbers):
                 series = int(numbers[start])
                 where = f"{name}: series '{names[series]}'"
@@ -86,7 +89,7 @@ def describe(
     save_table(folder, table)
     window = options.lookback + options.horizon
     records = dict(zip(SPLITS, rows.sum(axis=0).tolist(), strict=True))
-    cuts = [str(np.datetime64(cut, "s")) for cut in facts.cuts or ()]
+    cuts = [utc(cut) for cut in facts.cuts or ()]
     return SeriesInfo(
         name=name,
         source=source,
@@ -120,6 +123,7 @@ def describe(
         filled=facts.filled,
         static=data.static,
         scaling=data.scaling,
+        times={split: [utc(time) for time in ends] for split, ends in moments.items()},
         windows={split: int(np.maximum(rows[:, i] - window + 1, 0).sum()) for i, split in enumerate(SPLITS)},
         **data.form.model_dump(),
     )

@@ -9,7 +9,7 @@ from components.artifacts.leaderboard import Leaderboard, load_leaderboard
 from components.artifacts.model import load_model_info
 from components.artifacts.search import load_search
 from components.common.files import write_text
-from components.report import data_section, model_section, training
+from components.report import data_section, folds, model_section, training
 from components.report.about import About
 from components.report.page import render
 from components.report.run_section import TaskRun, run_section
@@ -61,6 +61,9 @@ def report(
         failures=failures,
         board=board,
         contests={name: training.contest(board, name) for name in board.datasets if _ranked(board, name)}
+        if board
+        else {},
+        backtests={name: folds.drawn(board, name) for name, entry in board.datasets.items() if entry.backtest}
         if board
         else {},
         run=run_section(board.run if board else "", board.created if board else "", _tasks(about, failures)),

@@ -12,7 +12,7 @@ from components.common.files import sha256
 from components.common.spec import Facts, Scaling, SeriesOptions
 from components.common.words import counted
 from components.data.source_data import Row, Series
-from components.data.splits import cut_times, split_problems, too_short
+from components.data.splits import cut_times, many_backtest_problems, split_problems, too_short
 from components.readers.csv_format import CsvFormat, shortened
 from components.readers.csv_regular import Changes, Rows, regularize
 from components.readers.csv_rows import Problem, Table, open_text, read_fields, step_problem
@@ -91,6 +91,8 @@ def check(options: Options) -> Facts:
         cuts = cut_times(result.series, options)
         try:
             left_out = too_short(result.series, cuts, options)
+            if backtest := many_backtest_problems(result.series, options):
+                raise InputError(*backtest)
         except InputError as error:
             problems += [f"{options.path}: {problem}" for problem in error.problems]
     elif result and result.rows:

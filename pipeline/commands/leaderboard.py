@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from components.artifacts.backtest import Spread
 from components.artifacts.leaderboard import FEW, Leaderboard, ModelEntry, figure, interval
 from components.artifacts.registration import Registered
 from components.common.words import counted
@@ -25,7 +26,7 @@ def show(board: Leaderboard, console: Console) -> None:
     """Print a table for each data set: its models, best first, then its baselines.
 
     Sentences on baselines that beat every model come first, in red. A line below each table says which models can't be
-    told apart from the best.
+    told apart from the best, and one before it which models' folds aren't fair, for a search knew later rows.
     """
     datasets = list(dict.fromkeys(model.dataset for model in board.models))
     beaten = [sentence for dataset in datasets if (sentence := board.beaten(dataset))]
@@ -42,6 +43,9 @@ def show(board: Leaderboard, console: Console) -> None:
             elif model.dataset == dataset and "," in (verdict := board.verdict(model)):
                 reasons = escape("; ".join(model.reasons))
                 console.print(f" [yellow]{model.model}: {verdict}; {reasons}[/]", soft_wrap=True)
+        entry = board.datasets.get(dataset)
+        if entry and entry.backtest and (warning := entry.backtest.warning):
+            console.print(f" {warning}", style="yellow", soft_wrap=True)
         if undecided := board.undecided(dataset):
             console.print(f" {undecided}", style="dim", soft_wrap=True)
         console.print()
@@ -56,16 +60,21 @@ def _table(board: Leaderboard, dataset: str, optional: Sequence[str]) -> Table:
     size = f", {counted(entry.splits['test'], 'test example')}" if entry else ""
     warning = f" [yellow](fewer than {FEW}: a figure with ? says little)[/]" if few else ""
     table = Table(title=f"{dataset}{size}{warning}", title_justify="left", box=None, header_style="dim", padding=(0, 1))
+    folds = entry.backtest if entry else None
+    over = [f"{metrics[0]}, {len(folds.folds)} folds"] if folds and metrics else []
     table.add_column("#")
     table.add_column("model", overflow="fold")
-    for heading in (*metrics, "95 % interval", *optional):
+    for heading in (*metrics, "95 % interval", *over, *optional):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("gate", no_wrap=True)
     for model in board.models:
         if model.dataset == dataset:
-            table.add_row(*_row(model, board.verdict(model), metrics, few, optional))
+            spread = [_spread(folds.models.get(model.model), metrics[0])] if folds and over else []
+            table.add_row(*_row(model, board.verdict(model), metrics, few, spread, optional))
     for name, values in entry.baselines.items() if entry else ():
-        table.add_row("", name, *_figures(values, metrics, few), "", *[""] * len(optional), "baseline", style="dim")
+        spread = [_spread(folds.baselines.get(name), metrics[0])] if folds and over else []
+        row = [*_figures(values, metrics, few), "", *spread, *[""] * len(optional)]
+        table.add_row("", name, *row, "baseline", style="dim")
     return table
 
 
@@ -107,9 +116,11 @@ def show_claims(verification: Verification, console: Console) -> None:
     console.print(table)
 
 
-def _row(model: ModelEntry, verdict: str, metrics: list[str], few: bool, optional: Sequence[str]) -> list[str]:
+def _row(
+    model: ModelEntry, verdict: str, metrics: list[str], few: bool, spread: list[str], optional: Sequence[str]
+) -> list[str]:
     if model.rank is None:
-        return ["-", model.model, *[""] * (len(metrics) + 1 + len(optional)), f"[red]{verdict}[/]"]
+        return ["-", model.model, *[""] * (len(metrics) + 1), *spread, *[""] * len(optional), f"[red]{verdict}[/]"]
     more = {
         "parameters": f"{model.parameters:,}",
         "epoch": f"{model.best_epoch} of {model.epochs}",
@@ -120,6 +131,7 @@ def _row(model: ModelEntry, verdict: str, metrics: list[str], few: bool, optiona
         model.model,
         *_figures(model.metrics, metrics, few),
         interval(model.intervals[metrics[0]]) + ("[yellow]?[/]" if few else ""),
+        *spread,
         *(more[name] for name in optional),
         f"[{_COLORS.get(verdict, 'yellow')}]{verdict.partition(',')[0]}[/]",
     ]
@@ -129,6 +141,13 @@ def _figures(values: dict[str, float], metrics: list[str], few: bool) -> list[st
     """The metrics of a test split, with a question mark where it is small. An older run may lack one."""
     mark = "[yellow]?[/]" if few else ""
     return [figure(values[metric]) + mark if metric in values else "" for metric in metrics]
+
+
+def _spread(over_folds: dict[str, Spread] | None, metric: str) -> str:
+    """The mean and the standard deviation of a metric over the folds; empty where a fold failed."""
+    if not over_folds or metric not in over_folds:
+        return ""
+    return f"{figure(over_folds[metric].mean)} ± {figure(over_folds[metric].std or 0.0)}"
 
 
 def _problems(model: ModelEntry) -> list[str]:

@@ -1,10 +1,11 @@
 """The claims of an experiment (`expect:`), and their comparison with the measured metrics."""
 
 import difflib
-import statistics
 
 from pydantic import Field
 
+from components.artifacts import backtest
+from components.artifacts.backtest import Spread
 from components.artifacts.leaderboard import Leaderboard
 from components.common.errors import InputError, collecting
 from components.common.spec import Strict, Task
@@ -28,24 +29,6 @@ class Claim(Strict):
 
     value: float = Field(ge=0, allow_inf_nan=False)
     within: float = Field(gt=0, allow_inf_nan=False)
-
-
-class Spread(Strict):
-    """A metric of a model over some seeds.
-
-    Attributes:
-        values: The value for each seed.
-        mean: The mean of the values.
-        std: The sample standard deviation, with a divisor of the number of values less one; None for one seed.
-        min: The smallest value.
-        max: The largest value.
-    """
-
-    values: list[float]
-    mean: float
-    std: float | None
-    min: float
-    max: float
 
 
 class Verdict(Strict):
@@ -141,16 +124,8 @@ def spreads(boards: list[Leaderboard]) -> dict[str, dict[str, Spread]]:
     Args:
         boards: The leaderboards of runs of one experiment, in which every model was finished.
     """
-    models = {entry.model: METRICS[entry.task] if entry.task else () for entry in boards[0].models}
     measured = [{entry.model: entry.metrics for entry in board.models} for board in boards]
-    return {
-        model: {
-            metric.name: _spread([run[model][metric.name] for run in measured])
-            for metric in metrics
-            if all(metric.name in run[model] for run in measured)
-        }
-        for model, metrics in models.items()
-    }
+    return backtest.spreads(measured)
 
 
 def judge(expect: dict[str, dict[str, Claim]], measured: dict[str, dict[str, Spread]]) -> list[Verdict]:
@@ -172,13 +147,3 @@ def judge(expect: dict[str, dict[str, Claim]], measured: dict[str, dict[str, Spr
         for model, claims in expect.items()
         for metric, claim in claims.items()
     ]
-
-
-def _spread(values: list[float]) -> Spread:
-    return Spread(
-        values=values,
-        mean=statistics.fmean(values),
-        std=statistics.stdev(values) if len(values) > 1 else None,
-        min=min(values),
-        max=max(values),
-    )

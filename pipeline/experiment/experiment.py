@@ -19,7 +19,13 @@ from components.sources import load_source
 from components.vertex.client import VertexOptions
 from pipeline.experiment.claims import Claim, check_expect
 from pipeline.experiment.config_file import override, read_config
-from pipeline.experiment.dataset_checks import DatasetConfig, check_data, check_name, check_options
+from pipeline.experiment.dataset_checks import (
+    DatasetConfig,
+    check_data,
+    check_name,
+    check_options,
+    fold_name_problems,
+)
 from pipeline.experiment.kubeflow_options import KubeflowOptions
 from pipeline.experiment.model_checks import check_model
 from pipeline.experiment.search_checks import check_tune
@@ -135,6 +141,9 @@ def load_experiment(path: Path, overrides: list[str], selected: Sequence[str] = 
             with collecting(problems):
                 expect[name] = check_expect(where, config.get("expect", {}), task, bool(config.get("quantiles")))
     problems += _quantile_problems(path, models)
+    folds = {name: config.folds for name, config in datasets.items()}
+    problems += fold_name_problems(f"{path}: datasets", folds)
+    problems += fold_name_problems(f"{path}: models", {name: folds.get(m.dataset, 0) for name, m in models.items()})
     if problems or data_problems:
         raise InputError(*problems, *data_problems)
     command = _command(path, overrides)

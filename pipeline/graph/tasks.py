@@ -5,6 +5,8 @@
                        │                 └─ export-<model> ───┘
                        └─ tune-<model>, before train-<model>, where the model has a search
 
+Each fold of a backtest has its own ingest-<data set>-fold-<n>, baseline-…, train-<model>-fold-<n> and evaluate-….
+
 A new step is a package in components/ and an entry in `tasks`.
 """
 
@@ -14,10 +16,13 @@ from dataclasses import dataclass, field, replace
 from kfp import dsl
 from kfp.dsl.base_component import BaseComponent
 
+from components.artifacts.backtest import fold_key
 from components.artifacts.leaderboard import Contest, Contestant
 from components.baseline.component import baseline
 from components.common.gather import KINDS, gathering, inputs_of
+from components.common.spec import SeriesOptions
 from components.compare.component import compare
+from components.data.splits import folds
 from components.evaluate.component import evaluate_classification, evaluate_forecasting
 from components.export.component import export
 from components.ingest.component import ingest
@@ -27,6 +32,7 @@ from components.report.component import report
 from components.train.component import train
 from components.tune.component import tune
 from components.vertex.placement import Placement
+from pipeline.experiment.dataset_checks import DatasetConfig
 from pipeline.experiment.experiment import Experiment
 from pipeline.experiment.machines import Target
 from pipeline.graph.code_version import code_version
@@ -42,6 +48,7 @@ class TaskSpec:
         component: The step's KFP component.
         dataset: The task's data set; "" for a step that takes the results of all.
         model: The task's model; "" for a step of a data set, and for one that takes the results of all.
+        fold: The number of the fold of a backtest, from 1; 0 for a task of the whole data.
         arguments: The values of the component's parameters.
         inputs: The task and the name of its output for each artifact that the component takes.
         uses: The modules beside the step's own that determine its outputs, such as "components.families.cnn".
@@ -56,6 +63,7 @@ class TaskSpec:
     component: BaseComponent
     dataset: str = ""
     model: str = ""
+    fold: int = 0
     arguments: dict[str, str | int] = field(default_factory=dict)
     inputs: "dict[str, Output]" = field(default_factory=dict)
     uses: tuple[str, ...] = ()
@@ -67,7 +75,8 @@ class TaskSpec:
     @property
     def name(self) -> str:
         """The task's name, as KFP writes it."""
-        return "-".join(filter(None, [self.step, self.model or self.dataset])).replace("_", "-")
+        fold = f"fold-{self.fold}" if self.fold else ""
+        return "-".join(filter(None, [self.step, self.model or self.dataset, fold])).replace("_", "-")
 
     @property
     def needs(self) -> list[str]:
@@ -107,53 +116,62 @@ def tasks(experiment: Experiment, target: Target = "vertex") -> list[TaskSpec]:
         target: The platform that the pipeline is compiled for.
     """
     specs: list[TaskSpec] = []
-    # The outputs that other tasks take, by their kind and the name of the model or data set.
+    # The outputs that other tasks take, by their kind and the name of the model or data set, and the fold's number.
     results: dict[str, dict[str, Output]] = {kind: {} for kind in KINDS}
 
     def add(task: TaskSpec, kind: str = "", output: str = "") -> TaskSpec:
         specs.append(task)
         if kind:
-            results[kind][task.model or task.dataset] = (task, output)
+            of, key = task.model or task.dataset, f"fold_{kind}" if task.fold else kind
+            results[key][fold_key(of, task.fold) if task.fold else of] = (task, output)
         return task
 
+    ingested: dict[str, list[Output]] = {}
     for name, config in experiment.datasets.items():
-        options = config.options.model_dump(exclude_unset=True)
-        arguments: dict[str, str | int] = {
-            "name": name,
-            "spec": json.dumps({"source": config.source, **options}, sort_keys=True),
-            "fingerprint": config.facts.fingerprint,
-        }
-        uses: tuple[str, ...] = (f"components.sources.{config.source}",)
-        add(TaskSpec("ingest", ingest, name, arguments=arguments, uses=uses), "datasets", "dataset")
-        inputs = {"dataset": results["datasets"][name]}
         models = [spec for spec in experiment.models.values() if spec.dataset == name]
         quantiles = next((spec.quantiles for spec in models if spec.quantiles), [])
-        arguments = {"quantiles": json.dumps(quantiles)} if quantiles else {}
-        add(TaskSpec("baseline", baseline, name, arguments=arguments, inputs=inputs), "baselines", "baselines")
+        ingested[name] = []
+        for fold, options in enumerate(_options(config)):
+            arguments: dict[str, str | int] = {
+                "name": name,
+                "spec": json.dumps({"source": config.source, **options}, sort_keys=True),
+                "fingerprint": config.facts.fingerprint,
+            }
+            uses: tuple[str, ...] = (f"components.sources.{config.source}",)
+            task = TaskSpec("ingest", ingest, name, fold=fold, arguments=arguments, uses=uses)
+            ingested[name].append((add(task, "datasets", "dataset"), "dataset"))
+            inputs = {"dataset": ingested[name][fold]}
+            arguments = {"quantiles": json.dumps(quantiles)} if quantiles else {}
+            task = TaskSpec("baseline", baseline, name, fold=fold, arguments=arguments, inputs=inputs)
+            add(task, "baselines", "baselines")
     for name, spec in experiment.models.items():
-        inputs = {"dataset": results["datasets"][spec.dataset]}
+        inputs = {"dataset": ingested[spec.dataset][0]}
         settings = spec.model_dump(exclude={"machine"}, exclude_unset=True)
         arguments = {"name": name, "spec": json.dumps(settings, sort_keys=True), "seed": experiment.seed}
         uses = (f"components.families.{spec.family}",)
+        found: dict[str, Output] = {}
         if name in experiment.tunes:
             tune_arguments = {**arguments, "tune": experiment.tunes[name].model_dump_json(exclude_defaults=True)}
             # On Vertex AI, each trial is a job on the model's machine.
-            task = TaskSpec("tune", tune, spec.dataset, name, tune_arguments, inputs, uses, threads=None)
+            task = TaskSpec("tune", tune, spec.dataset, name, 0, tune_arguments, inputs, uses, threads=None)
             task = task.on(spec.machine, placement(spec.machine, target, True))
-            add(task, "searches", "trials")
+            found = {"spec": (add(task, "searches", "trials"), "tuned")}
             del arguments["spec"]
-            inputs = {**inputs, "spec": (task, "tuned")}
         streams = experiment.vertex.tensorboard is not None
-        task = TaskSpec("train", train, spec.dataset, name, arguments, inputs, uses, threads=spec.threads)
-        task = task.on(spec.machine, placement(spec.machine, target, streams))
-        add(task, "models", "model")
-        inputs = {"dataset": results["datasets"][spec.dataset], "model": (task, "model")}
         classifies = experiment.datasets[spec.dataset].task == "classification"
         evaluate = evaluate_classification if classifies else evaluate_forecasting
-        arguments = {"seed": experiment.seed}
-        add(TaskSpec("evaluate", evaluate, spec.dataset, name, arguments, inputs), "evaluations", "evaluation")
-        arguments = {"formats": json.dumps(list(dict.fromkeys(experiment.formats)))}
-        add(TaskSpec("export", export, spec.dataset, name, arguments, inputs), "exports", "exported")
+        for fold, dataset in enumerate(ingested[spec.dataset]):
+            inputs = {"dataset": dataset, **found}
+            task = TaskSpec("train", train, spec.dataset, name, fold, arguments, inputs, uses, threads=spec.threads)
+            task = task.on(spec.machine, placement(spec.machine, target, streams))
+            add(task, "" if fold else "models", "model")
+            inputs = {"dataset": dataset, "model": (task, "model")}
+            seed: dict[str, str | int] = {"seed": experiment.seed}
+            add(TaskSpec("evaluate", evaluate, spec.dataset, name, fold, seed, inputs), "evaluations", "evaluation")
+            if not fold:
+                formats: dict[str, str | int] = {"formats": json.dumps(list(dict.fromkeys(experiment.formats)))}
+                task = TaskSpec("export", export, spec.dataset, name, arguments=formats, inputs=inputs)
+                add(task, "exports", "exported")
 
     arguments = {"contest": _contest(experiment, specs), "run": dsl.PIPELINE_JOB_NAME_PLACEHOLDER}
     # The leaderboard has the digest of all code that determines it.
@@ -175,6 +193,13 @@ def tasks(experiment: Experiment, target: Target = "vertex") -> list[TaskSpec]:
         tasks={task.name: task.needs for task in [*specs, report_task]},
     )
     return [*specs, replace(report_task, arguments={"about": about.model_dump_json()})]
+
+
+def _options(config: DatasetConfig) -> list[dict[str, object]]:
+    """The options of a data set for ingest, and those of each fold of its backtest."""
+    options, rows = config.options, config.facts.rows or 0
+    every = [options, *folds(rows, options)] if isinstance(options, SeriesOptions) else [options]
+    return [one.model_dump(exclude_unset=True, exclude={"backtest"}) for one in every]
 
 
 def _task_of_all(
@@ -200,8 +225,9 @@ def _contest(experiment: Experiment, tasks: list[TaskSpec]) -> str:
             name: Contestant(
                 family=spec.family,
                 dataset=spec.dataset,
-                tasks=[t.name for t in tasks if t.dataset == spec.dataset and t.model in ("", name)],
+                tasks=[t.name for t in tasks if t.dataset == spec.dataset and t.model in ("", name) and not t.fold],
             )
             for name, spec in experiment.models.items()
         },
+        folds={name: config.folds for name, config in experiment.datasets.items() if config.folds},
     ).model_dump_json()

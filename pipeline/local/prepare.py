@@ -28,7 +28,7 @@ def prepare(experiment: Experiment, runs: Path) -> None:
     elif os.environ.get(tracking.URI) and (problems := tracking.problems()):
         print(f"mlflow: the run won't be sent: {'; '.join(problems)}", file=sys.stderr, flush=True)
     usable(runs)
-    needed = sum(config.facts.bytes for config in experiment.datasets.values()) + MODELS_BYTES
+    needed = sum(config.facts.bytes * (1 + config.folds) for config in experiment.datasets.values()) + MODELS_BYTES
     free = shutil.disk_usage(runs).free
     if free < needed:
         raise InputError(f"{runs}: no room for the data: {needed >> 20} MB needed, {free >> 20} MB free")

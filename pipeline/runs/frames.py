@@ -68,7 +68,10 @@ def models(board: Leaderboard | None, run: Path) -> dict[str, Model]:
 
 
 def leaderboard(board: Leaderboard | None) -> pd.DataFrame:
-    """A row for each model, with each metric, and the ends of its 95 % interval as <metric>_low and <metric>_high."""
+    """A row for each model, with each metric, and the ends of its 95 % interval as <metric>_low and <metric>_high.
+
+    Where there is a backtest, <metric>_folds_mean and <metric>_folds_std are its mean and deviation over the folds.
+    """
     shown = ("model", "dataset", "family", "rank", "gate", "parameters", "epochs", "best_epoch", "train_seconds")
     rows = []
     for entry in board.models if board else []:
@@ -76,6 +79,8 @@ def leaderboard(board: Leaderboard | None) -> pd.DataFrame:
         for metric, value in entry.metrics.items():
             low, high = entry.intervals.get(metric, [None, None])
             row |= {metric: value, f"{metric}_low": low, f"{metric}_high": high}
+        for metric, spread in board.over_folds(entry).items() if board else ():
+            row |= {f"{metric}_folds_mean": spread.mean, f"{metric}_folds_std": spread.std}
         rows.append(row | {name: getattr(entry, name) for name in shown[4:]})
     return pd.DataFrame(rows).convert_dtypes(convert_string=False) if rows else pd.DataFrame(columns=shown)
 

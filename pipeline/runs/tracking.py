@@ -190,6 +190,8 @@ def _send_model(
     values = {f"test_{name}": value for name, value in entry.metrics.items()}
     for name, (low, high) in entry.intervals.items():
         values |= {f"test_{name}_low": low, f"test_{name}_high": high}
+    for name, spread in board.over_folds(entry).items():
+        values |= {f"folds_{name}_mean": spread.mean, f"folds_{name}_std": spread.std or 0.0}
     for name in ("parameters", "best_epoch", "train_seconds", "examples_per_second"):
         if (value := getattr(entry, name)) is not None:
             values[name] = value

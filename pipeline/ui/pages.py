@@ -89,6 +89,7 @@ def run_page(runs: Path, experiment: str, name: str) -> Markup:
         "curves": f"python -m tensorboard.main --logdir {shlex.quote(str(curves))}" if curves.is_dir() else "",
         "worn": worn(runs, run),
         "contests": {},
+        "backtests": {},
         "models": [],
     }
     try:

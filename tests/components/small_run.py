@@ -18,6 +18,8 @@ DATASETS = {
 
 # The gates of a config that has none of its own.
 NAIVE = {"fashion": {"majority_class": None}, "electricity": {"last_value": None, "same_time_yesterday": None}}
+# What compare takes of the folds of backtests, of which this run has none.
+NO_FOLDS = {"fold_datasets": {}, "fold_baselines": {}, "fold_evaluations": {}}
 MODELS = {
     "mlp": {"family": "mlp", "dataset": "fashion", "epochs": 3, "batch_size": 50, "hyperparameters": {"units": [32]}},
     "lstm": {
@@ -80,5 +82,5 @@ def compared(results, folder, gates=None, failures=None):
     board = artifact(dsl.Artifact, folder / "leaderboard")
     kinds = ("datasets", "baselines", "models", "evaluations", "exports")
     given = json.dumps(contest), json.dumps(failures or {}), "sha", "code", "run", board
-    compare.python_func(*given, **gathered(results, *kinds), searches={})
+    compare.python_func(*given, **gathered(results, *kinds), searches={}, **NO_FOLDS)
     return board, Leaderboard.model_validate_json((Path(board.path) / "leaderboard.json").read_text())

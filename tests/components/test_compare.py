@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from kfp import dsl
-from small_run import MODELS, artifact, compared, gathered
+from small_run import MODELS, NO_FOLDS, artifact, compared, gathered
 
 from components.artifacts.export import Format
 from components.artifacts.leaderboard import Leaderboard
@@ -141,7 +141,7 @@ def rivals(results, folder, change, after=(), **models):
     kinds = ("datasets", "baselines", "models", "evaluations", "exports")
     folders = gathered(given, *kinds, datasets=[dataset], models=models)
     failed = json.dumps({"train-lost": "ValueError: boom"})
-    compare.python_func(json.dumps(contest), failed, "sha", "code", "run", board, **folders, searches={})
+    compare.python_func(json.dumps(contest), failed, "sha", "code", "run", board, **folders, searches={}, **NO_FOLDS)
     return Leaderboard.model_validate_json((Path(board.path) / "leaderboard.json").read_text())
 
 

@@ -5,6 +5,7 @@ import re
 from datetime import datetime, timedelta
 
 import pytest
+from small_run import NO_FOLDS
 
 START = datetime(2024, 1, 1)
 
@@ -41,7 +42,7 @@ def told(tmp_path_factory):
         contest = {"experiment": "one", "seed": 1, "gates": {"sales": {}}}
         contest["models"] = {"only": {"family": "mlp", "dataset": "sales", "tasks": []}}
         folders = {"sales": dataset}, {"sales": baselines}, {"only": model}, {"only": evaluation}, {"only": exported}
-        compare(json.dumps(contest), "{}", "sha", "code", "run", *folders, searches={}, folder=board)
+        compare(json.dumps(contest), "{}", "sha", "code", "run", *folders, searches={}, **NO_FOLDS, folder=board)
     about = {"experiment": "one", "command": "run", "seed": 1, "code_version": "c", "tasks": {"report": []}}
     failures = {"train-x": "ValueError: no"}
     page = folder / "report.html"
