@@ -26,7 +26,8 @@ def describe(data: Series, options: SeriesOptions, facts: Facts, name: str, sour
     frequency = Frequency(data.frequency)
     season = frequency.season()
     stored = [*data.columns, *calendar_columns(options.calendar)]
-    records, moments, last = {}, {}, None
+    records, last = {}, None
+    moments: dict[str, list[int]] = {}
     total, squares = np.zeros(len(stored)), np.zeros(len(stored))
     error, errors, tail = 0.0, 0, np.zeros(0)
     for split in SPLITS:
