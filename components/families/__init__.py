@@ -17,6 +17,21 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class FineTuning:
+    """How a model with pretrained weights is trained.
+
+    Attributes:
+        layer: The name of the layer that is frozen at first.
+        epochs: The number of the epochs in which it is.
+        learning_rate: The learning rate after them.
+    """
+
+    layer: str
+    epochs: int
+    learning_rate: float
+
+
+@dataclass(frozen=True)
 class Family:
     """An architecture: a file in components/families, which defines these names.
 
@@ -28,6 +43,10 @@ class Family:
             imports Keras itself, so that the command line can read a family without it.
         sizes: An optional function of the shape of an example, the number of outputs and `Hyperparameters`, which
             returns the size of each layer with weights, see `components.models.layer_sizes`.
+        check: An optional function of `Hyperparameters` that looks at files which they name, when an experiment is
+            checked. It returns them with what identifies the files, and raises InputError.
+        fine_tuning: An optional function of `Hyperparameters`, which returns a `FineTuning`, or None where all layers
+            are trained from the start.
     """
 
     doc: str
@@ -35,6 +54,8 @@ class Family:
     Hyperparameters: type[Strict]
     build: "Callable[[DatasetInfo, Strict], keras.Model]"
     sizes: Callable[[list[int], int, Strict], LayerSizes] | None = None
+    check: Callable[[Strict], Strict] | None = None
+    fine_tuning: Callable[[Strict], FineTuning | None] | None = None
 
 
 def family_names() -> list[str]:
@@ -56,6 +77,12 @@ def load_family(name: str) -> Family:
 def families_for(task: Task) -> list[str]:
     """The names of the families that can be trained for a task."""
     return [name for name in family_names() if task in load_family(name).TASKS]
+
+
+def fine_tuning(spec: ModelSpec) -> FineTuning | None:
+    """How a model is fine-tuned; None where all its layers are trained from the start."""
+    family = load_family(spec.family)
+    return family.fine_tuning and family.fine_tuning(family.Hyperparameters.model_validate(spec.hyperparameters))
 
 
 def build_model(spec: ModelSpec, info: "DatasetInfo") -> "keras.Model":

@@ -24,6 +24,31 @@ class Lowered(keras.optimizers.schedules.LearningRateSchedule):
         return (self._rate(step) if callable(self._rate) else self._rate) * self._factor
 
 
+def learning_rate(
+    rate: float, spec: ModelSpec, steps: int, replicas: int, factor: tf.Variable | None
+) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    """The learning rate that an optimizer takes.
+
+    Args:
+        rate: The highest learning rate, of one replica where `spec` says so.
+        spec: Its schedule.
+        steps: The steps of the schedule.
+        replicas: Copies of the model that train together.
+        factor: The learning rate is multiplied by this variable.
+    """
+    highest = rate * (replicas if spec.per_replica else 1)
+    found: float | keras.optimizers.schedules.LearningRateSchedule = highest
+    if spec.schedule == "cosine":
+        warmup = round(spec.warmup * steps)
+        found = keras.optimizers.schedules.CosineDecay(
+            0.0 if warmup else highest,
+            steps - warmup,
+            warmup_target=highest if warmup else None,
+            warmup_steps=warmup,
+        )
+    return found if factor is None else Lowered(found, factor)
+
+
 def compile_model(
     model: keras.Model,
     spec: ModelSpec,
@@ -42,19 +67,7 @@ def compile_model(
         replicas: Copies of the model that train together, for a learning rate that is given per replica.
         factor: The learning rate is multiplied by this variable.
     """
-    highest = spec.learning_rate * (replicas if spec.per_replica else 1)
-    rate: float | keras.optimizers.schedules.LearningRateSchedule = highest
-    if spec.schedule == "cosine":
-        steps = spec.epochs * per_epoch
-        warmup = round(spec.warmup * steps)
-        rate = keras.optimizers.schedules.CosineDecay(
-            0.0 if warmup else highest,
-            steps - warmup,
-            warmup_target=highest if warmup else None,
-            warmup_steps=warmup,
-        )
-    if factor is not None:
-        rate = Lowered(rate, factor)
+    rate = learning_rate(spec.learning_rate, spec, spec.epochs * per_epoch, replicas, factor)
     average: dict[str, object] = {}
     optimizers = {
         "adam": FusedAdam,

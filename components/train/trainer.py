@@ -17,6 +17,7 @@ from components.train.boards import Boards
 from components.train.checkpoint import Checkpoints
 from components.train.devices import Devices
 from components.train.kept import Kept
+from components.train.phases import Phases
 from components.train.shared_batches import SharedBatches
 from components.train.steps import RunningMetrics, compiled_steps
 from components.train.termination import Termination
@@ -101,7 +102,9 @@ class Trainer:
         self._kept = kept
         self._boards = Boards(boards if devices.chief else [], model, histograms=spec.histograms)
         self._metrics = RunningMetrics(model, devices)
-        self._train = compiled_steps(model.train_step, devices.strategy)
+        # In whatever phase, as the optimizer has them.
+        self._trainable = model.trainable_variables
+        self._phases = Phases(model, spec, batches.per_epoch, devices.replicas, factor)
         self._test = compiled_steps(model.test_step, devices.strategy)
         self._termination = termination
         self._until = until or spec.epochs * batches.per_epoch
@@ -112,7 +115,7 @@ class Trainer:
     @property
     def over(self) -> bool:
         """Whether there is nothing left to train: no step, or no patience."""
-        without = len(self.state.history) - 1 - self.state.best_epoch
+        without = len(self.state.history) - 1 - max(self.state.best_epoch, self._phases.frozen_epochs - 1)
         return self.state.done == self._until or without >= (self._spec.patience or self._spec.epochs)
 
     def train(self) -> list[np.ndarray]:
@@ -140,17 +143,26 @@ class Trainer:
         if self._factor is not None:
             self._factor.assign(0.5**self.state.rollbacks)
         self._start = time.monotonic() - self.state.seconds
-        # Traced before the first step: Keras lists the metrics' variables from then on.
-        self._train.get_concrete_function(batches, tf.constant(0))
+        self._begin(batches)
         if self.state.metrics:
             self._metrics.restore(self.state.metrics)
         while not self.over:
             if self._at_end():
                 self._model.reset_metrics()
+                self._begin(batches)
             self._stretch(batches)
             if self._at_end():
                 self.end_epoch()
             self.on_step()
+
+    def _begin(self, batches: Iterator[object]) -> None:
+        """Set up the phase of the next step."""
+        with self._devices.strategy.scope():
+            changed = self._phases.enter(self.state.done)
+        if changed:
+            self._train = compiled_steps(self._model.train_step, self._devices.strategy)
+            # Traced before the first step: Keras lists the metrics' variables from then on.
+            self._train.get_concrete_function(batches, tf.constant(0))
 
     def _stretch(self, batches: Iterator[object]) -> None:
         done = self.state.done
@@ -172,7 +184,7 @@ class Trainer:
         if self._spec.ema is not None:
             # Keras' own `ema_overwrite_frequency` can't do it under MirroredStrategy (3.15.1).
             with self._devices.strategy.scope():
-                model.optimizer.finalize_variable_values(model.trainable_variables)
+                model.optimizer.finalize_variable_values(self._trainable)
         model.reset_metrics()
         self._test(iter(self._validation), tf.constant(self._batches.validation_steps))
         logs |= {f"val_{name}": value for name, value in self._results().items()}

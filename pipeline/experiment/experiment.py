@@ -126,7 +126,7 @@ def load_experiment(path: Path, overrides: list[str], selected: Sequence[str] = 
             with collecting(data_problems):
                 datasets[name] = check_data(where, options)
     tasks = {name: _task(config) for name, config in configs["datasets"].items()}
-    check = functools.partial(check_model, tasks=tasks, datasets=datasets)
+    check = functools.partial(check_model, tasks=tasks, datasets=datasets, folder=path.absolute().parent)
     models: dict[str, ModelSpec] = {}
     expect: dict[str, dict[str, Claim]] = {}
     tunes: dict[str, Tune] = {}

@@ -1,6 +1,7 @@
 """Check the models of an experiment, before anything runs."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from components.artifacts.search import Tune
 from components.common.checked_types import unknown_classes
@@ -30,7 +31,11 @@ class ModelKeys(Strict):
 
 
 def check_model(
-    where: str, config: Mapping[str, object], tasks: Mapping[str, Task | None], datasets: Mapping[str, DatasetConfig]
+    where: str,
+    config: Mapping[str, object],
+    tasks: Mapping[str, Task | None],
+    datasets: Mapping[str, DatasetConfig],
+    folder: Path | None = None,
 ) -> ModelSpec:
     """Check the keys of a model, but for `expect` and `tune`.
 
@@ -39,6 +44,10 @@ def check_model(
         config: The keys in the YAML file.
         tasks: The task of each data set; None where it is unknown.
         datasets: The data sets whose data could be checked.
+        folder: The config's folder; None doesn't look at files that hyperparameters name.
+
+    Returns:
+        The keys, and with a folder what identifies those files.
 
     Raises:
         InputError: The model can't be trained.
@@ -59,17 +68,31 @@ def check_model(
             if task and task not in family.TASKS:
                 others = ", ".join(families_for(task))
                 raise InputError(f"{where}: family {name} doesn't solve {task}; these do: {others}")
-            hyperparameters = validate(family.Hyperparameters, values, f"{where}: hyperparameters")
+            hyperparameters = validate(family.Hyperparameters, values, f"{where}: hyperparameters", folder=folder)
+            if family.check and folder:
+                hyperparameters = _checked_files(family.check, hyperparameters, f"{where}: hyperparameters")
     if not problems:
         lines = _task_problems(spec, hyperparameters, task) if task else []
         if data := datasets.get(spec.dataset):
             lines += _size_problems(spec, family, hyperparameters, data)
             if data.facts.classes and isinstance(spec.class_weights, dict):
                 lines += unknown_classes(spec.class_weights, data.facts.classes)
+        if family.check and spec.keep_checkpoints:
+            lines.append(f"keep_checkpoints: is for families that read no files, {spec.family} does")
         problems = [f"{where}: {line}" for line in (*lines, *_key_problems(spec))]
     if problems:
         raise InputError(*problems)
-    return spec
+    if not family.check:
+        return spec
+    return spec.model_copy(update={"hyperparameters": hyperparameters.model_dump(mode="json", exclude_defaults=True)})
+
+
+def _checked_files(check: Callable[[Strict], Strict], hyperparameters: Strict, where: str) -> Strict:
+    """The hyperparameters with what identifies the files that they name; problems begin with `where`."""
+    try:
+        return check(hyperparameters)
+    except InputError as error:
+        raise InputError(*(f"{where}: {problem}" for problem in error.problems)) from None
 
 
 def _size_problems(spec: ModelSpec, family: Family, hyperparameters: Strict, data: DatasetConfig) -> list[str]:

@@ -118,10 +118,11 @@ def limits() -> list[str]:
 
 
 def mounts(experiment: Experiment) -> list[tuple[Path, Path]]:
-    """Each folder or file that an option of a data set names: its path here, and its path in the container."""
+    """Each folder or file that a data set or hyperparameters name: its path here, and its path in the container."""
     pairs = [(Path(os.environ["TFDS_DATA_DIR"]).absolute(),) * 2]
-    options = [value for config in experiment.datasets.values() for value in config.options.model_dump().values()]
-    for path in options:
+    values = [value for config in experiment.datasets.values() for value in config.options.model_dump().values()]
+    values += [value for spec in experiment.models.values() for value in spec.hyperparameters.values()]
+    for path in values:
         if not isinstance(path, str) or not path:
             continue
         if path.startswith(GS):

@@ -140,10 +140,12 @@ def check_data(experiment: Experiment, readable: tuple[str, ...] = ("gs://", "/g
     Raises:
         InputError: A file or folder is on this machine only.
     """
-    for name, config in experiment.datasets.items():
-        path = getattr(config.options, "path", None)
-        if path is not None and not path.startswith(readable):
-            raise InputError(f"datasets.{name}: path: '{path}' is on this machine; copy it to a bucket and say gs://…")
+    paths = {f"datasets.{name}: path": getattr(c.options, "path", None) for name, c in experiment.datasets.items()}
+    for name, spec in experiment.models.items():
+        paths[f"models.{name}: hyperparameters: preset"] = spec.hyperparameters.get("preset")
+    for key, path in paths.items():
+        if path is not None and not str(path).startswith(readable):
+            raise InputError(f"{key}: '{path}' is on this machine; copy it to a bucket and say gs://…")
 
 
 def check_labels(labels: dict[str, str]) -> None:

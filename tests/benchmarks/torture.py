@@ -51,6 +51,11 @@ MODELS = {
         "family": "residual_cnn",
         "hyperparameters": {"filters": [4, 8], "blocks": [1, 1], "dropout": 0.3},
     },
+    "backbone": {
+        **IMAGES,
+        "family": "backbone",
+        "hyperparameters": {"preset": "tests/components/preset", "weights": False},
+    },
     "bidirectional_lstm": {**IMAGES, "family": "bidirectional_lstm", "hyperparameters": {"units": [8]}},
     "lstm": {
         **SERIES,

@@ -24,6 +24,7 @@ FAMILIES = {
     "mlp": {"dataset": "fashion", "hyperparameters": {"units": [16], "norm": True}},
     "cnn": {"dataset": "fashion", "hyperparameters": {"layers": [{"conv": 8}, "norm", "pool", "average"]}},
     "residual_cnn": {"dataset": "fashion", "hyperparameters": {"filters": [8, 16], "blocks": [1, 1], "stem": 2}},
+    "backbone": {"dataset": "fashion", "hyperparameters": {"preset": "tests/components/preset", "weights": False}},
     "bidirectional_lstm": {"dataset": "fashion", "hyperparameters": {"units": [8]}},
     "lstm": {"dataset": "electricity", "hyperparameters": {"units": 8, "patch": 12, "seasonal": True}},
     "stacked_lstm": {"dataset": "electricity", "hyperparameters": {"units": [8, 4], "patch": 12, "seasonal": True}},

@@ -36,6 +36,8 @@ def main(job):
         if terminate and (self.state.done, self._devices.worker) == (terminate["step"], terminate["worker"]):
             os.kill(os.getpid(), signal.SIGTERM)
         on_step(self)
+        if self.state.done == job.get("kill_at"):
+            os.kill(os.getpid(), signal.SIGKILL)
 
     Trainer.on_step = disturbed
     folder = job["folder"]

@@ -4,6 +4,7 @@ import importlib
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +68,13 @@ def folder(tmp_path_factory):
         for i in range(20):
             pixels = generator.integers(0, 255, (64, 64, 3)).astype(np.uint8)
             Image.fromarray(pixels).save(folder / "photos" / name / f"{i}.png")
+    for i in range(6):
+        tile = folder / "tiles" / ("china" if i % 2 else "flower") / f"{i}.png"
+        tile.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (64, 64), (40 * i, 0, 0)).save(tile)
+    shutil.copytree(ROOT / "tests" / "components" / "preset", folder / "presets" / "resnet_18")
+    for name in ("model.weights.h5", "image_converter.json"):
+        (folder / "presets" / "resnet_18" / name).touch()
     for data, config in (("sales.csv", "sales"), ("photos/", "photos")):
         done = subprocess.run(
             [ROOT / "pipeline" / "keras-pipeline", "check", data], cwd=folder, capture_output=True, check=False

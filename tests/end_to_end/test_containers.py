@@ -195,8 +195,11 @@ def test_data_in_cloud_storage_are_mounted_where_vertex_mounts_them(project, mon
     monkeypatch.chdir(project.folder)
     (project.folder / "data/gs/my-bucket").mkdir(parents=True)
     options = Options(path="gs://my-bucket/a/b.csv", time="time", target="load", frequency="h", lookback=24, horizon=2)
-    found = containers.mounts(SimpleNamespace(datasets={"mine": SimpleNamespace(options=options)}))
+    (project.folder / "presets").mkdir()
+    models = {"mine": SimpleNamespace(hyperparameters={"preset": "presets", "dropout": 0.1})}
+    found = containers.mounts(SimpleNamespace(datasets={"mine": SimpleNamespace(options=options)}, models=models))
     assert (project.folder / "data/gs/my-bucket", Path("/gcs/my-bucket")) in found
+    assert (project.folder / "presets", project.folder / "presets") in found
 
 
 ANSWER = """

@@ -242,7 +242,9 @@ def test_a_bad_value_is_named_with_file_and_key(tmp_path, key, value, parts):
 def test_a_family_that_cannot_do_the_task_is_refused_with_those_that_can(tmp_path):
     path = write(tmp_path, changed("models.mlp.family", "encoder_decoder_lstm"))
     message = assert_refused(path, ["models.mlp: family encoder_decoder_lstm doesn't solve classification"])
-    assert message.endswith("these do: bidirectional_lstm, cnn, cnn_lstm, lstm, mlp, residual_cnn, stacked_lstm")
+    assert message.endswith(
+        "these do: backbone, bidirectional_lstm, cnn, cnn_lstm, lstm, mlp, residual_cnn, stacked_lstm"
+    )
 
 
 LAYERS = {

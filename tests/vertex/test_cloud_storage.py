@@ -1,11 +1,15 @@
 """Data in Cloud Storage: copied where they are checked, mounted where the pipeline runs."""
 
 import io
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from components.common.errors import InputError
+from components.common.spec import ModelSpec
+from components.families import backbone
 from components.sources import csv, image_folder
 from components.vertex import cloud_storage
 from pipeline.experiment.experiment import load_experiment
@@ -60,6 +64,16 @@ def test_a_folder_is_copied_and_follows_its_source(cloud):
     assert image_folder.check(options).fingerprint != first.fingerprint
 
 
+def test_a_preset_in_a_bucket_is_the_one_that_was_copied_there(cloud):
+    preset = Path(__file__).parent.parent / "components" / "preset"
+    here = backbone.Hyperparameters(preset=str(preset), weights=False)
+    there = backbone.Hyperparameters(preset="gs://bucket/presets/tiny", weights=False)
+    cloud.put("gs://bucket/presets/tiny/config.json", (preset / "config.json").read_bytes())
+    assert backbone.check(there).sha256 == backbone.check(here).sha256
+    with pytest.raises(InputError, match=r"no model\.weights\.h5 and no image_converter\.json in it"):
+        backbone.check(there.model_copy(update={"weights": True}))
+
+
 def test_what_is_not_there_is_one_line(cloud):
     for path in ("gs://bucket/none.csv", "gs://no-such-bucket/none.csv", "gs://forbidden-bucket/none.csv"):
         with pytest.raises(InputError, match="gs://") as refused:
@@ -94,3 +108,8 @@ def test_a_file_of_this_machine_is_not_submitted(cloud, tmp_path):
     path, digest = compile_experiment(experiment, tmp_path)
     path.write_text(path.read_text().replace("keras-pipeline-python:latest", "a.pkg.dev/p/i:1"))
     pipeline_job(experiment, path, digest, there, {}, moving_tags=True)
+    model = replace(
+        experiment, models={"m": ModelSpec(family="backbone", dataset="sales", hyperparameters={"preset": "p"})}
+    )
+    with pytest.raises(InputError, match=r"models\.m: hyperparameters: preset: 'p' is on this machine"):
+        pipeline_job(model, path, digest, there, {}, moving_tags=True)
