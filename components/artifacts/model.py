@@ -184,7 +184,8 @@ def layers_of(model: "keras.Model") -> list[Layer]:
             inputs = [lasts.get(before, before) for before in dict.fromkeys(_histories(entry["inbound_nodes"]))]
         else:
             inputs = [layers[-1].name] if layers else []
-        if isinstance(operation, keras.Model):
+        # A backbone of keras-hub is one layer, by whose arguments it is made.
+        if isinstance(operation, keras.Model) and "layers" in operation.get_config():
             for layer in layers_of(operation):
                 before = [f"{name}/{source}" for source in layer.inputs] or inputs
                 layers.append(layer.model_copy(update={"name": f"{name}/{layer.name}", "inputs": before}))
