@@ -13,7 +13,7 @@ from components.artifacts.series_table import load_table
 from components.baseline.baseline import measure
 from components.common.errors import InputError
 from components.data import input_pipeline, storage
-from components.data.splits import cut_times
+from components.data.splits import cut_times, folds
 from components.readers import csv_series
 from components.sources import csv
 
@@ -228,3 +228,16 @@ def test_one_series_has_no_table(series):
     assert "series" not in json.loads((folder / "features.json").read_text())["featuresDict"]["features"]
     assert load_info(folder) == info
     assert replace(load_table(folder, info)).scale.tolist() == [info.seasonal_error]
+
+
+def test_the_folds_of_a_backtest_are_cut_at_the_same_times_in_all_series(tmp_path):
+    """A fold tests the days after those of the fold before; a series that begins too late for one is left out of it."""
+    spec = many_spec(tmp_path, many_lines(), backtest={"folds": 3})
+    options = csv.Options(**{key: value for key, value in spec.items() if key != "source"})
+    whole = csv.check(options)
+    assert whole.left_out == ["Rees"]
+    found = [csv.check(fold) for fold in folds(whole.rows, options)]
+    assert [fold.left_out for fold in found] == [["Aue", "Rees"], ["Rees"], ["Rees"]]
+    for before, after in zip(found, [*found[1:], whole], strict=True):
+        assert before.cuts[2] == after.cuts[1]
+    assert problems({**spec, "backtest": {"folds": 5}})[0].startswith(": backtest: 5 folds of ")
