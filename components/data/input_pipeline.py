@@ -233,8 +233,8 @@ def _windows(rows: tf.Variable, first: tf.Tensor, info: SeriesInfo) -> tuple[dic
 def _flipped(batches: tf.data.Dataset, seed: int, first_step: int, per_epoch: int) -> tf.data.Dataset:
     """Mirror each image in every second epoch, half of them in the first one (Jordan 2024, arXiv:2404.00498).
 
-    Two epochs in a row show both sides of every image, so that short trainings learn more than by chance. An image is
-    known by the sum of its pixels, which mirroring keeps: examples that are streamed have no other number.
+    Two epochs in a row show both sides of every image. An image is known by the sum of its pixels, which mirroring
+    keeps: examples that are streamed have no other number.
     """
 
     @no_autograph

@@ -14,7 +14,7 @@ datasets: {fashion: {source: fashion_mnist, use: 0.01}}
 models:
   small_mlp:
     {family: mlp, dataset: fashion, epochs: 24, batch_size: 50, keep_checkpoints: 2, hyperparameters: {units: [16]},
-     label_smoothing: 0.4}
+     label_smoothing: 0.4, average_flips: true}
   without: {family: mlp, dataset: fashion, epochs: 1, hyperparameters: {units: [4]}}
 """
 
