@@ -49,8 +49,6 @@ class JobService(Service):
         if job.state != JobState.JOB_STATE_CANCELLING:
             job.state = JobState.JOB_STATE_CANCELLING
             self.state.table("cancelled")[job.name] = time.time()
-            if replicas := self.state.table("replicas").get(job.name):
-                replicas.terminate()
 
     def create_batch_prediction_job(self, request: Any) -> Any:
         new, found, field = request.batch_prediction_job, Found(), "batch_prediction_job"
@@ -93,7 +91,7 @@ class JobService(Service):
         settings, replicas = self.state.settings, self.state.table("replicas").get(job.name)
         if job.state == JobState.JOB_STATE_CANCELLING:
             end = self.state.table("cancelled")[job.name] + settings.cancel_seconds
-            if replicas.gone(now) if replicas else now >= end:
+            if now >= end:
                 _end(job, "CANCELLED", now, "CANCELED", 1)
             return
         began = job.create_time.ToMicroseconds() / 1e6 + settings.queue_seconds

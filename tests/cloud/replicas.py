@@ -6,13 +6,12 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 _TYPES = ("chief", "worker")
-# The others may go on for so long after the first replica, and a replica after SIGTERM.
+# The others may go on for so long after the first replica.
 _GRACE_SECONDS = 5.0
 _LAST_LINES = 20
 
@@ -70,28 +69,14 @@ class Replicas:
         self.kill()
         return ""
 
-    def terminate(self) -> None:
-        """Ask all processes to end."""
-        self._until = time.time() + _GRACE_SECONDS
-        self._signal(signal.SIGTERM)
-
-    def gone(self, now: float) -> bool:
-        """Whether all have ended after they were asked to; those that don't are killed."""
-        if now > self._until:
-            self.kill()
-        return all(process.poll() is not None for process in self._processes.values())
-
     def kill(self) -> None:
         """End all processes, and the ones that they started, at once."""
-        self._signal(signal.SIGKILL)
-        for process in self._processes.values():
-            process.wait()
-
-    def _signal(self, number: int) -> None:
         for process in self._processes.values():
             # The group outlives its leader as long as it has another process.
             with suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, number)
+                os.killpg(process.pid, signal.SIGKILL)
+        for process in self._processes.values():
+            process.wait()
 
 
 def _free_ports(count: int) -> list[int]:
