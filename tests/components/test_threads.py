@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -80,3 +81,13 @@ def test_the_same_bits_come_from_the_same_number_of_threads():
     assert gradients(2) != one, (
         "then one thread or two give the same weights, and the checkpoint's key needs no threads"
     )
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="is for x86")
+def test_onednn_is_on_where_the_user_says_nothing_else():
+    command = [sys.executable, "-c", "import components, os; print(os.environ['TF_ENABLE_ONEDNN_OPTS'])"]
+    others = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
+    for own, expected in (({}, "1"), ({"TF_ENABLE_ONEDNN_OPTS": "0"}, "0")):
+        env = {**others, **own, "PYTHONPATH": str(ROOT)}
+        found = subprocess.run(command, capture_output=True, text=True, check=True, env=env).stdout
+        assert found == f"{expected}\n"
