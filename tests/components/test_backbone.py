@@ -7,7 +7,7 @@ import shutil
 import keras
 import numpy as np
 import pytest
-from test_families import batch_for, images
+from described import batch_for, images
 from trainings import assert_same, terminated, train
 
 from components.artifacts.dataset import load_info
@@ -111,7 +111,7 @@ def test_a_training_goes_on_on_either_side_of_the_change(step, method, calm, dat
 
 @pytest.mark.slow
 def test_a_killed_training_ends_with_the_same_weights(preset, datasets, tmp_path):
-    from test_distribution import result, run
+    from trained_processes import result, run
 
     keys = {"batch_size": 50, "flip": True, "checkpoint_seconds": 0.0, **spec_of(preset, {"dropout": 0.3}, **CHANGES)}
     job = {"seed": 1, "models": {"mlp": keys}, "datasets": {"fashion": str(datasets / "fashion")}}

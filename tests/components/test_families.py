@@ -4,15 +4,14 @@ import keras
 import numpy as np
 import pytest
 import yaml
+from described import batch_for, images, series
 from sklearn.metrics import mean_absolute_error, mean_pinball_loss
 
-from components.artifacts.dataset import Check, ImagesInfo, SeriesInfo
 from components.common.errors import InputError
 from components.common.spec import ModelSpec
 from components.families import build_model, families_for, family_names, load_family
 from components.train.optimization import compile_model
 
-CHECKS = [Check(name="counts", found="enough")]
 TINY = {
     "mlp": {"units": [8]},
     "cnn": {"layers": [{"conv": 4}, "norm", "pool", {"dropout": 0.1}, "average"]},
@@ -26,23 +25,6 @@ TINY = {
 }
 
 
-def images(shape=(28, 28, 1), classes=10):
-    return ImagesInfo(
-        name="images", source="test", records={"train": 8, "validation": 2, "test": 2}, sha256="0", checks=CHECKS,
-        mean=[70.0] * shape[2], std=[90.0] * shape[2], classes=[str(i) for i in range(classes)],
-        shape=list(shape), label_counts={},
-    )  # fmt: skip
-
-
-def series(lookback=96, horizon=48, columns=("load", "heat"), known=("day", "hour_sin", "hour_cos")):
-    stored = [*columns, *known]
-    return SeriesInfo(
-        name="series", source="test", records={"train": 500, "validation": 200, "test": 200}, sha256="0",
-        checks=CHECKS, mean=[5.0] * len(stored), std=[2.0] * len(stored), stored=stored, columns=list(columns),
-        known=list(known), frequency="30min", unit="GW", lookback=lookback, horizon=horizon, seasonal_error=1.0,
-    )  # fmt: skip
-
-
 def with_quantiles(info):
     return info.model_copy(update={"quantiles": [0.05, 0.25, 0.5, 0.75, 0.95]})
 
@@ -54,19 +36,6 @@ def spec_of(family, info, hyperparameters=None, **keys):
 
 def model_of(family, info, hyperparameters=None):
     return build_model(spec_of(family, info, hyperparameters), info)
-
-
-def batch_for(info, size=16):
-    rng = np.random.default_rng(0)
-    if info.task == "classification":
-        labels = rng.integers(0, len(info.classes), size)
-        shape = (size, *info.shape)
-        return rng.integers(0, 255, shape).astype(np.uint8) // 2 + labels.reshape(-1, 1, 1, 1).astype(np.uint8), labels
-    window = rng.normal(5, 2, (size, info.lookback, len(info.columns))).astype(np.float32)
-    inputs = {"window": window}
-    if info.known:
-        inputs["future"] = rng.normal(5, 2, (size, info.horizon, len(info.known))).astype(np.float32)
-    return inputs, rng.normal(5, 2, (size, info.horizon)).astype(np.float32)
 
 
 @pytest.mark.parametrize(
