@@ -278,10 +278,12 @@ def test_a_convolution_after_the_average_is_refused(tmp_path):
     load_experiment(write(tmp_path, content), [])
 
 
-def test_patches_of_images_are_refused(tmp_path):
+def test_images_have_patches_but_no_seasons(tmp_path):
     content = changed("models.mlp.family", "lstm")
     content["models"]["mlp"]["hyperparameters"] = {"patch": 4}
-    assert_refused(write(tmp_path, content), ["models.mlp: hyperparameters.patch is for a series"])
+    load_experiment(write(tmp_path, content), [])
+    content["models"]["mlp"]["hyperparameters"] = {"patch": 4, "seasonal": True}
+    assert_refused(write(tmp_path, content), ["models.mlp: hyperparameters.seasonal is for a series"])
 
 
 def test_seasons_that_do_not_fit_into_the_lookback_are_refused(tmp_path):

@@ -52,7 +52,8 @@ def test_type_default_and_meaning_are_the_schemas():
 
 
 def test_inherited_keys_have_their_meaning():
-    assert key("families.lstm", "patch")[2] == "The number of rows of a window or an image that are concatenated to one step."
+    patch = "The number of rows of a window or an image that are concatenated to one step."
+    assert key("families.lstm", "patch")[2] == patch
     assert (
         key("sources.csv", "lookback")[2]
         == "The number of rows that a model sees before the first one that it forecasts."
