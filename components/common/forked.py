@@ -1,6 +1,5 @@
 """Processes that run a Python module. In a local run they are forked from one that has imported TensorFlow already."""
 
-import ctypes
 import gc
 import importlib
 import multiprocessing
@@ -10,57 +9,23 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
-from collections.abc import Callable
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from pathlib import Path
-from types import ModuleType
 
 # A local run on Linux gives its tasks this variable, so that the modules that they start are forked too.
 FORK = "KERAS_PIPELINE_FORK"
 _ROOT = str(Path(__file__).parent.parent.parent)
 
 
-def fork(
-    command: list[str],
-    folder: str,
-    environment: dict[str, str],
-    stdin: Connection | None,
-    output: Connection,
-    group: int = 0,
-) -> BaseProcess:
-    """Fork a process that runs a command. It is killed where this process ends first.
-
-    Args:
-        command: The command with its arguments. `python -m` runs in the process itself, another command is its child.
-        folder: The working directory.
-        environment: All environment variables of the process.
-        stdin: Its standard input; None for an empty one.
-        output: Its standard output and standard error.
-        group: The process group that it joins; 0 for one of its own. One of its own is forked from the fork server of
-            Python's multiprocessing, another one from this process.
-    """
-    how = multiprocessing.get_context("fork") if group else multiprocessing.get_context("forkserver")
-    process = how.Process(target=_become, args=(command, folder, environment, stdin, output, group))
-    # Or else the new process would begin with the program of this one: a script that calls the pipeline.
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        process.start()
-    finally:
-        sys.modules["__main__"] = main
-    return process
-
-
 class Forked:
-    """A process that `fork` started, with the methods of `subprocess.Popen` and a pipe to its standard input."""
+    """A process that was forked from this one, with methods of `subprocess.Popen` and a pipe to its standard input."""
 
     def __init__(self, command: list[str], folder: str, environment: dict[str, str], output: int) -> None:
         read, write = os.pipe()
         self.stdin = os.fdopen(write, "wb")
-        with Connection(read, writable=False) as theirs, Connection(os.dup(output), readable=False) as prints:
-            self._process = fork(command, folder, environment, theirs, prints, os.getpgrp())
+        arguments = (command, folder, environment, output, read)
+        self._process = multiprocessing.get_context("fork").Process(target=become, args=arguments)
+        self._process.start()
+        os.close(read)
 
     def poll(self) -> int | None:
         """The exit code, or minus a signal's number; None while it runs."""
@@ -102,38 +67,32 @@ def start_module(
         folder: The working directory; "" for that of this process.
     """
     command, folder = [sys.executable, "-m", *module], folder or str(Path.cwd())
-    # One thread is this one, another waits for the end of the process' parent.
+    # One thread is this one, another waits for the end of the run.
     if FORK in os.environ and len(list(Path("/proc/self/task").iterdir())) <= 2:
         return Forked(command, folder, environment, output)
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=output, cwd=folder, env=environment)
 
 
-def _become(
-    command: list[str],
-    folder: str,
-    environment: dict[str, str],
-    stdin: Connection | None,
-    output: Connection,
-    group: int,
-) -> None:
-    """Run the command in this process, which was just forked."""
-    os.setpgid(0, group)
+def become(command: list[str], folder: str, environment: dict[str, str], output: int, stdin: int | None = None) -> None:
+    """Run a command in this process, which was just forked.
+
+    Args:
+        command: The command with its arguments. `python -m` runs in the process itself, another command is its child.
+        folder: The working directory.
+        environment: All environment variables of the process.
+        output: The descriptor of its standard output and standard error.
+        stdin: The descriptor of its standard input; None for that of this process.
+    """
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    # A process that is stopped while another one measures has to wake up to end with its parent.
-    signal_at_parents_end(signal.SIGCONT)
-    parent = multiprocessing.parent_process()
-    threading.Thread(target=_end_with, args=[parent.join if parent else None], daemon=True).start()
     # The garbage collector needn't walk the half a million objects that the server imported.
     gc.freeze()
     gc.enable()
-    if stdin:
-        os.dup2(stdin.fileno(), 0)
-        stdin.close()
-    os.dup2(output.fileno(), 1)
-    os.dup2(output.fileno(), 2)
-    output.close()
+    if stdin is not None:
+        os.dup2(stdin, 0)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
     sys.stdin = open(0, closefd=False, encoding="utf-8")  # noqa: SIM115 (a descriptor)
     sys.stdout = open(1, "w", buffering=1, closefd=False, encoding="utf-8", errors="replace")  # noqa: SIM115
     sys.stderr = open(2, "w", buffering=1, closefd=False, encoding="utf-8", errors="replace")  # noqa: SIM115
@@ -155,17 +114,3 @@ def _become(
     sys.argv = command[2:]
     # Without alter_sys the module isn't imported again by a process that it forks.
     runpy.run_module(command[2], run_name="__main__")
-
-
-def signal_at_parents_end(number: signal.Signals) -> None:
-    """Have Linux send this process a signal when the process that forked it ends (prctl(2), PR_SET_PDEATHSIG)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, int(number))
-
-
-def _end_with(wait: "Callable[[], None] | None") -> None:
-    # A signal is for the other thread, which would sleep on.
-    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    if wait:
-        wait()
-        os.killpg(0, signal.SIGKILL)

@@ -8,65 +8,27 @@ import sys
 import time
 from collections.abc import Iterable
 from contextlib import suppress
-from multiprocessing import connection, forkserver
+from multiprocessing import connection
 from pathlib import Path
-from typing import Any
 
-from components.common.forked import FORK, fork
+from components.common.forked import FORK
+from pipeline.local.server import ROOT, Server
 
-ROOT = Path(__file__).parent.parent.parent
 # The time between SIGTERM and SIGKILL, in which a training saves a checkpoint.
 GRACE_SECONDS = 4.0
-# The fork server imports LIGHT, which every task needs, or all of it, which takes three seconds.
-LIGHT = ["pipeline.local.preload", "kfp.dsl.executor", "pydantic.type_adapter", "pydantic.types"]
-HEAVY = ["tensorflow", "keras", "tensorflow_datasets", "sklearn.linear_model", "sklearn.metrics", "PIL.Image"]
 # The shell script in KFP's command of a Python component. The component's source and its arguments follow it.
 _KFP = (
     'program_path=$(mktemp -d) printf "%s" "$0" > "$program_path/ephemeral_component.py" _KFP_RUNTIME=true python3 '
     '-m kfp.dsl.executor_main --component_module_path "$program_path/ephemeral_component.py" "$@"'
 )
 _LAST_BYTES = 1 << 16
-_preloaded: list[str] = []
-
-
-def preload(libraries: list[str], scratch: Path) -> None:
-    """Have the fork server import libraries, for the tasks to come, unless it has them or a task runs.
-
-    Args:
-        libraries: LIGHT, or LIGHT and HEAVY.
-        scratch: The folder of temporary files, where the server's socket is.
-    """
-    if set(libraries) <= set(_preloaded) or multiprocessing.active_children():
-        return
-    close()
-    _preloaded[:] = libraries
-    # A socket's path has 107 characters at most.
-    multiprocessing.current_process()._config["tempdir"] = os.path.relpath(scratch)  # type: ignore[attr-defined]
-    multiprocessing.get_context("forkserver").set_forkserver_preload(libraries)
-    # What a terminal sends to all is for the run, which ends the tasks; the server inherits that it ignores it.
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
-    forkserver.ensure_running()
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
-def close() -> None:
-    """End the fork server, and what a second Ctrl-C left running."""
-    for process in multiprocessing.active_children():
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid or 0, signal.SIGKILL)
-    server: Any = forkserver._forkserver
-    if server._forkserver_pid is not None:
-        os.kill(server._forkserver_pid, signal.SIGKILL)
-        server._stop()
-    _preloaded.clear()
 
 
 class Running:
     """A task that runs, in a process group of its own.
 
     Args:
+        server: Forks it.
         command: The command with its arguments. That of a Python component runs without KFP's shell script.
         folder: The task's folder of temporary files.
         log: The file that its output is added to.
@@ -74,10 +36,13 @@ class Running:
 
     Attributes:
         sentinel: It is ready, for `multiprocessing.connection.wait`, when the process has ended.
+        pid: Its process id, which is that of its group.
         output: It is ready when the process has printed something.
     """
 
-    def __init__(self, command: list[str], folder: Path, log: Path, environment: dict[str, str]) -> None:
+    def __init__(
+        self, server: Server, command: list[str], folder: Path, log: Path, environment: dict[str, str]
+    ) -> None:
         folder.mkdir()
         self._folder = folder
         if command[0] == "sh" and " ".join(command[2].replace(" exec ", " ").split()) == _KFP:
@@ -90,8 +55,10 @@ class Running:
         self.output, prints = multiprocessing.Pipe(duplex=False)
         with prints:
             own = {**os.environ, **_environment(folder), **environment}
-            self._process = fork(command, str(Path.cwd()), own, None, prints)
-        self.sentinel = self._process.sentinel
+            self.sentinel = server.fork(command, Path.cwd(), own, prints.fileno())
+        # Without a buffer, so that the sentinel is ready when the second line has come.
+        self._answers = self.sentinel.makefile("rb", buffering=0)
+        self.pid = int(self._answers.readline())
 
     def read(self) -> bool:
         """Write what it has printed to its log. Returns False where it will print nothing more."""
@@ -104,24 +71,20 @@ class Running:
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the process, and to those that it started."""
-        if self._process.pid is None:
-            return
-        try:
-            os.killpg(self._process.pid, number)
-        except ProcessLookupError:
-            if self._process.exitcode is None:  # it hasn't made its group yet
-                os.kill(self._process.pid, number)
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
 
     def end(self) -> int:
         """Kill what the process left running, or itself. Returns its exit code, negative where a signal ended it."""
         self.signal(signal.SIGKILL)
-        self._process.join()
+        # Without an answer, the server was killed.
+        code = int(self._answers.readline() or -signal.SIGKILL)
         while self.output.poll() and self.read():
             pass
-        self.output.close()
-        self._log.close()
+        for file in (self.sentinel, self._answers, self.output, self._log):
+            file.close()
         shutil.rmtree(self._folder, ignore_errors=True)
-        return self._process.exitcode or 0
+        return code
 
     def last_lines(self) -> list[str]:
         """The end of what it printed."""

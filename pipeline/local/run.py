@@ -19,9 +19,10 @@ from pipeline.local import cache, containers
 from pipeline.local.damage import remove, set_aside, shown, usable
 from pipeline.local.execution import MEMORY, OUTPUTS, TASKS, Execution, Machine
 from pipeline.local.failure import explain, explained
-from pipeline.local.processes import HEAVY, LIGHT, Running, close, preload
+from pipeline.local.processes import Running
 from pipeline.local.publish import PARTIAL, publish, publish_report
 from pipeline.local.schedule import available_cores, default_jobs
+from pipeline.local.server import Server
 from pipeline.local.stopping import stoppable
 from pipeline.local.tasks import Task, read_tasks
 from pipeline.runs import LATEST, RUNS
@@ -81,9 +82,10 @@ def run_local(
         stack.enter_context(explained(home, console))
         stack.enter_context(stoppable())
         scratch = stack.enter_context(_scratch(work))
-        stack.callback(close)
-        # The fork server imports while the pipeline is compiled; in a first run, TensorFlow as well.
-        preload(LIGHT if in_containers or (work / MEMORY).exists() else LIGHT + HEAVY, scratch)
+        # It imports while the pipeline is compiled; in a first run, TensorFlow as well.
+        server = stack.enter_context(Server())
+        if not in_containers and not (work / MEMORY).exists():
+            server.preload()
         from pipeline.graph.tasks import tasks as specified  # kfp takes a second to import, so it comes late
 
         pipeline, digest = compile_experiment(experiment, build)
@@ -110,8 +112,8 @@ def run_local(
             if container:
                 command = [*container, f"--env={EVENTS}={events}", task.image, *command]
             elif task.cached:
-                preload(LIGHT + HEAVY, scratch)
-            return Running(command, scratch / task.name, log, {EVENTS: str(events)})
+                server.preload()
+            return Running(server, command, scratch / task.name, log, {EVENTS: str(events)})
 
         if is_wanted(experiment.track):
             stack.enter_context(tracked(home / name, console))

@@ -11,7 +11,8 @@ import pytest
 
 from components.common.errors import InputError
 from pipeline.local import containers
-from pipeline.local.processes import LIGHT, Running, close, preload
+from pipeline.local.processes import Running
+from pipeline.local.server import Server
 
 pytestmark = pytest.mark.slow
 ONLY_MLP = """\
@@ -131,14 +132,13 @@ def test_a_task_can_write_to_the_folders_of_its_run_alone(project, image):
 
 def test_an_exit_code_is_never_lost(image, tmp_path):
     start = [containers.engine(), "run", "--rm", "--network=host", *containers.limits(), image]
-    preload(LIGHT, tmp_path)
-    for code in (0, 3):
-        command = ["sh", "-c", f"printf 'one\\ntw'; printf 'ö\\nthree'; exit {code}"]
-        task = Running([*start, *command], tmp_path / "scratch", tmp_path / "log", {})
-        while task.read():
-            pass
-        assert (task.end(), task.last_lines()) == (code, ["one", "twö", "three"])
-    close()
+    with Server() as server:
+        for code in (0, 3):
+            command = ["sh", "-c", f"printf 'one\\ntw'; printf 'ö\\nthree'; exit {code}"]
+            task = Running(server, [*start, *command], tmp_path / "scratch", tmp_path / "log", {})
+            while task.read():
+                pass
+            assert (task.end(), task.last_lines()) == (code, ["one", "twö", "three"])
 
 
 def refused(project, *parts, **environment):

@@ -360,9 +360,9 @@ def test_a_killed_task_fails_cleanly(project, first):
     process = project.start("run", project.config, *changed, start_new_session=True)
     project.until("epoch 2/", process, earlier)
     servers = subprocess.run(
-        ["pgrep", "-s", str(process.pid), "-f", "forkserver"], capture_output=True, text=True, check=True
+        ["pgrep", "-s", str(process.pid), "-f", "pipeline.local.server"], capture_output=True, text=True, check=True
     ).stdout.split()
-    # The server's child, forked later, is the task.
+    # The server, and forked last, the task.
     os.kill(max(map(int, servers)), signal.SIGKILL)
     output = process.communicate(timeout=60)[0]
     assert process.returncode == 1, output

@@ -14,8 +14,9 @@ from rich.console import Console
 
 from components.common.events import EVENTS
 from pipeline.local.execution import OUTPUTS, TASKS, Execution, Machine
-from pipeline.local.processes import LIGHT, ROOT, Running, close, preload
+from pipeline.local.processes import Running
 from pipeline.local.schedule import default_jobs
+from pipeline.local.server import ROOT, Server
 from pipeline.local.stopping import Stopped, stoppable
 from pipeline.local.tasks import Task
 from pipeline.terminal.display import Display
@@ -87,10 +88,13 @@ def here(tmp_path, monkeypatch):
     (tmp_path / "work" / OUTPUTS / TASKS).mkdir(parents=True)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "sockets").mkdir()
-    preload(LIGHT, tmp_path / "sockets")
-    yield tmp_path
-    close()
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def server():
+    with Server() as server:
+        yield server
 
 
 def task(name, *module, needs=(), optional=()):
@@ -110,13 +114,13 @@ def task(name, *module, needs=(), optional=()):
 _number = itertools.count()
 
 
-def execution(here, *tasks, cores=2, jobs=9, threads=None, **options):
+def execution(server, here, *tasks, cores=2, jobs=9, threads=None, **options):
     """An execution that is ready to run, and its display."""
     (here / f"run{next(_number)}" / "logs").mkdir(parents=True)
     folder = max(here.glob("run*"), key=lambda path: int(path.name[3:]))
 
     def start(task, command, events, log):
-        return Running(command, here / f"scratch-{task.name}", log, {EVENTS: str(events)})
+        return Running(server, command, here / f"scratch-{task.name}", log, {EVENTS: str(events)})
 
     display = Display([task.name for task in tasks], Console(file=(here / "screen").open("w"), width=110))
     machine = Machine(cores, jobs, threads or {}, start)
@@ -150,8 +154,8 @@ NAMES = ("a", "b", "c", "d", "e")
         (2, 9, {"a": 9}, (9, 2)),
     ],
 )
-def test_what_runs_never_has_more_threads_than_there_are_cores(here, cores, jobs, threads, expected):
-    run = execution(here, *(task(n, "notes", n) for n in NAMES), cores=cores, jobs=jobs, threads=threads)
+def test_what_runs_never_has_more_threads_than_there_are_cores(server, here, cores, jobs, threads, expected):
+    run = execution(server, here, *(task(n, "notes", n) for n in NAMES), cores=cores, jobs=jobs, threads=threads)
     assert run.run()
     noted = notes(here)
     assert len(noted) == 2 * len(NAMES)
@@ -160,62 +164,62 @@ def test_what_runs_never_has_more_threads_than_there_are_cores(here, cores, jobs
     assert found == expected or cores > 2, "as many as there is room for"
 
 
-def test_a_task_starts_after_those_that_it_needs_and_is_taken_from_the_cache_later(here):
+def test_a_task_starts_after_those_that_it_needs_and_is_taken_from_the_cache_later(server, here):
     tasks = [task("a", "notes", "a"), task("b", "notes", "b"), task("c", "notes", "c", needs=["a", "b"])]
-    assert execution(here, *tasks).run()
+    assert execution(server, here, *tasks).run()
     assert {name for what, name in notes(here)[:4]} == {"a", "b"}
     assert notes(here)[4:] == [("begin", "c"), ("end", "c")]
-    again = execution(here, *tasks)
+    again = execution(server, here, *tasks)
     assert again.run()
     assert len(notes(here)) == 6
     assert {line.state for line in again._display.lines.values()} == {"cached"}
 
 
-def test_the_longest_way_to_the_end_goes_first(here):
+def test_the_longest_way_to_the_end_goes_first(server, here):
     """As far as it is known from the run before."""
     (here / "work" / "seconds.json").write_text(json.dumps({"a": 1, "b": 5, "c": 2, "d": 9}))
     tasks = [task("a", "notes", "a"), task("b", "notes", "b"), task("c", "notes", "c")]
-    assert execution(here, *tasks, task("d", "notes", "d", needs=["a"]), cores=1).run()
+    assert execution(server, here, *tasks, task("d", "notes", "d", needs=["a"]), cores=1).run()
     assert [name for what, name in notes(here) if what == "begin"] == ["a", "d", "b", "c"]
 
 
-def test_nothing_else_computes_while_a_task_measures(here):
+def test_nothing_else_computes_while_a_task_measures(server, here):
     """Twice in one task. Before, between and after, the other one goes on counting."""
-    assert execution(here, task("counts", "counts"), task("measures", "measures")).run()
+    assert execution(server, here, task("counts", "counts"), task("measures", "measures")).run()
     assert json.loads((here / "said").read_text()) == [True, False, True, False, True]
 
 
-def test_a_task_that_ends_while_it_measures_lets_the_others_go_on(here):
+def test_a_task_that_ends_while_it_measures_lets_the_others_go_on(server, here):
     (here / "dies.py").write_text(
         "import os\nfrom components.common.events import measured_alone\nmeasured_alone().__enter__()\nos._exit(3)\n"
     )
-    assert not execution(here, task("a", "notes", "a"), task("b", "dies"), keep_going=True).failures
-    run = execution(here, task("a", "notes", "a"), task("b", "dies"), keep_going=True)
+    assert not execution(server, here, task("a", "notes", "a"), task("b", "dies"), keep_going=True).failures
+    run = execution(server, here, task("a", "notes", "a"), task("b", "dies"), keep_going=True)
     assert run.run()
     assert notes(here)[-1] == ("end", "a")
     assert str(run.failures["b"]) == "it ended with exit code 3"
 
 
-def test_several_that_want_to_measure_do_it_one_after_the_other(here):
+def test_several_that_want_to_measure_do_it_one_after_the_other(server, here):
     (here / "both.py").write_text(
         "import sys, time\nfrom components.common.events import measured_alone\n"
         "def note(what):\n    with open('notes', 'a') as file:\n        file.write(f'{what} {sys.argv[1]}\\n')\n"
         "for _ in range(3):\n    with measured_alone():\n        note('begin'); time.sleep(0.1); note('end')\n"
     )
-    assert execution(here, *(task(name, "both", name) for name in "abc"), cores=3).run()
+    assert execution(server, here, *(task(name, "both", name) for name in "abc"), cores=3).run()
     assert len(notes(here)) == 18
     assert most(notes(here), {})[1] == 1
 
 
 @pytest.mark.parametrize("keep_going", [False, True])
-def test_a_failure_beside_another_task(here, keep_going):
+def test_a_failure_beside_another_task(server, here, keep_going):
     """What runs is stopped, and has time to save, unless the run shall go on."""
     other = task("b", "notes", "b") if keep_going else task("b", "lasts", "b")
     if keep_going:
         (here / "others").touch()
     report = task("report", "notes", "report", needs=["a", "b", "c"], optional=["a", "b", "c"])
     run = execution(
-        here, task("a", "fails"), other, task("c", "notes", "c", needs=["b"]), report, keep_going=keep_going
+        server, here, task("a", "fails"), other, task("c", "notes", "c", needs=["b"]), report, keep_going=keep_going
     )
     assert run.run() is keep_going
     assert str(run.failures["a"]) == "ValueError: lost"
@@ -228,10 +232,10 @@ def test_a_failure_beside_another_task(here, keep_going):
 
 
 @pytest.mark.parametrize(("tries", "beside", "fails"), [(2, True, False), (9, True, True), (2, False, True)])
-def test_a_task_that_was_killed_for_memory_is_tried_once_more_alone(here, tries, beside, fails):
+def test_a_task_that_was_killed_for_memory_is_tried_once_more_alone(server, here, tries, beside, fails):
     tasks = [task("a", "hungry", str(tries)), *([task("b", "notes", "b")] if beside else [])]
     (here / "notes").write_text("" if beside else "begin x\n")
-    run = execution(here, *tasks)
+    run = execution(server, here, *tasks)
     assert run.run() is not fails
     message = "it was ended by SIGKILL, as the kernel does when memory runs out"
     assert [str(failure) for failure in run.failures.values()] == [message] * fails
@@ -241,8 +245,8 @@ def test_a_task_that_was_killed_for_memory_is_tried_once_more_alone(here, tries,
     )
 
 
-def test_ctrl_c_ends_all_and_all_have_saved(here):
-    run = execution(here, *(task(name, "lasts", name) for name in "abc"), cores=3)
+def test_ctrl_c_ends_all_and_all_have_saved(server, here):
+    run = execution(server, here, *(task(name, "lasts", name) for name in "abc"), cores=3)
 
     def interrupt():
         while sum(line.message == "epoch 2/9" for line in run._display.lines.values()) < 3:
@@ -256,9 +260,9 @@ def test_ctrl_c_ends_all_and_all_have_saved(here):
     assert not list(here.glob("scratch-*"))
 
 
-def test_progress_is_an_event_and_its_line_is_in_the_log(here):
+def test_progress_is_an_event_and_its_line_is_in_the_log(server, here):
     (here / "tells.py").write_text("from components.common.events import progress\nprogress('épreuve 1')\n")
-    run = execution(here, task("a", "tells"))
+    run = execution(server, here, task("a", "tells"))
     assert run.run()
     assert run._display.lines["a"].message == "épreuve 1"
     (log,) = Path(run.folder).glob("logs/a.log")

@@ -5,12 +5,14 @@ import signal
 import subprocess
 import sys
 import time
-from multiprocessing import forkserver
+from multiprocessing import connection
+from pathlib import Path
 
 import pytest
 from processes import alive
 
-from pipeline.local.processes import HEAVY, LIGHT, ROOT, Running, close, preload, stop
+from pipeline.local.processes import Running, stop
+from pipeline.local.server import ROOT, Server
 
 PROGRAMS = {
     "told": (
@@ -49,15 +51,18 @@ def here(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("WORD", "here")
     monkeypatch.chdir(folder)
-    (folder / "sockets").mkdir()
-    preload(LIGHT, folder / "sockets")
-    yield folder
-    close()
+    return folder
 
 
-def run(here, *command):
+@pytest.fixture
+def server(here):
+    with Server() as server:
+        yield server
+
+
+def run(server, here, *command):
     """A command's exit code, and the lines that it printed."""
-    task = Running(list(command), here / "scratch", here / "log", {})
+    task = Running(server, list(command), here / "scratch", here / "log", {})
     while task.read():
         pass
     return task.end(), task.last_lines()
@@ -67,72 +72,75 @@ def module(*arguments):
     return [sys.executable, "-m", *arguments]
 
 
-def test_a_task_is_forked_and_reads_its_code_anew(here):
-    assert run(here, *module("told", "a", "b c")) == (0, [f"a b c here {here} True"])
+def test_a_task_is_forked_and_reads_its_code_anew(server, here):
+    assert run(server, here, *module("told", "a", "b c")) == (0, [f"a b c here {here} True"])
     (here / "told.py").write_text("print('changed')")
-    assert run(here, *module("told")) == (0, ["changed"])
+    assert run(server, here, *module("told")) == (0, ["changed"])
     assert (here / "log").read_text() == f"a b c here {here} True\nchanged\n"
 
 
-def test_how_it_ends_is_known(here):
-    assert run(here, *module("ends", "3"))[0] == 3
-    assert run(here, *module("ends", "killed"))[0] == -signal.SIGKILL
-    code, said = run(here, *module("not_there"))
+def test_how_it_ends_is_known(server, here):
+    assert run(server, here, *module("ends", "3"))[0] == 3
+    assert run(server, here, *module("ends", "killed"))[0] == -signal.SIGKILL
+    code, said = run(server, here, *module("not_there"))
     assert (code, said[-1]) == (1, "ImportError: No module named not_there")
 
 
-def test_tensorflow_is_imported_where_that_was_asked_for(here):
+def test_tensorflow_is_imported_where_that_was_asked_for(server, here):
     (here / "told.py").write_text("import sys\nprint('tensorflow' in sys.modules)\n")
-    preload(LIGHT + HEAVY, here / "sockets")
-    assert run(here, *module("told")) == (0, ["True"])
+    server.preload()
+    assert run(server, here, *module("told")) == (0, ["True"])
 
 
-def test_another_command_runs_as_it_stands(here):
+def test_another_command_runs_as_it_stands(server, here):
     """The shell that a command names sees the project's path as an argument alone."""
-    assert run(here, "sh", "-c", 'printf "%s\\n" "$0"; exit 4', str(here)) == (4, [str(here)])
+    assert run(server, here, "sh", "-c", 'printf "%s\\n" "$0"; exit 4', str(here)) == (4, [str(here)])
     assert not (here / "X").exists()
 
 
-def test_a_module_that_a_task_starts_is_forked_too(here):
-    code, (said, end) = run(here, *module("starts", "told", "x"))
+def test_a_module_that_a_task_starts_is_forked_too(server, here):
+    code, (said, end) = run(server, here, *module("starts", "told", "x"))
     assert (code, said, end) == (0, f"x here {here} True", "Forked 0")
-    assert run(here, *module("starts", "ends", "killed"))[1] == ["Forked -9"]
+    assert run(server, here, *module("starts", "ends", "killed"))[1] == ["Forked -9"]
 
 
-def test_what_a_task_leaves_in_the_temporary_folder_goes_with_it(here):
-    (name,) = run(here, *module("writes"))[1]
+def test_what_a_task_leaves_in_the_temporary_folder_goes_with_it(server, here):
+    (name,) = run(server, here, *module("writes"))[1]
     assert name.startswith(str(here / "scratch"))
     assert not (here / "scratch").exists()
 
 
-def test_what_a_task_leaves_running_is_ended(here):
-    task = Running(module("leaves"), here / "scratch", here / "log", {})
+def test_what_a_task_leaves_running_is_ended(server, here):
+    task = Running(server, module("leaves"), here / "scratch", here / "log", {})
     assert task.read()
-    task._process.join()
+    assert connection.wait([task.sentinel], 60)
     assert alive(text="sleep 1234")
     assert (task.end(), task.last_lines()) == (0, ["over"])
     until(lambda: not alive(text="sleep 1234"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_of_the_terminal_is_for_the_run_alone(here, number):
-    """Also where it comes before the server has imported anything."""
-    close()
-    preload(LIGHT, here / "sockets")
-    server = forkserver._forkserver._forkserver_pid
-    os.kill(server, number)
-    assert run(here, *module("ends", "3"))[0] == 3
-    assert forkserver._forkserver._forkserver_pid == server
+def test_a_task_whose_server_was_killed_has_failed_and_the_next_one_starts(server, here):
+    task = Running(server, module("sleeps"), here / "scratch", here / "log", {})
+    assert task.read()
+    server._process.kill()
+    assert connection.wait([task.sentinel], 60)
+    assert task.end() == -signal.SIGKILL
+    until(lambda: not Path(f"/proc/{task.pid}").exists())
+    assert run(server, here, *module("ends", "3"))[0] == 3
 
 
-def test_a_server_that_was_killed_is_started_again(here):
-    os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)
-    os.waitid(os.P_PID, forkserver._forkserver._forkserver_pid, os.WEXITED | os.WNOWAIT)
-    assert run(here, *module("ends", "3"))[0] == 3
+def test_what_runs_is_ended_when_the_server_is_closed(here):
+    """As after a second Ctrl-C."""
+    with Server() as server:
+        task = Running(server, module("waits"), here / "scratch", here / "log", {})
+        assert task.read()
+        assert connection.wait([task.sentinel], 0) == []
+    assert connection.wait([task.sentinel], 60)
+    assert task.end() == -signal.SIGKILL
 
 
-def test_tasks_that_are_stopped_have_the_time_to_save_all_the_same_time(here):
-    tasks = [Running(module("saves"), here / f"scratch{i}", here / f"log{i}", {}) for i in range(3)]
+def test_tasks_that_are_stopped_have_the_time_to_save_all_the_same_time(server, here):
+    tasks = [Running(server, module("saves"), here / f"scratch{i}", here / f"log{i}", {}) for i in range(3)]
     for task in tasks:
         assert task.read()
     tasks[1].signal(signal.SIGSTOP)
@@ -140,14 +148,45 @@ def test_tasks_that_are_stopped_have_the_time_to_save_all_the_same_time(here):
     assert [(here / f"log{i}").read_text() for i in range(3)] == ["all there\nsaved\n"] * 3
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_of_the_terminal_is_for_the_run_alone(here, number):
+    """A terminal sends it to the group of processes of the run."""
+    (here / "starter.py").write_text(TERMINAL)
+    done = subprocess.run(
+        [sys.executable, "starter.py", str(int(number))],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        process_group=0,
+    )
+    assert (done.returncode, done.stdout.splitlines()) == (0, ["3", "True"]), done.stderr
+
+
+TERMINAL = """
+import os, signal, sys
+from pathlib import Path
+from pipeline.local.processes import Running
+from pipeline.local.server import Server
+number = int(sys.argv[1])
+with Server() as server:
+    before = server._process.pid
+    signal.signal(number, lambda *_: None)
+    os.killpg(0, number)
+    task = Running(server, [sys.executable, "-m", "ends", "3"], Path("scratch"), Path("log"), {})
+    while task.read():
+        pass
+    print(task.end(), server._process.pid == before, sep="\\n")
+"""
+
 STARTER = """
 import os, signal, sys
 from pathlib import Path
-from pipeline.local.processes import Running, preload, LIGHT
-preload(LIGHT, Path("sockets"))
+from pipeline.local.processes import Running
+from pipeline.local.server import Server
+server = Server()
 print("idle", flush=True)
 if sys.argv[1] != "idle":
-    task = Running([sys.executable, "-m", "waits"], Path("scratch"), Path("log"), {})
+    task = Running(server, [sys.executable, "-m", "waits"], Path("scratch"), Path("log"), {})
     task.read()
     if sys.argv[1] == "stopped":
         task.signal(signal.SIGSTOP)
@@ -172,8 +211,8 @@ def test_when_the_run_is_killed_nothing_stays(here, killed, phase):
     assert starter.stdout.readline() == "idle\n"
     if phase != "idle":
         assert starter.stdout.readline() == "all there\n"
-        # Beside the run: the server, its tracker of resources, the task with two children.
-        assert len(alive(str(starter.pid))) == 6, alive(str(starter.pid))
+        # Beside the run: the server, the task with two children.
+        assert len(alive(str(starter.pid))) == 5, alive(str(starter.pid))
     if killed == "the run and the server":
         children = subprocess.run(["pgrep", "-P", str(starter.pid)], capture_output=True, text=True, check=True).stdout
         for child in children.split():
