@@ -167,3 +167,4 @@ def _end_with_run(requests: socket.socket) -> None:
 
 if __name__ == "__main__":
     serve(socket.socket(fileno=int(sys.argv[1])))
+    os._exit(0)  # multiprocessing would wait for the tasks
