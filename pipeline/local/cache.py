@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from components.common.files import sync, write_text
 from components.common.spec import Strict
 from pipeline.local.damage import remove
 
@@ -175,13 +176,5 @@ def _describe(path: Path, flush: bool = False) -> File:
 
 
 def _write(folder: Path, outputs: Outputs) -> None:
-    new = folder / f".{MANIFEST}.partial"
-    with new.open("w", encoding="utf-8") as file:
-        file.write(outputs.model_dump_json())
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(folder / MANIFEST)
-    for changed in (folder, folder.parent):
-        descriptor = os.open(changed, os.O_RDONLY)
-        os.fsync(descriptor)
-        os.close(descriptor)
+    write_text(folder / MANIFEST, outputs.model_dump_json())
+    sync(folder.parent)

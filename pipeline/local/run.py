@@ -20,13 +20,13 @@ from pipeline.local.damage import remove, set_aside, shown, usable
 from pipeline.local.execution import MEMORY, OUTPUTS, TASKS, Execution, Machine
 from pipeline.local.failure import explain, explained
 from pipeline.local.processes import Running
-from pipeline.local.publish import PARTIAL, publish, publish_report
 from pipeline.local.schedule import available_cores, default_jobs
 from pipeline.local.server import Server
 from pipeline.local.stopping import stoppable
 from pipeline.local.tasks import Task, read_tasks
 from pipeline.runs import LATEST, RUNS
 from pipeline.runs.ledger import FILE as LEDGER
+from pipeline.runs.publish import PARTIAL, publish, publish_report
 from pipeline.runs.record import recorded
 from pipeline.runs.tracking import is_wanted, tracked
 from pipeline.terminal.display import Display

@@ -1,7 +1,6 @@
 """The tasks of a compiled pipeline, and the ExecutorInput that Kubeflow's launcher would give each of them."""
 
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,9 @@ import yaml
 
 from pipeline.local.cache import Artifact, Outputs
 
-_PLACEHOLDER = re.compile(r"\{\{(\$.*?)\}\}")
+# What stands for the name of the run (kfp.dsl.PIPELINE_JOB_NAME_PLACEHOLDER), and for the ExecutorInput.
+_RUN = "{{$.pipeline_job_name}}"
+_EXECUTOR_INPUT = "{{$}}"
 
 
 @dataclass(frozen=True)
@@ -115,11 +116,10 @@ def executor_input(
         folder: The folder for its outputs.
         run: The run's name.
     """
-    job = {"$.pipeline_job_name": run, "$.pipeline_job_uuid": run, "$.pipeline_task_name": task.name}
     defined = task.component.get("outputDefinitions", {})
     return {
         "inputs": {
-            "parameterValues": {k: replaced(v, job) if isinstance(v, str) else v for k, v in values.items()},
+            "parameterValues": {name: run if value == _RUN else value for name, value in values.items()},
             "artifacts": {
                 name: _artifact(name, artifact.type, _uri(producer, artifact.path), artifact.metadata)
                 for name, (producer, artifact) in inputs.items()
@@ -137,27 +137,8 @@ def executor_input(
 
 
 def command(task: Task, executor: dict[str, Any]) -> list[str]:
-    """The command of a task, without placeholders.
-
-    Args:
-        task: The task.
-        executor: The task's ExecutorInput.
-    """
-    values = {"$": json.dumps(executor), "$.outputs.output_file": executor["outputs"]["outputFile"]}
-    for name, value in executor["inputs"]["parameterValues"].items():
-        values[f"$.inputs.parameters['{name}']"] = value if isinstance(value, str) else json.dumps(value)
-    for name, output in executor["outputs"]["parameters"].items():
-        values[f"$.outputs.parameters['{name}'].output_file"] = output["outputFile"]
-    for side in ("inputs", "outputs"):
-        for name, artifacts in executor[side]["artifacts"].items():
-            for key in ("uri", "path"):
-                values[f"$.{side}.artifacts['{name}'].{key}"] = artifacts["artifacts"][0]["uri"]
-    return [replaced(part, values) for part in task.command]
-
-
-def replaced(text: str, values: dict[str, str]) -> str:
-    """A text with its placeholders replaced, such as {{$.inputs.parameters['seed']}}. Unknown placeholders stay."""
-    return _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), text)
+    """The command of a task, with the ExecutorInput in its place."""
+    return [part.replace(_EXECUTOR_INPUT, json.dumps(executor)) for part in task.command]
 
 
 def _artifact(name: str, kind: dict[str, str], uri: str, metadata: dict[str, Any]) -> dict[str, Any]:

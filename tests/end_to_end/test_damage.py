@@ -272,7 +272,7 @@ def test_an_empty_environment_and_another_locale_will_do(small, seed):
 FULL = """
 import errno, os, sys
 from pipeline import __main__
-from pipeline.local import {module}
+from pipeline.{room} import {module}
 def full(*arguments):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 {module}.{name} = full
@@ -282,15 +282,20 @@ __main__.main()
 
 
 @pytest.mark.parametrize(
-    ("module", "name"),
-    [("publish", "_share"), ("publish", "write_text"), ("reasons", "write_text"), ("cache", "_write")],
+    ("room", "module", "name"),
+    [
+        ("runs", "publish", "_share"),
+        ("runs", "publish", "write_text"),
+        ("local", "reasons", "write_text"),
+        ("local", "cache", "write_text"),
+    ],
 )
-def test_a_full_disk_where_the_run_itself_writes_is_a_line(small, module, name):
+def test_a_full_disk_where_the_run_itself_writes_is_a_line(small, room, module, name):
     before = (home(small) / "latest").resolve()
     # So that each has something to run.
     changed = f"models.mlp.hyperparameters.units=[{8 + sum(map(ord, module + name)) % 97}]"
     process = subprocess.run(
-        [sys.executable, "-c", FULL.format(module=module, name=name), "run", small.config, "--set", changed],
+        [sys.executable, "-c", FULL.format(room=room, module=module, name=name), "run", small.config, "--set", changed],
         cwd=small.folder,
         env=small.environment,
         capture_output=True,

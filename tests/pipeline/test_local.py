@@ -1,10 +1,12 @@
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from kfp import dsl
 
 from pipeline.local import cache
 from pipeline.local.cache import DamagedError
@@ -56,7 +58,6 @@ def given_to(task, folder, before):
 def test_the_executor_input_is_that_of_kfp(tasks, tmp_path):
     """By KFP's own message and the functions that kfp.local makes it with."""
     from google.protobuf import json_format
-    from kfp import dsl
     from kfp.local import executor_input_utils, placeholder_utils
     from kfp.pipeline_spec import pipeline_spec_pb2
 
@@ -84,34 +85,17 @@ def json_of(text):
     return without_empty(json.loads(text)) if text.startswith("{") else text
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("{{$.pipeline_job_name}}", "run-1"),
-        ("a {{$.pipeline_task_name}} b {{$.nothing}}", "a train-mlp b {{$.nothing}}"),
-    ],
-)
-def test_placeholders_of_parameters_are_replaced_and_others_stay(tasks, tmp_path, text, expected):
-    from dataclasses import replace
-
-    task = tasks["train-mlp"]
-    task = replace(task, parameters={**task.parameters, "name": {"runtimeValue": {"constant": text}}})
-    given = given_to(task, tmp_path, tmp_path)
-    assert given["inputs"]["parameterValues"]["name"] == expected
+def test_no_other_placeholder_is_in_a_compiled_experiment(compiled):
+    """Those of the run's name and of the ExecutorInput are the ones that a local run replaces."""
+    found = set(re.findall(r"\{\{\$.*?\}\}", compiled.read_text(encoding="utf-8")))
+    assert found == {dsl.PIPELINE_JOB_NAME_PLACEHOLDER, "{{$}}"}
 
 
-def test_placeholders_of_a_command_are_replaced(tasks, tmp_path):
-    from dataclasses import replace
-
-    parts = {
-        "{{$.inputs.parameters['seed']}}": "7",
-        "--in={{$.inputs.artifacts['dataset'].path}}": f"--in={tmp_path}/before/dataset",
-        "{{$.outputs.artifacts['model'].uri}}": f"{tmp_path}/out/model",
-        "{{$.outputs.output_file}}": f"{tmp_path}/out/executor_output.json",
-        "$(touch X)": "$(touch X)",
-    }
-    task = replace(tasks["train-mlp"], command=list(parts))
-    assert command(task, given_to(task, tmp_path / "out", tmp_path / "before")) == list(parts.values())
+def test_the_run_gives_its_name_to_the_tasks_that_ask_for_it(tasks, tmp_path):
+    for name, key in (("compare", "run"), ("report", "run")):
+        values = {"run": dsl.PIPELINE_JOB_NAME_PLACEHOLDER, "other": "a {{$}}"}
+        given = executor_input(tasks[name], values, {}, tmp_path, "run-1")
+        assert given["inputs"]["parameterValues"] == {key: "run-1", "other": "a {{$}}"}
 
 
 COMPONENT = {

@@ -5,7 +5,7 @@ import pytest
 from components.artifacts.export import Format
 from components.artifacts.leaderboard import Leaderboard, ModelEntry, load_leaderboard, save_leaderboard
 from components.report.run_section import END, START, TaskRun
-from pipeline.local.publish import publish
+from pipeline.runs.publish import publish
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from components.artifacts.leaderboard import Leaderboard, ModelEntry, load_leade
 from components.artifacts.registration import REGISTERED
 from components.common.files import point_link, write_text
 from components.report.run_section import TaskRun, with_run
-from pipeline.local.damage import remove
 from pipeline.runs import LATEST, REPORT
 from pipeline.runs.section import with_history
 
@@ -62,7 +61,7 @@ def publish(
         for folder in new.glob("*"):
             folder.rename(run / folder.name)
     finally:
-        remove(new)
+        shutil.rmtree(new, ignore_errors=True)
     shutil.copyfile(pipeline, run / "pipeline.yaml")
     if registration:
         shutil.copyfile(registration / REGISTERED, run / REGISTERED)
