@@ -3,13 +3,14 @@
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from components.artifacts.baselines import Baselines, baseline_names, save_baselines
-from components.artifacts.dataset import LEAST_DEVIATION, ImagesInfo, SeriesInfo, load_info
+from components.artifacts.baselines import Baselines, Rival, save_baselines, season_names
+from components.artifacts.dataset import LEAST_DEVIATION, SPLITS, ImagesInfo, SeriesInfo, load_info
 from components.artifacts.series_table import SeriesTable, load_table
 from components.data import storage
 from components.metrics import conformal, metrics
@@ -20,7 +21,7 @@ FIT_BYTES = 256 << 20
 LINEAR_ITERATIONS = 50
 
 
-def measure(dataset: str, folder: str, quantiles: Sequence[float] = ()) -> Baselines:
+def measure(dataset: str, folder: str, quantiles: Sequence[float] = (), rivals: Sequence[Rival] = ()) -> Baselines:
     """Fit and measure every baseline of a data set.
 
     Args:
@@ -28,12 +29,13 @@ def measure(dataset: str, folder: str, quantiles: Sequence[float] = ()) -> Basel
         folder: The folder to write `baselines.json` into.
         quantiles: The quantiles that the models of a series forecast. The baselines get intervals of the same shares,
             from their errors on the validation split (split conformal prediction, Lei et al. 2018, arXiv:1604.04173).
+        rivals: The rivals from statsforecast, for one series.
 
     Returns:
         The metrics of each baseline, which are those of the data set's task.
     """
     info = load_info(dataset)
-    baselines = _images(dataset, info) if isinstance(info, ImagesInfo) else _series(dataset, info, quantiles)
+    baselines = _images(dataset, info) if isinstance(info, ImagesInfo) else _series(dataset, info, quantiles, rivals)
     save_baselines(Path(folder), baselines)
     for name, values in baselines.items():
         print(f"{name}: " + "  ".join(f"{metric} {value:.4f}" for metric, value in values.items()), flush=True)
@@ -62,58 +64,94 @@ def _images(dataset: str, info: ImagesInfo) -> Baselines:
     }
 
 
-def _series(dataset: str, info: SeriesInfo, quantiles: Sequence[float]) -> Baselines:
+def _series(dataset: str, info: SeriesInfo, quantiles: Sequence[float], rivals: Sequence[Rival]) -> Baselines:
     """The baselines of a series, or of many: each window is forecast from its own rows, whichever series they are."""
     table = load_table(dataset, info)
-    names = baseline_names("forecasting", info.frequency, info.lookback)
-    baselines = [_last_value, *(_seasonal(name) for name in names[1:-1]), _ridge(dataset, info, table)]
+    baselines: dict[str, _Forecast] = {"last_value": _last_value}
+    baselines |= {name: _seasonal(name) for name in season_names(info.frequency, info.lookback)}
+    baselines["ridge"] = _ridge(dataset, info, table)
+    if info.known:
+        baselines["ridge_known_future"] = _ridge(dataset, info, table, future=True)
+    rolled = _rivals(dataset, info, rivals)
 
-    def forecasts_of(split: str) -> tuple[list[np.ndarray], np.ndarray]:
+    def forecasts_of(split: str) -> tuple[dict[str, np.ndarray], np.ndarray]:
         rows, first = storage.load_rows(dataset, info, split), table.first_rows(info, split)
         # The windows of one series are few enough to be forecast together.
         together = max(1, FIT_BYTES // (8 * info.lookback * len(info.columns))) if info.series else len(first)
-        parts, targets = [], []
+        parts = []
         for start in range(0, len(first), together):
-            windows, target = _windows(rows, info, first[start : start + together])
-            parts.append([forecast(windows, info) for forecast in baselines])
-            targets.append(target)
-        return [np.concatenate(part) for part in zip(*parts, strict=True)], np.concatenate(targets)
+            windows = _windows(rows, info, first[start : start + together])
+            parts.append({name: forecast(windows, info) for name, forecast in baselines.items()} | {"": windows.target})
+        found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        targets = found.pop("")
+        before = sum(info.records[other] for other in SPLITS[: SPLITS.index(split)])
+        found |= {name: forecast(before + first + info.lookback) for name, forecast in rolled.items()}
+        return found, targets
 
     points, targets = forecasts_of("test")
     others, others_targets = forecasts_of("validation") if quantiles else (points, targets)
     scale = table.scales(info, "test")
     found = {}
-    for name, point, other in zip(names, points, others, strict=True):
+    for name, point in points.items():
         forecasts = point
         if quantiles:
-            repeated = np.repeat(other[..., None], len(quantiles), axis=-1)
+            repeated = np.repeat(others[name][..., None], len(quantiles), axis=-1)
             forecasts = point[..., None] + conformal.offsets(others_targets, repeated, quantiles)
         found[name] = metrics.measure("forecasting", targets, forecasts, scale, quantiles)
     return found
 
 
-# A function that forecasts from windows, [windows, lookback, columns], the target, [windows, horizon].
-_Forecast = Callable[[np.ndarray, SeriesInfo], np.ndarray]
+def _rivals(dataset: str, info: SeriesInfo, rivals: Sequence[Rival]) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+    """The fitted rivals, see `components.baseline.rivals.rolling`."""
+    if not rivals:
+        return {}
+    from components.baseline.rivals import rolling
+
+    # The splits follow each other without a gap.
+    target = np.concatenate([storage.load_rows(dataset, info, split)[:, 0] for split in SPLITS])
+    return {name: rolling(name, target, info.records["train"], info.frequency, info.horizon) for name in rivals}
 
 
-def _last_value(windows: np.ndarray, info: SeriesInfo) -> np.ndarray:
-    return np.repeat(windows[:, -1:, 0], info.horizon, axis=1)
+class _Windows(NamedTuple):
+    """Windows of a series, in its own units.
+
+    Attributes:
+        past: The rows that a model sees, float32 [windows, lookback, columns].
+        future: The columns that are known in the future, float32 [windows, horizon, known].
+        target: The target of the rows to forecast, float32 [windows, horizon].
+    """
+
+    past: np.ndarray
+    future: np.ndarray
+    target: np.ndarray
+
+
+# A function that forecasts the target, [windows, horizon], from `past` and `future` alone.
+_Forecast = Callable[[_Windows, SeriesInfo], np.ndarray]
+
+
+def _last_value(windows: _Windows, info: SeriesInfo) -> np.ndarray:
+    return np.repeat(windows.past[:, -1:, 0], info.horizon, axis=1)
 
 
 def _seasonal(name: str) -> _Forecast:
     """Repeat the values of a season."""
 
-    def forecast(windows: np.ndarray, info: SeriesInfo) -> np.ndarray:
+    def forecast(windows: _Windows, info: SeriesInfo) -> np.ndarray:
         season = Frequency(info.frequency).seasons()[name]
-        return windows[:, info.lookback - season + np.arange(info.horizon) % season, 0]
+        return windows.past[:, info.lookback - season + np.arange(info.horizon) % season, 0]
 
     return forecast
 
 
-def _ridge(dataset: str, info: SeriesInfo, table: SeriesTable) -> _Forecast:
-    """Forecast every step of the horizon by a ridge regression on all columns of the window, one for all series."""
-    columns = len(info.columns)
-    mean, std = np.array(info.mean[:columns], np.float32), np.array(info.std[:columns], np.float32)
+def _ridge(dataset: str, info: SeriesInfo, table: SeriesTable, future: bool = False) -> _Forecast:
+    """Forecast every step of the horizon by a ridge regression, one for all series.
+
+    Its features are all columns of the window, and with `future` those that are known of the horizon.
+    """
+    columns, known = len(info.columns), info.known_places() if future else []
+    means, stds = np.array(info.mean, np.float32), np.array(info.std, np.float32)
+    mean, std = means[:columns], stds[:columns]
 
     def scale(windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The mean and the deviation of the target that a model scales with: the window's, or that of all rows."""
@@ -124,35 +162,37 @@ def _ridge(dataset: str, info: SeriesInfo, table: SeriesTable) -> _Forecast:
         least = np.maximum(LEAST_DEVIATION * np.abs(own), 1e-6 * info.std[0])
         return own, np.maximum(target.std(axis=1, keepdims=True), least)
 
-    def features(windows: np.ndarray) -> np.ndarray:
-        values = (windows - mean) / std
+    def features(windows: _Windows) -> np.ndarray:
+        values = (windows.past - mean) / std
         if info.scaling == "window":
-            own, deviation = scale(windows)
-            values[:, :, 0] = (windows[:, :, 0] - own) / deviation
+            own, deviation = scale(windows.past)
+            values[:, :, 0] = (windows.past[:, :, 0] - own) / deviation
+        parts = [values, (windows.future - means[known]) / stds[known]] if future else [values]
         # In float32, nearly collinear columns make scikit-learn's solver fail, and a far slower one takes its place.
-        return values.reshape(len(values), -1).astype(np.float64)
+        return np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1).astype(np.float64)
 
     rows, first = storage.load_rows(dataset, info, "train"), table.first_rows(info, "train")
-    chosen = _evenly_spaced(len(first), 8 * info.lookback * columns)
-    fitted, targets = _windows(rows, info, first[chosen])
-    level, deviation = scale(fitted)
+    chosen = _evenly_spaced(len(first), 8 * (info.lookback * columns + info.horizon * len(known)))
+    fitted = _windows(rows, info, first[chosen])
+    level, deviation = scale(fitted.past)
     weights = None
     if info.scaling == "window":
         # An error counts in units of its series' scale, as in a training's loss. A flat window's own deviation is tiny.
         weights = (deviation[:, 0] / table.loss_scale[table.numbers(info, "train")[chosen]]) ** 2
-    ridge = Ridge().fit(features(fitted), (targets - level) / deviation, sample_weight=weights)
+    ridge = Ridge().fit(features(fitted), (fitted.target - level) / deviation, sample_weight=weights)
 
-    def forecast(windows: np.ndarray, info: SeriesInfo) -> np.ndarray:
-        level, deviation = scale(windows)
-        return ridge.predict(features(windows)).reshape(len(windows), -1) * deviation + level
+    def forecast(windows: _Windows, info: SeriesInfo) -> np.ndarray:
+        level, deviation = scale(windows.past)
+        return ridge.predict(features(windows)).reshape(len(windows.past), -1) * deviation + level
 
     return forecast
 
 
-def _windows(rows: np.ndarray, info: SeriesInfo, first: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Cut the windows that start at the rows `first`, [windows, lookback, columns], and their targets."""
+def _windows(rows: np.ndarray, info: SeriesInfo, first: np.ndarray) -> _Windows:
+    """Cut the windows that start at the rows `first`."""
     values = rows[first[:, None] + np.arange(info.lookback + info.horizon)]
-    return values[:, : info.lookback, : len(info.columns)], values[:, info.lookback :, 0]
+    past, horizon = values[:, : info.lookback, : len(info.columns)], values[:, info.lookback :]
+    return _Windows(past, horizon[:, :, info.known_places()], horizon[:, :, 0])
 
 
 def _evenly_spaced(examples: int, size: int) -> np.ndarray:

@@ -11,6 +11,7 @@ def baseline(
     dataset: dsl.Input[dsl.Dataset],
     baselines: dsl.Output[dsl.Artifact],
     quantiles: str = "[]",
+    rivals: str = "[]",
 ) -> None:
     """Measure the baselines of a data set on its test split.
 
@@ -19,9 +20,10 @@ def baseline(
         dataset: The data set's folder.
         baselines: The folder of the baselines' metrics to write.
         quantiles: A JSON list of the quantiles that the models of a series forecast.
+        rivals: A JSON list of the rivals from statsforecast that a series asks for.
     """
     import json
 
     from components.baseline.baseline import measure
 
-    measure(dataset.path, baselines.path, json.loads(quantiles))
+    measure(dataset.path, baselines.path, json.loads(quantiles), json.loads(rivals))

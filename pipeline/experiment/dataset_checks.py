@@ -4,16 +4,18 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 from pydantic import Field
 
-from components.artifacts.baselines import FITTED, baseline_names
+from components.artifacts.baselines import FITTED, Rival, baseline_names, rival_seasons, season_names
 from components.common.errors import InputError, collecting
 from components.common.spec import Facts, ImageOptions, SeriesOptions, Strict, Task
 from components.data.source_data import Series
-from components.data.splits import split_problems
+from components.data.splits import split_ends, split_problems
 from components.metrics.metrics import least
 from components.readers.time_axis import Frequency, calendar_columns
 from components.sources import Source, load_source
@@ -39,10 +41,13 @@ class DatasetKeys(Strict):
         gate: The share by which a model has to reduce the error of a baseline, for each baseline to beat, or null where
             it just has to be better. A metric that is a share, such as accuracy or coverage, stands for its least value
             instead. "none" for no gate. Without it a model has to be better than every naive baseline.
+        baselines: Rivals of a series from the package statsforecast, beside the baselines that are always there:
+            auto_ets, mstl and auto_theta. They take minutes on a long series.
     """
 
     source: str
     gate: dict[str, Annotated[float, Field(ge=0, lt=1)] | None] | None = None
+    baselines: list[Rival] = []
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,7 @@ class DatasetOptions:
         source: The source.
         options: The source's options.
         gate: The gate, as in `DatasetKeys`; empty for "none", None where the config has none.
+        rivals: The rivals that `baselines` names.
         valid: Whether all options are the config's. Otherwise wrong ones are left out or replaced, see `REPLACEMENTS`.
     """
 
@@ -61,6 +67,7 @@ class DatasetOptions:
     source: Source
     options: ImageOptions | SeriesOptions
     gate: dict[str, float | None] | None
+    rivals: list[Rival]
     valid: bool
 
 
@@ -75,6 +82,7 @@ class DatasetConfig:
         facts: The facts of the data, which the source has found.
         gate: The share by which a model has to reduce the error of each baseline to beat; None where it just has to be
             better. Empty for no gate.
+        rivals: The rivals from statsforecast that are measured as baselines.
         seasons: The seasons that fit into a window of a series, see `components.readers.time_axis.Frequency`.
         shape: The shape of an example, as far as it is known, see `components.models.layer_sizes`.
     """
@@ -84,6 +92,7 @@ class DatasetConfig:
     task: Task
     facts: Facts
     gate: dict[str, float | None]
+    rivals: list[Rival]
     seasons: list[str]
     shape: list[int]
 
@@ -143,9 +152,10 @@ def check_options(where: str, config: Mapping[str, object], folder: Path, proble
     keys = {key: options.pop(key) for key in DatasetKeys.model_fields if key in options}
     if keys.get("gate") == "none":
         keys["gate"] = {}
-    name, gate = keys.get("source"), None
+    name, gate, rivals = keys.get("source"), None, list[Rival]()
     with collecting(problems):
-        gate = validate(DatasetKeys, keys, where).gate
+        valid = validate(DatasetKeys, keys, where)
+        gate, rivals = valid.gate, list(dict.fromkeys(valid.baselines))
     if not isinstance(name, str):
         return None
     with collecting(problems):
@@ -155,7 +165,7 @@ def check_options(where: str, config: Mapping[str, object], folder: Path, proble
             validate(source.Options, options, where, tuple(DatasetKeys.model_fields), folder)
         problems += option_problems
         usable = validate_rest(source.Options, options, folder, REPLACEMENTS)
-        return DatasetOptions(name, source, usable, gate, not option_problems) if usable else None
+        return DatasetOptions(name, source, usable, gate, rivals, not option_problems) if usable else None
     return None
 
 
@@ -180,13 +190,22 @@ def check_data(where: str, config: DatasetOptions) -> DatasetConfig:
     """
     source, options, task = config.source, config.options, config.source.TASK
     problems: list[str] = []
-    facts = frequency = None
+    facts = series = None
+    names: list[str] = []
     with _collecting_read_errors(problems):
         facts = source.check(options)
     with _collecting_read_errors(problems):
-        frequency = _check_series(source, options, facts) if isinstance(options, SeriesOptions) else None
-    if task == "classification" or (frequency and config.valid):
-        names = baseline_names(task, frequency, options.lookback if isinstance(options, SeriesOptions) else 0)
+        series = _check_series(source, options, facts) if isinstance(options, SeriesOptions) else None
+    seasons: list[str] = []
+    if isinstance(options, SeriesOptions) and series and config.valid:
+        known = bool(series.known or options.calendar)
+        names = baseline_names(task, series.frequency, options.lookback, known, config.rivals)
+        seasons = season_names(series.frequency, options.lookback)
+        problems += _rival_problems(config.rivals, series, options, facts)
+    elif task == "classification":
+        names = baseline_names(task)
+        problems += ["baselines: rivals are for a series, expected none for images"] if config.rivals else []
+    if names:
         unknown = [name for name in config.gate or {} if name not in (*names, *least(task))]
         problems += [f"gate: no baseline '{name}'; there are: {', '.join(names)}" for name in unknown]
         without = [name for name in least(task) if (config.gate or {}).get(name, 0) is None]
@@ -197,7 +216,7 @@ def check_data(where: str, config: DatasetOptions) -> DatasetConfig:
     if isinstance(options, SeriesOptions):
         shape = [options.lookback, len(_read_series(source, options).columns)]
     gate = dict.fromkeys(name for name in names if name not in FITTED) if config.gate is None else config.gate
-    return DatasetConfig(config.name, options, task, facts, gate, names[1:-1], shape)
+    return DatasetConfig(config.name, options, task, facts, gate, config.rivals, seasons, shape)
 
 
 @contextmanager
@@ -216,8 +235,24 @@ def _read_series(source: Source, options: SeriesOptions) -> Series:
     return series
 
 
-def _check_series(source: Source, options: SeriesOptions, facts: Facts | None) -> str:
-    """Check the splits and the columns of a series, and return its frequency."""
+def _rival_problems(rivals: list[Rival], series: Series, options: SeriesOptions, facts: Facts | None) -> list[str]:
+    """A line for each reason why rivals can't be measured."""
+    if not rivals:
+        return []
+    if series.many:
+        return ["baselines: rivals are for one series, expected none with series"]
+    problems: list[str] = []
+    if find_spec("statsforecast") is None:
+        problems.append("baselines: the package statsforecast is missing, which requirements-cpu.lock has")
+    trained = [split_ends(facts.rows, options)[0]] if facts and facts.rows else []
+    for rival, rows in product(rivals, trained):
+        with collecting(problems):
+            rival_seasons(rival, series.frequency, rows)
+    return problems
+
+
+def _check_series(source: Source, options: SeriesOptions, facts: Facts | None) -> Series:
+    """Check the splits and the columns of a series, and read its description."""
     problems = split_problems(facts.rows or 0, options) if facts and facts.cuts is None else []
     series = _read_series(source, options)
     names = [*series.columns, *calendar_columns(options.calendar)]
@@ -230,4 +265,4 @@ def _check_series(source: Source, options: SeriesOptions, facts: Facts | None) -
         Frequency(series.frequency)
     if problems:
         raise InputError(*problems)
-    return series.frequency
+    return series

@@ -142,6 +142,7 @@ def tasks(experiment: Experiment, target: Target = "vertex") -> list[TaskSpec]:
             ingested[name].append((add(task, "datasets", "dataset"), "dataset"))
             inputs = {"dataset": ingested[name][fold]}
             arguments = {"quantiles": json.dumps(quantiles)} if quantiles else {}
+            arguments |= {"rivals": json.dumps(config.rivals)} if config.rivals else {}
             task = TaskSpec("baseline", baseline, name, fold=fold, arguments=arguments, inputs=inputs)
             add(task, "baselines", "baselines")
     for name, spec in experiment.models.items():

@@ -22,7 +22,12 @@ from components.register.component import register
 def test_leaderboard_has_what_the_design_promises(results, tmp_path):
     _, board = compared(results, tmp_path, gates={"fashion": {"majority_class": 0.1}})
     assert board.datasets["fashion"].splits == {"train": 550, "validation": 50, "test": 100}
-    assert set(board.datasets["electricity"].baselines) == {"last_value", "same_time_yesterday", "ridge"}
+    assert set(board.datasets["electricity"].baselines) == {
+        "last_value",
+        "same_time_yesterday",
+        "ridge",
+        "ridge_known_future",
+    }
     for model in board.models:
         assert model.rank == 1
         assert model.formats["saved_model"].path == "saved_model"

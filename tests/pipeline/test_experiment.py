@@ -104,6 +104,21 @@ BAD = {
         {"linaer": 0.1},
         ["datasets.fashion: gate", "'linaer'", "majority_class, linear"],
     ),
+    "rivals of images": (
+        "datasets.fashion.baselines",
+        ["mstl"],
+        ["datasets.fashion: baselines: rivals are for a series"],
+    ),
+    "a rival without such seasons": (
+        "datasets.demand.baselines",
+        ["auto_ets"],
+        ["datasets.demand: baselines: auto_ets: a season of 48 rows, expected at most 24; take mstl"],
+    ),
+    "no such rival": (
+        "datasets.demand.baselines",
+        ["prophet"],
+        ["datasets.demand: baselines", "'prophet'", "auto_theta"],
+    ),
     "gate on a season longer than the lookback": (
         "datasets.demand.gate",
         {"same_time_last_week": 0.1},
