@@ -2,6 +2,7 @@
 
 import math
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -155,8 +156,11 @@ def _offset(text: str) -> "pd.DateOffset | None":
     from pandas.tseries.offsets import BusinessHour, Tick
 
     try:
-        offset = to_offset(text)
-    except (ValueError, OverflowError):
+        with warnings.catch_warnings():
+            # pandas 2 takes "m" for months and warns; pandas 3 refuses it.
+            warnings.simplefilter("error", FutureWarning)
+            offset = to_offset(text)
+    except (ValueError, OverflowError, FutureWarning):
         return None
     return None if isinstance(offset, (Tick, BusinessHour)) else offset
 

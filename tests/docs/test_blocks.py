@@ -185,7 +185,7 @@ def test_configs(yaml_block, in_folder):
     elif content.keys() <= {"gate"}:
         whole["datasets"]["fashion"] |= content
     else:
-        assert content.keys() <= CsvOptions.model_fields.keys()
+        assert content.keys() <= CsvOptions.model_fields.keys() | {"baselines"}
         options = {"source": "csv", "path": "../sales.csv", "time": "date", "target": "units", "frequency": "D"}
         options |= {"covariates": ["price"], "lookback": 14, "horizon": 7, **content}
         whole = {"datasets": {"sales": options}, "models": {"mlp": {"family": "mlp", "dataset": "sales"}}}
