@@ -68,7 +68,7 @@ scan:  ## List what the image TARGET holds: packages and licences as SBOM in bui
 	@containers/scan.sh $(TARGET)
 
 test: setup data  ## Run all tests, the slow ones too
-	$(RUN) -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder --durations=40 --durations-min=5
+	$(RUN) -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder --durations=40 --durations-min=5 -rs
 
 lint: setup  ## Check style and types
 	$(VENV)/bin/ruff check .

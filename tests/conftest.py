@@ -2,6 +2,7 @@ import json
 import os
 import shutil
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -38,6 +39,13 @@ def pytest_collection_modifyitems(items):
     )
     for item in items:
         item.add_marker(pytest.mark.xdist_group(groups.get(item.path, item.path.name)))
+
+
+@pytest.hookimpl(tryfirst=True)  # before fixtures are made
+def pytest_runtest_setup():
+    """A CI that is cut off says nothing: on a slow machine it leaves tests out in time, and its last lines say so."""
+    if time.time() > float(os.environ.get("TESTS_UNTIL", "inf")):
+        pytest.skip("no time is left, see CONTRIBUTING.md")
 
 
 @pytest.fixture(autouse=True)

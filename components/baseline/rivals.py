@@ -1,7 +1,8 @@
 """Rolling forecasts of statsforecast's models, the rivals that a data set's `baselines` asks for.
 
-A rival is fitted once, on training rows. At each origin its parameters stay, and its states follow the rows before the
-origin. So it sees no row that a model of this project wouldn't see there, though more of the past than a window holds.
+A rival is fitted on the last training rows. At each origin its parameters stay, and its states follow the rows before
+the origin. As origins move away it is fitted anew, on the rows before. So it sees no row from an origin on, though more
+of the past than a window of this project's models holds.
 """
 
 import warnings
@@ -13,8 +14,8 @@ import numpy as np
 from components.artifacts.baselines import Rival, rival_seasons
 from components.common.errors import InputError
 
-# The rows that a rival is fitted on, and those that it sees before an origin: this many of the longest season, and at
-# least this many. More cost time, which grows with them at each origin, and hardly make forecasts better.
+# The rows that a rival is fitted on: this many of the longest season, and at least this many. After as many more it is
+# fitted anew: a forecast takes longer with each row since the fit, whose first level and slope its states begin with.
 SEASONS = 5
 LEAST_CONTEXT = 1000
 
@@ -22,7 +23,7 @@ LEAST_CONTEXT = 1000
 def rolling(
     rival: Rival, target: np.ndarray, trained: int, frequency: str, horizon: int
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """Fit a rival, and return a function that forecasts.
+    """Return a function that forecasts by a rival.
 
     Args:
         rival: The rival.
@@ -40,16 +41,17 @@ def rolling(
     """
     seasons = rival_seasons(rival, frequency, trained)
     context, values = max(SEASONS * seasons[-1], LEAST_CONTEXT), target.astype(np.float64)
-    start = max(0, trained - context)
-    model = _model(rival, seasons)
-    _calling(rival, model.fit, values[start:trained])
 
     def forecast(origins: np.ndarray) -> np.ndarray:
         found = np.empty((len(origins), horizon))
+        model, fitted = _model(rival, seasons), 0
         for i, origin in enumerate(origins.tolist()):
-            # A smoothing's seasonal states begin with the season of its first training row.
-            skipped = max(0, origin - context - start) // seasons[-1] * seasons[-1]
-            found[i] = _calling(rival, model.forward, values[start + skipped : origin], horizon)["mean"]
+            end = origin - (origin - trained) % context
+            start = max(0, end - context)
+            if end != fitted:
+                _calling(rival, model.fit, values[start:end])
+                fitted = end
+            found[i] = _calling(rival, model.forward, values[start:origin], horizon)["mean"]
         if not np.isfinite(found).all():
             raise InputError(f"baselines: {rival}: a forecast that isn't finite; leave {rival} out")
         return found

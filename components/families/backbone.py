@@ -43,7 +43,8 @@ class Hyperparameters(Strict):
             mode, and its own scaling is used. Otherwise weights are random, all are trained from the start, and inputs
             are scaled by the training split.
         frozen_epochs: The epochs in which the preset's weights are frozen, and the output layer alone is trained. From
-            then on all weights are, by a new optimizer. `schedule`, `warmup` and `patience` begin anew.
+            then on all weights are, by a new optimizer. `schedule`, `warmup` and `patience` begin anew. As many as
+            `epochs` train the output layer alone.
         fine_tune_learning_rate: The learning rate after these epochs.
         dropout: The share of features dropped before the output layer.
     """
@@ -92,10 +93,13 @@ def fine_tuning(hyperparameters: Hyperparameters) -> FineTuning | None:
 def build(info: "DatasetInfo", hyperparameters: Hyperparameters) -> "keras.Model":
     """Build the model."""
     import keras
+    import tensorflow as tf
 
     from components.models import layers
 
     check(hyperparameters)
+    if not hyperparameters.weights and tf.distribute.get_strategy().num_replicas_in_sync > 1:
+        raise InputError("weights: false is for one device: keras-hub's batch normalization isn't synchronized")
     backbone, pretrained = _load(hyperparameters), hyperparameters.weights
     inputs = layers.scaled_inputs(info)
     x = inputs.x

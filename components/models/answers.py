@@ -32,9 +32,15 @@ def flips_averaged(model: keras.Model) -> keras.Model:
     Where the model ends otherwise, its outputs are averaged.
 
     Args:
-        model: The classifier, whose layers are shared. It takes one image.
+        model: The classifier, whose layers are shared, but for the last one, which is copied. It takes one image.
     """
     last, image = logits_layer(model), model.inputs[0]
     features = keras.Model(image, last.input, name="features") if last else model
     mean = keras.layers.Average(dtype="float32")([features(image), features(image[:, :, ::-1])])
-    return keras.Model(image, last(mean) if last else mean)
+    if not last:
+        return keras.Model(image, mean)
+    # The input of a layer that is called twice is that of its first call.
+    copy = keras.layers.Dense.from_config(last.get_config())
+    averaged = keras.Model(image, copy(mean))
+    copy.set_weights(last.get_weights())
+    return averaged

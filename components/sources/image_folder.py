@@ -7,7 +7,6 @@ stay in their split when others are added. Only those next to the border between
 import hashlib
 import itertools
 import math
-import os
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +27,8 @@ from components.vertex.cloud_storage import DataPath, local_path
 TASK = "classification"
 # The number of images that are read and held at a time.
 READ_TOGETHER = 64
+# Each thread may hold a picture of 80 million pixels, 240 MB, more than once.
+READERS = 4
 
 
 class Options(ImageOptions):
@@ -90,7 +91,7 @@ def read(options: Options) -> Images:
         return pictures.png(pictures.read(picture.path, options.channels, (options.height, options.width))), label
 
     def images(split: str) -> Iterator[Image]:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(READERS) as pool:
             for first in range(0, len(splits[split]), READ_TOGETHER):
                 yield from pool.map(image, splits[split][first : first + READ_TOGETHER])
 

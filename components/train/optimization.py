@@ -39,7 +39,7 @@ def learning_rate(
     highest = rate * (replicas if spec.per_replica else 1)
     found: float | keras.optimizers.schedules.LearningRateSchedule = highest
     if spec.schedule == "cosine":
-        warmup = round(spec.warmup * steps)
+        warmup = min(round(spec.warmup * steps), steps - 1)
         found = keras.optimizers.schedules.CosineDecay(
             0.0 if warmup else highest,
             steps - warmup,

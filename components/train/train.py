@@ -121,7 +121,8 @@ def train(
 
     determining = spec.model_dump(exclude=NOT_DETERMINING)
     key = [name, determining, seed, info.sha256, code_version, tf.__version__, keras.__version__]
-    key += [devices.replicas, policy, 0 if devices.accelerator else threads(), *vars(State())]
+    kernels = [threads(), os.environ.get("TF_ENABLE_ONEDNN_OPTS")]  # last bits depend on them
+    key += [devices.replicas, policy, 0 if devices.accelerator else kernels, *vars(State())]
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
     aside = f"{checkpoints}/{name}-{digest}"
     boards = [f"{aside}/tensorboard", *filter(None, [os.environ.get(VERTEX_LOGS)])]

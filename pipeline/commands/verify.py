@@ -29,6 +29,9 @@ def load_seeds(config: Path, overrides: list[str], seeds: int, models: list[str]
         InputError: The file has a mistake or no such model, or it claims nothing that one run could verify.
     """
     first = load_experiment(config, overrides)
+    if backtests := [f"datasets.{name}.backtest=null" for name, dataset in first.datasets.items() if dataset.folds]:
+        overrides = [*overrides, *backtests]
+        first = load_experiment(config, overrides)
     later = [load_experiment(config, [*overrides, f"seed={first.seed + i}"]) for i in range(1, seeds)]
     experiments = [select_models(one, models) for one in (first, *later)]
     if seeds == 1 and not any(experiments[0].expect.values()):

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
-from itertools import product
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -15,7 +14,7 @@ from components.artifacts.baselines import FITTED, Rival, baseline_names, rival_
 from components.common.errors import InputError, collecting
 from components.common.spec import Facts, ImageOptions, SeriesOptions, Strict, Task
 from components.data.source_data import Series
-from components.data.splits import split_ends, split_problems
+from components.data.splits import folds, split_ends, split_problems
 from components.metrics.metrics import least
 from components.readers.time_axis import Frequency, calendar_columns
 from components.sources import Source, load_source
@@ -244,10 +243,12 @@ def _rival_problems(rivals: list[Rival], series: Series, options: SeriesOptions,
     problems: list[str] = []
     if find_spec("statsforecast") is None:
         problems.append("baselines: the package statsforecast is missing, which requirements-cpu.lock has")
-    trained = [split_ends(facts.rows, options)[0]] if facts and facts.rows else []
-    for rival, rows in product(rivals, trained):
-        with collecting(problems):
-            rival_seasons(rival, series.frequency, rows)
+    if facts and facts.rows:
+        # The first fold of a backtest has the fewest rows to train on.
+        first = [*folds(facts.rows, options), options][0]
+        for rival in rivals:
+            with collecting(problems):
+                rival_seasons(rival, series.frequency, split_ends(facts.rows, first)[0])
     return problems
 
 

@@ -77,8 +77,13 @@ def check_model(
             lines += _size_problems(spec, family, hyperparameters, data)
             if data.facts.classes and isinstance(spec.class_weights, dict):
                 lines += unknown_classes(spec.class_weights, data.facts.classes)
-        if family.check and spec.keep_checkpoints:
-            lines.append(f"keep_checkpoints: is for families that read no files, {spec.family} does")
+        tuning = family.fine_tuning(hyperparameters) if family.fine_tuning else None
+        if tuning and tuning.epochs > spec.epochs:
+            lines.append(f"epochs: {spec.epochs}, expected at least the {tuning.epochs} in which weights are frozen")
+        if (family.check or tuning) and spec.keep_checkpoints:
+            lines.append(
+                f"keep_checkpoints: is for families that read no files and freeze nothing, unlike {spec.family}"
+            )
         problems = [f"{where}: {line}" for line in (*lines, *_key_problems(spec))]
     if problems:
         raise InputError(*problems)

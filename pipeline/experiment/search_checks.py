@@ -45,8 +45,9 @@ def check_tune(
     problems: list[str] = []
     model_problems: list[str] = []
     model = {key: value for key, value in config.items() if key != "tune"}
+    spec: ModelSpec | None = None
     with collecting(model_problems):
-        check_model(where, model)
+        spec = check_model(where, model)
     if isinstance(content, dict) and isinstance(content.get("ranges"), dict):
         for key, value in content["ranges"].items():
             with collecting(problems):
@@ -71,7 +72,17 @@ def check_tune(
         problems.append(f"{at}: epochs: {tune.epochs}, but ranges.epochs varies them; expected one of the two")
     if not problems and isinstance(config.get("hyperparameters", {}), dict):
         model |= {"epochs": tune.epochs} if tune.epochs else {}
-        check_trial = lambda values: check_model(where, with_values(model, values))  # noqa: E731
+
+        def check_trial(values: dict[str, object]) -> None:
+            trial = check_model(where, with_values(model, values))
+            # What a family's `check` found of the model's files is given to all trials.
+            others = [
+                {key: value for key, value in each.hyperparameters.items() if f"hyperparameters.{key}" not in values}
+                for each in (trial, spec or trial)
+            ]
+            if others[0] != others[1]:
+                raise InputError(f"{at}: ranges: trials would read other files than the model, expected the same")
+
         problems = _trial_problems(at, tune, check_trial, model_problems)
     if problems:
         raise InputError(*problems)

@@ -78,6 +78,9 @@ def config_of(experiment: "Experiment") -> dict[str, Any]:
         name: {"source": each.source, **each.options.model_dump(mode="json"), "gate": each.gate}
         for name, each in experiment.datasets.items()
     }
+    for name, each in experiment.datasets.items():
+        if each.rivals:
+            datasets[name]["baselines"] = each.rivals
     models = {name: spec.model_dump(mode="json") for name, spec in experiment.models.items()}
     for name, tune in experiment.tunes.items():
         models[name]["tune"] = tune.model_dump(mode="json")

@@ -17,7 +17,7 @@ from pipeline.runs.history import Run
 _FOLDERS = ".work*/outputs/checkpoints/*-*"
 _NAME = re.compile(r"(?P<stem>.+)-[0-9a-f]{16}")
 # Keys that weights don't depend on.
-_FREE = {"models": NOT_DETERMINING | {"machine"}, "datasets": {"gate"}}
+_FREE = {"models": NOT_DETERMINING | {"machine"}, "datasets": {"gate", "baselines", "backtest"}}
 
 
 @dataclass(frozen=True)

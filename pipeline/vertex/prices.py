@@ -80,7 +80,12 @@ def costs(experiment: Experiment) -> list[tuple[str, str, float | None]]:
         if tune := experiment.tunes.get(name):
             parallel = min(tune.parallel, tune.trials)
             rows.append((f"tune-{name}".replace("_", "-"), f"{parallel} x {machine_name}", price and parallel * price))
-        rows.append((f"train-{name}".replace("_", "-"), machine_name, price))
-        if machine and machine.needs_job:
-            rows.append((f"{rows[-1][0]}, waiting for its job", prices.default, hourly(None, prices)))
+        train = f"train-{name}".replace("_", "-")
+        # A model and the folds of its backtest are trained side by side.
+        for task, count in ((train, 1), (f"{train}-fold-*", experiment.datasets[spec.dataset].folds)):
+            needed = [(task, machine_name, price)] if count else []
+            if needed and machine and machine.needs_job:
+                needed.append((f"{task}, waiting for its job", prices.default, hourly(None, prices)))
+            times = f"{count} x " if count > 1 else ""
+            rows += [(what, f"{times}{where}", one and count * one) for what, where, one in needed]
     return [*rows, ("each other task", prices.default, hourly(None, prices))]

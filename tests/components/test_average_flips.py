@@ -14,6 +14,7 @@ from components.data import storage
 from components.export.export import export
 from components.models.answers import flips_averaged
 from components.models.fresh import run_exported
+from components.train.calibration import calibrate, fit
 
 CNN = {
     "family": "cnn",
@@ -67,6 +68,18 @@ def test_it_is_calibrated_and_goes_on_from_the_checkpoints_of_one_that_is_not_av
     assert "going on from the checkpoint" in capsys.readouterr().out
     info = load_model_info(tmp_path / "off" / "run" / "train" / "model")
     assert info.temperature.value < 1
+
+
+def test_the_temperature_is_that_of_the_mean_logits(both, ingested):
+    dataset = ingested["fashion"].path
+    info = load_info(dataset)
+    images, labels = storage.load_images(dataset, info, "validation")
+    plain = load_keras(both[1] / "model.keras")
+    logits = [np.log(plain.predict(each, verbose=0).astype(np.float64)) for each in (images, images[:, :, ::-1])]
+    expected, of_one = fit(np.mean(logits, axis=0), labels), fit(logits[0], labels)
+    found = calibrate(flips_averaged(plain), dataset, info)
+    assert found.value == pytest.approx(expected.value, rel=1e-3)
+    assert found.value != pytest.approx(of_one.value, rel=1e-3)
 
 
 def test_outputs_are_averaged_where_a_model_does_not_end_in_a_softmax_layer():

@@ -205,5 +205,17 @@ def test_an_experiment_has_the_digest_and_refuses_what_isnt_there(preset, tmp_pa
             load_experiment(config, [f"{given}={wrong}"])
         (problem,) = refused.value.problems
         assert problem.startswith(f"{config}: models.pretrained: hyperparameters: {line}")
-    with pytest.raises(InputError, match="keep_checkpoints: is for families that read no files, backbone does"):
-        load_experiment(config, ["models.pretrained.keep_checkpoints=1"])
+    shutil.copytree(preset, tmp_path / "presets" / "other")
+    (tmp_path / "presets" / "other" / "config.json").write_text((preset / "config.json").read_text() + " ")
+    for wrong, line in {
+        "keep_checkpoints=1": "keep_checkpoints: is for families that read no files and freeze nothing, unlike",
+        "epochs=4": "epochs: 4, expected at least the 5 in which weights are frozen",
+        "tune={trials: 2, ranges: {hyperparameters.weights: {values: [true, false]}}}": "trials would read other",
+        "tune={trials: 2, ranges: {hyperparameters.preset: {values: [presets/tiny, presets/other]}}}": "would read other",
+        "tune={trials: 2, epochs: 2, ranges: {learning_rate: {low: 0.1, high: 0.2}}}": "epochs: 2, expected at least",
+    }.items():
+        with pytest.raises(InputError, match=line):
+            load_experiment(config, [f"models.pretrained.{wrong}"])
+    load_experiment(
+        config, ["models.pretrained.tune={trials: 2, ranges: {hyperparameters.dropout: {low: 0.1, high: 0.2}}}"]
+    )

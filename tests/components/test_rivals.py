@@ -40,17 +40,31 @@ def forecasts(rival, sales):
     return rivals.rolling(rival, sales, TRAINED, "D", AHEAD)(ORIGINS)
 
 
-@pytest.mark.parametrize("context", [35, 1000], ids=["the last weeks", "all rows"])
+@pytest.mark.parametrize("context", [35, 1000], ids=["fitted on five weeks, and again every five", "fitted once"])
 @pytest.mark.parametrize("rival", JUDGES)
 def test_a_rival_forecasts_as_statsforecasts_own_cross_validation_does(rival, context, sales, monkeypatch):
     monkeypatch.setattr(rivals, "LEAST_CONTEXT", context)
     frame = pd.DataFrame({"unique_id": "a", "ds": pd.date_range(START, periods=DAYS), "y": sales})
-    last = int(ORIGINS[-1]) + AHEAD
-    options = {"h": AHEAD, "step_size": 7, "n_windows": len(ORIGINS), "refit": False}
-    options |= {"input_size": context} if context < TRAINED else {}
-    judged = StatsForecast([JUDGES[rival]], freq="D").cross_validation(df=frame[:last], **options)
-    expected = judged[repr(JUDGES[rival])].to_numpy().reshape(len(ORIGINS), AHEAD)
-    np.testing.assert_allclose(forecasts(rival, sales), expected, rtol=1e-9)
+    expected = []
+    for fitted in range(TRAINED, int(ORIGINS[-1]) + 1, context):
+        origins = ORIGINS[(ORIGINS - fitted) // context == 0]
+        rows = frame[max(0, fitted - context) : origins[-1] + AHEAD]
+        judge = StatsForecast([JUDGES[rival]], freq="D")
+        judged = judge.cross_validation(df=rows, h=AHEAD, step_size=7, n_windows=len(origins), refit=False)
+        expected.append(judged[repr(JUDGES[rival])].to_numpy().reshape(len(origins), AHEAD))
+    np.testing.assert_allclose(forecasts(rival, sales), np.concatenate(expected), rtol=1e-9)
+
+
+@pytest.mark.parametrize("rival", JUDGES)
+def test_a_rival_follows_a_trend_far_from_where_it_was_first_fitted(rival, monkeypatch):
+    """Its error is little more than the noise's, whose mean size is 0.8."""
+    monkeypatch.setattr(rivals, "LEAST_CONTEXT", 100)
+    days = np.arange(1000)
+    noise = np.random.default_rng(2).normal(0, 1, len(days))
+    rising = 50 + 0.05 * days + 8 * np.sin(2 * np.pi * days / 7) + noise
+    origins = np.arange(900, 990, 9)
+    found = rivals.rolling(rival, rising, TRAINED, "D", AHEAD)(origins)
+    assert np.abs(found - rising[origins[:, None] + np.arange(AHEAD)]).mean() < 1.2
 
 
 @pytest.mark.parametrize("rival", JUDGES)
@@ -89,7 +103,7 @@ def test_an_error_of_statsforecast_is_a_line(sales):
     sales = sales.copy()
     sales[5] = np.nan
     with pytest.raises(InputError, match="baselines: mstl: statsforecast can't model this series"):
-        rivals.rolling("mstl", sales, TRAINED, "D", AHEAD)
+        forecasts("mstl", sales)
 
 
 def test_rivals_are_measured_on_the_test_windows_and_ridge_has_the_future(tmp_path):

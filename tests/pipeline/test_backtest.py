@@ -17,12 +17,15 @@ from components.artifacts.backtest import fold_key
 from components.artifacts.baselines import load_baselines
 from components.artifacts.dataset import load_info
 from components.artifacts.evaluation import load_evaluation
+from components.common.errors import InputError
 from components.common.spec import Backtest, SeriesOptions
 from components.compare.backtest import backtest
 from components.data.splits import folds, split_ends
+from pipeline.commands.verify import load_seeds
 from pipeline.experiment.experiment import load_experiment, select_models
 from pipeline.graph.compile import compile_experiment
 from pipeline.graph.tasks import tasks
+from pipeline.runs.record import config_of
 
 ROWS, FOLDS, LOOKBACK, HORIZON = 401, 3, 10, 4
 START = datetime(2024, 1, 1)
@@ -231,6 +234,25 @@ def test_more_folds_than_fit_are_refused_with_the_number_that_fits(tmp_path):
             assert_refused(write(tmp_path, small), [f"datasets.demand: backtest: {said}", "4 folds fit"])
     small = changed("datasets.demand", {**data, "test": 0.4, "backtest": {"folds": 2}})
     assert_refused(write(tmp_path, small), ["not even 2 folds fit, and more with a smaller share test"])
+
+
+def test_a_rival_needs_the_rows_of_the_first_fold(tmp_path):
+    with pytest.raises(InputError, match=r"datasets\.load: baselines: mstl: 300 training rows, expected at least 336"):
+        experiment(tmp_path, map(value, range(1200)), baselines=["mstl"])
+    experiment(tmp_path, map(value, range(1200)), baselines=["mstl"], backtest=None)
+
+
+def test_what_verifies_claims_trains_no_fold(whole):
+    checked, _ = whole
+    config = pathlib.Path(checked.datasets["load"].options.path).parent / "tested.yaml"
+    assert [each.datasets["load"].folds for each in load_seeds(config, [], 2, [])] == [0, 0]
+
+
+def test_the_record_of_a_run_has_the_rivals(whole, tmp_path):
+    checked, _ = whole
+    plain = experiment(tmp_path, map(value, range(1200)), baselines=["mstl"], backtest=None)
+    assert config_of(plain)["datasets"]["load"]["baselines"] == ["mstl"]
+    assert "baselines" not in config_of(checked)["datasets"]["load"]
 
 
 def test_names_that_would_be_those_of_a_fold_are_refused(tmp_path):

@@ -95,6 +95,8 @@ def prune(*arguments):
         ({"config": changed("seed", 2)}, False),
         ({"config": changed("datasets/fashion/use", 0.2)}, False),
         ({"config": changed("datasets/fashion/gate", "none")}, True),
+        ({"config": changed("datasets/fashion/baselines", ["mstl"])}, True),
+        ({"config": changed("datasets/fashion/backtest", {"folds": 4})}, True),
         ({"config": changed("models/mlp/checkpoint_seconds", 5.0)}, True),
         ({"config": changed("models/mlp/calibrate", False)}, True),
         ({"config": changed("models/mlp/keep_checkpoints", 2)}, False),

@@ -258,6 +258,15 @@ def test_prices_are_of_the_whole_machine(small, tmp_path, monkeypatch):
         prices.costs(small[0])
 
 
+def test_folds_cost_a_machine_each(tmp_path):
+    config = tmp_path / "small.yaml"
+    config.write_text(CONFIG)
+    experiment = load_experiment(config, ["datasets.demand.backtest={folds: 2}"])
+    rows = {task: (machine, price) for task, machine, price in prices.costs(experiment)}
+    one = rows["train-small"][1]
+    assert rows["train-small-fold-*"] == ("2 x gpu-t4", 2 * one)
+
+
 def test_several_spot_workers_cost_a_share_each():
     from pipeline.experiment.machines import machines
 
