@@ -211,7 +211,7 @@ def test_an_experiment_has_the_digest_and_refuses_what_isnt_there(preset, tmp_pa
         "keep_checkpoints=1": "keep_checkpoints: is for families that read no files and freeze nothing, unlike",
         "epochs=4": "epochs: 4, expected at least the 5 in which weights are frozen",
         "tune={trials: 2, ranges: {hyperparameters.weights: {values: [true, false]}}}": "trials would read other",
-        "tune={trials: 2, ranges: {hyperparameters.preset: {values: [presets/tiny, presets/other]}}}": "would read other",
+        "tune={trials: 2, ranges: {hyperparameters.preset: {values: [presets/tiny, presets/other]}}}": "other files",
         "tune={trials: 2, epochs: 2, ranges: {learning_rate: {low: 0.1, high: 0.2}}}": "epochs: 2, expected at least",
     }.items():
         with pytest.raises(InputError, match=line):
