@@ -6,7 +6,7 @@ from pydantic import Field
 
 from components.artifacts import backtest
 from components.artifacts.backtest import Spread
-from components.artifacts.leaderboard import Leaderboard
+from components.artifacts.leaderboard import Leaderboard, ModelEntry
 from components.common.errors import InputError, collecting
 from components.common.spec import Strict, Task
 from components.metrics.metrics import METRICS, named
@@ -124,8 +124,13 @@ def spreads(boards: list[Leaderboard]) -> dict[str, dict[str, Spread]]:
     Args:
         boards: The leaderboards of runs of one experiment, in which every model was finished.
     """
-    measured = [{entry.model: entry.metrics for entry in board.models} for board in boards]
-    return backtest.spreads(measured)
+    return backtest.spreads([{entry.model: _in_order(entry) for entry in board.models} for board in boards])
+
+
+def _in_order(entry: ModelEntry) -> dict[str, float]:
+    """A model's metrics, the one that ranks first."""
+    names = [metric.name for metric in METRICS[entry.task]] if entry.task else []
+    return {name: entry.metrics[name] for name in names if name in entry.metrics}
 
 
 def judge(expect: dict[str, dict[str, Claim]], measured: dict[str, dict[str, Spread]]) -> list[Verdict]:

@@ -64,7 +64,9 @@ def test_a_model_gives_what_kerashubs_own_classifier_gives(preset, channels, tmp
 
 
 def test_fine_tuning_is_what_keras_does_when_a_model_is_compiled_again(preset, datasets, tmp_path):
-    keys = spec_of(preset, epochs=2, batch_size=50, optimizer="sgd", learning_rate=0.02, calibrate=False)
+    # A ReLU that is a tie makes a last digit a larger one, the more the higher the learning rate.
+    small = {"fine_tune_learning_rate": 0.002}
+    keys = spec_of(preset, small, epochs=2, batch_size=50, optimizer="sgd", learning_rate=0.02, calibrate=False)
     history, best, found = train("mlp", tmp_path, datasets, **keys, flip=False)
 
     spec, folder = ModelSpec(**keys), str(datasets / "fashion")
@@ -73,7 +75,7 @@ def test_fine_tuning_is_what_keras_does_when_a_model_is_compiled_again(preset, d
     judge, weights = build_model(spec, info), []
     start = judge.get_weights()
     batches = iter(SharedBatches("mlp", spec, folder, info, 1, find_devices()).training(0))
-    for frozen, rate in ((True, 0.02), (False, 0.01)):
+    for frozen, rate in ((True, 0.02), (False, 0.002)):
         judge.get_layer("backbone").trainable = not frozen
         sgd = keras.optimizers.SGD(rate, momentum=0.9, nesterov=True)
         judge.compile(sgd, loss="sparse_categorical_crossentropy", jit_compile=False)
@@ -83,12 +85,11 @@ def test_fine_tuning_is_what_keras_does_when_a_model_is_compiled_again(preset, d
     assert (len(history), best) == (2, 2)
     tuned = 0.0
     for one, other, frozen, first in zip(found, weights[1], weights[0], start, strict=True):
-        # A ReLU that is a tie makes a last digit a larger one.
-        np.testing.assert_allclose(one, other, atol=2e-3)
+        np.testing.assert_allclose(one, other, atol=5e-4)
         tuned = max(tuned, np.abs(other - frozen).max())
         if first.ndim == 4:
             np.testing.assert_array_equal(frozen, first)
-    assert tuned > 0.01
+    assert tuned > 0.002
 
 
 CHANGES = {"epochs": 3, "schedule": "cosine", "warmup": 0.2, "ema": 0.8, "learning_rate": 0.01}

@@ -9,7 +9,7 @@ import pytest
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parent.parent.parent
-LARGEST = 2.3e9
+LARGEST = 2.4e9
 
 
 @pytest.fixture
