@@ -434,7 +434,12 @@ def test_your_own_csv_runs_from_end_to_end(project):
     code, output = project.run("run", config)
     assert code == 0, output
     result = json.loads((project.folder / "runs/own_series/latest/leaderboard.json").read_text())
-    assert set(result["datasets"]["mine"]["baselines"]) == {"last_value", "same_time_yesterday", "ridge"}
+    assert set(result["datasets"]["mine"]["baselines"]) == {
+        "last_value",
+        "same_time_yesterday",
+        "ridge",
+        "ridge_known_future",
+    }
 
 
 def test_quantized_models_are_on_the_leaderboard_and_the_page(project, first):
