@@ -173,7 +173,8 @@ class Leaderboard(Strict):
         if not model.passed:
             return "refused"
         metric, best = METRICS[entry.task][0], entry.best_baseline
-        behind = best and metric.error(model.metrics[metric.name]) > metric.error(entry.baselines[best][metric.name])
+        theirs, ours = entry.baselines.get(best or "", {}).get(metric.name), model.metrics.get(metric.name)
+        behind = theirs is not None and ours is not None and metric.error(ours) > metric.error(theirs)
         return f"passed, behind {best}" if behind else "passed"
 
     def undecided(self, dataset: str) -> str:
@@ -194,7 +195,9 @@ class Leaderboard(Strict):
             return ""
         metric = METRICS[entry.task][0]
         unit = f" {entry.unit}" if metric.unit == "target" and entry.unit else ""
-        theirs, ours = entry.baselines[entry.beaten_by[0]][metric.name], best.metrics[metric.name]
+        theirs, ours = entry.baselines.get(entry.beaten_by[0], {}).get(metric.name), best.metrics.get(metric.name)
+        if theirs is None or ours is None:
+            return ""
         *others, last = entry.beaten_by
         names, verb = (f"{', '.join(others)} and {last}", "beat") if others else (last, "beats")
         return f"{names} {verb} every model of {dataset}: {metric.name} {figure(theirs)} against {figure(ours)}{unit}"

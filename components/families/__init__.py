@@ -43,8 +43,9 @@ class Family:
             imports Keras itself, so that the command line can read a family without it.
         sizes: An optional function of the shape of an example, the number of outputs and `Hyperparameters`, which
             returns the size of each layer with weights, see `components.models.layer_sizes`.
-        check: An optional function of `Hyperparameters` that looks at files which they name, when an experiment is
-            checked. It returns them with what identifies the files, and raises InputError.
+        check: An optional function of `Hyperparameters` and of the shape of an image that looks at files which they
+            name, when an experiment is checked. The shape is None where it isn't known. It returns them with what
+            identifies the files, and raises InputError.
         fine_tuning: An optional function of `Hyperparameters`, which returns a `FineTuning`, or None where all layers
             are trained from the start.
     """
@@ -54,7 +55,7 @@ class Family:
     Hyperparameters: type[Strict]
     build: "Callable[[DatasetInfo, Strict], keras.Model]"
     sizes: Callable[[list[int], int, Strict], LayerSizes] | None = None
-    check: Callable[[Strict], Strict] | None = None
+    check: Callable[[Strict, list[int] | None], Strict] | None = None
     fine_tuning: Callable[[Strict], FineTuning | None] | None = None
 
 

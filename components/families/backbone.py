@@ -57,14 +57,19 @@ class Hyperparameters(Strict):
     dropout: Share = 0.0
 
 
-def check(hyperparameters: Hyperparameters) -> Hyperparameters:
-    """Look for the preset's files.
+def check(hyperparameters: Hyperparameters, shape: list[int] | None = None) -> Hyperparameters:
+    """Look at the preset's files.
+
+    Args:
+        hyperparameters: The hyperparameters.
+        shape: The height, width and number of channels of an image; None where they aren't known.
 
     Returns:
         The hyperparameters with the digest of the files.
 
     Raises:
-        InputError: A file is missing, isn't a preset's, or isn't the one that the digest is of.
+        InputError: A file is missing, isn't a preset's, or isn't the one that the digest is of. Or the preset takes
+            images of another size.
     """
     preset, folder = hyperparameters.preset, local_path(hyperparameters.preset)
     names = [ARCHITECTURE, *([WEIGHTS, SCALING] if hyperparameters.weights else [])]
@@ -80,6 +85,10 @@ def check(hyperparameters: Hyperparameters) -> Hyperparameters:
     found = sha256([folder / name for name in names], folder)
     if hyperparameters.sha256 not in (None, found):
         raise InputError(f"preset: {preset}: has the SHA-256 {found}, expected {hyperparameters.sha256}")
+    options = config.get("config")
+    expected = options.get("image_shape") if isinstance(options, dict) else None
+    if shape and isinstance(expected, list) and not _fits(expected, shape):
+        raise InputError(f"preset: {preset}: takes images of {expected}, those of the data set are {shape}")
     return hyperparameters.model_copy(update={"sha256": found})
 
 
@@ -110,7 +119,7 @@ def build(info: "DatasetInfo", hyperparameters: Hyperparameters) -> "keras.Model
         x = _coloured(x)
     expected = backbone.input_shape[1:] if isinstance(backbone.input_shape, tuple) else ()
     given = tuple(x.shape[1:])
-    if len(expected) != 3 or any(size not in (None, side) for size, side in zip(expected, given, strict=True)):
+    if not _fits(list(expected), list(given)):
         raise InputError(
             f"{hyperparameters.preset}: takes {backbone.input_shape}, the images of {info.name} are {given}"
         )
@@ -119,6 +128,12 @@ def build(info: "DatasetInfo", hyperparameters: Hyperparameters) -> "keras.Model
     if len(getattr(x, "shape", ())) != 4:
         raise InputError(f"{hyperparameters.preset}: expected a backbone that gives maps, [height, width, features]")
     return layers.finish(inputs, keras.layers.GlobalAveragePooling2D()(x), info, dropout=hyperparameters.dropout)
+
+
+def _fits(expected: list[int | None], shape: list[int]) -> bool:
+    """Whether images of a shape are what a preset takes, whose sides may be free. Grey ones become colour ones."""
+    given = [*shape[:2], 3 if shape[2] == 1 else shape[2]]
+    return len(expected) == 3 and all(side in (None, own) for side, own in zip(expected, given, strict=True))
 
 
 def _coloured(x: "keras.KerasTensor") -> "keras.KerasTensor":

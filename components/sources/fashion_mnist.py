@@ -23,6 +23,7 @@ from components.sources import tfds as tfds_images
 TASK = "classification"
 NAME = "fashion_mnist"
 BYTES = 45_000_000
+CLASSES = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
 DEBIAN_PACKAGE = "dataset-fashion-mnist"
 DEBIAN_FOLDER = Path("usr/share/datasets/fashion-mnist")
 # The times in the gzip headers of the authors' archives, which Debian's copies lack.
@@ -39,7 +40,7 @@ def check(options: Options) -> Facts:
     from tensorflow_datasets.image_classification import FashionMNIST
 
     fingerprint = f"{NAME} {FashionMNIST.VERSION}"
-    return Facts(fingerprint=fingerprint, bytes=round(BYTES * options.use), shape=[28, 28, 1])
+    return Facts(fingerprint=fingerprint, bytes=round(BYTES * options.use), shape=[28, 28, 1], classes=CLASSES)
 
 
 def read(options: Options) -> Images:

@@ -70,7 +70,9 @@ def check_model(
                 raise InputError(f"{where}: family {name} doesn't solve {task}; these do: {others}")
             hyperparameters = validate(family.Hyperparameters, values, f"{where}: hyperparameters", folder=folder)
             if family.check and folder:
-                hyperparameters = _checked_files(family.check, hyperparameters, f"{where}: hyperparameters")
+                data = datasets.get(str(dataset))
+                shape = data.facts.shape if data else None
+                hyperparameters = _checked_files(family.check, hyperparameters, shape, f"{where}: hyperparameters")
     if not problems:
         lines = _task_problems(spec, hyperparameters, task) if task else []
         if data := datasets.get(spec.dataset):
@@ -92,10 +94,12 @@ def check_model(
     return spec.model_copy(update={"hyperparameters": hyperparameters.model_dump(mode="json", exclude_defaults=True)})
 
 
-def _checked_files(check: Callable[[Strict], Strict], hyperparameters: Strict, where: str) -> Strict:
+def _checked_files(
+    check: Callable[[Strict, list[int] | None], Strict], hyperparameters: Strict, shape: list[int] | None, where: str
+) -> Strict:
     """The hyperparameters with what identifies the files that they name; problems begin with `where`."""
     try:
-        return check(hyperparameters)
+        return check(hyperparameters, shape)
     except InputError as error:
         raise InputError(*(f"{where}: {problem}" for problem in error.problems)) from None
 

@@ -11,7 +11,7 @@ from described import batch_for, images
 from trainings import assert_same, terminated, train
 
 from components.artifacts.dataset import load_info
-from components.common.errors import InputError
+from components.common.errors import InputError, collecting
 from components.common.spec import ModelSpec
 from components.families import backbone, build_model
 from components.train.devices import find_devices
@@ -188,6 +188,8 @@ models: {pretrained: {family: backbone, dataset: fashion, hyperparameters: {pres
 
 
 def test_an_experiment_has_the_digest_and_refuses_what_isnt_there(preset, tmp_path):
+    import keras_hub
+
     from pipeline.experiment.experiment import load_experiment
 
     config, given = tmp_path / "pretrained.yaml", "models.pretrained.hyperparameters.preset"
@@ -206,6 +208,18 @@ def test_an_experiment_has_the_digest_and_refuses_what_isnt_there(preset, tmp_pa
             load_experiment(config, [f"{given}={wrong}"])
         (problem,) = refused.value.problems
         assert problem.startswith(f"{config}: models.pretrained: hyperparameters: {line}")
+    # A ResNet with fixed sides, as keras-hub builds one, doesn't load for other images.
+    shutil.copytree(preset, tmp_path / "presets" / "fixed")
+    fixed = json.loads((preset / "config.json").read_text())
+    for sides, line in {(32, 28, 3): "[32, 28, 3]", (None, 28, 4): "[None, 28, 4]", (28, None, 3): ""}.items():
+        fixed["config"]["image_shape"] = list(sides)
+        (tmp_path / "presets" / "fixed" / "config.json").write_text(json.dumps(fixed))
+        assert keras_hub.models.Backbone.from_preset(str(tmp_path / "presets/fixed"), False).input_shape[1:] == sides
+        problems = []
+        with collecting(problems):
+            load_experiment(config, [f"{given}=presets/fixed"])
+        said = f"fixed: takes images of {line}, those of the data set are [28, 28, 1]"
+        assert [problem.endswith(said) for problem in problems] == [True] * bool(line)
     shutil.copytree(preset, tmp_path / "presets" / "other")
     (tmp_path / "presets" / "other" / "config.json").write_text((preset / "config.json").read_text() + " ")
     for wrong, line in {

@@ -87,6 +87,17 @@ def test_equal_is_not_beaten_and_a_data_set_without_models_or_baselines_is_not_e
     assert "accuracy 0.6000 against 0.5000" in board(IMAGES, more, entry("a", {"accuracy": 0.5})).beaten("sales")
 
 
+@pytest.mark.parametrize("kept", [{}, {"ridge": {"rmse": 0.2}}])
+def test_a_file_that_lacks_a_baselines_metric_is_no_error(kept):
+    models = [entry("a", {"mae": 0.34}, passed=True, gate="passed")]
+    found = board(SERIES, BASELINES, *models)
+    assert found.verdict(models[0]) == "passed, behind ridge"
+    lacking = found.datasets["sales"].model_copy(update={"baselines": kept})
+    found = found.model_copy(update={"datasets": {"sales": lacking}})
+    assert found.verdict(models[0]) == "passed"
+    assert not found.beaten("sales")
+
+
 def test_few_test_examples_are_fewer_than_thirty():
     assert FEW == 30
     assert board(IMAGES, {}).datasets["sales"].few

@@ -472,6 +472,15 @@ def test_a_weight_of_a_class_that_the_pictures_do_not_have_is_refused(tmp_path):
     assert_refused(path, [f"{path}: models.mine: class_weights: no class 'cow'; there are: cat, dog"])
 
 
+def test_the_classes_of_fashion_mnist_are_known_before_it_is_read(tmp_path):
+    from tensorflow_datasets.image_classification import FashionMNIST
+
+    names = FashionMNIST(data_dir=tmp_path).info.features["label"].names
+    load_experiment(write(tmp_path, changed("models.mlp.class_weights", dict.fromkeys(names, 2.0))), [])
+    content = changed("models.mlp.class_weights", {"Bag": 2.0, "T-Shirt": 3.0})
+    assert_refused(write(tmp_path, content), ["class_weights: no class 'T-Shirt'; there are: T-shirt/top, Trouser"])
+
+
 def test_many_unknown_keys_are_refused_soon_and_in_few_letters(tmp_path):
     path = write(tmp_path, yaml.safe_dump(GOOD) + "".join(f"seedling{i}: 1\n" for i in range(5000)))
     with pytest.raises(InputError) as refused:
