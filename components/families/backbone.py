@@ -73,6 +73,8 @@ def check(hyperparameters: Hyperparameters, shape: list[int] | None = None) -> H
     """
     preset, folder = hyperparameters.preset, local_path(hyperparameters.preset)
     names = [ARCHITECTURE, *([WEIGHTS, SCALING] if hyperparameters.weights else [])]
+    if not folder.is_dir():
+        raise InputError(f"preset: {preset}: no such folder, {HINT}")
     if missing := [name for name in names if not (folder / name).is_file()]:
         raise InputError(f"preset: {preset}: no {' and no '.join(missing)} in it, {HINT}")
     try:

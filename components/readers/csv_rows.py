@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TextIO
 
@@ -18,6 +19,8 @@ MOST_COLUMNS = 10_000
 LONGEST_NAME = 200
 _NAMES = 20
 _MOST_STEPS = 100_000
+# Files of tables that aren't text, by their first bytes.
+BINARY = {b"PK\3\4": "an Excel workbook or another ZIP archive", b"PAR1": "a Parquet file"}
 
 
 @dataclass(slots=True)
@@ -63,7 +66,7 @@ def open_text(path: Path, name: str) -> Iterator[TextIO]:
     Bytes that aren't UTF-8 become lone surrogates, so that `read_fields` can name their line.
 
     Raises:
-        InputError: The file is a folder, a device or a pipe, or it can't be opened.
+        InputError: The file is a folder, a device, a pipe, a workbook or a Parquet file, or it can't be opened.
     """
     if not _is_text(name):
         shown = name.encode(errors="backslashreplace").decode().replace("\0", "\\0")
@@ -71,8 +74,10 @@ def open_text(path: Path, name: str) -> Iterator[TextIO]:
     try:
         if path.exists() and not path.is_file():
             raise InputError(f"{name}: {'Is a directory' if path.is_dir() else 'a device or a pipe'}, expected a file")
-        with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-            yield file
+        with path.open("rb") as raw:
+            if kind := BINARY.get(raw.peek(4)[:4]):
+                raise InputError(f"{name}: {kind}, expected a CSV file; save it as one")
+            yield TextIOWrapper(raw, newline="", encoding="utf-8-sig", errors="surrogateescape")
     except OSError as error:
         raise InputError(f"{name}: {error.strerror}") from None
 

@@ -157,6 +157,8 @@ class _Reading:
             _, header = next(lines, (1, []))
             if isinstance(header, Problem):
                 raise InputError(f"{series_file.name}: {header.text}")
+            if not header:
+                raise InputError(f"{series_file.name}: empty, expected a header and rows")
             self._header = header
             missing = [
                 c for c in dict.fromkeys([*series_file.columns, *self._form.where]) if self._header.count(c) != 1

@@ -72,7 +72,7 @@ def read_folder(root: Path, channels: int, size: tuple[int, int] | None = None) 
     """
     try:
         if not root.is_dir():
-            raise InputError(f"{root}: no such folder")
+            raise InputError(f"{root}: {'a file, expected a folder' if root.exists() else 'no such folder'}")
         entries = sorted(entry for entry in root.iterdir() if not entry.name.startswith("."))
         folders = tuple((entry, tuple(_files(entry))) for entry in entries if entry.is_dir())
     except OSError as error:

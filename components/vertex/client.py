@@ -56,15 +56,27 @@ class VertexOptions(Strict):
         labels: The labels of all jobs, models and endpoints.
     """
 
-    service_account: str | None = Field(default=None, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")
-    network: str | None = Field(default=None, pattern=r"^projects/[^/]+/global/networks/[^/]+$")
+    service_account: str | None = Field(
+        default=None, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$", examples=["runner@my-project.iam.gserviceaccount.com"]
+    )
+    network: str | None = Field(
+        default=None,
+        pattern=r"^projects/[^/]+/global/networks/[^/]+$",
+        examples=["projects/1234567890/global/networks/my-network"],
+    )
     reserved_ip_ranges: list[str] = []
     network_attachment: str | None = None
     kms_key: str | None = Field(
-        default=None, pattern=r"^projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+$"
+        default=None,
+        pattern=r"^projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+$",
+        examples=["projects/my-project/locations/us-central1/keyRings/my-ring/cryptoKeys/my-key"],
     )
-    tensorboard: str | None = Field(default=None, pattern=r"^projects/[^/]+/locations/[^/]+/tensorboards/\d+$")
-    experiment: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9-]{0,127}$")
+    tensorboard: str | None = Field(
+        default=None,
+        pattern=r"^projects/[^/]+/locations/[^/]+/tensorboards/\d+$",
+        examples=["projects/my-project/locations/us-central1/tensorboards/1234567890"],
+    )
+    experiment: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9-]{0,127}$", examples=["fashion"])
     register_models: bool = True
     deploy: bool = False
     traffic: int = Field(default=100, ge=1, le=100)

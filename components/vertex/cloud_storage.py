@@ -24,6 +24,8 @@ def _absolute_path(path: str, info: ValidationInfo) -> str:
     """The absolute path of a config's path. The validation's context has the config's folder; a task's has none."""
     if not path or path.startswith(GS) or not info.context:
         return path
+    if "://" in path:
+        raise PydanticCustomError("path", "Input should be a file or folder of this machine, or gs://bucket/…")
     try:
         expanded = Path(path).expanduser()
         absolute = Path(os.path.normpath(Path(info.context["folder"]) / expanded))

@@ -131,11 +131,13 @@ def read_config(path: Path) -> Config:
         raise InputError(f"{path}: not UTF-8 text") from None
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise InputError(f"{path}{line}: {error.problem}") from None
+        tab = error.problem and error.problem.startswith("found character '\\t'")
+        raise InputError(f"{path}{line}: {'a tab, expected spaces' if tab else error.problem}") from None
     except (yaml.YAMLError, ValueError) as error:
         raise InputError(f"{path}: not YAML: {error}".replace("\n", " ")) from None
     if not isinstance(content, dict):
-        raise InputError(f"{path}: {shorten(content)}, expected the keys datasets and models")
+        found = "empty" if content is None else shorten(content)
+        raise InputError(f"{path}: {found}, expected the keys datasets and models")
     return {key: _copy(value) for key, value in content.items()}
 
 

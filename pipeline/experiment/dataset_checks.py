@@ -12,7 +12,7 @@ from pydantic import Field
 
 from components.artifacts.baselines import FITTED, Rival, baseline_names, rival_seasons, season_names
 from components.common.errors import InputError, collecting
-from components.common.spec import Facts, ImageOptions, SeriesOptions, Strict, Task
+from components.common.spec import Facts, ImageOptions, ModelSpec, SeriesOptions, Strict, Task
 from components.data.source_data import Series
 from components.data.splits import folds, split_ends, split_problems
 from components.metrics.metrics import least
@@ -161,11 +161,22 @@ def check_options(where: str, config: Mapping[str, object], folder: Path, proble
         source = load_named(load_source, name, where)
         option_problems: list[str] = []
         with collecting(option_problems):
-            validate(source.Options, options, where, tuple(DatasetKeys.model_fields), folder)
+            validate(source.Options, options, where, tuple(DatasetKeys.model_fields), folder, _elsewhere(name, source))
         problems += option_problems
         usable = validate_rest(source.Options, options, folder, REPLACEMENTS)
         return DatasetOptions(name, source, usable, gate, rivals, not option_problems) if usable else None
     return None
+
+
+def _elsewhere(name: str, source: Source) -> dict[str, str]:
+    """The keys that aren't for data sets of a source, but for models, or for sources of the other task."""
+    images = source.TASK == "classification"
+    others, words = (SeriesOptions, "a series") if images else (ImageOptions, "images")
+    of_others = f"for {words}, the source {name} has {'images' if images else 'a series'}"
+    return {
+        **dict.fromkeys(ModelSpec.model_fields, "a key of a model, not of a data set"),
+        **dict.fromkeys(others.model_fields, of_others),
+    }
 
 
 def load_named(load: Callable[[str], Loaded], name: str, where: str) -> Loaded:
@@ -206,7 +217,8 @@ def check_data(where: str, config: DatasetOptions) -> DatasetConfig:
         problems += ["baselines: rivals are for a series, expected none for images"] if config.rivals else []
     if names:
         unknown = [name for name in config.gate or {} if name not in (*names, *least(task))]
-        problems += [f"gate: no baseline '{name}'; there are: {', '.join(names)}" for name in unknown]
+        existing = f"there are: {', '.join(names)}, and the metric {', '.join(least(task))}"
+        problems += [f"gate: no baseline '{shorten(name, quoted=False)}'; {existing}" for name in unknown]
         without = [name for name in least(task) if (config.gate or {}).get(name, 0) is None]
         problems += [f"gate.{name}: null, expected the least value of this metric" for name in without]
     if problems or not (facts and config.valid):

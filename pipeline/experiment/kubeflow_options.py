@@ -17,8 +17,14 @@ class KubeflowOptions(Strict):
             model is registered.
     """
 
-    claim: str | None = Field(default=None, pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")
-    registry: str | None = Field(default=None, pattern=r"^gs://[a-z0-9][-a-z0-9._]{1,61}[a-z0-9](/[^/\s]+)*/?$")
+    claim: str | None = Field(
+        default=None, pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$", examples=["keras-pipeline"]
+    )
+    registry: str | None = Field(
+        default=None,
+        pattern=r"^gs://[a-z0-9][-a-z0-9._]{1,61}[a-z0-9](/[^/\s]+)*/?$",
+        examples=["gs://bucket/models"],
+    )
 
     @property
     def checkpoints(self) -> str:

@@ -6,11 +6,11 @@ from pathlib import Path
 from components.artifacts.search import Tune
 from components.common.checked_types import unknown_classes
 from components.common.errors import InputError, collecting
-from components.common.spec import ModelSpec, SeriesOptions, Strict, Task
+from components.common.spec import ImageOptions, ModelSpec, SeriesOptions, Strict, Task
 from components.families import Family, families_for, load_family
 from components.models import layer_sizes
 from pipeline.experiment.claims import Claim
-from pipeline.experiment.dataset_checks import DatasetConfig, load_named
+from pipeline.experiment.dataset_checks import DatasetConfig, DatasetKeys, load_named
 from pipeline.experiment.machines import machines
 from pipeline.experiment.validation import shorten, validate
 
@@ -55,7 +55,8 @@ def check_model(
     problems: list[str] = []
     spec_keys = {key: value for key, value in config.items() if key not in ModelKeys.model_fields}
     with collecting(problems):
-        spec = validate(ModelSpec, spec_keys, where, extra=tuple(ModelKeys.model_fields))
+        elsewhere = _elsewhere(config.get("family"))
+        spec = validate(ModelSpec, spec_keys, where, extra=tuple(ModelKeys.model_fields), elsewhere=elsewhere)
     name, values, dataset = config.get("family"), config.get("hyperparameters", {}), config.get("dataset")
     task = None
     if isinstance(dataset, str) and tasks:
@@ -92,6 +93,16 @@ def check_model(
     if not family.check:
         return spec
     return spec.model_copy(update={"hyperparameters": hyperparameters.model_dump(mode="json", exclude_defaults=True)})
+
+
+def _elsewhere(family: object) -> dict[str, str]:
+    """The keys that aren't a model's, but those of data sets, or its family's hyperparameters."""
+    keys = (*DatasetKeys.model_fields, *SeriesOptions.model_fields, *ImageOptions.model_fields)
+    elsewhere = dict.fromkeys(keys, "a key of a data set, not of a model")
+    with collecting([]):
+        names = load_family(str(family)).Hyperparameters.model_fields
+        elsewhere |= {name: f"a hyperparameter; write hyperparameters: {{{name}: …}}" for name in names}
+    return elsewhere
 
 
 def _checked_files(

@@ -13,6 +13,16 @@ from components.common.errors import MOST_PROBLEMS, InputError
 Model = TypeVar("Model", bound=BaseModel)
 # The longest text of a value in a message, in characters.
 LONGEST = 100
+# What is expected, by the type of pydantic's error.
+WORDS = {
+    "bool_type": "expected true or false, a boolean",
+    "int_type": "expected an integer",
+    "float_type": "expected a number",
+    "greater_than_equal": "expected at least {ge:,.10g}",
+    "greater_than": "expected a number above {gt:,.10g}",
+    "less_than_equal": "expected at most {le:,.10g}",
+    "less_than": "expected a number below {lt:,.10g}",
+}
 
 
 def validate(
@@ -21,6 +31,7 @@ def validate(
     where: str,
     extra: tuple[str, ...] = (),
     folder: Path | None = None,
+    elsewhere: Mapping[str, str] | None = None,
 ) -> Model:
     """Validate a value of a config, and turn each of pydantic's errors into a line.
 
@@ -30,6 +41,7 @@ def validate(
         where: The file and the keys, for messages.
         extra: Keys that are allowed beside those of `cls`, for messages.
         folder: The folder that paths are relative to, for `components.vertex.cloud_storage.DataPath`.
+        elsewhere: Keys that belong to another place, each with a few words that say to which.
 
     Raises:
         InputError: The value isn't of the class. There is a line for each error.
@@ -38,7 +50,10 @@ def validate(
         return cls.model_validate(value, context={"folder": folder} if folder else None)
     except ValidationError as error:
         # The search for similar names takes long, so that only lines that are printed have hints.
-        problems = [_line(cls, item, where, extra, hint=i < MOST_PROBLEMS) for i, item in enumerate(error.errors())]
+        problems = [
+            _line(cls, item, where, extra, elsewhere or {}, hint=i < MOST_PROBLEMS)
+            for i, item in enumerate(error.errors())
+        ]
         raise InputError(*problems) from None
 
 
@@ -67,46 +82,66 @@ def validate_rest(
 
 
 def shorten(value: object, quoted: bool = True) -> str:
-    """The text of a value for a message, in Python's notation where `quoted`, cut at LONGEST characters."""
-    text = repr(value) if quoted else str(value)
+    """The text of a value for a message, cut at LONGEST characters. Text is in quotes where `quoted`."""
+    yaml = {None: "null", True: "true", False: "false"}
+    text = yaml[value] if value is None or isinstance(value, bool) else repr(value) if quoted else str(value)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
-def _line(cls: type[BaseModel], error: ErrorDetails, where: str, extra: tuple[str, ...], hint: bool) -> str:
+def _line(
+    cls: type[BaseModel],
+    error: ErrorDetails,
+    where: str,
+    extra: tuple[str, ...],
+    elsewhere: Mapping[str, str],
+    hint: bool,
+) -> str:
     path = ".".join(str(part) for part in error["loc"])
     at = f"{where}: {shorten(path, quoted=False)}" if path else where
     if error["type"] == "extra_forbidden":
-        known = [*_fields_at(cls, error["loc"][:-1]), *extra] if hint else []
+        if path in elsewhere:
+            return f"{at}: is {elsewhere[path]}"
+        here = _class_at(cls, error["loc"][:-1]) if hint else None
+        known = [*here.model_fields, *extra] if here else []
         similar = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
         advice = f"; did you mean '{similar[0]}'?" if similar else f"; known are: {', '.join(known)}" if known else ""
         return f"{at}: unknown key{advice}"
     if error["type"] == "missing":
         return f"{at}: missing"
-    return f"{at}: {shorten(error['input'])}: {_expected(error)}"
+    return f"{at}: {shorten(error['input'])}: {_expected(cls, error)}"
 
 
-def _expected(error: ErrorDetails) -> str:
-    """The expected value in words, from pydantic's message."""
-    context = error.get("ctx", {})
-    if error["type"] == "bool_type":
-        return "expected true or false, a boolean"
+def _expected(cls: type[BaseModel], error: ErrorDetails) -> str:
+    """The expected value in words, those of pydantic's message where there are no plainer ones."""
+    context, value = error.get("ctx", {}), error["input"]
+    if error["type"] in WORDS:
+        return WORDS[error["type"]].format(**context)
+    if error["type"] == "list_type":
+        return "expected a list" + (f", such as [{value}]" if isinstance(value, str | int | float) else "")
+    if error["type"] in ("model_type", "dict_type"):
+        wanted = _class_at(cls, error["loc"])
+        return f"expected keys with values, such as {{{next(iter(wanted.model_fields)) if wanted else 'name'}: …}}"
     if error["type"] in ("too_short", "too_long"):
         bound = "min_length" if "min_length" in context else "max_length"
         limit = f"at {'least' if bound == 'min_length' else 'most'} {context[bound]}"
         return f"expected {limit} item{'s' * (context[bound] != 1)}, got {context['actual_length']}"
+    if error["type"] == "string_pattern_mismatch" and (here := _class_at(cls, error["loc"][:-1])):
+        field = here.model_fields.get(str(error["loc"][-1]))
+        if field and field.examples:
+            return f"expected text such as {field.examples[0]}"
     message = str(error["msg"]).partition(" or instance of ")[0]
     return message.replace("Input should be", "expected").replace("String should match pattern", "expected text like")
 
 
-def _fields_at(cls: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
-    """The names of the fields of the class at the end of `loc`; an empty list where there are several such classes."""
+def _class_at(cls: type[BaseModel], loc: tuple[int | str, ...]) -> type[BaseModel] | None:
+    """The class of the value at `loc`; None where there are several, or where it is no class of keys."""
     for part in loc:
         field = cls.model_fields.get(str(part))
         kinds = [kind for kind in (field.annotation, *get_args(field.annotation)) if _is_model(kind)] if field else []
         if len(kinds) != 1:
-            return []
+            return None
         cls = kinds[0]
-    return list(cls.model_fields)
+    return cls
 
 
 def _is_model(kind: object) -> TypeGuard[type[BaseModel]]:

@@ -202,7 +202,7 @@ def test_an_experiment_has_the_digest_and_refuses_what_isnt_there(preset, tmp_pa
     }
     for wrong, line in {
         "hf://keras/resnet_18_imagenet": "preset: 'hf://keras/resnet_18_imagenet': expected a folder or gs://bucket",
-        "resnet_18_imagenet": f"preset: {tmp_path}/resnet_18_imagenet: no config.json and no model.weights.h5",
+        "resnet_18_imagenet": f"preset: {tmp_path}/resnet_18_imagenet: no such folder, expected a folder that",
     }.items():
         with pytest.raises(InputError) as refused:
             load_experiment(config, [f"{given}={wrong}"])

@@ -2,9 +2,11 @@
 
 import os
 import tracemalloc
+import zipfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from csv_options import GOOD, assert_refused, daily, days, hourly, options, problems, rows
 
@@ -129,7 +131,7 @@ BAD_HEADERS = {
     "nothing similar": (GOOD, {"target": "xyz"}, [":1:", "no column 'xyz'", "time, load, temp, holiday"]),
     "column twice in the header": ("time,load,load\n", {}, [":1:", "'load'", "2 times"]),
     "column twice in the options": (GOOD, {"covariates": ["load"]}, ["'load'", "named twice"]),
-    "empty file": ("", {}, [":1:", "no column 'time'", "none"]),
+    "empty file": ("", {}, [": empty, expected a header and rows"]),
     "no rows": ("time,load\n", {}, ["no rows"]),
     "a header that is not UTF-8": ("time,loäd\n2020-01-01,1\n".encode("latin-1"), {}, ["not UTF-8"]),
     "UTF-16": (GOOD.encode("utf-16"), {}, ["not UTF-8"]),
@@ -159,6 +161,14 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path):
     missing = options(tmp_path, path=str(tmp_path / "none.csv"))
     assert_refused(missing, ["No such file"])
     assert_refused(options(tmp_path, path=str(tmp_path)), ["Is a directory"])
+
+
+def test_a_workbook_and_a_parquet_file_are_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "sales.xlsx", "w") as workbook:  # an Excel workbook is a ZIP archive
+        workbook.writestr("xl/workbook.xml", "<workbook/>")
+    pd.DataFrame({"units": [1.0]}).to_parquet(tmp_path / "sales.parquet")
+    for name, kind in {"sales.xlsx": "an Excel workbook", "sales.parquet": "a Parquet file"}.items():
+        assert_refused(options(tmp_path, path=str(tmp_path / name)), [kind, "expected a CSV file"])
 
 
 def test_a_device_and_a_pipe_are_refused_without_being_read(tmp_path):

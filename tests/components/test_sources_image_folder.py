@@ -166,6 +166,9 @@ def test_too_few_images_classes_and_folders_are_refused(tmp_path):
         image_folder.check(folder_options(tmp_path / "root"))
 
     assert_refused(check, tmp_path / "root", "no such folder")
+    (tmp_path / "root").touch()
+    assert_refused(check, tmp_path / "root", "a file, expected a folder")
+    (tmp_path / "root").unlink()
     write_images(tmp_path / "root", "a", range(3))
     assert_refused(check, tmp_path / "root", "1 folder,", "2 or more")
     write_images(tmp_path / "root", "b", range(2))

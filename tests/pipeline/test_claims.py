@@ -54,7 +54,7 @@ def printed(what, shown):
         ({"accuracy": {"value": 0.9}}, ["expect.accuracy: within: missing"]),
         ({"accuracy": {"within": 0.9}}, ["expect.accuracy: value: missing"]),
         ({"accuracy": {**CLAIM, "withn": 1}}, ["expect.accuracy: withn: unknown key; did you mean 'within'?"]),
-        ({"accuracy": {**CLAIM, "within": 0}}, ["expect.accuracy: within: 0", "greater than 0"]),
+        ({"accuracy": {**CLAIM, "within": 0}}, ["expect.accuracy: within: 0", "above 0"]),
         ({"accuracy": {**CLAIM, "within": -0.1}}, ["expect.accuracy: within: -0.1"]),
         ({"accuracy": {**CLAIM, "within": float("inf")}}, ["expect.accuracy: within: inf", "finite"]),
         ({"accuracy": {**CLAIM, "value": float("nan")}}, ["expect.accuracy: value: nan"]),
@@ -64,9 +64,9 @@ def printed(what, shown):
         ({"macro_f1": {**CLAIM, "value": 1.01}}, ["expect.macro_f1: value: 1.01"]),
         ({"ece": {**CLAIM, "value": 2}}, ["expect.ece: value: 2", "a share from 0 to 1"]),
         ({"accuracy": {**CLAIM, "value": "0.9"}}, ["expect.accuracy: value: '0.9'", "number"]),
-        ({"accuracy": {**CLAIM, "value": True}}, ["expect.accuracy: value: True", "number"]),
+        ({"accuracy": {**CLAIM, "value": True}}, ["expect.accuracy: value: true", "number"]),
         ([CLAIM], ["expect: [{", "expected metrics such as accuracy"]),
-        (None, ["expect: None"]),
+        (None, ["expect: null"]),
     ],
 )
 def test_a_bad_claim_is_named_with_file_and_key(tmp_path, expect, parts):

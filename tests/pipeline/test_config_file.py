@@ -12,7 +12,7 @@ from pipeline.experiment.experiment import load_experiment
 
 NOT_YAML = {
     "unended list": ("models: [1\nseed: 2\n", ":2: "),
-    "tab": ("models:\n\tmlp: 1\n", ":2: "),
+    "tab": ("models:\n\tmlp: 1\n", ":2: a tab, expected spaces"),
     "key given twice": ("seed: 1\nmodels: {}\nseed: 2\n", "the key 'seed' is there twice"),
     "inner key given twice": ("models:\n  mlp: {epochs: 1, epochs: 2}\n", ":2: the key 'epochs' is there twice"),
     "unknown alias": ("models: *mine\n", ":1: "),
@@ -20,8 +20,8 @@ NOT_YAML = {
     "key that is a list": ("[1]: 2\n", ":1: "),
     "two documents": ("seed: 1\n---\nseed: 2\n", ":2: "),
     "control character": ("seed: \x01\n", "not YAML"),
-    "no such day": ("seed: 2020-13-45\n", "seed: '2020-13-45': expected a valid integer"),
-    "empty": ("", "None"),
+    "no such day": ("seed: 2020-13-45\n", "seed: '2020-13-45': expected an integer"),
+    "empty": ("", ": empty, expected the keys datasets and models"),
     "list": ("- 1\n", "[1]"),
     "a hundred million values of aliases": (
         "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"

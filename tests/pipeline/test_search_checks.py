@@ -89,23 +89,23 @@ def test_a_search_is_changed_for_one_run(tmp_path):
     tune = load(tmp_path, overrides=overrides).tunes["mlp"]
     assert (tune.ranges["learning_rate"].high, tune.ranges["batch_size"].values) == (0.5, [32])
     assert not load(tmp_path, overrides=["models.mlp.tune=null"]).tunes
-    assert refused(tmp_path, GOOD, ["models.mlp.tune.trials=0"]).startswith("tune: trials: 0: expected greater than")
+    assert refused(tmp_path, GOOD, ["models.mlp.tune.trials=0"]).startswith("tune: trials: 0: expected at least")
 
 
 BAD = {
-    "no trials": ("trials", 0, "tune: trials: 0: expected greater than or equal to 1"),
-    "text for trials": ("trials", "4", "tune: trials: '4': expected a valid integer"),
-    "nothing beside each other": ("parallel", 0, "tune: parallel: 0: expected greater than or equal to 1"),
-    "no epochs": ("epochs", 0, "tune: epochs: 0: expected greater than or equal to 1"),
+    "no trials": ("trials", 0, "tune: trials: 0: expected at least 1"),
+    "text for trials": ("trials", "4", "tune: trials: '4': expected an integer"),
+    "nothing beside each other": ("parallel", 0, "tune: parallel: 0: expected at least 1"),
+    "no epochs": ("epochs", 0, "tune: epochs: 0: expected at least 1"),
     "no ranges": ("ranges", {}, "tune: ranges: {}: "),
-    "a list of ranges": ("ranges", ["learning_rate"], "tune: ranges: ['learning_rate']: expected a valid dictionary"),
+    "a list of ranges": ("ranges", ["learning_rate"], "tune: ranges: ['learning_rate']: expected keys with values"),
     "unknown key": ("trails", 4, "tune: trails: unknown key; did you mean 'trials'?"),
     "unknown key of a range": (
         "ranges/learning_rate/hgh",
         1.0,
         "tune: ranges.learning_rate: hgh: unknown key; did you mean 'high'?",
     ),
-    "number for a range": ("ranges/warmup", 0.5, "tune: ranges.warmup: 0.5: expected a valid dictionary"),
+    "number for a range": ("ranges/warmup", 0.5, "tune: ranges.warmup: 0.5: expected keys with values"),
     "unknown range": (
         "ranges/learningrate",
         {"values": [1]},
@@ -151,7 +151,7 @@ BAD = {
         "x",
         "tune: ranges.learning_rate: low: 'x': expected a finite number",
     ),
-    "switch for a number": ("ranges/patience/low", True, "tune: ranges.patience: low: True: expected a finite number"),
+    "switch for a number": ("ranges/patience/low", True, "tune: ranges.patience: low: true: expected a finite number"),
     "infinite": ("ranges/learning_rate/high", float("inf"), "tune: ranges.learning_rate: high: inf: expected a finite"),
     # What the model's own check says of an end or a value.
     "an end that a model can't have": (
@@ -159,13 +159,17 @@ BAD = {
         0.0,
         "tune: ranges.learning_rate: low 0.0: expected more than 0 where log",
     ),
-    "a rate of nothing": ("ranges/learning_rate", {"low": 0.0, "high": 1.0}, "learning_rate: 0.0: expected greater"),
-    "a value that a model can't have": ("ranges/batch_size/values", [64, 0], "batch_size: 0: expected greater than"),
-    "text among numbers": ("ranges/batch_size/values", [64, "x"], "batch_size: 'x': expected a valid integer"),
+    "a rate of nothing": (
+        "ranges/learning_rate",
+        {"low": 0.0, "high": 1.0},
+        "learning_rate: 0.0: expected a number above 0",
+    ),
+    "a value that a model can't have": ("ranges/batch_size/values", [64, 0], "batch_size: 0: expected at least"),
+    "text among numbers": ("ranges/batch_size/values", [64, "x"], "batch_size: 'x': expected an integer"),
     "fractions for whole numbers": (
         "ranges/patience",
         {"values": [1, 5.0]},
-        "patience: 5.0: expected a valid int",
+        "patience: 5.0: expected an integer",
     ),
     "units of nothing": ("ranges/hyperparameters.units/values", [[8], [0]], "hyperparameters: units.0: 0: expected"),
     "another task's": ("ranges/hyperparameters.seasonal", {"values": [False, True]}, "hyperparameters.seasonal is for"),
