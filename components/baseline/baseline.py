@@ -91,12 +91,15 @@ def _series(dataset: str, info: SeriesInfo, quantiles: Sequence[float], rivals: 
     points, targets = forecasts_of("test")
     others, others_targets = forecasts_of("validation") if quantiles else (points, targets)
     scale = table.scales(info, "test")
+    # Of many series, an interval is as wide as its series' errors are large.
+    units = {split: table.loss_scale[table.numbers(info, split)][:, None, None] for split in ("validation", "test")}
     found = {}
     for name, point in points.items():
         forecasts = point
         if quantiles:
             repeated = np.repeat(others[name][..., None], len(quantiles), axis=-1)
-            forecasts = point[..., None] + conformal.offsets(others_targets, repeated, quantiles)
+            moved = conformal.offsets(others_targets, repeated, quantiles, units["validation"])
+            forecasts = point[..., None] + moved * units["test"]
         found[name] = metrics.measure("forecasting", targets, forecasts, scale, quantiles)
     return found
 

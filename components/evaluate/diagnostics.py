@@ -80,21 +80,27 @@ def per_hour(error: np.ndarray, times: np.ndarray, first: np.ndarray) -> dict[st
 
 
 def each_series(
-    target: np.ndarray, forecast: np.ndarray, names: np.ndarray, numbers: np.ndarray, scale: np.ndarray
+    target: np.ndarray,
+    forecast: np.ndarray,
+    names: np.ndarray,
+    numbers: np.ndarray,
+    scale: np.ndarray,
+    quantiles: list[float],
 ) -> list[OneOfMany]:
     """The metrics of each of many series, the largest mase first.
 
     Args:
         target: float [windows, horizon].
-        forecast: float [windows, horizon].
+        forecast: float [windows, horizon], or with quantiles [windows, horizon, quantiles].
         names: The series' names, str [series].
         numbers: The number of each window's series, int64 [windows], rising.
         scale: The scale of MASE of each window, float64 [windows].
+        quantiles: The quantiles that are forecast.
     """
     ends = np.searchsorted(numbers, np.arange(len(names) + 1))
     results = []
     for name, start, end in zip(names.tolist(), ends[:-1], ends[1:], strict=True):
         own = slice(start, end)
-        values = metrics.measure("forecasting", target[own], forecast[own], scale[own])
+        values = metrics.measure("forecasting", target[own], forecast[own], scale[own], quantiles)
         results.append(OneOfMany(name=name, windows=int(end - start), metrics=values))
     return sorted(results, key=lambda result: -result.metrics["mase"])

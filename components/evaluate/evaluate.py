@@ -111,5 +111,7 @@ def _forecasting(
         },
         per_hour=diagnostics.per_hour(error, times, first) if within_a_day else {},
         windows=shown,
-        series=diagnostics.each_series(target, forecast, table.names, numbers, scale) if info.series else [],
+        series=diagnostics.each_series(target, forecasts, table.names, numbers, scale, info.quantiles)
+        if info.series
+        else [],
     )

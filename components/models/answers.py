@@ -3,14 +3,21 @@
 import keras
 
 
-def moved(model: keras.Model, offsets: list[list[float]]) -> keras.Model:
+def moved(model: keras.Model, offsets: list[list[float]], by_width: bool = False) -> keras.Model:
     """A model whose quantiles are moved. One that would cross the next one nearer to the median is equal to that.
 
     Args:
         model: The model, which gives float32 [batch, horizon, quantiles].
         offsets: What is added to each quantile, for each step of the horizon.
+        by_width: Whether the offsets are shares of the width of the interval that a quantile is an end of.
     """
-    values = keras.layers.Rescaling(1.0, offset=offsets, dtype="float32")(model.output)
+    values = model.output
+    if by_width:
+        distances = [keras.ops.absolute(values[:, :, -1 - i] - values[:, :, i]) for i in range(values.shape[2])]
+        change = keras.layers.Rescaling(offsets, dtype="float32")(keras.ops.stack(distances, axis=-1))
+        values = keras.layers.Add(dtype="float32")([values, change])
+    else:
+        values = keras.layers.Rescaling(1.0, offset=offsets, dtype="float32")(values)
     middle = values.shape[2] // 2
     below, above = ([values[:, :, middle]] for _ in range(2))
     for i in range(1, middle + 1):

@@ -60,7 +60,8 @@ class SharedBatches:
         self._validation_size = evaluation_batch_size(info, "validation", EVALUATION_BATCH, devices.share)
         # Large series would outweigh small ones where each is scaled by itself. A squared error grows by the square.
         scaled = isinstance(info, SeriesInfo) and info.series is not None and info.scaling == "window"
-        self._loss_power = (2 if spec.loss in (None, "mse") else 1) if scaled else 0
+        squared = spec.loss in (None, "mse") and not spec.quantiles
+        self._loss_power = (2 if squared else 1) if scaled else 0
         self.per_epoch = steps_per_epoch(info, "train", self.size, devices.share)
         self.validation_steps = steps_per_epoch(info, "validation", self._validation_size, devices.share)
 

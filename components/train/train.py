@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from components.artifacts.dataset import DatasetInfo, ImagesInfo, load_info
+from components.artifacts.dataset import DatasetInfo, ImagesInfo, SeriesInfo, load_info
 from components.artifacts.model import (
     CHECKPOINTS,
     KERAS_FILE,
@@ -209,18 +209,23 @@ def finished(
     keras.utils.clear_session(free_memory=False)  # its layers' names start anew
     model = build_final(spec, info, seed)
     model.set_weights(weights)
-    if spec.quantiles:
+    if spec.quantiles and isinstance(info, SeriesInfo):
         model = _calibrated(model, spec.quantiles, dataset, info)
     return model, calibrate(model, dataset, info) if spec.calibrate and isinstance(info, ImagesInfo) else None
 
 
-def _calibrated(model: keras.Model, quantiles: list[float], dataset: str, info: DatasetInfo) -> keras.Model:
-    """A model whose quantiles are calibrated on the validation split."""
+def _calibrated(model: keras.Model, quantiles: list[float], dataset: str, info: SeriesInfo) -> keras.Model:
+    """A model whose quantiles are calibrated on the validation split; of many series, in units of their intervals."""
     call = compiled(model, info)
     batches = input_pipeline.sequential_batches(dataset, info, "validation", EVALUATION_BATCH)
-    answered = [(call(inputs).numpy(), target) for inputs, target in batches.as_numpy_iterator()]
-    forecasts, target = (np.concatenate(parts) for parts in zip(*answered, strict=True))
-    result = answers.moved(model, conformal.offsets(target, forecasts, quantiles).tolist())
+    answered = [(call(x).numpy(), y, np.ptp(x["window"][:, :, 0], axis=1)) for x, y in batches.as_numpy_iterator()]
+    forecasts, target, ranges = (np.concatenate(parts) for parts in zip(*answered, strict=True))
+    if info.series and info.scaling == "window" and ranges.any():
+        # Where a window doesn't change, its interval has next to no width, and no share of it is wide enough.
+        forecasts, target = forecasts[ranges > 0], target[ranges > 0]
+    scale = conformal.widths(forecasts) if info.series else None
+    offsets = conformal.offsets(target, forecasts, quantiles, scale)
+    result = answers.moved(model, offsets.tolist(), by_width=info.series is not None)
     result.jit_compile = False
     return result
 

@@ -116,10 +116,8 @@ def _checked_files(
 
 
 def _size_problems(spec: ModelSpec, family: Family, hyperparameters: Strict, data: DatasetConfig) -> list[str]:
-    """The problems of a model that is too large, or has a season or quantiles that aren't for its data."""
+    """The problems of a model that is too large, or has a season that isn't for its data."""
     problems = []
-    if spec.quantiles and getattr(data.options, "series", None):
-        problems.append(f"quantiles: {spec.dataset} is of many series, expected a data set of one; leave quantiles out")
     if data.task == "forecasting" and getattr(hyperparameters, "seasonal", False) and not data.seasons:
         problems.append(f"hyperparameters.seasonal: no season of {spec.dataset} fits into its lookback")
     if family.sizes:
