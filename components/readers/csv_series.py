@@ -3,6 +3,7 @@
 The rows are written to a scratch file, so that memory doesn't grow with their number.
 """
 
+import errno
 import json
 import os
 import struct
@@ -41,10 +42,16 @@ def group(rows: Iterable[Row | Problem], columns: int, name: str) -> Iterator[tu
         of lines without a series come first, under the name "".
 
     Raises:
-        InputError: There are more series than MOST_SERIES.
+        InputError: There are more series than MOST_SERIES, or the disk has no room for the scratch file.
     """
-    with tempfile.TemporaryFile() as file, tempfile.TemporaryFile() as problems:
-        yield from _Grouped(rows, columns, name, file, problems).series()
+    try:
+        with tempfile.TemporaryFile() as file, tempfile.TemporaryFile() as problems:
+            yield from _Grouped(rows, columns, name, file, problems).series()
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        folder = tempfile.gettempdir()
+        raise InputError(f"{folder}: no room to group the series of {name}; set TMPDIR to a folder with more") from None
 
 
 class _Grouped:

@@ -1,12 +1,19 @@
 """What a source can get wrong."""
 
 import itertools
+import json
+import os
+import re
+import subprocess
+import sys
 from datetime import datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from many import many_lines, many_spec
 from tiny import START, assert_fails_and_leaves_nothing, fake_images, fake_series, found, numbered, run
 
 from components.artifacts.dataset import SPLITS
@@ -14,6 +21,8 @@ from components.common.errors import InputError
 from components.data.source_data import Series
 from components.ingest import ingest as ingest_step
 from components.sources import electricity
+
+ROOT = Path(__file__).parent.parent.parent
 
 
 def test_fakes_are_ingested_where_nothing_is_wrong(tmp_path, monkeypatch):
@@ -138,3 +147,27 @@ def test_another_name_of_the_data_set_is_no_other_data(tmp_path, monkeypatch):
     info = run(tmp_path / "dataset", spec, name="two_words")
     assert info.name == "two_words"
     assert tfds.builder_from_directory(tmp_path / "dataset").info.splits["train"].num_examples == 20
+
+
+def test_a_full_disk_where_series_are_grouped_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):
+    (tmp_path / "disk").mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", tmp_path / "disk"]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("needs the right to mount a file system")
+    try:
+        spec = many_spec(tmp_path, many_lines())
+        line = f"{tmp_path / 'disk'}: no room to group the series of {spec['path']}; set TMPDIR to a folder with more"
+        config = {"datasets": {"sales": spec}, "models": {"lstm": {"family": "lstm", "dataset": "sales"}}}
+        (tmp_path / "sales.yaml").write_text(json.dumps(config), encoding="utf-8")
+        command = [sys.executable, "-m", "pipeline", "compile", tmp_path / "sales.yaml"]
+        environment = {**os.environ, "TMPDIR": str(tmp_path / "disk")}
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert line in done.stderr
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "disk"))
+        with pytest.raises(InputError, match=re.escape(line)):
+            run(tmp_path / "out" / "dataset", spec)
+        assert not (tmp_path / "out").exists()
+        assert not list((tmp_path / "disk").iterdir())
+    finally:
+        subprocess.run(["umount", "--lazy", tmp_path / "disk"], check=True)
