@@ -126,7 +126,7 @@ def read_config(path: Path) -> Config:
         if repeated:
             raise InputError(*(f"{path}:{line}: the key '{name}' is there twice" for line, name in repeated))
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
+        raise InputError(f"{path}: {error.strerror}, expected a config such as configs/quick.yaml") from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: not UTF-8 text") from None
     except yaml.MarkedYAMLError as error:

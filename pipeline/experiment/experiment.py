@@ -112,7 +112,8 @@ def load_experiment(path: Path, overrides: list[str], selected: Sequence[str] = 
     with collecting(problems):
         _check_file_name(path)
     with collecting(problems):
-        file = validate(ExperimentFile, content, str(path))
+        of_models = {key: f"a key of a model: models.<name>.{key}" for key in ModelSpec.model_fields}
+        file = validate(ExperimentFile, content, str(path), elsewhere=of_models)
         if file.vertex.tensorboard and not file.vertex.service_account:
             raise InputError(f"{path}: vertex.tensorboard: needs a service_account, which its jobs run as")
     configs = {key: _configs(path, key, content.get(key), problems) for key in ("datasets", "models")}

@@ -75,7 +75,7 @@ def test_a_file_that_never_ends_is_refused(tmp_path):
 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path):
-    assert_refused(tmp_path / "none.yaml", [str(tmp_path / "none.yaml"), "No such file"])
+    assert_refused(tmp_path / "none.yaml", [str(tmp_path / "none.yaml"), "No such file", "expected a config such as"])
     assert_refused(tmp_path, [str(tmp_path), "Is a directory"])
     path = write(tmp_path)
     path.write_bytes(b"seed: \xe9\n")

@@ -249,6 +249,7 @@ BAD = {
         ["backtest: 4: expected keys with values, such as {folds: …}"],
     ),
     "a hyperparameter at a model": ("models.mlp.units", [64], ["models.mlp: units: is a hyperparameter; write hyper"]),
+    "a model's key beside seed": ("epochs", 3, ["yaml: epochs: is a key of a model: models.<name>.epochs"]),
     "a data set's key at a model": ("models.lstm.lookback", 3, ["models.lstm: lookback: is a key of a data set"]),
     "a model's key at a data set": ("datasets.demand.epochs", 3, ["datasets.demand: epochs: is a key of a model"]),
     "folds of images": (
