@@ -218,7 +218,7 @@ def test_the_figures_of_the_folds_and_their_spread(whole, tmp_path):
         ("datasets.demand.backtest", {"folds": 1}, "datasets.demand: backtest.folds: 1: expected"),
         ("datasets.demand.backtest", {"fold": 3}, "datasets.demand: backtest.folds: missing"),
         ("datasets.demand.backtest", {"fold": 3}, "datasets.demand: backtest.fold: unknown key; did you mean 'folds'?"),
-        ("datasets.fashion.backtest", {"folds": 3}, "datasets.fashion: backtest: unknown key"),
+        ("datasets.fashion.backtest", {"folds": 3}, "datasets.fashion: backtest: is for a series"),
     ],
 )
 def test_a_backtest_that_is_none_is_refused(key, given, said, tmp_path):
