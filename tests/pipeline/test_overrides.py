@@ -115,7 +115,7 @@ def test_overrides_leave_the_file_alone(tmp_path):
     ("override", "parts"),
     [
         ("models.mlp.epochs=0", ["models.mlp: epochs: 0"]),
-        ("models.mlp.epochs=", ["models.mlp: epochs: None"]),
+        ("models.mlp.epochs=", ["models.mlp: epochs: null"]),
         ("models.mlp.epochs=three", ["models.mlp: epochs: 'three'"]),
         ("models.mlp.epoch=3", ["models.mlp: epoch: unknown key", "'epochs'"]),
         ("models.lstm.hyperparameters.unit=3", ["models.lstm: hyperparameters: unit: unknown key", "'units'"]),
