@@ -19,6 +19,8 @@ from components.readers.time_axis import Frequency
 # The most bytes of the training examples that a linear model is fitted on. They are spread evenly over the split.
 FIT_BYTES = 256 << 20
 LINEAR_ITERATIONS = 50
+# The number of windows that are cut together. Each is far larger than the rows that it adds to those before it.
+TOGETHER = 1 << 14
 
 
 def measure(dataset: str, folder: str, quantiles: Sequence[float] = (), rivals: Sequence[Rival] = ()) -> Baselines:
@@ -77,7 +79,7 @@ def _series(dataset: str, info: SeriesInfo, quantiles: Sequence[float], rivals: 
     def forecasts_of(split: str) -> tuple[dict[str, np.ndarray], np.ndarray]:
         rows, first = storage.load_rows(dataset, info, split), table.first_rows(info, split)
         # The windows of one series are few enough to be forecast together.
-        together = max(1, FIT_BYTES // (8 * info.lookback * len(info.columns))) if info.series else len(first)
+        together = TOGETHER if info.series else len(first)
         parts = []
         for start in range(0, len(first), together):
             windows = _windows(rows, info, first[start : start + together])
@@ -172,17 +174,26 @@ def _ridge(dataset: str, info: SeriesInfo, table: SeriesTable, future: bool = Fa
             values[:, :, 0] = (windows.past[:, :, 0] - own) / deviation
         parts = [values, (windows.future - means[known]) / stds[known]] if future else [values]
         # In float32, nearly collinear columns make scikit-learn's solver fail, and a far slower one takes its place.
-        return np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1).astype(np.float64)
+        return np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1, dtype=np.float64)
 
     rows, first = storage.load_rows(dataset, info, "train"), table.first_rows(info, "train")
     chosen = _evenly_spaced(len(first), 8 * (info.lookback * columns + info.horizon * len(known)))
-    fitted = _windows(rows, info, first[chosen])
-    level, deviation = scale(fitted.past)
+
+    def prepared(part: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        windows = _windows(rows, info, first[part])
+        level, deviation = scale(windows.past)
+        outputs = (windows.target - level) / deviation
+        return features(windows), outputs, np.broadcast_to(deviation, (len(part), 1))
+
+    parts = [prepared(chosen[start : start + TOGETHER]) for start in range(0, len(chosen), TOGETHER)]
+    inputs, outputs, deviation = (np.concatenate(values) for values in zip(*parts, strict=True))
+    del parts
     weights = None
     if info.scaling == "window":
         # An error counts in units of its series' scale, as in a training's loss. A flat window's own deviation is tiny.
         weights = (deviation[:, 0] / table.loss_scale[table.numbers(info, "train")[chosen]]) ** 2
-    ridge = Ridge().fit(features(fitted), (fitted.target - level) / deviation, sample_weight=weights)
+    ridge = Ridge(copy_X=False).fit(inputs, outputs, sample_weight=weights)
+    del inputs
 
     def forecast(windows: _Windows, info: SeriesInfo) -> np.ndarray:
         level, deviation = scale(windows.past)

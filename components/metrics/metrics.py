@@ -191,8 +191,11 @@ def _pinball_by_window(target: "np.ndarray", forecasts: "np.ndarray", quantiles:
     """The mean pinball loss of all quantiles (Koenker and Bassett 1978, doi:10.2307/1913643), float64 [windows]."""
     import numpy as np
 
-    error = target[..., None] - forecasts.astype("float64")
-    return np.maximum(quantiles * error, (np.array(quantiles) - 1) * error).mean(axis=(1, 2))
+    losses = []
+    for i, quantile in enumerate(quantiles):
+        error = target - forecasts[..., i].astype("float64")
+        losses.append(np.maximum(quantile * error, (quantile - 1) * error).mean(axis=1))
+    return np.mean(losses, axis=0)
 
 
 def _coverage(target: "np.ndarray", forecasts: "np.ndarray", quantiles: Sequence[float]) -> float:
