@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 TASKS = ("classification",)
 LAYER = "backbone"
 ARCHITECTURE, WEIGHTS, SCALING = "config.json", "model.weights.h5", "image_converter.json"
-HINT = "expected a folder that keras-hub's save_to_preset wrote, see 'Pretrained weights' in docs/own-data.md"
+HINT = "expected a folder that keras-hub's save_to_preset wrote, see 'Pretrained weights' in docs/own-pictures.md"
 
 
 def _check_handle(preset: object) -> object:

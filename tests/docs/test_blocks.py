@@ -201,7 +201,7 @@ def test_python(python_block, tmp_path, monkeypatch, request):
     if "serving.md" in request.node.name:
         compile(python_block, "serving.md", "exec")
         pytest.skip("tests/components/test_export.py runs it with exported models")
-    if "own-data.md" in request.node.name:
+    if "own-pictures.md" in request.node.name:
         subprocess.run([sys.executable, "-c", python_block], cwd=tmp_path, check=True)
         found = read_folder(tmp_path / "photos", channels=3)
         assert {name: len(pictures) for name, pictures in found.classes.items()} == {"china": 150, "flower": 150}
