@@ -213,8 +213,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    from pipeline.local.failure import TaskFailedError
-    from pipeline.local.stopping import Stopped
+    from pipeline.local.failure import Stopped, TaskFailedError
 
     try:
         if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:

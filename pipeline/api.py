@@ -57,9 +57,8 @@ def run(
 
     from pipeline.experiment.experiment import load_experiment, select_models
     from pipeline.graph.compile import BUILD
-    from pipeline.local.prepare import prepare
-    from pipeline.local.run import RUNS, run_local
-    from pipeline.local.stopping import Stopped
+    from pipeline.local.failure import Stopped
+    from pipeline.local.run import RUNS, prepare, run_local
 
     set_environment()
     changes = [f"{key}={json.dumps(value)}" for key, value in set.items()] if isinstance(set, Mapping) else list(set)

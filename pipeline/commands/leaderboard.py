@@ -1,8 +1,8 @@
 """The leaderboard as a table in the terminal."""
 
 import functools
+import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -14,7 +14,6 @@ from components.artifacts.registration import Registered
 from components.common.words import counted
 from components.metrics.metrics import found_in
 from pipeline.experiment.claims import Verification
-from pipeline.local.damage import shown
 from pipeline.terminal.tables import fitting
 
 # Columns that a narrow terminal leaves out, beginning with the first.
@@ -91,7 +90,7 @@ def show_registered(registered: list[Registered], console: Console) -> None:
     for winner in registered:
         console.print(winner.sentence, style="yellow" if winner.action == "refused" else "", soft_wrap=True)
         if winner.action == "registered" and winner.path:
-            console.print(f"registry: {shown(Path(winner.path))}/", soft_wrap=True)
+            console.print(f"registry: {os.path.relpath(winner.path)}/", soft_wrap=True)
 
 
 def show_claims(verification: Verification, console: Console) -> None:

@@ -10,8 +10,7 @@ from components.common.errors import InputError
 from components.common.files import write_text
 from pipeline.experiment.claims import Verification, judge, spreads
 from pipeline.experiment.experiment import Experiment, load_experiment, select_models
-from pipeline.local.prepare import prepare
-from pipeline.local.run import RUNS, run_local
+from pipeline.local.run import RUNS, prepare, run_local
 
 FILE = "verify.json"
 

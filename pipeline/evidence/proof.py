@@ -115,11 +115,11 @@ def _trained(run: Run, model: str) -> Path:
     if not folders or not folders[0].is_dir():
         raise InputError(f"{name}: the output of {task} isn't there any more; run the experiment again")
     try:
-        artifact = cache.load_outputs(folders[0], digests=True).artifacts["model"]
+        model_folder = cache.load_outputs(folders[0], digests=True).path("model")
     except cache.DamagedError as problem:
         raise InputError(f"{name}: {task}: {problem}; run the experiment again") from None
-    if not (folders[0] / artifact.path / CHECKPOINTS).is_dir():
+    if not (model_folder / CHECKPOINTS).is_dir():
         raise InputError(
             f"{name}: {model} kept no checkpoints; expected keep_checkpoints: 3 at the model, and a run after that"
         )
-    return folders[0] / artifact.path
+    return model_folder

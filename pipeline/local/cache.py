@@ -12,11 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
-from components.common.files import sync, write_text
+from components.common.files import sha256, sync, write_text
 from components.common.spec import Strict
-from pipeline.local.damage import remove
 
 MANIFEST = "manifest.json"
 
@@ -45,7 +44,7 @@ class Artifact(Strict):
     Attributes:
         type: KFP's schema of the artifact.
         metadata: The artifact's metadata, written by the task.
-        path: The path of its file or folder, relative to the task's folder, or an address such as gs://….
+        path: The path of its file or folder, relative to the task's folder.
         files: Its files, by their path relative to the task's folder.
     """
 
@@ -65,10 +64,16 @@ class Outputs(Strict):
     Attributes:
         parameters: The output parameters, by name.
         artifacts: The output artifacts, by name.
+        folder: The task's folder, which isn't stored.
     """
 
     parameters: dict[str, Any]
     artifacts: dict[str, Artifact]
+    folder: Path = Field(default=Path(), exclude=True)
+
+    def path(self, artifact: str) -> Path:
+        """The path of an output artifact."""
+        return self.folder / self.artifacts[artifact].path
 
 
 def digest(value: object) -> str:
@@ -99,14 +104,13 @@ def save_outputs(folder: Path, executor: dict[str, Any], component: dict[str, An
             parameters[name] = int(parameters[name])
     artifacts = {}
     for name, requested in executor["outputs"]["artifacts"].items():
-        artifact = {**requested["artifacts"][0], **output.get("artifacts", {}).get(name, requested)["artifacts"][0]}
-        uri = artifact["uri"]
-        place = os.path.relpath(uri, folder) if uri.startswith("/") else uri
-        files = {file: _describe(folder / file, flush=True) for file in _files(folder, place)}
-        metadata = artifact.get("metadata", {})
-        artifacts[name] = Artifact(type=artifact["type"], metadata=metadata, path=place, files=files)
-    outputs = Outputs(parameters=parameters, artifacts=artifacts)
-    _write(folder, outputs)
+        about = requested["artifacts"][0] | output.get("artifacts", {}).get(name, requested)["artifacts"][0]
+        place = os.path.relpath(about["uri"], folder)
+        files = {file: _describe(folder / file) for file in _files(folder, place)}
+        sync(*(folder / file for file in files))
+        artifacts[name] = Artifact(type=about["type"], metadata=about.get("metadata", {}), path=place, files=files)
+    outputs = Outputs(parameters=parameters, artifacts=artifacts, folder=folder)
+    _write(outputs)
     return outputs
 
 
@@ -126,7 +130,7 @@ def load_outputs(folder: Path, digests: bool = False) -> Outputs:
     if not folder.is_dir():
         raise FileNotFoundError(folder)
     try:
-        outputs = Outputs.model_validate_json((folder / MANIFEST).read_bytes())
+        outputs = Outputs.model_validate_json((folder / MANIFEST).read_bytes()).model_copy(update={"folder": folder})
     except FileNotFoundError:
         raise DamagedError("it didn't finish the last time") from None
     except (ValidationError, OSError):
@@ -147,34 +151,23 @@ def load_outputs(folder: Path, digests: bool = False) -> Outputs:
                 raise DamagedError(f"its output {name} was changed")
             artifact.files[name], touched = now, touched or now != file
     if touched:
-        _write(folder, outputs)
+        _write(outputs)
     return outputs
 
 
-def tidy(folders: Path) -> None:
-    """Remove the folders of tasks that didn't finish."""
-    for folder in folders.iterdir():
-        if not (folder / MANIFEST).exists():
-            remove(folder)
-
-
 def _files(folder: Path, place: str) -> Iterator[str]:
-    """The files of an artifact. There are none where its path is an address such as gs://…."""
+    """The files of an artifact."""
     path = folder / place
     for file in [path] if path.is_file() else sorted(path.rglob("*")):
         if file.is_symlink() or not file.is_dir():
             yield file.relative_to(folder).as_posix()
 
 
-def _describe(path: Path, flush: bool = False) -> File:
-    with path.open("rb") as file:
-        status = os.fstat(file.fileno())
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        if flush:
-            os.fsync(file.fileno())
-    return File(bytes=status.st_size, modified=status.st_mtime_ns, sha256=sha256)
+def _describe(path: Path) -> File:
+    status = path.stat()
+    return File(bytes=status.st_size, modified=status.st_mtime_ns, sha256=sha256([path]))
 
 
-def _write(folder: Path, outputs: Outputs) -> None:
-    write_text(folder / MANIFEST, outputs.model_dump_json())
-    sync(folder.parent)
+def _write(outputs: Outputs) -> None:
+    write_text(outputs.folder / MANIFEST, outputs.model_dump_json())
+    sync(outputs.folder.parent)

@@ -25,8 +25,8 @@ def set_aside(path: Path, problem: str) -> None:
     try:
         path.rename(new)
     except OSError as error:
-        raise InputError(f"{shown(path)}: {problem}, and can't be renamed: {error.strerror}") from None
-    print(f"{shown(path)} {problem}; it is {new.name} now", file=sys.stderr, flush=True)
+        raise InputError(f"{os.path.relpath(path)}: {problem}, and can't be renamed: {error.strerror}") from None
+    print(f"{os.path.relpath(path)} {problem}; it is {new.name} now", file=sys.stderr, flush=True)
 
 
 def remove(path: Path) -> None:
@@ -50,16 +50,11 @@ def usable(folder: Path, ours: bool = False) -> None:
     if os.path.lexists(folder) and not folder.is_dir():
         problem = "is a link to what isn't there" if folder.is_symlink() else "isn't a folder"
         if not ours:
-            raise InputError(f"{shown(folder)}: {problem}; expected a folder")
+            raise InputError(f"{os.path.relpath(folder)}: {problem}; expected a folder")
         set_aside(folder, problem)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise InputError(f"{shown(folder)}: can't be written to: {error.strerror}") from None
-
-
-def shown(path: Path) -> str:
-    """A path relative to the working directory, for a message."""
-    return os.path.relpath(path)
+        raise InputError(f"{os.path.relpath(folder)}: can't be written to: {error.strerror}") from None

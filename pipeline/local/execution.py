@@ -4,145 +4,105 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
-from multiprocessing import connection
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
-
-from components.common.files import write_text
 from components.report.run_section import TaskRun
-from pipeline.local import cache
-from pipeline.local.cache import DamagedError, Outputs
+from pipeline.local import processes
+from pipeline.local.cache import DamagedError, Outputs, digest, load_outputs, save_outputs
 from pipeline.local.damage import remove
 from pipeline.local.failure import Failure, failure
-from pipeline.local.processes import Running, stop
+from pipeline.local.processes import Running
 from pipeline.local.reasons import Basis, remember, remembered, why
 from pipeline.local.schedule import next_task, ranks
 from pipeline.local.tasks import Task, arguments, command, executor_input
 from pipeline.runs import ledger
 from pipeline.terminal.display import Display
 
-OUTPUTS = "outputs"
-TASKS = "tasks"
+# The folder of all tasks' outputs in the experiment's working folder, and the file of what is remembered of them.
+TASKS = Path("outputs/tasks")
 MEMORY = "tasks.json"
 # These tasks run after a failure as well, and report the results that there are.
 REPORTING = ("compare", "report")
 # A running task's file of events is looked at so often.
 POLL_SECONDS = 0.05
-# What a task is expected to take that never ran before.
-SECONDS_FILE = "seconds.json"
+# What a step's task is expected to take that never ran before.
 SECONDS = {"tune": 60.0, "train": 20.0, "export": 4.0, "evaluate": 2.0}
-_SECONDS = TypeAdapter(dict[str, float])
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What the tasks of a run have.
-
-    Attributes:
-        cores: The cores.
-        jobs: The most tasks at a time.
-        threads: The threads of each task.
-        start: Starts a command: the task, the command, its events' file, its log.
-    """
-
-    cores: int
-    jobs: int
-    threads: dict[str, int]
-    start: Callable[[Task, list[str], Path, Path], Running]
-
-
-@dataclass(frozen=True)
-class _Ready:
-    """A task that waits for its turn: the values and artifacts that it takes, its outputs' folder, why it runs."""
-
-    task: Task
-    values: dict[str, Any]
-    inputs: dict[str, tuple[Path, cache.Artifact]]
-    folder: Path
-    reason: str
 
 
 @dataclass
-class _Under:
-    """A task under way.
+class _Turn:
+    """A task that waits for its turn, or runs.
 
     Attributes:
-        ready: What it was before.
+        task: The task.
+        basis: What its outputs depend on.
+        folder: The folder of its outputs.
         executor: Its ExecutorInput.
-        running: Its process.
-        started: The time of its start, by the monotonic clock.
+        reason: Why it runs.
         beside: Whether another task ran at the same time.
-        prints: Whether its output is open.
-        heard: The bytes of its events that were read.
+        started: The time of its start, by the monotonic clock.
+        running: Its process, once it has started.
     """
 
-    ready: _Ready
+    task: Task
+    basis: Basis
+    folder: Path
     executor: dict[str, Any]
-    running: Running
-    started: float = field(default_factory=time.monotonic)
+    reason: str
     beside: bool = False
-    prints: bool = True
-    heard: int = 0
-
-    @property
-    def events(self) -> Path:
-        """The file that it tells its events in."""
-        return self.ready.folder / "events"
-
-    def told(self) -> list[dict[str, Any]]:
-        """What it told since the last time."""
-        if not self.events.exists() or self.events.stat().st_size == self.heard:
-            return []
-        with self.events.open("rb") as file:
-            file.seek(self.heard)
-            text = file.read()
-        whole = text[: text.rfind(b"\n") + 1]
-        self.heard += len(whole)
-        return [json.loads(line) for line in whole.splitlines()]
+    started: float = 0.0
+    running: Running = field(init=False)
 
 
+@dataclass
 class Execution:
     """The tasks of a run.
 
     Attributes:
         folder: The run's folder.
+        work: The experiment's working folder.
+        tasks: The tasks, by name, each after those that it needs.
+        code: The digests of the files of each task's code.
+        parameters: The values of the pipeline's parameters.
+        cores: The cores of the machine.
+        jobs: The most tasks at a time.
+        threads: The threads of each task.
+        start: Starts a task: the task, its command, its log, the file that it tells its events in.
+        display: Shows the tasks.
+        verify_cache: Compare the digests of all outputs of earlier runs.
+        keep_going: Finish what doesn't depend on a failed task.
         outputs: The outputs of each finished task, by the task's name.
         failures: The failure of each failed task, by the task's name.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        work: Path,
-        tasks: dict[str, Task],
-        code: dict[str, dict[str, str]],
-        parameters: dict[str, Any],
-        machine: Machine,
-        display: Display,
-        verify_cache: bool = False,
-        keep_going: bool = False,
-    ) -> None:
-        self.folder = folder
-        self.outputs: dict[str, Outputs] = {}
-        self.failures: dict[str, Failure] = {}
-        self._work, self._tasks, self._code, self._parameters = work, tasks, code, parameters
-        self._machine, self._display = machine, display
-        self._verify_cache, self._keep_going = verify_cache, keep_going
-        self._folders: dict[str, Path] = {}
-        self._memory = remembered(work / MEMORY)
-        self._seconds = _expected(work / SECONDS_FILE, tasks)
-        self._threads = {name: machine.threads.get(name, 1) for name in tasks}
-        self._rank = ranks({task.name: task.needs for task in tasks.values()}, self._seconds)
-        self._waiting, self._ready, self._running = dict(tasks), dict[str, _Ready](), dict[str, _Under]()
-        self._measuring: list[tuple[str, int]] = []
-        self._ended = False
+    folder: Path
+    work: Path
+    tasks: dict[str, Task]
+    code: dict[str, dict[str, str]]
+    parameters: dict[str, Any]
+    cores: int
+    jobs: int
+    threads: dict[str, int]
+    start: Callable[[Task, list[str], Path, Path], Running]
+    display: Display
+    verify_cache: bool = False
+    keep_going: bool = False
+    outputs: dict[str, Outputs] = field(default_factory=dict, init=False)
+    failures: dict[str, Failure] = field(default_factory=dict, init=False)
 
     def run(self) -> bool:
         """Run each task whose outputs aren't there. Returns False where a failure ended the run."""
+        self._memory = remembered(self.work / MEMORY)
+        seconds = {name: SECONDS.get(name.partition("-")[0], 1.0) for name in self.tasks}
+        seconds |= {name: before.seconds for name, before in self._memory.items() if before.seconds is not None}
+        self._rank = ranks({name: task.needs for name, task in self.tasks.items()}, seconds)
+        self._waiting, self._ready, self._running = dict(self.tasks), dict[str, _Turn](), dict[str, _Turn]()
+        # Those that wait until they may measure, with the number of the measurement; the first one measures.
+        self._measuring = dict[str, int]()
+        self._ended = False
         try:
             while True:
                 self._settle()
@@ -152,172 +112,152 @@ class Execution:
                     return not self._ended
                 self._wait()
         except BaseException:
-            stop(under.running for under in self._running.values())
+            processes.stop(turn.running for turn in self._running.values())
             raise
-
-    def folder_of(self, task: str) -> Path:
-        """The folder of a task's outputs."""
-        return self._folders[task]
-
-    def path(self, task: str, artifact: str) -> Path:
-        """The path of a task's output artifact."""
-        return self.folder_of(task) / self.outputs[task].artifacts[artifact].path
 
     def task_runs(self) -> list[TaskRun]:
         """The state, duration and reason of each task."""
-        lines = self._display.lines
         return [
             TaskRun(
                 name=name,
-                needs=[need for need in task.needs if need in self._tasks],
-                state=lines[name].state,
-                seconds=lines[name].seconds,
-                why=lines[name].message if lines[name].state == "failed" else lines[name].why,
+                needs=[need for need in self.tasks[name].needs if need in self.tasks],
+                state=line.state,
+                seconds=line.seconds,
+                why=line.message if line.state == "failed" else line.why,
             )
-            for name, task in self._tasks.items()
+            for name, line in self.display.lines.items()
         ]
 
     def _next(self) -> str | None:
-        machine = self._machine
-        return next_task(self._ready, self._running, self._threads, self._rank, machine.cores, machine.jobs)
+        return next_task(self._ready, self._running, self.threads, self._rank, self.cores, self.jobs)
 
     def _settle(self) -> None:
         """Take from earlier runs what is there, and find the tasks that can start."""
         # Tasks come after those that they need, so one pass is enough.
         for name, task in list(self._waiting.items()):
-            if any(need in self._waiting or need in self._ready or need in self._running for need in task.needs):
-                continue
-            del self._waiting[name]
-            if self.outputs.keys() >= set(task.needs) - task.optional:
-                self._reuse(task)
+            if set(task.needs).isdisjoint([*self._waiting, *self._ready, *self._running]):
+                del self._waiting[name]
+                if self.outputs.keys() >= set(task.needs) - task.optional:
+                    self._reuse(task)
 
     def _reuse(self, task: Task) -> None:
         """Take a task's outputs from an earlier run, or make it ready to run."""
-        failures = {name: str(failure) for name, failure in self.failures.items()}
-        parameters = {**self._parameters, "failures": json.dumps(failures, sort_keys=True)}
-        values = arguments(task, parameters, self.outputs)
-        inputs = {
-            name: (self._folders[producer], self.outputs[producer].artifacts[key])
-            for name, (producer, key) in task.artifacts.items()
-            if producer in self.outputs
-        }
+        failures = json.dumps({name: str(failure) for name, failure in self.failures.items()}, sort_keys=True)
+        values = arguments(task, {**self.parameters, "failures": failures}, self.outputs)
+        before = self._memory.get(task.name)
         basis = Basis(
             image=task.image,
-            command=cache.digest(task.command),
+            command=digest(task.command),
             parameters=values,
-            inputs={name: artifact.digest() for name, (_, artifact) in inputs.items()},
-            code=self._code.get(task.name, {}),
+            inputs={
+                name: self.outputs[producer].artifacts[key].digest()
+                for name, (producer, key) in task.artifacts.items()
+                if producer in self.outputs
+            },
+            code=self.code.get(task.name, {}),
+            seconds=before.seconds if before else None,
         )
-        before = self._memory.get(task.name)
-        folder = self._folders[task.name] = self._work / OUTPUTS / TASKS / f"{task.name}-{basis.key()}"
-        reason = "" if task.cached else "it runs every time"
+        folder = self.work / TASKS / f"{task.name}-{basis.key()}"
+        reason = "it runs every time"
         if task.cached:
             try:
-                self.outputs[task.name] = cache.load_outputs(folder, self._verify_cache)
+                self.outputs[task.name], reason = load_outputs(folder, self.verify_cache), ""
             except FileNotFoundError:
-                pass
+                reason = why(before, basis, {name: producer for name, (producer, _) in task.artifacts.items()})
             except DamagedError as problem:
                 reason = str(problem)
-        reused = task.name in self.outputs
-        if not reused and not self._may_run(task):
+        if reason and not self._may_run(task):
             return
-        if before != basis:
-            self._memory[task.name] = basis
-            remember(self._work / MEMORY, self._memory)
-        if reused:
-            same = before is not None and before.key() == basis.key()
-            self._display.cached(task.name, "nothing it depends on changed" if same else "as in an earlier run")
-            return
-        reason = reason or why(before, basis, {name: producer for name, (producer, _) in task.artifacts.items()})
-        self._ready[task.name] = _Ready(task, values, inputs, folder, reason)
+        self._remember(task.name, basis)
+        if reason:
+            executor = executor_input(task, values, self.outputs, folder, self.folder.name)
+            self._ready[task.name] = _Turn(task, basis, folder, executor, reason)
+        else:
+            same = before and before.key() == basis.key()
+            self.display.cached(task.name, "nothing it depends on changed" if same else "as in an earlier run")
 
     def _may_run(self, task: Task) -> bool:
         """After a failure, only the tasks that report run, and none where the disk is full."""
         full = any(failure.full_disk for failure in self.failures.values())
         return not self._ended or (task.name in REPORTING and not full)
 
-    def _start(self, ready: _Ready) -> None:
-        task, folder = ready.task, ready.folder
-        self._display.start(task.name, ready.reason)
+    def _remember(self, task: str, basis: Basis) -> None:
+        if self._memory.get(task) != basis:
+            self._memory[task] = basis
+            remember(self.work / MEMORY, self._memory)
+
+    def _start(self, turn: _Turn) -> None:
+        task, folder = turn.task, turn.folder
+        self.display.start(task.name, turn.reason)
         remove(folder)
         folder.mkdir()
         owner = folder.parent.stat()  # a container's user may be another one than this process'
         os.chown(folder, owner.st_uid, owner.st_gid)
-        executor = executor_input(task, ready.values, ready.inputs, folder, self.folder.name)
         log = self.folder / "logs" / f"{task.name}.log"
-        running = self._machine.start(task, command(task, executor), folder / "events", log)
-        self._running[task.name] = _Under(ready, executor, running)
-        if len(self._running) > 1:
-            for under in self._running.values():
-                under.beside = True
+        turn.started = time.monotonic()
+        turn.running = self.start(task, command(task, turn.executor), log, folder / "events")
+        self._running[task.name] = turn
+        for each in self._running.values():
+            each.beside |= len(self._running) > 1
 
     def _wait(self) -> None:
         """Wait until a task prints something or ends, or until it is time to look at their events."""
-        tasks = list(self._running.values())
-        ends = [under.running.sentinel for under in tasks]
-        outputs = [under.running.output for under in tasks if under.prints]
-        ready = connection.wait([*ends, *outputs], POLL_SECONDS)
-        for under in tasks:
-            name = under.ready.task.name
+        turns = dict(self._running)
+        ended = processes.wait([turn.running for turn in turns.values()], POLL_SECONDS)
+        for name, turn in turns.items():
             if name not in self._running:  # a failure ended it
                 continue
-            if under.running.output in ready:
-                under.prints = under.running.read()
-            for event in under.told():
-                self._hear(name, event)
-            if under.running.sentinel in ready:
-                self._end(under)
+            for event in turn.running.told():
+                if text := event.get("progress"):
+                    self.display.progress(name, text)
+                if (number := event.get("measuring")) is not None:
+                    self._measure(name, number)
+            if turn.running in ended:
+                self._end(turn)
 
-    def _hear(self, name: str, event: dict[str, Any]) -> None:
-        if text := event.get("progress"):
-            self._display.progress(name, text)
-        if number := event.get("measuring"):
-            self._measuring.append((name, number))
-            self._let_measure()
-        elif number == 0:
-            self._stop_measuring(name)
+    def _measure(self, name: str, number: int) -> None:
+        """Stop all tasks but the first one that measures, or let all go on.
 
-    def _let_measure(self) -> None:
-        """Stop all tasks but the first one that wants to measure."""
-        if not self._measuring:
+        Args:
+            name: A running task that is about to measure, or has measured, or has ended.
+            number: The number of its measurement; 0 where it has measured or ended.
+        """
+        self._measuring.pop(name, None)
+        if number:
+            self._measuring[name] = number
+        first = next(iter(self._measuring), None)
+        for other, turn in self._running.items():
+            turn.running.signal(signal.SIGCONT if first in (None, other) else signal.SIGSTOP)
+        if first:
+            self._running[first].running.let_measure(self._measuring[first])
+
+    def _end(self, turn: _Turn) -> None:
+        name = turn.task.name
+        del self._running[name]
+        code = turn.running.end()
+        self._measure(name, 0)
+        failed = failure(code, turn.running.last_lines()) if code else None
+        if failed and failed.killed and turn.beside:
+            turn.reason, turn.beside = f"{failed}, so it has the machine for itself", False
+            self.threads[name] = self.cores
+            self._ready[name] = turn
             return
-        name, number = self._measuring[0]
-        for other, under in self._running.items():
-            under.running.signal(signal.SIGCONT if other == name else signal.SIGSTOP)
-        Path(f"{self._running[name].events}.{number}").touch()
-
-    def _stop_measuring(self, name: str) -> None:
-        if name not in [other for other, _ in self._measuring]:
-            return
-        self._measuring = [(other, number) for other, number in self._measuring if other != name]
-        for under in self._running.values():
-            under.running.signal(signal.SIGCONT)
-        self._let_measure()
-
-    def _end(self, under: _Under) -> None:
-        task = under.ready.task
-        del self._running[task.name]
-        code = under.running.end()
-        self._stop_measuring(task.name)
-        failed = failure(code, under.running.last_lines()) if code else None
-        if failed and failed.killed and under.beside:
-            self._threads[task.name] = self._machine.cores
-            self._ready[task.name] = replace(under.ready, reason=f"{failed}, so it has the machine for itself")
-            return
-        if failed is None:
+        if not failed:
             try:
-                self.outputs[task.name] = cache.save_outputs(under.ready.folder, under.executor, task.component)
+                self.outputs[name] = save_outputs(turn.folder, turn.executor, turn.task.component)
             except ValueError as error:
                 failed = Failure(type(error).__name__, str(error))
-        if failed is None:
-            self._learn(task.name, time.monotonic() - under.started)
-            if "evaluation" in self.outputs[task.name].artifacts:
-                ledger.note(self.folder, self.path(task.name, "evaluation"), self.path(*task.artifacts["dataset"]))
-            self._display.end(task.name, "done")
+        if not failed:
+            seconds = round(time.monotonic() - turn.started, 1)
+            self._remember(name, turn.basis.model_copy(update={"seconds": seconds}))
+            if "evaluation" in self.outputs[name].artifacts:
+                producer, dataset = turn.task.artifacts["dataset"]
+                ledger.note(self.folder, self.outputs[name].path("evaluation"), self.outputs[producer].path(dataset))
+            self.display.end(name, "done")
             return
-        self.failures[task.name] = failed
-        self._display.end(task.name, "failed", str(failed).splitlines()[0])
-        if failed.refused or task.optional or not self._keep_going:
+        self.failures[name] = failed
+        self.display.end(name, "failed", str(failed).splitlines()[0])
+        if failed.refused or turn.task.optional or not self.keep_going:
             self._end_run()
 
     def _end_run(self) -> None:
@@ -326,20 +266,6 @@ class Execution:
         others, self._running = self._running, {}
         self._ready.clear()
         self._measuring.clear()
-        stop(under.running for under in others.values())
+        processes.stop(turn.running for turn in others.values())
         for name in others:
-            self._display.end(name, "skipped", "it was stopped, for another task failed")
-
-    def _learn(self, task: str, seconds: float) -> None:
-        """Remember how long a task took, for the next run's order."""
-        self._seconds[task] = round(seconds, 1)
-        write_text(self._work / SECONDS_FILE, json.dumps(self._seconds))
-
-
-def _expected(path: Path, tasks: Iterable[str]) -> dict[str, float]:
-    """The seconds that each task took the last time, or that are expected of its step."""
-    try:
-        known = _SECONDS.validate_json(path.read_bytes())
-    except (OSError, ValueError):
-        known = {}
-    return {task: known.get(task, SECONDS.get(task.partition("-")[0], 1.0)) for task in tasks}
+            self.display.end(name, "skipped", "it was stopped, for another task failed")

@@ -1,4 +1,4 @@
-"""The failures of tasks, and their messages."""
+"""How a run ends before its end: the failures of tasks with their messages, and the signals that stop it."""
 
 import errno
 import os
@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import NoReturn
 
 from rich.console import Console
 
 from components.common.errors import InputError, error_in
-from pipeline.local.damage import shown
 from pipeline.runs import REPORT
 
 # Errors of the disk, which aren't mistakes of this program.
@@ -29,6 +29,18 @@ _NOISE = re.compile(r"(\[KFP Executor|[WIE]0000 |WARNING: All log messages)")
 
 class TaskFailedError(Exception):
     """A task failed. The message was printed, with the end of its log."""
+
+
+class Stopped(BaseException):
+    """SIGINT (Ctrl-C), SIGTERM or SIGHUP came.
+
+    Attributes:
+        signal: The signal that came.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.signal = signal.Signals(number)
 
 
 @dataclass(frozen=True)
@@ -54,7 +66,7 @@ class Failure:
     @property
     def killed(self) -> bool:
         """Whether SIGKILL ended it, as the kernel does when memory runs out."""
-        return KILLED in self.error
+        return self.error == KILLED
 
     @property
     def full_disk(self) -> bool:
@@ -76,6 +88,24 @@ def failure(code: int, lines: Iterable[str]) -> Failure:
 
 
 @contextmanager
+def stoppable() -> Iterator[None]:
+    """Raise `Stopped` when a signal comes inside the `with` block: SIGINT, SIGTERM, or SIGHUP without nohup."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Stopped(number)
+
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup ignores it
+        numbers.append(signal.SIGHUP)
+    old = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
 def explained(home: Path, console: Console) -> Iterator[None]:
     """Print a line instead of a traceback where the disk is full, or a file can't be written or read.
 
@@ -91,7 +121,7 @@ def explained(home: Path, console: Console) -> Iterator[None]:
     except OSError as error:
         if error.errno not in _OF_THE_DISK:
             raise
-        place = shown(Path(os.fsdecode(error.filename or home)))
+        place = os.path.relpath(os.fsdecode(error.filename or home))
         line = f"{place}: {error.strerror}; earlier results are as they were"
         console.print(line, style="bold red", markup=False, soft_wrap=True, highlight=False)
         raise TaskFailedError(line) from None
@@ -109,17 +139,20 @@ def explain(failures: dict[str, Failure], run: Path, console: Console) -> NoRetu
         InputError: A task refused its input.
         TaskFailedError: No task refused its input.
     """
+
+    def say(text: str, style: str = "") -> None:
+        console.print(text, style=style, markup=False, soft_wrap=True, highlight=False)
+
     if (run / REPORT).exists():
-        console.print(f"report: {shown(run / REPORT)}", soft_wrap=True, highlight=False)
+        say(f"report: {os.path.relpath(run / REPORT)}")
     if problems := [line for each in failures.values() if each.refused for line in each.message.splitlines()]:
         raise InputError(*problems)
     for task, problem in failures.items():
-        log = run / "logs" / f"{task}.log"
-        console.print(f"\n{task} failed: {problem}", style="bold red", markup=False, soft_wrap=True, highlight=False)
-        if problem.full_disk:
-            continue
-        text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
-        lines = [line for line in text.splitlines() if line and not _NOISE.match(line)]
-        console.print("\n".join(lines[-LAST_LINES:]), style="dim", markup=False, soft_wrap=True, highlight=False)
-        console.print(f"the whole log: {shown(log)}", markup=False, soft_wrap=True, highlight=False)
+        say(f"\n{task} failed: {problem}", "bold red")
+        if not problem.full_disk:
+            log = run / "logs" / f"{task}.log"
+            text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+            lines = [line for line in text.splitlines() if line and not _NOISE.match(line)]
+            say("\n".join(lines[-LAST_LINES:]), "dim")
+            say(f"the whole log: {os.path.relpath(log)}")
     raise TaskFailedError("; ".join(f"{task} failed: {problem}" for task, problem in failures.items()))

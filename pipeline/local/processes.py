@@ -1,5 +1,6 @@
 """The processes of a local run's tasks."""
 
+import json
 import multiprocessing
 import os
 import shutil
@@ -10,7 +11,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from multiprocessing import connection
 from pathlib import Path
+from typing import Any
 
+from components.common.events import EVENTS
 from components.common.forked import FORK
 from pipeline.local.server import ROOT, Server
 
@@ -30,44 +33,56 @@ class Running:
     Args:
         server: Forks it.
         command: The command with its arguments. That of a Python component runs without KFP's shell script.
-        folder: The task's folder of temporary files.
+        scratch: The folder of its temporary files, which is made.
         log: The file that its output is added to.
-        environment: Variables beside those of this process.
+        events: The file that it tells its events in.
 
     Attributes:
-        sentinel: It is ready, for `multiprocessing.connection.wait`, when the process has ended.
         pid: Its process id, which is that of its group.
+        sentinel: It is ready, for `multiprocessing.connection.wait`, when the process has ended.
         output: It is ready when the process has printed something.
+        prints: Whether it may print something more.
     """
 
-    def __init__(
-        self, server: Server, command: list[str], folder: Path, log: Path, environment: dict[str, str]
-    ) -> None:
-        folder.mkdir()
-        self._folder = folder
+    def __init__(self, server: Server, command: list[str], scratch: Path, log: Path, events: Path) -> None:
+        scratch.mkdir()
+        self._scratch, self._events, self._heard, self._last = scratch, events, 0, b""
+        self._log = log.open("ab", buffering=0)
         if command[0] == "sh" and " ".join(command[2].replace(" exec ", " ").split()) == _KFP:
-            program = folder / "ephemeral_component.py"
+            program = scratch / "ephemeral_component.py"
             program.write_text(command[3], encoding="utf-8")
             program_path = ["--component_module_path", str(program)]
             command = [sys.executable, "-m", "kfp.dsl.executor_main", *program_path, *command[4:]]
-        self._log = log.open("ab", buffering=0)
-        self._last = b""
+        self.prints = True
         self.output, prints = multiprocessing.Pipe(duplex=False)
         with prints:
-            own = {**os.environ, **_environment(folder), **environment}
-            self.sentinel = server.fork(command, Path.cwd(), own, prints.fileno())
-        # Without a buffer, so that the sentinel is ready when the second line has come.
-        self._answers = self.sentinel.makefile("rb", buffering=0)
-        self.pid = int(self._answers.readline())
+            self.sentinel = server.fork(prints)
+        self.pid: int = self.sentinel.recv()
+        self.sentinel.send((command, str(Path.cwd()), {**os.environ, **_environment(scratch), EVENTS: str(events)}))
 
     def read(self) -> bool:
         """Write what it has printed to its log. Returns False where it will print nothing more."""
-        if not (printed := os.read(self.output.fileno(), 1 << 16)):
-            return False
+        printed = os.read(self.output.fileno(), 1 << 16)
         self._last = (self._last + printed)[-_LAST_BYTES:]
         with suppress(OSError):  # the task itself reports a full disk
             self._log.write(printed)
-        return True
+        self.prints = bool(printed)
+        return self.prints
+
+    def told(self) -> list[dict[str, Any]]:
+        """What it told since the last time."""
+        if not self._events.exists() or self._events.stat().st_size == self._heard:
+            return []
+        with self._events.open("rb") as file:
+            file.seek(self._heard)
+            text = file.read()
+        whole = text[: text.rfind(b"\n") + 1]
+        self._heard += len(whole)
+        return [json.loads(line) for line in whole.splitlines()]
+
+    def let_measure(self, number: int) -> None:
+        """Answer that no other task computes, so that it can measure for the so-many-th time."""
+        Path(f"{self._events}.{number}").touch()
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the process, and to those that it started."""
@@ -77,13 +92,15 @@ class Running:
     def end(self) -> int:
         """Kill what the process left running, or itself. Returns its exit code, negative where a signal ended it."""
         self.signal(signal.SIGKILL)
-        # Without an answer, the server was killed.
-        code = int(self._answers.readline() or -signal.SIGKILL)
+        try:
+            code: int = self.sentinel.recv()
+        except (EOFError, OSError):  # its keeper was killed
+            code = -signal.SIGKILL
         while self.output.poll() and self.read():
             pass
-        for file in (self.sentinel, self._answers, self.output, self._log):
+        for file in (self.sentinel, self.output, self._log):
             file.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self._scratch, ignore_errors=True)
         return code
 
     def last_lines(self) -> list[str]:
@@ -91,23 +108,32 @@ class Running:
         return self._last.decode(errors="replace").splitlines()
 
 
+def wait(tasks: Iterable[Running], seconds: float) -> list[Running]:
+    """Wait until a task prints something, which is read, or ends. Returns the tasks that have ended."""
+    tasks = list(tasks)
+    outputs = [task.output for task in tasks if task.prints]
+    ready = connection.wait([*(task.sentinel for task in tasks), *outputs], seconds)
+    for task in tasks:
+        if task.output in ready:
+            task.read()
+    return [task for task in tasks if task.sentinel in ready]
+
+
 def stop(tasks: Iterable[Running]) -> None:
     """End tasks: they have `GRACE_SECONDS` after SIGTERM."""
-    tasks = list(tasks)
+    alive = tasks = list(tasks)
     for task in tasks:
         task.signal(signal.SIGTERM)
         task.signal(signal.SIGCONT)
     deadline = time.monotonic() + GRACE_SECONDS
-    alive, printing = list(tasks), list(tasks)
     while alive and (left := deadline - time.monotonic()) > 0:
-        ready = connection.wait([*(task.sentinel for task in alive), *(task.output for task in printing)], left)
-        printing = [task for task in printing if task.output not in ready or task.read()]
-        alive = [task for task in alive if task.sentinel not in ready]
+        ended = wait(alive, left)
+        alive = [task for task in alive if task not in ended]
     for task in tasks:
         task.end()
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def _environment(scratch: Path) -> dict[str, str]:
     return {
         **({FORK: "1"} if sys.platform == "linux" else {}),
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
@@ -115,6 +141,6 @@ def _environment(folder: Path) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         # TensorFlow would take all of a GPU's memory at once, and nothing be left for another task.
         "TF_FORCE_GPU_ALLOW_GROWTH": os.environ.get("TF_FORCE_GPU_ALLOW_GROWTH", "true"),
-        "TMPDIR": str(folder),
+        "TMPDIR": str(scratch),
         "_KFP_RUNTIME": "true",
     }

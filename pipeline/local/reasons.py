@@ -18,7 +18,7 @@ LONGEST = 40
 
 
 class Basis(Strict):
-    """All that a task's outputs depend on.
+    """All that a task's outputs depend on, and what it took.
 
     Attributes:
         image: The name of its container's image.
@@ -26,6 +26,7 @@ class Basis(Strict):
         parameters: The values of its parameters, by name.
         inputs: The digests of its input artifacts, by name.
         code: The digests of the files of its code. The parameter `code_version` is computed from them.
+        seconds: What it took when it last ran; None where it never did.
     """
 
     image: str
@@ -33,6 +34,7 @@ class Basis(Strict):
     parameters: dict[str, Any]
     inputs: dict[str, str]
     code: dict[str, str] = {}
+    seconds: float | None = None
 
     @field_validator("parameters")
     @classmethod
@@ -42,7 +44,7 @@ class Basis(Strict):
 
     def key(self) -> str:
         """The end of the name of its outputs' folder."""
-        return digest(self.model_dump(exclude={"code"}))[:16]
+        return digest(self.model_dump(exclude={"code", "seconds"}))[:16]
 
 
 _MEMORY = TypeAdapter(dict[str, Basis])
@@ -81,15 +83,16 @@ def why(before: Basis | None, now: Basis, after: dict[str, str]) -> str:
         return "the pipeline changed"
     if (before.image, before.command) != (now.image, now.command):
         return "its component or image changed"
-    changed = [after[name] for name, value in now.inputs.items() if value != before.inputs.get(name)]
-    if changed := list(dict.fromkeys(changed)):
-        return f"after {changed[0]}" + (f" and {len(changed) - 1} more" if len(changed) > 1 else "")
+    changed = {after[name]: None for name, value in now.inputs.items() if value != before.inputs.get(name)}
+    if changed:
+        return f"after {_first(list(changed))}"
     return "its inputs are fewer" if before.inputs.keys() - now.inputs.keys() else "its outputs are gone"
 
 
 def _differences(name: str, before: Basis, now: Basis) -> list[str]:
     if name == "code_version":
-        return [_code(before.code, now.code)]
+        changed = sorted({file for file, _ in before.code.items() ^ now.code.items()}) if before.code else []
+        return [f"its code changed: {_first(changed)}" if changed else "its code changed"]
     if name == "fingerprint":
         return ["its data changed"]
     if name == "pipeline_sha256":
@@ -104,16 +107,10 @@ def _differences(name: str, before: Basis, now: Basis) -> list[str]:
     return [_difference(key, left.get(key), right.get(key)) for key in changed]
 
 
-def _difference(key: str, old: object, new: object) -> str:
-    before, now = _text(old), _text(new)
-    return f"{key}: {before} → {now}" if max(len(before), len(now)) <= LONGEST else f"{key} changed"
+def _difference(key: str, *values: object) -> str:
+    texts = ["default" if v is None else v if isinstance(v, str) else json.dumps(v) for v in values]
+    return f"{key} changed" if max(map(len, texts)) > LONGEST else f"{key}: {' → '.join(texts)}"
 
 
-def _text(value: object) -> str:
-    return "default" if value is None else value if isinstance(value, str) else json.dumps(value)
-
-
-def _code(before: dict[str, str], now: dict[str, str]) -> str:
-    changed = sorted({name for name, _ in before.items() ^ now.items()}) if before else []
-    more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-    return f"its code changed: {changed[0]}{more}" if changed else "its code changed"
+def _first(names: list[str]) -> str:
+    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")

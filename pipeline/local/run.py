@@ -2,6 +2,8 @@
 
 import fcntl
 import os
+import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
@@ -11,30 +13,52 @@ from rich.console import Console
 
 from components.artifacts.leaderboard import Leaderboard
 from components.common.errors import InputError
-from components.common.events import EVENTS
+from components.sources import load_source
 from pipeline.experiment.experiment import Experiment
 from pipeline.graph.code_version import code_files
 from pipeline.graph.compile import BUILD, compile_experiment
-from pipeline.local import cache, containers
-from pipeline.local.damage import remove, set_aside, shown, usable
-from pipeline.local.execution import MEMORY, OUTPUTS, TASKS, Execution, Machine
-from pipeline.local.failure import explain, explained
+from pipeline.local import containers
+from pipeline.local.cache import MANIFEST
+from pipeline.local.damage import remove, set_aside, usable
+from pipeline.local.execution import MEMORY, TASKS, Execution
+from pipeline.local.failure import explain, explained, stoppable
 from pipeline.local.processes import Running
 from pipeline.local.schedule import available_cores, default_jobs
 from pipeline.local.server import Server
-from pipeline.local.stopping import stoppable
 from pipeline.local.tasks import Task, read_tasks
-from pipeline.runs import LATEST, RUNS
+from pipeline.runs import LATEST, RUNS, tracking
 from pipeline.runs.ledger import FILE as LEDGER
 from pipeline.runs.publish import PARTIAL, publish, publish_report
 from pipeline.runs.record import recorded
-from pipeline.runs.tracking import is_wanted, tracked
 from pipeline.terminal.display import Display
 
 # An experiment's folder of its tasks' outputs, their checkpoints, and temporary files.
 WORK = ".work"
 # Tasks that run in containers have a cache of their own, so that none of their outputs comes from a process.
 WORK_IN_CONTAINERS = ".work-containers"
+# The room for models, checkpoints and logs.
+MODELS_BYTES = 100_000_000
+
+
+def prepare(experiment: Experiment, runs: Path) -> None:
+    """Check the tracker and the disk before a run, and fetch the data that the experiment's sources can fetch.
+
+    A line says so where the environment alone names a tracker that can't be one.
+
+    Raises:
+        InputError: The config's tracker can't be one, the data can't be fetched, or the disk has no room for them.
+    """
+    if experiment.track:
+        tracking.check()
+    elif os.environ.get(tracking.URI) and (problems := tracking.problems()):
+        print(f"mlflow: the run won't be sent: {'; '.join(problems)}", file=sys.stderr, flush=True)
+    usable(runs)
+    needed = sum(config.facts.bytes * (1 + config.folds) for config in experiment.datasets.values()) + MODELS_BYTES
+    if (free := shutil.disk_usage(runs).free) < needed:
+        raise InputError(f"{runs}: no room for the data: {needed >> 20} MB needed, {free >> 20} MB free")
+    for config in experiment.datasets.values():
+        if fetch := load_source(config.source).fetch:
+            fetch(config.options)
 
 
 def run_local(
@@ -73,9 +97,10 @@ def run_local(
     """
     home, registry = RUNS.absolute() / experiment.name, RUNS.absolute() / "registry"
     work = home / (WORK_IN_CONTAINERS if in_containers else WORK)
+    outputs = work / TASKS.parent
     for folder in (RUNS, build, home):
         usable(folder)
-    for folder in (work, work / OUTPUTS, work / OUTPUTS / TASKS):
+    for folder in (work, outputs, work / TASKS):
         usable(folder, ours=True)
     with ExitStack() as stack:
         stack.enter_context(_only_run(home))
@@ -99,7 +124,7 @@ def run_local(
         if in_containers:
             engine = containers.engine()
             stack.enter_context(containers.removed(engine, home))
-            container = containers.arguments(engine, experiment, home, work / OUTPUTS, registry)
+            container = containers.arguments(engine, experiment, home, outputs, registry)
             containers.check_images(sorted({task.image for task in tasks.values()}), container)
             # Containers aren't paused while one of them measures its speed, so it runs alone.
             threads |= {spec.name: cores for spec in specs if spec.step in ("evaluate", "export")}
@@ -108,18 +133,18 @@ def run_local(
             name += "a"
         (home / name / "logs").mkdir(parents=True)
 
-        def start(task: Task, command: list[str], events: Path, log: Path) -> Running:
+        def start(task: Task, command: list[str], log: Path, events: Path) -> Running:
             if container:
-                command = [*container, f"--env={EVENTS}={events}", task.image, *command]
+                command = [*container, task.image, *command]
             elif task.cached:
                 server.preload()
-            return Running(server, command, scratch / task.name, log, {EVENTS: str(events)})
+            return Running(server, command, scratch / task.name, log, events)
 
-        if is_wanted(experiment.track):
-            stack.enter_context(tracked(home / name, console))
+        if tracking.is_wanted(experiment.track):
+            stack.enter_context(tracking.tracked(home / name, console))
         record = stack.enter_context(recorded(home / name, experiment, code))
         parameters = {"pipeline_sha256": digest, "registry": str(registry), "vertex": "", "promote": promote}
-        parameters["checkpoints"] = str(work / OUTPUTS / "checkpoints")
+        parameters["checkpoints"] = str(outputs / "checkpoints")
         with Display(tasks, console) as display:
             run = Execution(
                 folder=home / name,
@@ -127,7 +152,10 @@ def run_local(
                 tasks=tasks,
                 code=code,
                 parameters=parameters,
-                machine=Machine(cores, jobs or default_jobs(cores), threads, start),
+                cores=cores,
+                jobs=jobs or default_jobs(cores),
+                threads=threads,
+                start=start,
                 display=display,
                 verify_cache=verify_cache,
                 keep_going=keep_going,
@@ -135,23 +163,28 @@ def run_local(
             try:
                 completed = run.run()
             finally:
-                record.outputs = [os.path.relpath(run.folder_of(task), home) for task in run.outputs]
+                record.outputs = [os.path.relpath(made.folder, home) for made in run.outputs.values()]
                 record.failures |= {task: str(failure) for task, failure in run.failures.items()}
             display.skip_waiting()
-        if not completed:
-            if "report" in run.outputs:
-                publish_report(run.path("report", "page"), run.folder, run.task_runs())
+        page = run.outputs["report"].path("page") if "report" in run.outputs else None
+        if page and not completed:
+            publish_report(page, run.folder, run.task_runs())
+        if not page or not completed:
             explain(run.failures, run.folder, console)
-        inputs = {
-            key: run.path(*source) for key, source in tasks["compare"].artifacts.items() if source[0] in run.outputs
-        }
-        results = run.path("compare", "leaderboard"), run.path("report", "page")
         if not run.failures:
-            cache.tidy(work / OUTPUTS / TASKS)
-        registration = run.path("register", "registration") if "register" in run.outputs else None
-        board = publish(inputs, *results, registration, run.folder, pipeline, run.task_runs(), keep_latest)
+            for folder in (work / TASKS).iterdir():
+                if not (folder / MANIFEST).exists():  # of a task that didn't finish
+                    remove(folder)
+        compared = {
+            key: run.outputs[producer].path(output)
+            for key, (producer, output) in tasks["compare"].artifacts.items()
+            if producer in run.outputs
+        }
+        leaderboard = run.outputs["compare"].path("leaderboard")
+        registration = run.outputs["register"].path("registration") if "register" in run.outputs else None
+        board = publish(compared, leaderboard, page, registration, run.folder, pipeline, run.task_runs(), keep_latest)
         if run.failures:
-            console.print(f"results without them: {shown(run.folder)}", soft_wrap=True, highlight=False)
+            console.print(f"results without them: {os.path.relpath(run.folder)}", soft_wrap=True, highlight=False)
             explain(run.failures, run.folder, console)
         return board
 
@@ -159,18 +192,17 @@ def run_local(
 @contextmanager
 def _only_run(home: Path) -> Iterator[None]:
     """Hold the lock of an experiment, and remove the partial files of a run that was killed."""
-    path = home / ".lock"
-    if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
-        set_aside(path, "isn't a file")
-    if os.path.lexists(latest := home / LATEST) and not latest.is_symlink():
+    lock, latest, ledger = home / ".lock", home / LATEST, RUNS / LEDGER
+    if os.path.lexists(latest) and not latest.is_symlink():
         set_aside(latest, "isn't a link to a run")
-    if os.path.lexists(ledger := RUNS / LEDGER) and not ledger.is_file():
-        set_aside(ledger, "isn't a file")
-    with path.open("a", encoding="utf-8") as lock:
+    for path in (lock, ledger):
+        if os.path.lexists(path) and not path.is_file():
+            set_aside(path, "isn't a file")
+    with lock.open("a", encoding="utf-8") as file:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise InputError(f"{shown(home)}: another run of this experiment is under way") from None
+            raise InputError(f"{os.path.relpath(home)}: another run of this experiment is under way") from None
         for partial in home.glob(f"*/{PARTIAL}"):
             remove(partial)
         yield

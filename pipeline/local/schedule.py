@@ -1,7 +1,7 @@
 """Which task runs next. Nothing here knows the tasks' content, so that a schedule can be tried without running it."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,7 +13,7 @@ def ranks(needs: Mapping[str, Iterable[str]], seconds: Mapping[str, float]) -> d
     """The seconds from each task's start to the end of the run, if all that waits for it started at once.
 
     Args:
-        needs: The tasks that each task waits for. Each task comes after those that it needs.
+        needs: The tasks that each task waits for, which come before it.
         seconds: The expected duration of each task.
     """
     left = dict.fromkeys(needs, 0.0)
@@ -26,7 +26,7 @@ def ranks(needs: Mapping[str, Iterable[str]], seconds: Mapping[str, float]) -> d
 
 
 def next_task(
-    ready: Iterable[str], running: Iterable[str], threads: Mapping[str, int], rank: Mapping[str, float],
+    ready: Iterable[str], running: Collection[str], threads: Mapping[str, int], rank: Mapping[str, float],
     cores: int, jobs: int,
 ) -> str | None:  # fmt: skip
     """The task to start: the one with the longest way to the end, as soon as it fits.
@@ -42,12 +42,11 @@ def next_task(
         cores: The number of cores.
         jobs: The most tasks at a time.
     """
-    ready, running = list(ready), list(running)
-    if not ready or len(running) >= jobs:
-        return None
-    first = max(ready, key=lambda task: rank[task])
-    taken = sum(threads[task] for task in running)
-    return first if not running or taken + threads[first] <= cores else None
+    first = max(ready, key=lambda task: rank[task], default=None)
+    if first and running:
+        taken = sum(threads[task] for task in running)
+        return first if len(running) < jobs and taken + threads[first] <= cores else None
+    return first
 
 
 def default_jobs(cores: int, root: Path = Path("/")) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.local.cache import Artifact, Outputs
+from pipeline.local.cache import Outputs
 
 # What stands for the name of the run (kfp.dsl.PIPELINE_JOB_NAME_PLACEHOLDER), and for the ExecutorInput.
 _RUN = "{{$.pipeline_job_name}}"
@@ -56,24 +56,23 @@ def read_tasks(path: Path) -> dict[str, Task]:
 def _task(name: str, task: dict[str, Any], spec: dict[str, Any]) -> Task:
     component = spec["components"][task["componentRef"]["name"]]
     container = spec["deploymentSpec"]["executors"][component["executorLabel"]]["container"]
-    inputs, defined = task.get("inputs", {}), component.get("inputDefinitions", {})
-    sources = {key: source["taskOutputArtifact"] for key, source in inputs.get("artifacts", {}).items()}
-    optional = {key for key in sources if defined["artifacts"][key].get("isOptional")}
-    needs = set(task.get("dependentTasks", []))
-    defaults = {
+    given, defined = task.get("inputs", {}), component.get("inputDefinitions", {})
+    parameters = {
         key: {"runtimeValue": {"constant": parameter["defaultValue"]}}
         for key, parameter in defined.get("parameters", {}).items()
         if "defaultValue" in parameter
     }
+    sources = {key: source["taskOutputArtifact"] for key, source in given.get("artifacts", {}).items()}
+    artifacts = {key: (source["producerTask"], source["outputArtifactKey"]) for key, source in sources.items()}
+    optional, required = set[str](), set[str]()
+    for key, (producer, _) in artifacts.items():
+        (optional if defined["artifacts"][key].get("isOptional") else required).add(producer)
     return Task(
         name=name,
-        needs=sorted(needs),
-        optional=frozenset(
-            {sources[key]["producerTask"] for key in optional}
-            - {source["producerTask"] for key, source in sources.items() if key not in optional}
-        ),
-        parameters={**defaults, **inputs.get("parameters", {})},
-        artifacts={key: (source["producerTask"], source["outputArtifactKey"]) for key, source in sources.items()},
+        needs=sorted(task.get("dependentTasks", [])),
+        optional=frozenset(optional - required),
+        parameters=parameters | given.get("parameters", {}),
+        artifacts=artifacts,
         component=component,
         image=container["image"],
         command=[*container["command"], *container.get("args", [])],
@@ -93,8 +92,7 @@ def arguments(task: Task, pipeline: dict[str, Any], outputs: dict[str, Outputs])
     for name, source in task.parameters.items():
         if "componentInputParameter" in source:
             value = pipeline[source["componentInputParameter"]]
-        elif "taskOutputParameter" in source:
-            output = source["taskOutputParameter"]
+        elif output := source.get("taskOutputParameter"):
             value = outputs[output["producerTask"]].parameters[output["outputParameterKey"]]
         else:
             value = source["runtimeValue"]["constant"]
@@ -105,30 +103,31 @@ def arguments(task: Task, pipeline: dict[str, Any], outputs: dict[str, Outputs])
 
 
 def executor_input(
-    task: Task, values: dict[str, Any], inputs: dict[str, tuple[Path, Artifact]], folder: Path, run: str
+    task: Task, values: dict[str, Any], outputs: dict[str, Outputs], folder: Path, run: str
 ) -> dict[str, Any]:
     """The ExecutorInput of a task.
 
     Args:
         task: The task.
         values: The values of its parameters.
-        inputs: Its input artifacts, each with the folder of the task that produced it.
-        folder: The folder for its outputs.
+        outputs: The outputs of the tasks before it.
+        folder: The folder for its own outputs.
         run: The run's name.
     """
     defined = task.component.get("outputDefinitions", {})
+    given = {name: (outputs[of], key) for name, (of, key) in task.artifacts.items() if of in outputs}
     return {
         "inputs": {
             "parameterValues": {name: run if value == _RUN else value for name, value in values.items()},
             "artifacts": {
-                name: _artifact(name, artifact.type, _uri(producer, artifact.path), artifact.metadata)
-                for name, (producer, artifact) in inputs.items()
+                name: _artifact(name, of.artifacts[key].type, of.path(key), of.artifacts[key].metadata)
+                for name, (of, key) in given.items()
             },
         },
         "outputs": {
             "parameters": {name: {"outputFile": str(folder / name)} for name in defined.get("parameters", {})},
             "artifacts": {
-                name: _artifact(name, output["artifactType"], str(folder / name), {})
+                name: _artifact(name, output["artifactType"], folder / name, {})
                 for name, output in defined.get("artifacts", {}).items()
             },
             "outputFile": str(folder / "executor_output.json"),
@@ -141,9 +140,5 @@ def command(task: Task, executor: dict[str, Any]) -> list[str]:
     return [part.replace(_EXECUTOR_INPUT, json.dumps(executor)) for part in task.command]
 
 
-def _artifact(name: str, kind: dict[str, str], uri: str, metadata: dict[str, Any]) -> dict[str, Any]:
-    return {"artifacts": [{"name": name, "type": kind, "uri": uri, "metadata": metadata}]}
-
-
-def _uri(folder: Path, place: str) -> str:
-    return place if "://" in place else str(folder / place)
+def _artifact(name: str, kind: dict[str, str], path: Path, metadata: dict[str, Any]) -> dict[str, Any]:
+    return {"artifacts": [{"name": name, "type": kind, "uri": str(path), "metadata": metadata}]}

@@ -135,7 +135,7 @@ def test_an_exit_code_is_never_lost(image, tmp_path):
     with Server() as server:
         for code in (0, 3):
             command = ["sh", "-c", f"printf 'one\\ntw'; printf 'ö\\nthree'; exit {code}"]
-            task = Running(server, [*start, *command], tmp_path / "scratch", tmp_path / "log", {})
+            task = Running(server, [*start, *command], tmp_path / "scratch", tmp_path / "log", tmp_path / "events")
             while task.read():
                 pass
             assert (task.end(), task.last_lines()) == (code, ["one", "twö", "three"])

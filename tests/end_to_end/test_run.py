@@ -402,7 +402,7 @@ def test_bad_data_is_a_line_for_each_problem_and_exit_code_2(project):
 
 
 def test_a_full_disk_is_one_line_and_exit_code_2(project, monkeypatch):
-    from pipeline.local import prepare
+    from pipeline.local import run
 
     class Usage:
         free = 1000
@@ -410,9 +410,9 @@ def test_a_full_disk_is_one_line_and_exit_code_2(project, monkeypatch):
     from components.common.errors import InputError
     from pipeline.experiment.experiment import load_experiment
 
-    monkeypatch.setattr(prepare.shutil, "disk_usage", lambda path: Usage)
+    monkeypatch.setattr(run.shutil, "disk_usage", lambda path: Usage)
     with pytest.raises(InputError, match="no room for the data"):
-        prepare.prepare(load_experiment(project.config, []), project.folder / "runs")
+        run.prepare(load_experiment(project.config, []), project.folder / "runs")
 
 
 def test_your_own_csv_runs_from_end_to_end(project):

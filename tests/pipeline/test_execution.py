@@ -12,12 +12,12 @@ import pytest
 from processes import alive
 from rich.console import Console
 
-from components.common.events import EVENTS
-from pipeline.local.execution import OUTPUTS, TASKS, Execution, Machine
+from pipeline.local.execution import MEMORY, TASKS, Execution
+from pipeline.local.failure import Stopped, stoppable
 from pipeline.local.processes import Running
+from pipeline.local.reasons import Basis, remember
 from pipeline.local.schedule import default_jobs
 from pipeline.local.server import ROOT, Server
-from pipeline.local.stopping import Stopped, stoppable
 from pipeline.local.tasks import Task
 from pipeline.terminal.display import Display
 
@@ -85,7 +85,7 @@ open("enough", "w").close()
 def here(tmp_path, monkeypatch):
     for name, program in PROGRAMS.items():
         (tmp_path / f"{name}.py").write_text(program)
-    (tmp_path / "work" / OUTPUTS / TASKS).mkdir(parents=True)
+    (tmp_path / "work" / TASKS).mkdir(parents=True)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -119,12 +119,12 @@ def execution(server, here, *tasks, cores=2, jobs=9, threads=None, **options):
     (here / f"run{next(_number)}" / "logs").mkdir(parents=True)
     folder = max(here.glob("run*"), key=lambda path: int(path.name[3:]))
 
-    def start(task, command, events, log):
-        return Running(server, command, here / f"scratch-{task.name}", log, {EVENTS: str(events)})
+    def start(task, command, log, events):
+        return Running(server, command, here / f"scratch-{task.name}", log, events)
 
     display = Display([task.name for task in tasks], Console(file=(here / "screen").open("w"), width=110))
-    machine = Machine(cores, jobs, threads or {}, start)
-    return Execution(folder, here / "work", {task.name: task for task in tasks}, {}, {}, machine, display, **options)
+    by_name, threads = {task.name: task for task in tasks}, {task.name: 1 for task in tasks} | (threads or {})
+    return Execution(folder, here / "work", by_name, {}, {}, cores, jobs, threads, start, display, **options)
 
 
 def notes(here):
@@ -172,12 +172,14 @@ def test_a_task_starts_after_those_that_it_needs_and_is_taken_from_the_cache_lat
     again = execution(server, here, *tasks)
     assert again.run()
     assert len(notes(here)) == 6
-    assert {line.state for line in again._display.lines.values()} == {"cached"}
+    assert {line.state for line in again.display.lines.values()} == {"cached"}
 
 
 def test_the_longest_way_to_the_end_goes_first(server, here):
     """As far as it is known from the run before."""
-    (here / "work" / "seconds.json").write_text(json.dumps({"a": 1, "b": 5, "c": 2, "d": 9}))
+    took = {"a": 1.0, "b": 5.0, "c": 2.0, "d": 9.0}
+    before = {n: Basis(image="", command="", parameters={}, inputs={}, seconds=s) for n, s in took.items()}
+    remember(here / "work" / MEMORY, before)
     tasks = [task("a", "notes", "a"), task("b", "notes", "b"), task("c", "notes", "c")]
     assert execution(server, here, *tasks, task("d", "notes", "d", needs=["a"]), cores=1).run()
     assert [name for what, name in notes(here) if what == "begin"] == ["a", "d", "b", "c"]
@@ -224,7 +226,7 @@ def test_a_failure_beside_another_task(server, here, keep_going):
     assert run.run() is keep_going
     assert str(run.failures["a"]) == "ValueError: lost"
     assert (here / "saved-b").exists() is not keep_going
-    states = {name: line.state for name, line in run._display.lines.items()}
+    states = {name: line.state for name, line in run.display.lines.items()}
     expected = "done" if keep_going else "skipped"
     assert states["b"] == expected and states["report"] == "done"
     assert ("end", "c") in notes(here) or not keep_going
@@ -240,7 +242,7 @@ def test_a_task_that_was_killed_for_memory_is_tried_once_more_alone(server, here
     message = "it was ended by SIGKILL, as the kernel does when memory runs out"
     assert [str(failure) for failure in run.failures.values()] == [message] * fails
     assert len((here / "tries").read_text().splitlines()) == (2 if beside else 1)
-    assert run._display.lines["a"].why == (
+    assert run.display.lines["a"].why == (
         "first time" if not beside else f"{message}, so it has the machine for itself"
     )
 
@@ -249,7 +251,7 @@ def test_ctrl_c_ends_all_and_all_have_saved(server, here):
     run = execution(server, here, *(task(name, "lasts", name) for name in "abc"), cores=3)
 
     def interrupt():
-        while sum(line.message == "epoch 2/9" for line in run._display.lines.values()) < 3:
+        while sum(line.message == "epoch 2/9" for line in run.display.lines.values()) < 3:
             time.sleep(0.01)
         signal.raise_signal(signal.SIGINT)
 
@@ -264,7 +266,7 @@ def test_progress_is_an_event_and_its_line_is_in_the_log(server, here):
     (here / "tells.py").write_text("from components.common.events import progress\nprogress('épreuve 1')\n")
     run = execution(server, here, task("a", "tells"))
     assert run.run()
-    assert run._display.lines["a"].message == "épreuve 1"
+    assert run.display.lines["a"].message == "épreuve 1"
     (log,) = Path(run.folder).glob("logs/a.log")
     assert log.read_text() == "épreuve 1\n"
 

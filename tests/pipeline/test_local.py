@@ -52,7 +52,8 @@ def given_to(task, folder, before):
         type={"schemaTitle": "system.Dataset", "schemaVersion": "0.0.1"}, metadata={"a": "b"}, path="dataset", files={}
     )
     values = arguments(task, {"failures": "{}", "vertex": "", "checkpoints": ""}, {})
-    return executor_input(task, values, {"dataset": (before, dataset)}, folder, "run-1")
+    outputs = cache.Outputs(parameters={}, artifacts={"dataset": dataset}, folder=before)
+    return executor_input(task, values, {"ingest-fashion": outputs}, folder, "run-1")
 
 
 def test_the_executor_input_is_that_of_kfp(tasks, tmp_path):
@@ -134,7 +135,9 @@ def test_what_a_task_gave_is_found_again_also_where_it_was_moved(finished, tmp_p
     assert before.artifacts["model"].metadata == {"parameters": "3"}
     assert before.artifacts["model"].path == "model"
     (tmp_path / "work").rename(tmp_path / "elsewhere")
-    assert cache.load_outputs(tmp_path / "elsewhere" / finished.name, digests=True) == before
+    after = cache.load_outputs(tmp_path / "elsewhere" / finished.name, digests=True)
+    assert (after.parameters, after.artifacts) == (before.parameters, before.artifacts)
+    assert after.path("model") == tmp_path / "elsewhere" / finished.name / "model"
 
 
 def rewrite(path, content):
@@ -197,6 +200,10 @@ def test_the_folder_of_checkpoints_makes_no_other_task():
     moved = Basis(**{**BASIS.model_dump(), "parameters": {**BASIS.parameters, "checkpoints": "/elsewhere"}})
     assert moved == BASIS
     assert moved.key() == BASIS.key()
+
+
+def test_neither_its_code_nor_what_it_took_names_the_folder_of_its_outputs():
+    assert BASIS.model_copy(update={"code": {}, "seconds": 3.0}).key() == BASIS.key()
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def server(here):
 
 def run(server, here, *command):
     """A command's exit code, and the lines that it printed."""
-    task = Running(server, list(command), here / "scratch", here / "log", {})
+    task = Running(server, list(command), here / "scratch", here / "log", here / "events")
     while task.read():
         pass
     return task.end(), task.last_lines()
@@ -111,7 +111,7 @@ def test_what_a_task_leaves_in_the_temporary_folder_goes_with_it(server, here):
 
 
 def test_what_a_task_leaves_running_is_ended(server, here):
-    task = Running(server, module("leaves"), here / "scratch", here / "log", {})
+    task = Running(server, module("leaves"), here / "scratch", here / "log", here / "events")
     assert task.read()
     assert connection.wait([task.sentinel], 60)
     assert alive(text="sleep 1234")
@@ -120,7 +120,7 @@ def test_what_a_task_leaves_running_is_ended(server, here):
 
 
 def test_a_task_whose_server_was_killed_has_failed_and_the_next_one_starts(server, here):
-    task = Running(server, module("sleeps"), here / "scratch", here / "log", {})
+    task = Running(server, module("sleeps"), here / "scratch", here / "log", here / "events")
     assert task.read()
     server._process.kill()
     assert connection.wait([task.sentinel], 60)
@@ -132,7 +132,7 @@ def test_a_task_whose_server_was_killed_has_failed_and_the_next_one_starts(serve
 def test_what_runs_is_ended_when_the_server_is_closed(here):
     """As after a second Ctrl-C."""
     with Server() as server:
-        task = Running(server, module("waits"), here / "scratch", here / "log", {})
+        task = Running(server, module("waits"), here / "scratch", here / "log", here / "events")
         assert task.read()
         assert connection.wait([task.sentinel], 0) == []
     assert connection.wait([task.sentinel], 60)
@@ -140,7 +140,9 @@ def test_what_runs_is_ended_when_the_server_is_closed(here):
 
 
 def test_tasks_that_are_stopped_have_the_time_to_save_all_the_same_time(server, here):
-    tasks = [Running(server, module("saves"), here / f"scratch{i}", here / f"log{i}", {}) for i in range(3)]
+    tasks = [
+        Running(server, module("saves"), here / f"scratch{i}", here / f"log{i}", here / "events") for i in range(3)
+    ]
     for task in tasks:
         assert task.read()
     tasks[1].signal(signal.SIGSTOP)
@@ -172,7 +174,7 @@ with Server() as server:
     before = server._process.pid
     signal.signal(number, lambda *_: None)
     os.killpg(0, number)
-    task = Running(server, [sys.executable, "-m", "ends", "3"], Path("scratch"), Path("log"), {})
+    task = Running(server, [sys.executable, "-m", "ends", "3"], Path("scratch"), Path("log"), Path("events"))
     while task.read():
         pass
     print(task.end(), server._process.pid == before, sep="\\n")
@@ -186,7 +188,7 @@ from pipeline.local.server import Server
 server = Server()
 print("idle", flush=True)
 if sys.argv[1] != "idle":
-    task = Running(server, [sys.executable, "-m", "waits"], Path("scratch"), Path("log"), {})
+    task = Running(server, [sys.executable, "-m", "waits"], Path("scratch"), Path("log"), Path("events"))
     task.read()
     if sys.argv[1] == "stopped":
         task.signal(signal.SIGSTOP)
@@ -211,8 +213,8 @@ def test_when_the_run_is_killed_nothing_stays(here, killed, phase):
     assert starter.stdout.readline() == "idle\n"
     if phase != "idle":
         assert starter.stdout.readline() == "all there\n"
-        # Beside the run: the server, the task with two children.
-        assert len(alive(str(starter.pid))) == 5, alive(str(starter.pid))
+        # Beside the run: the server, the task's keeper, the task with two children.
+        assert len(alive(str(starter.pid))) == 6, alive(str(starter.pid))
     if killed == "the run and the server":
         children = subprocess.run(["pgrep", "-P", str(starter.pid)], capture_output=True, text=True, check=True).stdout
         for child in children.split():

@@ -24,7 +24,7 @@ def test_a_format_that_could_not_be_made_is_a_line_and_a_code(tmp_path, monkeypa
     board = Leaderboard(
         experiment="quick", run="1", pipeline_sha256="", code_version="", created="", datasets={}, models=[model]
     )
-    monkeypatch.setattr("pipeline.local.prepare.prepare", lambda *_: None)
+    monkeypatch.setattr("pipeline.local.run.prepare", lambda *_: None)
     monkeypatch.setattr("pipeline.local.run.run_local", lambda *_, **__: board)
     config = Path("configs/quick.yaml").absolute()
     monkeypatch.chdir(tmp_path)

@@ -9,7 +9,7 @@ from components.common.errors import InputError
 from pipeline import api
 from pipeline.experiment.experiment import load_experiment
 from pipeline.graph.compile import compile_experiment
-from pipeline.local.prepare import prepare
+from pipeline.local.run import prepare
 from pipeline.runs import tracking
 
 URI = "MLFLOW_TRACKING_URI"
