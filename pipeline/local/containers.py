@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from components.common.errors import InputError
+from components.common.events import EVENTS
 from components.common.files import MOUNT
 from components.vertex.cloud_storage import COPIES, GS
 from pipeline.experiment.experiment import Experiment
@@ -86,6 +87,7 @@ def arguments(engine: str, experiment: Experiment, home: Path, outputs: Path, re
         # A user's own source may read from the network, through a proxy on this machine.
         *("--security-opt", "no-new-privileges", "--network", "host"),
         *(f"--env={name}={value}" for name, value in environment.items()),
+        f"--env={EVENTS}",  # with its value in the environment of this command
         *(f"--mount={mount}" for mount in bound),
         *limits(),
     ]

@@ -24,7 +24,7 @@ from pipeline.terminal.display import Display
 # The folder of all tasks' outputs in the experiment's working folder, and the file of what is remembered of them.
 TASKS = Path("outputs/tasks")
 MEMORY = "tasks.json"
-# These tasks run after a failure as well, and report the results that there are.
+# These tasks run after a failure as well, unless the disk is full, and report the results that there are.
 REPORTING = ("compare", "report")
 # A running task's file of events is looked at so often.
 POLL_SECONDS = 0.05
@@ -34,26 +34,15 @@ SECONDS = {"tune": 60.0, "train": 20.0, "export": 4.0, "evaluate": 2.0}
 
 @dataclass
 class _Turn:
-    """A task that waits for its turn, or runs.
-
-    Attributes:
-        task: The task.
-        basis: What its outputs depend on.
-        folder: The folder of its outputs.
-        executor: Its ExecutorInput.
-        reason: Why it runs.
-        beside: Whether another task ran at the same time.
-        started: The time of its start, by the monotonic clock.
-        running: Its process, once it has started.
-    """
+    """A task that waits for its turn, or runs."""
 
     task: Task
     basis: Basis
     folder: Path
     executor: dict[str, Any]
     reason: str
-    beside: bool = False
-    started: float = 0.0
+    beside: bool = False  # another task ran at the same time
+    started: float = 0.0  # by the monotonic clock
     running: Running = field(init=False)
 
 
@@ -63,7 +52,7 @@ class Execution:
 
     Attributes:
         folder: The run's folder.
-        work: The experiment's working folder.
+        work: The experiment's folder of tasks' outputs.
         tasks: The tasks, by name, each after those that it needs.
         code: The digests of the files of each task's code.
         parameters: The values of the pipeline's parameters.
@@ -106,7 +95,8 @@ class Execution:
         try:
             while True:
                 self._settle()
-                while not self._measuring and (name := self._next()):
+                machine = self.threads, self._rank, self.cores, self.jobs
+                while not self._measuring and (name := next_task(self._ready, self._running, *machine)):
                     self._start(self._ready.pop(name))
                 if not self._running:
                     return not self._ended
@@ -127,9 +117,6 @@ class Execution:
             )
             for name, line in self.display.lines.items()
         ]
-
-    def _next(self) -> str | None:
-        return next_task(self._ready, self._running, self.threads, self._rank, self.cores, self.jobs)
 
     def _settle(self) -> None:
         """Take from earlier runs what is there, and find the tasks that can start."""
@@ -166,7 +153,8 @@ class Execution:
                 reason = why(before, basis, {name: producer for name, (producer, _) in task.artifacts.items()})
             except DamagedError as problem:
                 reason = str(problem)
-        if reason and not self._may_run(task):
+        full = any(failure.full_disk for failure in self.failures.values())
+        if reason and self._ended and (full or task.name not in REPORTING):
             return
         self._remember(task.name, basis)
         if reason:
@@ -175,11 +163,6 @@ class Execution:
         else:
             same = before and before.key() == basis.key()
             self.display.cached(task.name, "nothing it depends on changed" if same else "as in an earlier run")
-
-    def _may_run(self, task: Task) -> bool:
-        """After a failure, only the tasks that report run, and none where the disk is full."""
-        full = any(failure.full_disk for failure in self.failures.values())
-        return not self._ended or (task.name in REPORTING and not full)
 
     def _remember(self, task: str, basis: Basis) -> None:
         if self._memory.get(task) != basis:
@@ -194,8 +177,8 @@ class Execution:
         owner = folder.parent.stat()  # a container's user may be another one than this process'
         os.chown(folder, owner.st_uid, owner.st_gid)
         log = self.folder / "logs" / f"{task.name}.log"
-        turn.started = time.monotonic()
         turn.running = self.start(task, command(task, turn.executor), log, folder / "events")
+        turn.started = time.monotonic()
         self._running[task.name] = turn
         for each in self._running.values():
             each.beside |= len(self._running) > 1
@@ -216,12 +199,7 @@ class Execution:
                 self._end(turn)
 
     def _measure(self, name: str, number: int) -> None:
-        """Stop all tasks but the first one that measures, or let all go on.
-
-        Args:
-            name: A running task that is about to measure, or has measured, or has ended.
-            number: The number of its measurement; 0 where it has measured or ended.
-        """
+        """Note that a task is about to measure, or no longer does (0), and stop all but the first one that measures."""
         self._measuring.pop(name, None)
         if number:
             self._measuring[name] = number
