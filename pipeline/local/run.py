@@ -106,7 +106,10 @@ def run_local(
         stack.enter_context(_only_run(home))
         stack.enter_context(explained(home, console))
         stack.enter_context(stoppable())
-        scratch = stack.enter_context(_scratch(work))
+        scratch = work / "tmp"
+        remove(scratch)  # that of a run that was killed
+        scratch.mkdir()
+        stack.callback(remove, scratch)
         # It imports while the pipeline is compiled; in a first run, TensorFlow as well.
         server = stack.enter_context(Server())
         if not in_containers and not (work / MEMORY).exists():
@@ -206,15 +209,3 @@ def _only_run(home: Path) -> Iterator[None]:
         for partial in home.glob(f"*/{PARTIAL}"):
             remove(partial)
         yield
-
-
-@contextmanager
-def _scratch(work: Path) -> Iterator[Path]:
-    """Make the folder of temporary files, and remove it at the end; that of a run that was killed goes first."""
-    folder = work / "tmp"
-    remove(folder)
-    folder.mkdir()
-    try:
-        yield folder
-    finally:
-        remove(folder)
