@@ -67,7 +67,8 @@ def start_module(
         folder: The working directory; "" for that of this process.
     """
     command, folder = [sys.executable, "-m", *module], folder or str(Path.cwd())
-    if FORK in os.environ and len(list(Path("/proc/self/task").iterdir())) == 1:
+    # One thread is this one, another waits for the end of the run.
+    if FORK in os.environ and len(list(Path("/proc/self/task").iterdir())) <= 2:
         return Forked(command, folder, environment, output)
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=output, cwd=folder, env=environment)
 

@@ -56,9 +56,11 @@ class Running:
         self.prints = True
         self.output, prints = multiprocessing.Pipe(duplex=False)
         with prints:
-            self.sentinel = server.fork(prints)
-        self.pid: int = self.sentinel.recv()
-        self.sentinel.send((command, str(Path.cwd()), {**os.environ, **_environment(scratch), EVENTS: str(events)}))
+            own = {**os.environ, **_environment(scratch), EVENTS: str(events)}
+            self.sentinel = server.fork(command, Path.cwd(), own, prints.fileno())
+        # Without a buffer, so that the sentinel is ready when the second line has come.
+        self._answers = self.sentinel.makefile("rb", buffering=0)
+        self.pid = int(self._answers.readline())
 
     def read(self) -> bool:
         """Write what it has printed to its log. Returns False where it will print nothing more."""
@@ -92,13 +94,11 @@ class Running:
     def end(self) -> int:
         """Kill what the process left running, or itself. Returns its exit code, negative where a signal ended it."""
         self.signal(signal.SIGKILL)
-        try:
-            code: int = self.sentinel.recv()
-        except (EOFError, OSError):  # its keeper was killed
-            code = -signal.SIGKILL
+        # Without an answer, the server was killed.
+        code = int(self._answers.readline() or -signal.SIGKILL)
         while self.output.poll() and self.read():
             pass
-        for file in (self.sentinel, self.output, self._log):
+        for file in (self.sentinel, self._answers, self.output, self._log):
             file.close()
         shutil.rmtree(self._scratch, ignore_errors=True)
         return code

@@ -1,14 +1,17 @@
 """The fork server: a process that has imported what tasks need, and forks a process for each.
 
-The run and the server share a socket. Over it the run sends a byte for each task, with two descriptors: a connection of
-the task's own, and the pipe that the task prints to. The server forks a keeper, which forks the task, waits for its
-end, and kills it where the server ends first.
+The run and the server share a socket. Over it the run sends a byte for each task, with two descriptors: a socket of the
+task's own, and the pipe that the task prints to. The forked process reads its command from the task's socket. The
+server answers there with the process id, then with the exit code.
 """
 
+import ctypes
 import gc
 import importlib
+import json
 import multiprocessing
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -16,7 +19,8 @@ import sys
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
-from multiprocessing.connection import Connection
+from multiprocessing import connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from components.common.forked import become
@@ -26,7 +30,8 @@ ROOT = Path(__file__).parent.parent.parent
 LIGHT = ("kfp.dsl.executor", "pydantic.type_adapter", "pydantic.types")
 # What tasks that compute import, which takes three seconds.
 HEAVY = ("tensorflow", "keras", "tensorflow_datasets", "sklearn.linear_model", "sklearn.metrics", "PIL.Image")
-_Process = multiprocessing.get_context("fork").Process
+# prctl(2): the signal that a process gets when its parent ends.
+_PR_SET_PDEATHSIG = 1
 
 
 class Server:
@@ -39,6 +44,7 @@ class Server:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._requests.shutdown(socket.SHUT_RDWR)
         self._requests.close()
         self._process.kill()
         self._process.wait()
@@ -48,22 +54,25 @@ class Server:
         with suppress(BrokenPipeError):
             self._requests.send(b"i")
 
-    def fork(self, output: Connection) -> Connection:
-        """Fork a task, in a process group of its own.
+    def fork(self, command: list[str], folder: Path, environment: dict[str, str], output: int) -> socket.socket:
+        """Fork a process that runs a command, in a process group of its own.
 
         Args:
-            output: The pipe of its standard output and standard error.
+            command: The command with its arguments.
+            folder: The working directory.
+            environment: All its environment variables.
+            output: The descriptor of its standard output and standard error.
 
         Returns:
-            A connection. It gives the process id, takes the command, the working directory and all environment
-            variables, and gives the exit code at the end, negative where a signal ended it.
+            A socket on which two lines come: the process id, and at its end the exit code, negative where a signal
+            ended it.
         """
         if self._process.poll() is not None:
-            self._requests.close()
             self._start()
-        ours, theirs = multiprocessing.Pipe()
+        ours, theirs = socket.socketpair()
         with theirs:
-            socket.send_fds(self._requests, [b"f"], [theirs.fileno(), output.fileno()])
+            socket.send_fds(self._requests, [b"f"], [theirs.fileno(), output])
+        ours.sendall(json.dumps([command, str(folder), environment]).encode() + b"\n")
         return ours
 
     def _start(self) -> None:
@@ -86,13 +95,27 @@ def serve(requests: socket.socket) -> None:
     # The garbage collector would look through half a million imported objects again and again.
     gc.disable()
     _import(LIGHT)
-    while (received := socket.recv_fds(requests, 1, 2))[0]:
-        if descriptors := received[1]:
-            _Process(target=_keep, args=descriptors).start()
-            for descriptor in descriptors:
-                os.close(descriptor)
+    ended, wakeup = os.pipe()
+    os.set_blocking(wakeup, False)
+    signal.set_wakeup_fd(wakeup)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    tasks: dict[socket.socket, BaseProcess] = {}
+    while True:
+        if ended in connection.wait([requests, ended]):
+            os.read(ended, 4096)
         else:
-            _import(HEAVY)
+            message, descriptors, _, _ = socket.recv_fds(requests, 1, 2)
+            if not message:
+                return
+            if descriptors:
+                _fork(requests, tasks, *descriptors)
+            else:
+                _import(HEAVY)
+        for run, process in list(tasks.items()):
+            if process.exitcode is not None:
+                del tasks[run]
+                _answer(run, process.exitcode)
+                run.close()
 
 
 def _import(modules: Iterable[str]) -> None:
@@ -101,28 +124,45 @@ def _import(modules: Iterable[str]) -> None:
             importlib.import_module(module)
 
 
-def _keep(control: int, output: int) -> None:
-    """Fork a task, wait for its end, and kill it where the server ends first."""
-    with Connection(control) as run, suppress(BrokenPipeError):  # the run has ended
-        task = _Process(target=_task, args=(run, output))
-        task.start()
-        os.setpgid(task.pid or 0, 0)
-        threading.Thread(target=_end_with_server, args=[task.pid], daemon=True).start()
-        run.send(task.pid)
-        task.join()
-        run.send(task.exitcode)
+def _fork(requests: socket.socket, tasks: dict[socket.socket, BaseProcess], control: int, output: int) -> None:
+    run = socket.socket(fileno=control)
+    process = multiprocessing.get_context("fork").Process(target=_task, args=(requests, [run, *tasks], output))
+    process.start()
+    os.close(output)
+    with suppress(OSError):  # it has made its group already, or has ended
+        os.setpgid(process.pid or 0, 0)
+    tasks[run] = process
+    _answer(run, process.pid)
 
 
-def _task(run: Connection, output: int) -> None:
-    with run:
-        command, folder, environment = run.recv()
+def _answer(run: socket.socket, number: int | None) -> None:
+    with suppress(BrokenPipeError):  # the run has ended
+        run.sendall(f"{number}\n".encode())
+
+
+def _task(requests: socket.socket, sockets: list[socket.socket], output: int) -> None:
+    """Become the task, in a process group of its own, which is killed where the run ends first."""
+    os.setpgid(0, 0)
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    with sockets[0].makefile() as lines:
+        command, folder, environment = json.loads(lines.readline())
+    for each in sockets:
+        each.close()
+    # A process that is stopped while another one measures has to wake up to end: the server ends with the run.
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGCONT))
+    threading.Thread(target=_end_with_run, args=[requests], daemon=True).start()
     become(command, folder, environment, output)
 
 
-def _end_with_server(task: int) -> None:
-    if server := multiprocessing.parent_process():
-        server.join()
-        os.killpg(task, signal.SIGKILL)
+def _end_with_run(requests: socket.socket) -> None:
+    # A signal is for the other thread, which would sleep on.
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    hangup = select.poll()
+    hangup.register(requests, 0)
+    hangup.poll()
+    os.killpg(0, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -213,8 +213,8 @@ def test_when_the_run_is_killed_nothing_stays(here, killed, phase):
     assert starter.stdout.readline() == "idle\n"
     if phase != "idle":
         assert starter.stdout.readline() == "all there\n"
-        # Beside the run: the server, the task's keeper, the task with two children.
-        assert len(alive(str(starter.pid))) == 6, alive(str(starter.pid))
+        # Beside the run: the server, the task with two children.
+        assert len(alive(str(starter.pid))) == 5, alive(str(starter.pid))
     if killed == "the run and the server":
         children = subprocess.run(["pgrep", "-P", str(starter.pid)], capture_output=True, text=True, check=True).stdout
         for child in children.split():
