@@ -40,8 +40,8 @@ class DatasetKeys(Strict):
         gate: The share by which a model has to reduce the error of a baseline, for each baseline to beat, or null where
             it just has to be better. A metric that is a share, such as accuracy or coverage, stands for its least value
             instead. "none" for no gate. Without it a model has to be better than every naive baseline.
-        baselines: Rivals of a series from the package statsforecast, beside the baselines that are always there:
-            auto_ets, mstl and auto_theta. They take minutes on a long series.
+        baselines: Statistical baselines of a series, from the package statsforecast, beside the baselines that are
+            always there: auto_ets, mstl and auto_theta. They take minutes on a long series.
     """
 
     source: str
