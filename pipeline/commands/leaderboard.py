@@ -16,7 +16,7 @@ from components.metrics.metrics import found_in
 from pipeline.experiment.claims import Verification
 from pipeline.terminal.tables import fitting
 
-# Columns that a narrow terminal leaves out, beginning with the first.
+# Columns that a narrow terminal leaves out, beginning with the first. The metrics follow, from the last to the second.
 _OPTIONAL = ("parameters", "epoch", "time")
 _COLORS = {"refused": "red", "passed": "green"}
 
@@ -35,7 +35,8 @@ def show(board: Leaderboard, console: Console) -> None:
         console.print()
     for dataset in datasets:
         # The report has the columns that a narrow terminal leaves out.
-        console.print(fitting(functools.partial(_table, board, dataset), _OPTIONAL, console))
+        optional = [*_OPTIONAL, *reversed(_metrics(board, dataset)[1:])]
+        console.print(fitting(functools.partial(_table, board, dataset), optional, console))
         for model in board.models:
             if model.dataset == dataset and (model.gate == "refused" or model.rank is None):
                 console.print(f" [red]{model.model}: {escape('; '.join(_problems(model)))}[/]", soft_wrap=True)
@@ -50,11 +51,19 @@ def show(board: Leaderboard, console: Console) -> None:
         console.print()
 
 
-def _table(board: Leaderboard, dataset: str, optional: Sequence[str]) -> Table:
-    """The table of a data set, with some of the optional columns."""
+def _metrics(board: Leaderboard, dataset: str) -> list[str]:
+    """The metrics of a data set's models, the one that ranks them first."""
     entry = board.datasets.get(dataset)
     own = [model.metrics for model in board.models if model.dataset == dataset]
-    metrics = [metric.name for metric in found_in(entry.task, own)] if entry else []
+    return [metric.name for metric in found_in(entry.task, own)] if entry else []
+
+
+def _table(board: Leaderboard, dataset: str, shown: Sequence[str]) -> Table:
+    """The table of a data set, with these of the columns that may be left out."""
+    entry = board.datasets.get(dataset)
+    every = _metrics(board, dataset)
+    metrics = every[:1] + [metric for metric in every[1:] if metric in shown]
+    optional = [column for column in _OPTIONAL if column in shown]
     few = entry is not None and entry.few
     size = f", {counted(entry.splits['test'], 'test example')}" if entry else ""
     warning = f" [yellow](fewer than {FEW}: a figure with ? says little)[/]" if few else ""

@@ -10,8 +10,8 @@ from components.artifacts.registration import Registered, load_registered, write
 from pipeline.commands.leaderboard import show, show_registered
 
 
-def shown(examples=100, color=False, width=130, **models):
-    """What is printed for models with these entries' fields."""
+def shown(examples=100, color=False, width=130, more=None, **models):
+    """What is printed for models with these entries' fields, with `more` metrics."""
     about = DatasetEntry(
         task="forecasting", source="csv", splits={"test": examples}, sha256="", unit="USD",
         baselines={"ridge": {"mae": 3.1, "rmse": 4.0, "mase": 0.5}}, beaten_by=["ridge"], best_baseline="ridge",
@@ -20,7 +20,7 @@ def shown(examples=100, color=False, width=130, **models):
     entries = [
         ModelEntry(
             model=name, family="lstm", dataset="sales", task="forecasting", rank=1, parameters=5, epochs=1,
-            best_epoch=1, train_seconds=1, metrics={"mae": 3.4, "rmse": 4.1, "mase": 0.6},
+            best_epoch=1, train_seconds=1, metrics={"mae": 3.4, "rmse": 4.1, "mase": 0.6, **(more or {})},
             intervals={"mae": [3.0, 3.8]}, **fields,
         )
         for name, fields in models.items()
@@ -65,6 +65,16 @@ def test_in_80_columns_nothing_that_matters_is_cut():
     assert name in "".join(line[3:].split(" ")[1] for line in rows if line.startswith("  ") or line.startswith(" 1"))
     assert "…" not in text + long
     assert "parameters" in shown(encoder_decoder_lstm={"gate": "none"})
+
+
+@pytest.mark.parametrize("width", [80, 110, 200])
+def test_many_metrics_leave_room_for_names_and_the_first_metric(width):
+    more = {"coverage": 0.8, "width": 1234567.25, "pinball": 1234567.125}
+    text = shown(width=width, more=more, encoder_decoder_lstm={"gate": "none"})
+    row = next(line for line in text.splitlines() if " encoder_decoder_lstm " in line).split()
+    assert row[:3] == ["1", "encoder_decoder_lstm", "3.4000"]
+    assert row[-2:] == ["no", "gate"]
+    assert ("1234567.1250" in row) == (width == 200)
 
 
 def test_a_baseline_that_beats_every_model_comes_first_and_in_red():
