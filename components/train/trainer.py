@@ -172,9 +172,10 @@ class Trainer:
         # Waits for the steps' end.
         finite = int(self._train(batches, tf.constant(count)))
         speed = count / (time.perf_counter() - start)
-        self._count = max(1, int(speed * min(STRETCH_SECONDS, self._spec.checkpoint_seconds)))
         if (finite := int(min(self._devices.of_all_workers(float(finite))))) < count:
             raise NotFiniteError(f"the loss is NaN or infinite at {self._place(self.state.done + finite + 1)}")
+        # Each worker's own until `on_step` takes the chief's. So a rollback, which comes before that, must not see it.
+        self._count = max(1, int(speed * min(STRETCH_SECONDS, self._spec.checkpoint_seconds)))
         self.state.done += count
 
     def end_epoch(self) -> None:

@@ -43,7 +43,11 @@ def run(job, workers=1):
     """Run a training, and give what each process printed and how it ended."""
     hosts = [f"localhost:{port}" for port in ports(workers)] if workers > 1 else None
     processes = [start(job, i if hosts else None, hosts) for i in range(workers)]
-    outputs = [process.communicate(timeout=600)[0] for process in processes]
+    try:
+        outputs = [process.communicate(timeout=300)[0] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
     return outputs, [process.returncode for process in processes]
 
 

@@ -18,7 +18,7 @@ def main(job):
     import tensorflow as tf
 
     from components.data import input_pipeline
-    from components.train import devices
+    from components.train import devices, trainer
     from components.train import train as train_step
     from components.train.trainer import Trainer
 
@@ -27,6 +27,8 @@ def main(job):
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * job["devices"])
     if "cache_bytes" in job:
         input_pipeline.CACHE_BYTES = job["cache_bytes"]
+    if "stretch_seconds" in job:
+        trainer.STRETCH_SECONDS = job["stretch_seconds"][json.loads(os.environ["TF_CONFIG"])["task"]["type"]]
     if "policy" in job:
         train_step.dtype_policy = lambda precision, accelerator: job["policy"]
     on_step = Trainer.on_step
