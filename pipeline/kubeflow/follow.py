@@ -14,7 +14,10 @@ from pipeline.vertex.follow import POLL_SECONDS, JobFailedError, show_task
 if TYPE_CHECKING:
     import kfp_server_api
 
+# A cancelled run ends as FAILED in version 2.17.0.
 ENDED = ("SUCCEEDED", "SKIPPED", "FAILED", "CANCELED")
+# The states of a run's tasks may come so many questions after its own last state.
+_LATE_POLLS = 6
 # Before each task, Kubeflow runs another one, which decides whether the task runs.
 _DRIVER = "-driver"
 
@@ -47,7 +50,7 @@ def follow(
 
     runs = RunServiceApi(client)
     shown: dict[str, str] = {}
-    lost_seconds = 0.0
+    lost_seconds, late_polls = 0.0, 0
     with signal_event(signal.SIGINT) as interrupted, Display(tasks, console) as display:
         while True:
             try:
@@ -61,17 +64,20 @@ def follow(
                 if refused or lost_seconds > LOST_SECONDS:
                     raise InputError(f"{error_line(error, run_id)}; the run goes on") from None
             else:
-                for task in (run.run_details and run.run_details.task_details) or []:
-                    if task.state == "RUNTIME_STATE_UNSPECIFIED":  # Kubeflow left it out, after a failed task
+                told = (run.run_details and run.run_details.task_details) or []
+                for task in told:
+                    if not task.state:  # Kubeflow left it out, after a failed task
                         continue
                     failed = task.state == "FAILED"
                     name = task.display_name.removesuffix(_DRIVER) if failed else task.display_name
                     ended = failed or task.state == "SUCCEEDED"
                     seconds = (task.end_time - task.start_time).total_seconds() if ended else None
                     show_task(display, name, task.state, "", seconds, shown)
-                if run.state in ENDED:
+                late = any(task.state in ("PENDING", "RUNNING") for task in told) and late_polls < _LATE_POLLS
+                if run.state in ENDED and not late:
                     display.skip_waiting()
                     break
+                late_polls += run.state in ENDED
             if interrupted.wait(poll_seconds):
                 raise KeyboardInterrupt
     if run.state != "SUCCEEDED":

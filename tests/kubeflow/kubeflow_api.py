@@ -157,7 +157,7 @@ class Server:
             case ("GET", "runs"):
                 return self._found("runs", query, experiment_id=query["experiment_id"])
             case ("POST", "runs", one) if one.endswith(":terminate"):
-                # It is cancelled once Argo has ended it.
+                # Once Argo has ended it, it has failed.
                 self._get("runs", one.removesuffix(":terminate"))["state"] = "CANCELING"
                 return {}
             case ("GET", "runs", one):
@@ -188,16 +188,17 @@ class Server:
     def _step(self, run: Resource) -> Resource:
         """Let tasks of a run start or end, and tell the tasks as Kubeflow does.
 
-        There each task of the compiled pipeline is three of Argo's nodes (argocompiler/dag.go): <task>-driver, <task>,
-        and in it one called executor; and the run has a node of its own, and root and root-driver. What hasn't ended
-        has Go's zero time as its end (api_converter.go), and no task has an error. A failed task keeps those from
-        running that need it; Argo goes on with the others (workflow/controller/dag.go: a task is looked at once all
-        that it depends on have ended, and the last ones here depend on all).
+        There each task of the compiled pipeline is three of Argo's nodes, <task>-driver, <task>, and in it one called
+        executor; the run has a node of its own, and root and root-driver. Kubeflow's installation lets Argo try again
+        what ended in an error, so each node has one <name>(0) for its first try. What hasn't ended has Go's zero time
+        as its end, what was left out no state, and no task an error. The run's last state may come before that of its
+        tasks. A failed task keeps those from running that need it; Argo goes on with the others. So 2.17.0 was seen.
         """
+        before, details = run["state"], run.get("run_details")
         tasks = self._specs[run["pipeline_version_reference"]["pipeline_version_id"]]["root"]["dag"]["tasks"]
         states = self._states.setdefault(run["run_id"], {})
         if run["state"] == "CANCELING":
-            run["state"] = "CANCELED"
+            run["state"] = "FAILED"
         while run["state"] in ("PENDING", "RUNNING"):
             for name in [name for name, state in states.items() if state == "RUNNING"][: self.pace]:
                 states[name] = "FAILED" if name in self.fails else "SUCCEEDED"
@@ -212,12 +213,16 @@ class Server:
         nodes = [("kf-small-x7k2p", run["state"]), ("root-driver", "SUCCEEDED"), ("root", run["state"])]
         for name, state in states.items():
             if f"{name}-driver" in self.fails:
-                nodes += [(f"{name}-driver", "FAILED"), (name, "RUNTIME_STATE_UNSPECIFIED")]
+                nodes += [(f"{name}-driver", "FAILED"), (name, "")]
             else:
                 nodes += [(f"{name}-driver", "SUCCEEDED"), (name, state), ("executor", state)]
+        nodes += [(f"{name}(0)", state) for name, state in nodes if state]
         times = {"create_time": run["created_at"], "start_time": run["created_at"]}
+        if details and before in ("PENDING", "RUNNING") and run["state"] in ("SUCCEEDED", "FAILED"):
+            return run  # the states of its tasks come with the next answer
         details = [
-            {"display_name": name, "state": state, "end_time": _ZERO if state == "RUNNING" else _now(), **times}
+            {"display_name": name, "end_time": _ZERO if state == "RUNNING" else _now(), **times}
+            | ({"state": state} if state else {})
             for name, state in nodes
         ]
         run["run_details"] = {"task_details": details}
