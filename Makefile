@@ -10,10 +10,10 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 # In recipes it is "$$CONFIG", whatever its folder is called.
 export CONFIG
 # Given on the command line, they are for the commands' environment.
-export $(foreach name,IMAGE IMAGE_GPU IMAGE_TPU IMAGE_SERVING BASE REGISTRY,$(if $($(name)),$(name)))
+export $(foreach name,IMAGE IMAGE_GPU IMAGE_TPU IMAGE_SERVING BASE REGISTRY KUBEFLOW_PROGRAMS,$(if $($(name)),$(name)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data compile run-local run-containers verify report tensorboard submit images push scan test lint lock docs pictures bench torture clean clean-runs
+.PHONY: help setup data compile run-local run-containers verify report tensorboard submit images push scan test lint lock docs pictures bench torture kubeflow clean clean-runs
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -100,6 +100,9 @@ bench: setup data  ## Measure where the time goes; ARGS=training, input, around,
 torture: setup data  ## Kill trainings KILLS times, disturb whole runs in ROUNDS rounds, and compare what they end with
 	@$(RUN) tests/benchmarks/torture_runs.py --rounds $(ROUNDS)
 	@$(RUN) tests/benchmarks/torture.py --kills $(KILLS) $(ARGS)
+
+kubeflow: setup data  ## Run tests on Kubeflow's own programs, which are in the folder KUBEFLOW_PROGRAMS; as root
+	@tests/kubeflow/backend/run.sh $(ARGS)
 
 clean:  ## Remove what was built; keeps .venv, data, and runs/ with the registry
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache
