@@ -58,9 +58,9 @@ def time_format_of(texts: Iterable[str]) -> str | None:
         return None
     best: tuple[float, int, str] | None = None
     for i, form in enumerate(["", *(date + clock for date, clock in itertools.product(_DATES, _CLOCKS))]):
-        if not time_of(samples[0], form) and not time_of(samples[-1], form):
+        if not _time_as(samples[0], form) and not _time_as(samples[-1], form):
             continue
-        times = [time_of(text, form) for text in samples]
+        times = [_time_as(text, form) for text in samples]
         read = [time.replace(tzinfo=None) for time in times if time]
         back = sum(after < before for before, after in itertools.pairwise(read))
         repeats = len(read) - len(set(read))
@@ -69,8 +69,7 @@ def time_format_of(texts: Iterable[str]) -> str | None:
     return best[2] if best else None
 
 
-def time_of(text: str, form: str) -> datetime | None:
-    """Read a time in this format, "" for ISO 8601. The result is None where the text has another format."""
+def _time_as(text: str, form: str) -> datetime | None:
     try:
         return parse(text, form)
     except ValueError:
@@ -112,14 +111,16 @@ def reads(form: CsvFormat, name: str, text: str) -> bool:
     return True
 
 
-def frequency_of(times: Sequence[datetime], on_average: bool = False) -> str | None:
+def frequency_of(texts: Iterable[str], form: CsvFormat, on_average: bool = False) -> str | None:
     """Guess the step between most of these times; None where there is none.
 
     Args:
-        times: The times of the rows, in their order.
+        texts: The times of the rows, in their order. Those that can't be read are passed over.
+        form: The format of the file.
         on_average: Where no step is the most frequent one, take the shortest of minute, hour, day and week that has
             a row on average.
     """
+    times = [time for text in texts if (time := _time(text, form))]
     if len({time.tzinfo is None for time in times}) > 1:
         times = [time.replace(tzinfo=None) for time in times]
     steps = Counter(after - before for before, after in itertools.pairwise(times) if after > before)
@@ -145,6 +146,13 @@ def frequency_of(times: Sequence[datetime], on_average: bool = False) -> str | N
         if seconds and seconds % size == 0:
             return f"{seconds // size if seconds > size else ''}{unit}"
     return None
+
+
+def _time(text: str, form: CsvFormat) -> datetime | None:
+    try:
+        return form.parse_time(text)
+    except InputError:
+        return None
 
 
 def _next(frequency: Frequency, time: datetime) -> datetime | None:
@@ -179,11 +187,9 @@ def series_columns(path: Path, name: str, form: CsvFormat, columns: Sequence[str
         for fields in lines:
             if len(fields) != len(header) or not form.keeps({name: fields[i] for name, i in selectors.items()}):
                 continue
-            try:
-                time = form.parse_time(fields[time_index]).replace(tzinfo=None)
-            except InputError:
+            if not (read := _time(fields[time_index], form)):
                 continue
-            rows += 1
+            rows, time = rows + 1, read.replace(tzinfo=None)
             wrong += previous is not None and time <= previous
             previous = time
             for key, grouping in list(groupings.items()):

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from components.readers.csv_format import CsvFormat, Fill, Method
-from components.readers.csv_rows import Problem, Row, count_missing
-from components.readers.time_axis import Frequency
+from components.readers.csv_rows import Problem, Row
+from components.readers.time_axis import Frequency, count_missing
 
 Rows = Iterator[Row | Problem]
 

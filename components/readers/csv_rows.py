@@ -12,13 +12,11 @@ from typing import TextIO
 
 from components.common.errors import InputError
 from components.readers.csv_format import CsvFormat, shortened
-from components.readers.time_axis import Frequency
 
 LONGEST_LINE = 1 << 20
 MOST_COLUMNS = 10_000
 LONGEST_NAME = 200
 _NAMES = 20
-_MOST_STEPS = 100_000
 # Files of tables that aren't text, by their first bytes.
 BINARY = {b"PK\3\4": "an Excel workbook or another ZIP archive", b"PAR1": "a Parquet file"}
 
@@ -216,49 +214,3 @@ def missing_column(header: list[str], name: str) -> str:
     more = f" and {len(header) - _NAMES} more" if len(header) > _NAMES else ""
     hint = f"did you mean '{shortened(similar[0])}'?" if similar else f"there are: {names}{more}"
     return f"no column '{shortened(name)}'; {hint}"
-
-
-def step_problem(time: datetime, previous: datetime | None, frequency: Frequency) -> tuple[str, str] | None:
-    """The problem with a row's time: its kind and its message. None where there is no problem.
-
-    Args:
-        time: The row's time.
-        previous: The time of the row before; None for the first row.
-        frequency: The time between two rows.
-    """
-    if previous is None:
-        if frequency.holds(time):
-            return None
-        return "frequency", f"off the frequency: {time}, expected a row every {frequency.words()} ({frequency.text})"
-    if (time.tzinfo is None) != (previous.tzinfo is None):
-        return "zone", f"{time} and the row before, {previous}, don't both have a time zone"
-    if time == previous:
-        return "duplicate", f"duplicate time: {time}"
-    if time < previous:
-        return "order", f"times out of order: {time} after {previous}"
-    try:
-        expected = frequency.next(previous)
-    except (ValueError, OverflowError) as error:
-        return "frequency", f"no time one step of {frequency.text} after {previous}: {error}"
-    if time == expected:
-        return None
-    step = "gap" if time > expected and count_missing(previous, time, frequency) else "off the frequency"
-    kind = "gap" if step == "gap" else "frequency"
-    return kind, f"{step}: {time} after {previous}, expected {expected} ({frequency.text})"
-
-
-def count_missing(before: datetime, after: datetime, frequency: Frequency) -> int:
-    """The number of missing rows between two; 0 where they aren't a whole number of steps apart.
-
-    Steps of different length are counted one by one, up to `_MOST_STEPS`.
-    """
-    if frequency.seconds:
-        steps, rest = divmod((after - before).total_seconds(), frequency.seconds)
-        return 0 if rest else max(0, int(steps) - 1)
-    count, time = 0, before
-    try:
-        while (time := frequency.next(time)) < after and count < _MOST_STEPS:
-            count += 1
-    except (ValueError, OverflowError):
-        return 0
-    return count if time == after else 0

@@ -26,6 +26,8 @@ _LONGEST = 20
 # A step from the year 2000 may end in this year at the latest, so that a step from any row's time ends in a year that
 # Python has.
 _LAST_YEAR = 3000
+# The most steps of different length that are counted.
+_MOST_STEPS = 100_000
 
 
 class Frequency:
@@ -148,6 +150,52 @@ class Frequency:
 def seconds_of(time: datetime) -> int:
     """The seconds from 1970 to a time. A time without a zone counts as one in UTC."""
     return int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp())
+
+
+def step_problem(time: datetime, previous: datetime | None, frequency: Frequency) -> tuple[str, str] | None:
+    """The problem with a row's time: its kind and its message. None where there is no problem.
+
+    Args:
+        time: The row's time.
+        previous: The time of the row before; None for the first row.
+        frequency: The time between two rows.
+    """
+    if previous is None:
+        if frequency.holds(time):
+            return None
+        return "frequency", f"off the frequency: {time}, expected a row every {frequency.words()} ({frequency.text})"
+    if (time.tzinfo is None) != (previous.tzinfo is None):
+        return "zone", f"{time} and the row before, {previous}, don't both have a time zone"
+    if time == previous:
+        return "duplicate", f"duplicate time: {time}"
+    if time < previous:
+        return "order", f"times out of order: {time} after {previous}"
+    try:
+        expected = frequency.next(previous)
+    except (ValueError, OverflowError) as error:
+        return "frequency", f"no time one step of {frequency.text} after {previous}: {error}"
+    if time == expected:
+        return None
+    step = "gap" if time > expected and count_missing(previous, time, frequency) else "off the frequency"
+    kind = "gap" if step == "gap" else "frequency"
+    return kind, f"{step}: {time} after {previous}, expected {expected} ({frequency.text})"
+
+
+def count_missing(before: datetime, after: datetime, frequency: Frequency) -> int:
+    """The number of missing rows between two; 0 where they aren't a whole number of steps apart.
+
+    Steps of different length are counted one by one, up to `_MOST_STEPS`.
+    """
+    if frequency.seconds:
+        steps, rest = divmod((after - before).total_seconds(), frequency.seconds)
+        return 0 if rest else max(0, int(steps) - 1)
+    count, time = 0, before
+    try:
+        while (time := frequency.next(time)) < after and count < _MOST_STEPS:
+            count += 1
+    except (ValueError, OverflowError):
+        return 0
+    return count if time == after else 0
 
 
 def _offset(text: str) -> "pd.DateOffset | None":

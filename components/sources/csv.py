@@ -14,11 +14,12 @@ from components.common.words import counted
 from components.data.source_data import Row, Series
 from components.data.splits import cut_times, many_backtest_problems, split_problems, too_short
 from components.readers.csv_format import CsvFormat, shortened
+from components.readers.csv_reading import Found, SeriesFile
 from components.readers.csv_regular import Changes, Rows, regularize
-from components.readers.csv_rows import Problem, Table, open_text, read_fields, step_problem
-from components.readers.csv_scan import Scan, SeriesFile, scan
+from components.readers.csv_rows import Problem, Table, open_text, read_fields
+from components.readers.csv_scan import scan
 from components.readers.csv_series import group
-from components.readers.time_axis import Frequency
+from components.readers.time_axis import Frequency, step_problem
 from components.vertex.cloud_storage import DataPath, local_path
 
 TASK = "forecasting"
@@ -80,35 +81,36 @@ def check(options: Options) -> Facts:
         if options.fill and options.fill.method == "seasonal" and not frequency.seasons():
             problems.append(f"{options.path}: fill: seasonal: frequency {frequency.text} has no season; take linear")
             option_problems["fill"] = ""
-    result: Scan | None = None
+    found: Found | None = None
     with collecting(problems):
         # The scan uses the defaults of wrong options, so that it finds the problems of the rows as well.
         defaults = {name: CsvFormat.model_fields[name].default for name in option_problems}
-        result = scan(_series_file(options, frequency), options.form().model_copy(update=defaults))
-        problems += result.lines
+        scanned = scan(_series_file(options, frequency), options.form().model_copy(update=defaults))
+        found = scanned.found
+        problems += scanned.lines
     cuts, left_out = None, []
-    if result and result.series and options.validation + options.test < 1:
-        cuts = cut_times(result.series, options)
+    if found and found.series and options.validation + options.test < 1:
+        cuts = cut_times(found.series, options)
         try:
-            left_out = too_short(result.series, cuts, options)
-            if backtest := many_backtest_problems(result.series, options):
+            left_out = too_short(found.series, cuts, options)
+            if backtest := many_backtest_problems(found.series, options):
                 raise InputError(*backtest)
         except InputError as error:
             problems += [f"{options.path}: {problem}" for problem in error.problems]
-    elif result and result.rows:
-        problems += [f"{options.path}: {problem}" for problem in split_problems(result.rows, options)]
-    if problems or not result:
+    elif found and found.rows:
+        problems += [f"{options.path}: {problem}" for problem in split_problems(found.rows, options)]
+    if problems or not found:
         raise InputError(*problems)
-    size = result.rows * (100 + 8 * len(columns))
+    size = found.rows * (100 + 8 * len(columns))
     fingerprint = sha256([local_path(options.path)])
     return Facts(
         fingerprint=fingerprint,
         bytes=size,
-        rows=result.rows,
+        rows=found.rows,
         cuts=cuts,
         left_out=left_out,
-        filled={column: result.changes.filled[column] for column in columns} if options.fill else {},
-        found=_summary(result.changes, options) | _left_out(left_out),
+        filled={column: found.changes.filled[column] for column in columns} if options.fill else {},
+        found=_summary(found.changes, options) | _left_out(left_out),
     )
 
 

@@ -5,7 +5,7 @@ Only the config is printed, with the problems of the data in its comments, so th
 
 import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from components.common.words import counted
 from components.data.splits import split_ends
 from components.readers import csv_guess
 from components.readers.csv_format import CsvFormat
-from components.readers.csv_scan import Scan, SeriesFile, scan
+from components.readers.csv_reading import Found, SeriesFile
+from components.readers.csv_scan import scan
 from components.readers.time_axis import Frequency
 from components.sources import csv
 from components.vertex.cloud_storage import local_path
@@ -69,15 +70,13 @@ def check(source: str) -> str:
     columns, target = guess.numbers, guess.numbers[0]
     series_file = SeriesFile(path, source, columns, [], Frequency(guess.frequency), lookback=100, horizon=50)
     first = scan(series_file, guess.form)
-    frequency = first.fixes.get("frequency", guess.frequency)
-    form = guess.form.model_copy(update={key: value for key, value in first.fixes.items() if key != "frequency"})
-    corrected = first
-    if {"same", "duplicate", "frequency"} & first.kinds.keys():
+    form, frequency, corrected = first.form, first.file.frequency.text, first
+    if {"same", "duplicate", "frequency"} & first.found.kinds.keys():
         form = form.model_copy(update={"resample": "mean"})
-        corrected = scan(replace(series_file, frequency=Frequency(frequency)), form)
-    config = _config(source, form, corrected, target, frequency)
+        corrected = scan(first.file, form)
+    config = _config(source, form, corrected.found, target, frequency)
     remaining = _remaining_problems(config)
-    lines = [f"{source}: {_summary(first, frequency)}", f"times: {form.time}", f"numbers: {_names(columns)}"]
+    lines = [f"{source}: {_summary(first.found, frequency)}", f"times: {form.time}", f"numbers: {_names(columns)}"]
     if guess.others:
         lines.append(f"other columns: {_names(guess.others)}")
     lines += ["", *(first.lines or ["no problems"])]
@@ -110,8 +109,7 @@ def _guess(path: Path, source: str) -> _Guess:
         raise InputError(f"{source}: no column of numbers beside the times in '{time}'")
     changes = {"time": time, "time_format": times[time] or None}
     form = form.model_copy(update=changes | csv_guess.numbers_of({name: texts[name] for name in numbers}, form))
-    read_times = [moment for text in texts[time] if (moment := csv_guess.time_of(text, form.time_format or ""))]
-    frequency = csv_guess.frequency_of(read_times, on_average=True)
+    frequency = csv_guess.frequency_of(texts[time], form, on_average=True)
     if len(rows) < _MIN_ROWS:
         raise InputError(f"{source}: {counted(len(rows), 'row')}, expected {_MIN_ROWS} or more to train on")
     if frequency is None:
@@ -120,9 +118,9 @@ def _guess(path: Path, source: str) -> _Guess:
     return _Guess(form, numbers, others, frequency)
 
 
-def _config(source: str, form: CsvFormat, result: Scan, target: str, frequency: str) -> dict[str, Any]:
+def _config(source: str, form: CsvFormat, found: Found, target: str, frequency: str) -> dict[str, Any]:
     """The options of the data set, with those that solve its problems."""
-    rows = result.rows + result.missing_rows
+    rows = found.rows + found.missing_rows
     config: dict[str, Any] = {"source": "csv", "path": absolute(source)}
     defaults = CsvFormat()
     for key in ("separator", "time", "time_format", "decimal", "thousands", "strip", "where", "resample"):
@@ -130,7 +128,7 @@ def _config(source: str, form: CsvFormat, result: Scan, target: str, frequency: 
             config[key] = getattr(form, key)
     config |= {"target": target, "frequency": frequency}
     step = Frequency(frequency)
-    if lacking := result.lacking[target]:
+    if lacking := found.lacking[target]:
         config["fill"] = {"method": "linear", "at_most": lacking}
     if step.seconds and step.seconds < 86400:
         config["calendar"] = ["hour", "weekday"]
@@ -165,11 +163,11 @@ def _remaining_problems(config: dict[str, Any]) -> list[str]:
     return []
 
 
-def _summary(result: Scan, frequency: str) -> str:
-    rows = counted(result.rows, "row")
-    if result.first is None or result.last is None:
+def _summary(found: Found, frequency: str) -> str:
+    rows = counted(found.rows, "row")
+    if found.first is None or found.last is None:
         return rows
-    return f"{rows} from {result.first} to {result.last}, most of them one every {Frequency(frequency).words()}"
+    return f"{rows} from {found.first} to {found.last}, most of them one every {Frequency(frequency).words()}"
 
 
 def _names(columns: list[str]) -> str:

@@ -11,7 +11,8 @@ import pytest
 from csv_options import GOOD, assert_refused, daily, days, hourly, options, problems, rows
 
 from components.common.errors import InputError
-from components.readers.csv_scan import SeriesFile, scan
+from components.readers.csv_reading import SeriesFile
+from components.readers.csv_scan import scan
 from components.readers.time_axis import Frequency
 from components.sources import csv
 

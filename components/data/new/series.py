@@ -20,10 +20,10 @@ from components.data.new.example import Example, Failure
 from components.data.new.files import File, is_tfrecord, named_files, records
 from components.readers.csv_format import shortened
 from components.readers.csv_regular import Changes, regularize
-from components.readers.csv_rows import Problem, Table, open_text, read_fields, step_problem
+from components.readers.csv_rows import Problem, Table, open_text, read_fields
 from components.readers.csv_rows import Row as CsvRow
 from components.readers.csv_series import group
-from components.readers.time_axis import Frequency, calendar_values
+from components.readers.time_axis import Frequency, calendar_values, step_problem
 
 _SHARD = re.compile(r"-\d{5}(-of-\d{5})?$")
 
