@@ -17,6 +17,7 @@ from components.common.files import MOUNT
 from components.vertex.cloud_storage import COPIES, GS
 from pipeline.experiment.experiment import Experiment
 from pipeline.graph.code_version import all_files, code_digest
+from pipeline.local.tasks import Task
 
 # Every container of a run has this label. Its value is the experiment's folder, whose lock the run holds.
 LABEL = "keras-pipeline.run"
@@ -33,6 +34,34 @@ root = Path(components.__file__).parent
 files = [path for path in root.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
 print(json.dumps({path.relative_to(root).as_posix(): base64.b64encode(path.read_bytes()).decode() for path in files}))
 """
+# A program that removes the containers with a label when its standard input ends.
+_REMOVE = """
+import subprocess, sys
+sys.stdin.read()
+engine, label = sys.argv[1:]
+found = subprocess.run([engine, "ps", "-aq", "--filter", label], capture_output=True, text=True).stdout.split()
+for command in (["kill"], ["rm", "-f"]) if found else ():
+    subprocess.run([engine, *command, *found], capture_output=True)
+"""
+
+
+@contextmanager
+def ready(experiment: Experiment, tasks: list[Task], home: Path, outputs: Path, registry: Path) -> Iterator[list[str]]:
+    """The command that starts a container of a run, up to the image's name.
+
+    An experiment's containers are removed, first those of a run that was killed, and again at the end. A process of its
+    own removes them when its standard input ends, so also where this one is killed.
+
+    Raises:
+        InputError: There is no engine, an image of the tasks is refused, or a folder's name has a quotation mark.
+    """
+    command = engine()
+    program = [sys.executable, "-c", _REMOVE, command, f"label={LABEL}={home}"]
+    subprocess.run(program, stdin=subprocess.DEVNULL)
+    with subprocess.Popen(program, stdin=subprocess.PIPE, start_new_session=True):
+        start = arguments(command, experiment, home, outputs, registry)
+        check_images(sorted({task.image for task in tasks}), start)
+        yield start
 
 
 def engine() -> str:
@@ -111,12 +140,9 @@ def limits() -> list[str]:
 
     The kernel refuses podman's own defaults where podman itself runs in a container without CAP_SYS_RESOURCE.
     """
-    found = []
-    for name, number in (("nofile", resource.RLIMIT_NOFILE), ("nproc", resource.RLIMIT_NPROC)):
-        hard = resource.getrlimit(number)[1]
-        most = MOST if hard == resource.RLIM_INFINITY else min(hard, MOST)
-        found.append(f"--ulimit={name}={most}:{most}")
-    return found
+    hard = {name: resource.getrlimit(getattr(resource, f"RLIMIT_{name.upper()}"))[1] for name in ("nofile", "nproc")}
+    most = {name: MOST if limit == resource.RLIM_INFINITY else min(limit, MOST) for name, limit in hard.items()}
+    return [f"--ulimit={name}={limit}:{limit}" for name, limit in most.items()]
 
 
 def mounts(experiment: Experiment) -> list[tuple[Path, Path]]:
@@ -162,28 +188,6 @@ def check_images(images: list[str], start: list[str]) -> None:
             raise InputError(
                 f"image {image}: holds other code than this folder: components/{differing[0]}{more}; make images"
             )
-
-
-@contextmanager
-def removed(engine: str, home: Path) -> Iterator[None]:
-    """Remove an experiment's containers, first those of a run that was killed, and again at the end.
-
-    A process of its own removes them when its standard input ends, so also where this one is killed.
-    """
-    program = [sys.executable, "-c", _REMOVE, engine, f"label={LABEL}={home}"]
-    subprocess.run(program, stdin=subprocess.DEVNULL)
-    with subprocess.Popen(program, stdin=subprocess.PIPE, start_new_session=True):
-        yield
-
-
-_REMOVE = """
-import subprocess, sys
-sys.stdin.read()
-engine, label = sys.argv[1:]
-found = subprocess.run([engine, "ps", "-aq", "--filter", label], capture_output=True, text=True).stdout.split()
-for command in (["kill"], ["rm", "-f"]) if found else ():
-    subprocess.run([engine, *command, *found], capture_output=True)
-"""
 
 
 def _run(command: list[str]) -> "subprocess.CompletedProcess[str]":

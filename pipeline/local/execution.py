@@ -13,7 +13,7 @@ from components.report.run_section import TaskRun
 from pipeline.local import processes
 from pipeline.local.cache import DamagedError, Outputs, digest, load_outputs, save_outputs
 from pipeline.local.damage import remove
-from pipeline.local.failure import Failure, failure
+from pipeline.local.failure import KILLED, Failure, failure
 from pipeline.local.processes import Running
 from pipeline.local.reasons import Basis, remember, remembered, why
 from pipeline.local.schedule import next_task, ranks
@@ -215,7 +215,7 @@ class Execution:
         code = turn.running.end()
         self._measure(name, 0)
         failed = failure(code, turn.running.last_lines()) if code else None
-        if failed and failed.killed and turn.beside:
+        if failed and failed.error == KILLED and turn.beside:
             turn.reason, turn.beside = f"{failed}, so it has the machine for itself", False
             self.threads[name] = self.cores
             self._ready[name] = turn

@@ -64,11 +64,6 @@ class Failure:
         return self.error.endswith(InputError.__name__)
 
     @property
-    def killed(self) -> bool:
-        """Whether SIGKILL ended it, as the kernel does when memory runs out."""
-        return self.error == KILLED
-
-    @property
     def full_disk(self) -> bool:
         """Whether the task failed because the disk is full."""
         return os.strerror(errno.ENOSPC) in self.message

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -98,14 +99,11 @@ def run_local(
     home, registry = RUNS.absolute() / experiment.name, RUNS.absolute() / "registry"
     work = home / (WORK_IN_CONTAINERS if in_containers else WORK)
     outputs = work / TASKS.parent
-    for folder in (RUNS, build, home):
-        usable(folder)
-    for folder in (work, outputs, work / TASKS):
-        usable(folder, ours=True)
+    for folder in (RUNS, build, home, work, outputs, work / TASKS):
+        usable(folder, ours=folder.is_relative_to(work))
     with ExitStack() as stack:
-        stack.enter_context(_only_run(home))
-        stack.enter_context(explained(home, console))
-        stack.enter_context(stoppable())
+        for context in (_only_run(home), explained(home, console), stoppable()):
+            stack.enter_context(context)
         scratch = work / "tmp"
         remove(scratch)  # that of a run that was killed
         scratch.mkdir()
@@ -114,82 +112,93 @@ def run_local(
         server = stack.enter_context(Server())
         if not in_containers and not (work / MEMORY).exists():
             server.preload()
-        from pipeline.graph.tasks import tasks as specified  # kfp takes a second to import, so it comes late
-
         pipeline, digest = compile_experiment(experiment, build)
-        tasks, specs = read_tasks(pipeline), specified(experiment)
+        tasks = read_tasks(pipeline)
         if keep_latest:
             tasks.pop("register")
-        code = {spec.name: code_files(*spec.modules) for spec in specs}
-        cores = available_cores()
-        threads = {spec.name: spec.threads or cores for spec in specs}
-        container: list[str] = []
-        if in_containers:
-            engine = containers.engine()
-            stack.enter_context(containers.removed(engine, home))
-            container = containers.arguments(engine, experiment, home, outputs, registry)
-            containers.check_images(sorted({task.image for task in tasks.values()}), container)
-            # Containers aren't paused while one of them measures its speed, so it runs alone.
-            threads |= {spec.name: cores for spec in specs if spec.step in ("evaluate", "export")}
-        name = datetime.now().strftime("%Y%m%d-%H%M%S")
-        while (home / name).exists():
-            name += "a"
-        (home / name / "logs").mkdir(parents=True)
-
-        def start(task: Task, command: list[str], log: Path, events: Path) -> Running:
-            if container:
-                command = [*container, task.image, *command]
-            elif task.cached:
-                server.preload()
-            return Running(server, command, scratch / task.name, log, events)
-
+        code, threads = _code_and_threads(experiment, in_containers)
+        containers_ready = containers.ready(experiment, list(tasks.values()), home, outputs, registry)
+        container = stack.enter_context(containers_ready) if in_containers else []
+        folder = _new_folder(home)
         if tracking.is_wanted(experiment.track):
-            stack.enter_context(tracking.tracked(home / name, console))
-        record = stack.enter_context(recorded(home / name, experiment, code))
-        parameters = {"pipeline_sha256": digest, "registry": str(registry), "vertex": "", "promote": promote}
-        parameters["checkpoints"] = str(outputs / "checkpoints")
-        with Display(tasks, console) as display:
-            run = Execution(
-                folder=home / name,
-                work=work,
-                tasks=tasks,
-                code=code,
-                parameters=parameters,
-                cores=cores,
-                jobs=jobs or default_jobs(cores),
-                threads=threads,
-                start=start,
-                display=display,
-                verify_cache=verify_cache,
-                keep_going=keep_going,
-            )
+            stack.enter_context(tracking.tracked(folder, console))
+        record = stack.enter_context(recorded(folder, experiment, code))
+        places = {"registry": str(registry), "checkpoints": str(outputs / "checkpoints"), "vertex": ""}
+        display = Display(tasks, console)
+        run = Execution(
+            folder=folder,
+            work=work,
+            tasks=tasks,
+            code=code,
+            parameters={"pipeline_sha256": digest, "promote": promote, **places},
+            cores=available_cores(),
+            jobs=jobs or default_jobs(available_cores()),
+            threads=threads,
+            start=partial(_start, server, container, scratch),
+            display=display,
+            verify_cache=verify_cache,
+            keep_going=keep_going,
+        )
+        with display:
             try:
                 completed = run.run()
             finally:
                 record.outputs = [os.path.relpath(made.folder, home) for made in run.outputs.values()]
                 record.failures |= {task: str(failure) for task, failure in run.failures.items()}
             display.skip_waiting()
-        page = run.outputs["report"].path("page") if "report" in run.outputs else None
-        if page and not completed:
-            publish_report(page, run.folder, run.task_runs())
-        if not page or not completed:
-            explain(run.failures, run.folder, console)
-        if not run.failures:
-            for folder in (work / TASKS).iterdir():
-                if not (folder / MANIFEST).exists():  # of a task that didn't finish
-                    remove(folder)
-        compared = {
-            key: run.outputs[producer].path(output)
-            for key, (producer, output) in tasks["compare"].artifacts.items()
-            if producer in run.outputs
-        }
-        leaderboard = run.outputs["compare"].path("leaderboard")
-        registration = run.outputs["register"].path("registration") if "register" in run.outputs else None
-        board = publish(compared, leaderboard, page, registration, run.folder, pipeline, run.task_runs(), keep_latest)
-        if run.failures:
-            console.print(f"results without them: {os.path.relpath(run.folder)}", soft_wrap=True, highlight=False)
-            explain(run.failures, run.folder, console)
-        return board
+        return _published(run, completed, pipeline, console, keep_latest)
+
+
+def _code_and_threads(experiment: Experiment, in_containers: bool) -> tuple[dict[str, dict[str, str]], dict[str, int]]:
+    """The digests of the files of each task's code, and the task's threads."""
+    from pipeline.graph.tasks import tasks  # kfp takes a second to import, so it comes late
+
+    specs, cores = tasks(experiment), available_cores()
+    # Containers aren't paused while one of them measures its speed, so it runs alone.
+    alone = ("evaluate", "export") if in_containers else ()
+    threads = {spec.name: cores if spec.step in alone else spec.threads or cores for spec in specs}
+    return {spec.name: code_files(*spec.modules) for spec in specs}, threads
+
+
+def _new_folder(home: Path) -> Path:
+    """Make a run's folder, named after the time."""
+    folder = home / datetime.now().strftime("%Y%m%d-%H%M%S")
+    while folder.exists():
+        folder = folder.with_name(f"{folder.name}a")
+    (folder / "logs").mkdir(parents=True)
+    return folder
+
+
+def _start(
+    server: Server, container: list[str], scratch: Path, task: Task, command: list[str], log: Path, events: Path
+) -> Running:
+    """Start a task, by the command of a container where there is one."""
+    if container:
+        command = [*container, task.image, *command]
+    elif task.cached:
+        server.preload()
+    return Running(server, command, scratch / task.name, log, events)
+
+
+def _published(run: Execution, completed: bool, pipeline: Path, console: Console, keep_latest: bool) -> Leaderboard:
+    """Put the results that there are in their place, and explain the failures of tasks."""
+    paths = {(task, name): made.path(name) for task, made in run.outputs.items() for name in made.artifacts}
+    page = paths.get(("report", "page"))
+    if page and not completed:
+        publish_report(page, run.folder, run.task_runs())
+    if not page or not completed:
+        explain(run.failures, run.folder, console)
+    if not run.failures:
+        for folder in (run.work / TASKS).iterdir():
+            if not (folder / MANIFEST).exists():  # of a task that didn't finish
+                remove(folder)
+    compared = {key: paths[source] for key, source in run.tasks["compare"].artifacts.items() if source in paths}
+    board, registration = paths["compare", "leaderboard"], paths.get(("register", "registration"))
+    result = publish(compared, board, page, registration, run.folder, pipeline, run.task_runs(), keep_latest)
+    if run.failures:
+        console.print(f"results without them: {os.path.relpath(run.folder)}", soft_wrap=True, highlight=False)
+        explain(run.failures, run.folder, console)
+    return result
 
 
 @contextmanager

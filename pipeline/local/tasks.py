@@ -64,13 +64,11 @@ def _task(name: str, task: dict[str, Any], spec: dict[str, Any]) -> Task:
     }
     sources = {key: source["taskOutputArtifact"] for key, source in given.get("artifacts", {}).items()}
     artifacts = {key: (source["producerTask"], source["outputArtifactKey"]) for key, source in sources.items()}
-    optional, required = set[str](), set[str]()
-    for key, (producer, _) in artifacts.items():
-        (optional if defined["artifacts"][key].get("isOptional") else required).add(producer)
+    required = {of for key, (of, _) in artifacts.items() if not defined["artifacts"][key].get("isOptional")}
     return Task(
         name=name,
         needs=sorted(task.get("dependentTasks", [])),
-        optional=frozenset(optional - required),
+        optional=frozenset(of for of, _ in artifacts.values()) - required,
         parameters=parameters | given.get("parameters", {}),
         artifacts=artifacts,
         component=component,
