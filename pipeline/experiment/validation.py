@@ -31,7 +31,7 @@ def validate(
     where: str,
     extra: tuple[str, ...] = (),
     folder: Path | None = None,
-    elsewhere: Mapping[str, str] | None = None,
+    elsewhere: Mapping[str, str] = {},
 ) -> Model:
     """Validate a value of a config, and turn each of pydantic's errors into a line.
 
@@ -49,11 +49,20 @@ def validate(
     try:
         return cls.model_validate(value, context={"folder": folder} if folder else None)
     except ValidationError as error:
-        # The search for similar names takes long, so that only lines that are printed have hints.
-        problems = [
-            _line(cls, item, where, extra, elsewhere or {}, hint=i < MOST_PROBLEMS)
-            for i, item in enumerate(error.errors())
-        ]
+        problems = []
+        for i, item in enumerate(error.errors()):
+            path = ".".join(map(str, item["loc"]))
+            if path in elsewhere and item["type"] == "extra_forbidden":
+                problem = f"is {elsewhere[path]}"
+            elif item["type"] == "extra_forbidden":
+                # The search for similar names takes long, so that only lines that are printed have hints.
+                problem = "unknown key" + (_hint(cls, item["loc"], extra) if i < MOST_PROBLEMS else "")
+            elif item["type"] == "missing":
+                problem = "missing"
+            else:
+                problem = f"{shorten(item['input'])}: {_expected(cls, item)}"
+            at = f"{where}: {shorten(path, quoted=False)}" if path else where
+            problems.append(f"{at}: {problem}")
         raise InputError(*problems) from None
 
 
@@ -88,27 +97,12 @@ def shorten(value: object, quoted: bool = True) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
-def _line(
-    cls: type[BaseModel],
-    error: ErrorDetails,
-    where: str,
-    extra: tuple[str, ...],
-    elsewhere: Mapping[str, str],
-    hint: bool,
-) -> str:
-    path = ".".join(str(part) for part in error["loc"])
-    at = f"{where}: {shorten(path, quoted=False)}" if path else where
-    if error["type"] == "extra_forbidden":
-        if path in elsewhere:
-            return f"{at}: is {elsewhere[path]}"
-        here = _class_at(cls, error["loc"][:-1]) if hint else None
-        known = [*here.model_fields, *extra] if here else []
-        similar = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
-        advice = f"; did you mean '{similar[0]}'?" if similar else f"; known are: {', '.join(known)}" if known else ""
-        return f"{at}: unknown key{advice}"
-    if error["type"] == "missing":
-        return f"{at}: missing"
-    return f"{at}: {shorten(error['input'])}: {_expected(cls, error)}"
+def _hint(cls: type[BaseModel], loc: tuple[int | str, ...], extra: tuple[str, ...]) -> str:
+    """The key that an unknown one could stand for, or else all that are known."""
+    here = _class_at(cls, loc[:-1])
+    known = [*here.model_fields, *extra] if here else []
+    similar = difflib.get_close_matches(str(loc[-1]), known, n=1)
+    return f"; did you mean '{similar[0]}'?" if similar else f"; known are: {', '.join(known)}" if known else ""
 
 
 def _expected(cls: type[BaseModel], error: ErrorDetails) -> str:
