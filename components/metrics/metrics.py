@@ -16,11 +16,9 @@ if TYPE_CHECKING:  # the command line reads the names, and has no use for NumPy
 # One number, or one for each window where there are many series: float64 [windows].
 Scale = Union[float, "np.ndarray"]
 # The third argument is the scale of MASE, or the quantiles.
-Measure = Callable[["np.ndarray", "np.ndarray", Scale], float]
-QuantileMeasure = Callable[["np.ndarray", "np.ndarray", Sequence[float]], float]
+Measure = Callable[["np.ndarray", "np.ndarray", Any], float]
 Resampled = Callable[["np.ndarray"], float]
-Prepare = Callable[["np.ndarray", "np.ndarray", Scale], Resampled]
-QuantilePrepare = Callable[["np.ndarray", "np.ndarray", Sequence[float]], Resampled]
+Prepare = Callable[["np.ndarray", "np.ndarray", Any], Resampled]
 
 # The bins of confidence, of equal width, as Guo et al. (2017, arXiv:1706.04599) have them.
 BINS = 15
@@ -45,8 +43,8 @@ class Metric:
     """
 
     name: str
-    measure: Measure | QuantileMeasure
-    fast: Prepare | QuantilePrepare | None = None
+    measure: Measure
+    fast: Prepare | None = None
     higher_is_better: bool = False
     unit: Literal["", "share", "target"] = ""
     of_quantiles: bool = False
@@ -60,13 +58,23 @@ class Metric:
         return f"{self.name} in {unit}" if unit and self.unit == "target" else self.name
 
 
-def _accuracy(labels: "np.ndarray", probabilities: "np.ndarray", scale: Scale) -> float:
-    return float((probabilities.argmax(axis=1) == labels).mean())
+def _mean(
+    each: Callable[["np.ndarray", "np.ndarray", Any], "np.ndarray"], then: Callable[[float], float] = float
+) -> tuple[Measure, Prepare]:
+    """The functions of a metric that is the mean of what `each` gives, float or bool [examples], or follows from it."""
+
+    def measure(target: "np.ndarray", prediction: "np.ndarray", third: Any) -> float:  # noqa: ANN401
+        return then(each(target, prediction, third).mean())
+
+    def fast(target: "np.ndarray", prediction: "np.ndarray", third: Any) -> Resampled:  # noqa: ANN401
+        values = each(target, prediction, third)
+        return lambda sample: then(values[sample].mean())
+
+    return measure, fast
 
 
-def _fast_accuracy(labels: "np.ndarray", probabilities: "np.ndarray", scale: Scale) -> Resampled:
-    right = probabilities.argmax(axis=1) == labels
-    return lambda sample: float(right[sample].mean())
+def _right(labels: "np.ndarray", probabilities: "np.ndarray", scale: Scale) -> "np.ndarray":
+    return probabilities.argmax(axis=1) == labels
 
 
 def _macro_f1(labels: "np.ndarray", probabilities: "np.ndarray", scale: Scale) -> float:
@@ -126,68 +134,32 @@ def confidence_bins(labels: "np.ndarray", probabilities: "np.ndarray") -> "tuple
     return confidence, probabilities.argmax(axis=1) == labels, bins
 
 
-def _ece(labels: "np.ndarray", probabilities: "np.ndarray", scale: Scale) -> float:
-    import numpy as np
+def _distance(labels: "np.ndarray", probabilities: "np.ndarray", scale: Scale) -> "np.ndarray":
+    """The distance of being right from the confidence, with the sign that makes its bin's sum positive.
 
-    confidence, right, bins = confidence_bins(labels, probabilities)
-    return float(np.abs(np.bincount(bins, right - confidence)).sum() / len(labels))
-
-
-def _fast_ece(labels: "np.ndarray", probabilities: "np.ndarray", scale: Scale) -> Resampled:
-    """The value for a sample, in which each bin's distance keeps the sign that it has for all examples.
-
-    A distance without sign grows by the noise of a sample, so that a small ECE would lie below its own interval.
+    The mean of all examples is the ECE. In a sample each bin keeps its sign: a distance without sign grows by the noise
+    of a sample, so that a small ECE would lie below its own interval.
     """
     import numpy as np
 
     confidence, right, bins = confidence_bins(labels, probabilities)
     distance = right - confidence
-    signed = distance * np.sign(np.bincount(bins, distance))[bins]
-    return lambda sample: max(0.0, float(signed[sample].mean()))
+    return distance * np.sign(np.bincount(bins, distance))[bins]
 
 
-def _mae(target: "np.ndarray", forecast: "np.ndarray", scale: Scale) -> float:
-    return float(abs(forecast.astype("float64") - target).mean())
+def _absolute(target: "np.ndarray", forecast: "np.ndarray", scale: Scale) -> "np.ndarray":
+    return abs(forecast.astype("float64") - target).mean(axis=1)
 
 
-def _fast_mae(target: "np.ndarray", forecast: "np.ndarray", scale: Scale) -> Resampled:
-    absolute = abs(forecast.astype("float64") - target).mean(axis=1)
-    return lambda sample: float(absolute[sample].mean())
+def _squared(target: "np.ndarray", forecast: "np.ndarray", scale: Scale) -> "np.ndarray":
+    return ((forecast.astype("float64") - target) ** 2).mean(axis=1)
 
 
-def _rmse(target: "np.ndarray", forecast: "np.ndarray", scale: Scale) -> float:
-    return math.sqrt(((forecast.astype("float64") - target) ** 2).mean())
+def _scaled(target: "np.ndarray", forecast: "np.ndarray", scale: Scale) -> "np.ndarray":
+    return _absolute(target, forecast, scale) / scale
 
 
-def _fast_rmse(target: "np.ndarray", forecast: "np.ndarray", scale: Scale) -> Resampled:
-    squared = ((forecast.astype("float64") - target) ** 2).mean(axis=1)
-    return lambda sample: math.sqrt(squared[sample].mean())
-
-
-def _mase(target: "np.ndarray", forecast: "np.ndarray", scale: Scale) -> float:
-    if isinstance(scale, float):
-        return _mae(target, forecast, scale) / scale
-    return float((abs(forecast.astype("float64") - target).mean(axis=1) / scale).mean())
-
-
-def _fast_mase(target: "np.ndarray", forecast: "np.ndarray", scale: Scale) -> Resampled:
-    if isinstance(scale, float):
-        mae = _fast_mae(target, forecast, scale)
-        return lambda sample: mae(sample) / scale
-    scaled = abs(forecast.astype("float64") - target).mean(axis=1) / scale
-    return lambda sample: float(scaled[sample].mean())
-
-
-def _pinball(target: "np.ndarray", forecasts: "np.ndarray", quantiles: Sequence[float]) -> float:
-    return float(_pinball_by_window(target, forecasts, quantiles).mean())
-
-
-def _fast_pinball(target: "np.ndarray", forecasts: "np.ndarray", quantiles: Sequence[float]) -> Resampled:
-    loss = _pinball_by_window(target, forecasts, quantiles)
-    return lambda sample: float(loss[sample].mean())
-
-
-def _pinball_by_window(target: "np.ndarray", forecasts: "np.ndarray", quantiles: Sequence[float]) -> "np.ndarray":
+def _pinball(target: "np.ndarray", forecasts: "np.ndarray", quantiles: Sequence[float]) -> "np.ndarray":
     """The mean pinball loss of all quantiles (Koenker and Bassett 1978, doi:10.2307/1913643), float64 [windows]."""
     import numpy as np
 
@@ -198,45 +170,31 @@ def _pinball_by_window(target: "np.ndarray", forecasts: "np.ndarray", quantiles:
     return np.mean(losses, axis=0)
 
 
-def _coverage(target: "np.ndarray", forecasts: "np.ndarray", quantiles: Sequence[float]) -> float:
-    return float(_inside(target, forecasts).mean())
+def _inside(target: "np.ndarray", forecasts: "np.ndarray", quantiles: Sequence[float]) -> "np.ndarray":
+    return ((forecasts[..., 0] <= target) & (target <= forecasts[..., -1])).mean(axis=1)
 
 
-def _fast_coverage(target: "np.ndarray", forecasts: "np.ndarray", quantiles: Sequence[float]) -> Resampled:
-    inside = _inside(target, forecasts).mean(axis=1)
-    return lambda sample: float(inside[sample].mean())
-
-
-def _inside(target: "np.ndarray", forecasts: "np.ndarray") -> "np.ndarray":
-    return (forecasts[..., 0] <= target) & (target <= forecasts[..., -1])
-
-
-def _width(target: "np.ndarray", forecasts: "np.ndarray", quantiles: Sequence[float]) -> float:
-    return float((forecasts[..., -1].astype("float64") - forecasts[..., 0]).mean())
-
-
-def _fast_width(target: "np.ndarray", forecasts: "np.ndarray", quantiles: Sequence[float]) -> Resampled:
-    width = (forecasts[..., -1].astype("float64") - forecasts[..., 0]).mean(axis=1)
-    return lambda sample: float(width[sample].mean())
+def _width(target: "np.ndarray", forecasts: "np.ndarray", quantiles: Sequence[float]) -> "np.ndarray":
+    return (forecasts[..., -1].astype("float64") - forecasts[..., 0]).mean(axis=1)
 
 
 # The metrics of each task, in the order of the tables. The first one ranks the models, and `bootstrap.errors` has its
 # error of each example.
 METRICS: dict[Task, tuple[Metric, ...]] = {
     "classification": (
-        Metric("accuracy", _accuracy, _fast_accuracy, higher_is_better=True, unit="share"),
+        Metric("accuracy", *_mean(_right), higher_is_better=True, unit="share"),
         Metric("macro_f1", _macro_f1, _fast_macro_f1, higher_is_better=True, unit="share"),
         Metric("loss", _loss, _fast_loss),
-        Metric("ece", _ece, _fast_ece, unit="share"),
+        Metric("ece", *_mean(_distance, lambda mean: max(0.0, float(mean))), unit="share"),
     ),
     "forecasting": (
-        Metric("mae", _mae, _fast_mae, unit="target"),
-        Metric("rmse", _rmse, _fast_rmse, unit="target"),
-        Metric("mase", _mase, _fast_mase),
+        Metric("mae", *_mean(_absolute), unit="target"),
+        Metric("rmse", *_mean(_squared, math.sqrt), unit="target"),
+        Metric("mase", *_mean(_scaled)),
         # The share of the targets between the lowest and the highest quantile, and the mean distance of these two.
-        Metric("coverage", _coverage, _fast_coverage, higher_is_better=True, unit="share", of_quantiles=True),
-        Metric("width", _width, _fast_width, unit="target", of_quantiles=True),
-        Metric("pinball", _pinball, _fast_pinball, unit="target", of_quantiles=True),
+        Metric("coverage", *_mean(_inside), higher_is_better=True, unit="share", of_quantiles=True),
+        Metric("width", *_mean(_width), unit="target", of_quantiles=True),
+        Metric("pinball", *_mean(_pinball), unit="target", of_quantiles=True),
     ),
 }
 
@@ -280,7 +238,7 @@ def measure(
         quantiles: The quantiles that are forecast. Without any, the metrics of quantiles are left out.
     """
     given = _arguments(task, target, prediction, scale, quantiles)
-    return {metric.name: metric.measure(*arguments) for metric, arguments in given}  # type: ignore[arg-type]
+    return {metric.name: metric.measure(*arguments) for metric, arguments in given}
 
 
 def resampled(
