@@ -1,3 +1,5 @@
+from contextlib import closing
+
 import pytest
 import yaml
 from kubeflow_api import Server
@@ -16,9 +18,8 @@ models:
 @pytest.fixture
 def kubeflow():
     """A server of the test's own."""
-    server = Server()
-    yield server
-    server.close()
+    with closing(Server()) as server:
+        yield server
 
 
 @pytest.fixture

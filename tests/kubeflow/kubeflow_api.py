@@ -6,34 +6,27 @@ import time
 import uuid
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
+from types import SimpleNamespace
 from typing import Any
 
-import package
+from package import ApiError, read
 from parameters import problems
 from werkzeug import Request, Response
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 _API = "/apis/v2beta1/"
-# HTTP status: gRPC code.
-_CODES = {400: 3, 401: 16, 403: 7, 404: 5, 409: 6, 500: 13, 501: 12, 502: 2, 503: 14}
 _FAULT = {"status": 0, "times": 1, "message": "fault", "body": None, "committed": False, "drop": False, "seconds": 0}
 _TRACE = "\ngithub.com/kubeflow/pipelines/backend/src/common/util.Wrap\n\t/go/src" * 5
 _ZERO = "0001-01-01T00:00:00Z"
-_KEYS = {"pipelines": "pipeline_id", "versions": "pipeline_version_id"}
-_KEYS |= {"experiments": "experiment_id", "runs": "run_id"}
+_KEYS = {kind: f"{kind[:-1]}_id" for kind in ("pipelines", "pipeline_versions", "experiments", "runs")}
 Resource = dict[str, Any]
 
 
-class ApiError(Exception):
-    """What a caller is refused with: an HTTP status and a message."""
-
-
 class _Handler(WSGIRequestHandler):
+    protocol_version = "HTTP/1.0"  # a connection is closed after each answer, and where there is none
+
     def log_request(self, *_: Any) -> None:
         """Say nothing: `asked` says it."""
-
-    def connection_dropped(self, error: BaseException, environ: Any = None) -> None:
-        self.close_connection = True
 
 
 class Server:
@@ -53,12 +46,9 @@ class Server:
         self.fails: list[str] = []
         self.pace: int | None = None
         self.asked: list[dict[str, Any]] = []
-        self._faults: list[dict[str, Any]] = []
+        self._faults: list[SimpleNamespace] = []
         self._lock = threading.Lock()
         self._tables: dict[str, dict[str, Resource]] = {kind: {} for kind in _KEYS}
-        # What was uploaded as a version, and the states of each run's tasks that were started.
-        self._specs: dict[str, dict[str, Any]] = {}
-        self._states: dict[str, dict[str, str]] = {}
         self._server = make_server("127.0.0.1", 0, self._serve, threaded=True, request_handler=_Handler)
         self._server.daemon_threads = True
         self.host = f"http://127.0.0.1:{self._server.server_port}"
@@ -70,15 +60,13 @@ class Server:
         self._server.server_close()
 
     def fault(self, call: str, **more: Any) -> None:
-        """Let a call such as "POST runs" or "GET runs/*" fail.
+        """Let a call such as "POST runs" or "GET runs/*" fail, so many `times`.
 
-        Args:
-            call: Method and path.
-            more: `status` of an answer whose `message` says why or whose `body` is HTML; `times`; `committed` does the
-                work first; `drop` closes the connection; `seconds` waits before.
+        It gets a `status` and a `message`, or a `body` of HTML. `drop` closes the connection, `committed` does the work
+        first, and `seconds` waits before.
         """
         assert not more.keys() - _FAULT.keys()
-        self._faults.append({"call": call, **_FAULT, **more})
+        self._faults.append(SimpleNamespace(call=call, **{**_FAULT, **more}))
 
     def requests(self, call: str | None = None) -> list[dict[str, Any]]:
         """What was asked, or the requests of one method and path."""
@@ -95,65 +83,48 @@ class Server:
         file = request.files["uploadfile"].read() if request.files else None
         query = request.args.to_dict()
         with self._lock:
-            self.asked.append({"call": call, "query": query, "body": body, "file": file, "authorization": token})
-            fault = self._take_fault(call)
-        time.sleep(fault["seconds"])
-        with self._lock:
+            self.asked.append({"call": call, "query": query, "file": file, "authorization": token})
+            taken = (one for one in self._faults if one.times and fnmatchcase(call, one.call))
+            fault = next(taken, SimpleNamespace(**_FAULT))
+            fault.times -= 1
+        time.sleep(fault.seconds)
+        if self.token and token != f"Bearer {self.token}":
+            return _refusal(call, 401, "Request header error: there is no user identity header")
+        if fault.committed or not (fault.status or fault.drop):
             try:
-                if self.token and token != f"Bearer {self.token}":
-                    raise ApiError(401, "Request header error: there is no user identity header")
-                if not request.path.startswith(_API):
-                    raise ApiError(404, f"{request.path}: not found")
-                answer = {}
-                if fault["committed"] or not (fault["status"] or fault["drop"]):
-                    answer = self._answer(call, query, body, file)
-                if fault["drop"]:
-                    raise ConnectionError
-                if fault["body"] is not None:
-                    return Response(fault["body"], fault["status"], content_type="text/html")
-                if fault["status"]:
-                    raise ApiError(fault["status"], fault["message"])
+                with self._lock:
+                    answer = json.dumps(self._answer(call, query, body, file))
             except ApiError as error:
                 return _refusal(call, *error.args)
-            except package.PackageError as error:
-                return _refusal(call, 400, f"Invalid input error: {error}")
-        return Response(json.dumps(answer), mimetype="application/json")
-
-    def _take_fault(self, call: str) -> dict[str, Any]:
-        for fault in self._faults:
-            if fault["times"] and fnmatchcase(call, fault["call"]):
-                fault["times"] -= 1
-                return fault
-        return _FAULT
+        if fault.drop:
+            raise ConnectionError
+        if fault.body is not None:
+            return Response(fault.body, fault.status, content_type="text/html")
+        if fault.status:
+            return _refusal(call, fault.status, fault.message)
+        return Response(answer, mimetype="application/json")
 
     def _answer(self, call: str, query: dict[str, str], body: Any, file: bytes | None) -> Any:
         method, _, path = call.partition(" ")
         match (method, *path.split("/")):
             case ("GET", "healthz"):
-                return {"multi_user": self.namespaces is not None, "pipeline_store": "database"}
+                return {"multi_user": self.namespaces is not None}
             case ("POST", "pipelines", "upload"):
-                within, spec = {"namespace": self._namespace(query.get("namespace"))}, package.read(file)
+                within, spec = {"namespace": self._namespace(query.get("namespace"))}, read(file)
                 made = self._make("pipelines", query["name"], within, description=query["description"])
                 self._add_version(made["pipeline_id"], spec, query)
                 return made
             case ("POST", "pipelines", "upload_version"):
-                return self._add_version(
-                    self._get("pipelines", query["pipelineid"])["pipeline_id"], package.read(file), query
-                )
+                return self._add_version(query["pipelineid"], read(file), query)
             case ("GET", "pipelines", one, "versions"):
-                return self._found("versions", query, pipeline_id=self._get("pipelines", one)["pipeline_id"])
-            case ("DELETE", "pipelines", _, "versions", version):
-                return self._drop("versions", version)
-            case ("DELETE", "pipelines", one) if self._like("versions", {"pipeline_id": one}):
-                raise ApiError(400, f"Failed to delete pipeline {one} as it has existing pipeline versions")
+                return self._found("pipeline_versions", query, pipeline_id=one)
             case ("POST", "experiments"):
-                within = {"namespace": self._namespace(body.get("namespace"), needed=True)}
+                within = {"namespace": self._namespace(body.get("namespace"))}
                 return self._make("experiments", body["display_name"], within)
             case ("POST", "runs"):
                 return self._create_run(body)
             case ("GET", "pipelines" | "experiments" as kind):
-                space = self._namespace(query.get("namespace"), needed=kind == "experiments")
-                return self._found(kind, query, namespace=space)
+                return self._found(kind, query, namespace=self._namespace(query.get("namespace")))
             case ("GET", "runs"):
                 return self._found("runs", query, experiment_id=query["experiment_id"])
             case ("POST", "runs", one) if one.endswith(":terminate"):
@@ -162,26 +133,27 @@ class Server:
                 return {}
             case ("GET", "runs", one):
                 return self._step(self._get("runs", one))
-            case ("DELETE", "pipelines" | "experiments" as kind, one):
-                return self._drop(kind, one)
+            case ("DELETE", *within, kind, one):
+                kind = f"pipeline_{kind}" if within else kind
+                if kind == "pipelines" and self._like("pipeline_versions", {"pipeline_id": one}):
+                    raise ApiError(400, f"Failed to delete pipeline {one} as it has existing pipeline versions")
+                self._get(kind, one)
+                del self._tables[kind][one]
+                return {}
         raise ApiError(404, "Not Found")
 
     def _add_version(self, pipeline: str, spec: dict[str, Any], query: dict[str, str]) -> Resource:
-        within = {"pipeline_id": pipeline}
-        made = self._make("versions", query["name"], within, description=query["description"])
-        self._specs[made["pipeline_version_id"]] = spec
-        return made
+        within = {"pipeline_id": self._get("pipelines", pipeline)["pipeline_id"]}
+        own = {"description": query["description"], "pipeline_spec": spec}
+        return self._make("pipeline_versions", query["name"], within, **own)
 
     def _create_run(self, body: dict[str, Any]) -> Resource:
         reference, experiment = body["pipeline_version_reference"], self._get("experiments", body["experiment_id"])
         pipeline = self._get("pipelines", reference["pipeline_id"])
-        version = self._get("versions", reference["pipeline_version_id"])
-        if version["pipeline_id"] != pipeline["pipeline_id"]:
-            raise ApiError(400, "Invalid input error: the version is another pipeline's")
+        version = self._get("pipeline_versions", reference["pipeline_version_id"])
         if pipeline["namespace"] not in ("", experiment["namespace"]):
             raise ApiError(403, "Permission denied: the pipeline is another namespace's")
-        wrong = problems(self._specs[version["pipeline_version_id"]], body["runtime_config"]["parameters"])
-        if said := "; ".join(wrong):
+        if said := "; ".join(problems(version["pipeline_spec"], body["runtime_config"]["parameters"])):
             raise ApiError(400, f"Invalid input error: {said}")
         return self._make("runs", body["display_name"], None, **body, state="PENDING")
 
@@ -194,9 +166,10 @@ class Server:
         as its end, what was left out no state, and no task an error. The run's last state may come before that of its
         tasks. A failed task keeps those from running that need it; Argo goes on with the others. So 2.17.0 was seen.
         """
-        before, details = run["state"], run.get("run_details")
-        tasks = self._specs[run["pipeline_version_reference"]["pipeline_version_id"]]["root"]["dag"]["tasks"]
-        states = self._states.setdefault(run["run_id"], {})
+        before = run["state"]
+        version = self._get("pipeline_versions", run["pipeline_version_reference"]["pipeline_version_id"])
+        tasks = version["pipeline_spec"]["root"]["dag"]["tasks"]
+        states = run.setdefault("states", {})  # of the tasks that were started
         if run["state"] == "CANCELING":
             run["state"] = "FAILED"
         while run["state"] in ("PENDING", "RUNNING"):
@@ -210,33 +183,28 @@ class Server:
             run["state"] = "RUNNING" if "RUNNING" in states.values() else "FAILED" if failed else "SUCCEEDED"
             if self.pace is not None:
                 break
+        if "run_details" in run and before in ("PENDING", "RUNNING") and run["state"] in ("SUCCEEDED", "FAILED"):
+            return run  # the states of its tasks come with the next answer
         nodes = [("kf-small-x7k2p", run["state"]), ("root-driver", "SUCCEEDED"), ("root", run["state"])]
         for name, state in states.items():
-            if f"{name}-driver" in self.fails:
-                nodes += [(f"{name}-driver", "FAILED"), (name, "")]
-            else:
-                nodes += [(f"{name}-driver", "SUCCEEDED"), (name, state), ("executor", state)]
+            ran = f"{name}-driver" not in self.fails
+            nodes += [(f"{name}-driver", "SUCCEEDED" if ran else "FAILED"), (name, state if ran else "")]
+            nodes += [("executor", state)] * ran
         nodes += [(f"{name}(0)", state) for name, state in nodes if state]
         times = {"create_time": run["created_at"], "start_time": run["created_at"]}
-        if details and before in ("PENDING", "RUNNING") and run["state"] in ("SUCCEEDED", "FAILED"):
-            return run  # the states of its tasks come with the next answer
-        details = [
+        told = [
             {"display_name": name, "end_time": _ZERO if state == "RUNNING" else _now(), **times}
             | ({"state": state} if state else {})
             for name, state in nodes
         ]
-        run["run_details"] = {"task_details": details}
+        run["run_details"] = {"task_details": told}
         return run
 
-    def _namespace(self, given: str | None, needed: bool = False) -> str:
-        """A pipeline without a namespace is shared; an experiment needs one where there are several users."""
-        if self.namespaces is None or not (given or needed):
-            return ""
-        if not given:
-            raise ApiError(400, "Invalid input error: Experiment must have a namespace in multi-user mode")
-        if given not in self.namespaces:
+    def _namespace(self, given: str | None) -> str:
+        """A pipeline without a namespace is shared. Where there is one user, there is no namespace."""
+        if given and self.namespaces and given not in self.namespaces:
             raise ApiError(403, f"Failed to authorize: you may not see namespace {given}")
-        return given
+        return (given or "") if self.namespaces else ""
 
     def _make(self, kind: str, name: str, within: dict[str, str] | None, **more: Any) -> Resource:
         """Make a resource; `within` is where its name has to be its own, None where it hasn't."""
@@ -257,11 +225,6 @@ class Server:
             raise ApiError(404, f"ResourceNotFoundError: {one} not found in {kind}")
         return self._tables[kind][one]
 
-    def _drop(self, kind: str, one: str) -> Resource:
-        self._get(kind, one)
-        del self._tables[kind][one]
-        return {}
-
     def _found(self, kind: str, query: dict[str, str], **own: str) -> Resource:
         """Those of a name, which is all that the product asks for."""
         (wanted,) = json.loads(query["filter"])["predicates"]
@@ -269,7 +232,7 @@ class Server:
         if wanted != {"operation": "EQUALS", "key": "display_name"}:
             raise ApiError(400, f"Invalid input error: filter {query['filter']}")
         found = self._like(kind, {"display_name": name, **own})
-        return {"pipeline_versions" if kind == "versions" else kind: found, "total_size": len(found)} if found else {}
+        return {kind: found, "total_size": len(found)} if found else {}
 
 
 def _now() -> str:
@@ -278,8 +241,7 @@ def _now() -> str:
 
 def _refusal(call: str, status: int, message: str) -> Response:
     """An upload's details hold a stack trace; otherwise an error of the server's own has it in its message."""
-    body: dict[str, Any] = {"error_message": message, "error_details": message + _TRACE}
-    if "/upload" not in call:
-        details = [{"@type": "type.googleapis.com/google.rpc.Status", "message": message.split(": ")[-1]}]
-        body = {"code": _CODES[status], "message": message + _TRACE * (status == 500), "details": details}
+    body = {"message": message + _TRACE * (status == 500)}
+    if "/upload" in call:
+        body = {"error_message": message, "error_details": message + _TRACE}
     return Response(json.dumps(body), status, mimetype="application/json")

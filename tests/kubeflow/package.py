@@ -13,15 +13,15 @@ SCHEMA = "2.1.0"
 _RESOURCE = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 
 
-class PackageError(ValueError):
-    """What is wrong with a package."""
+class ApiError(Exception):
+    """What a caller is refused with: an HTTP status and a message."""
 
 
 def read(content: bytes | None) -> dict[str, Any]:
     """The pipeline of a package.
 
     Raises:
-        PackageError: A cluster couldn't run it.
+        ApiError: A cluster couldn't run it.
     """
     try:
         spec, platform = yaml.safe_load_all((content or b"").decode())
@@ -30,12 +30,12 @@ def read(content: bytes | None) -> dict[str, Any]:
         for config in platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].values():
             json_format.ParseDict(config, KubernetesExecutorConfig())
     except (yaml.YAMLError, ValueError, AttributeError, json_format.ParseError) as error:
-        raise PackageError(f"no pipeline with a platform: {error}") from None
+        raise ApiError(400, f"Invalid input error: no pipeline with a platform: {error}") from None
     if spec["schemaVersion"] != SCHEMA:
-        raise PackageError(f"schemaVersion {spec['schemaVersion']}, expected {SCHEMA}")
+        raise ApiError(400, f"Invalid input error: schemaVersion {spec['schemaVersion']}, expected {SCHEMA}")
     for label, executor in spec["deploymentSpec"]["executors"].items():
         accelerator = executor["container"].get("resources", {}).get("accelerator")
         # What a cluster doesn't know as a resource leaves the pod pending for ever.
         if accelerator and not all(_RESOURCE.fullmatch(accelerator[key]) for key in ("resourceType", "type")):
-            raise PackageError(f"executor {label}: {accelerator} is no resource of Kubernetes")
+            raise ApiError(400, f"Invalid input error: executor {label}: {accelerator} is no resource of Kubernetes")
     return dict(spec)

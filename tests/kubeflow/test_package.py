@@ -2,14 +2,11 @@
 
 import package
 import pytest
-from parameters import problems
 
 
 def test_what_is_compiled_for_kubeflow_is_taken_and_for_vertex_refused(compiled):
-    spec = package.read(compiled("kubeflow")[0].read_bytes())
-    for values, said in ({"registry": "x"}, []), ({"registry": 5, "x": 1}, ["registry is 5", "x is not defined"]):
-        assert all(part in problem for part, problem in zip(said, problems(spec, values), strict=True))
-    with pytest.raises(package.PackageError, match="no pipeline with a platform"):
+    assert package.read(compiled("kubeflow")[0].read_bytes())["schemaVersion"] == package.SCHEMA
+    with pytest.raises(package.ApiError, match="no pipeline with a platform"):
         package.read(compiled("vertex")[0].read_bytes())
 
 
@@ -19,11 +16,10 @@ def test_what_is_compiled_for_kubeflow_is_taken_and_for_vertex_refused(compiled)
         ("resourceType: nvidia.com/gpu", "resourceType: NVIDIA_TESLA_T4", "no resource of Kubernetes"),
         ("schemaVersion: 2.1.0\nsdk", "schemaVersion: 2.0.0\nsdk", "expected 2.1.0"),
         ("nodeSelector:", "nodeSelectors:", 'no field named "nodeSelectors"'),
-        ("executorLabel:", "executorLabels:", 'no field named "executorLabels"'),
     ],
 )
 def test_what_no_cluster_runs_is_refused(compiled, old, new, said):
     text = compiled("kubeflow")[0].read_text()
     assert old in text
-    with pytest.raises(package.PackageError, match=said):
+    with pytest.raises(package.ApiError, match=said):
         package.read(text.replace(old, new).encode())
