@@ -2,26 +2,15 @@
 
 import json
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from components.readers import csv_guess
 from components.readers.csv_format import CsvFormat, shortened
 from components.readers.csv_reading import Found, SeriesFile
 from components.readers.time_axis import Frequency
 
-
-class Fix(NamedTuple):
-    """Options that solve problems.
-
-    Attributes:
-        file: The file, with the frequency that its rows have.
-        form: The format that its fields have.
-        lines: A line for each problem that they solve.
-    """
-
-    file: SeriesFile
-    form: CsvFormat
-    lines: list[str]
+# The file with another frequency or the format with other options, and a line for each problem that these solve.
+Fix = tuple[SeriesFile, CsvFormat, list[str]]
 
 
 def fix(series_file: SeriesFile, form: CsvFormat, found: Found) -> Fix | None:
@@ -43,7 +32,7 @@ def _separator(series_file: SeriesFile, form: CsvFormat, found: Found) -> Fix | 
         return None
     problem = f"fields are separated by {guess!r}, expected {form.separator!r}"
     line = f"{name}:1: {problem}; set separator: {json.dumps(guess)}"
-    return Fix(series_file, form.model_copy(update={"separator": guess}), [line])
+    return series_file, form.model_copy(update={"separator": guess}), [line]
 
 
 def _fields(series_file: SeriesFile, form: CsvFormat, found: Found) -> Fix | None:
@@ -64,7 +53,7 @@ def _fields(series_file: SeriesFile, form: CsvFormat, found: Found) -> Fix | Non
         written = csv_guess.numbers_of({column: texts[column] for column in texts if column != form.time}, form)
         changes |= written
         lines += [f"{name}:{kind.line}: {kind}; set {_shown(written)}" for kind in numbers if written]
-    return Fix(series_file, form.model_copy(update=changes), lines) if changes else None
+    return (series_file, form.model_copy(update=changes), lines) if changes else None
 
 
 def _where(series_file: SeriesFile, form: CsvFormat, found: Found) -> Fix | None:
@@ -85,7 +74,7 @@ def _where(series_file: SeriesFile, form: CsvFormat, found: Found) -> Fix | None
     problem = f"{len(series):,} series in one file: {subject} them apart ({shown})"
     together = f", or train on all with series: {next(iter(series[0]))}" if len(series[0]) == 1 else ""
     line = f"{series_file.name}:{min(first)}: {problem}; keep one, such as where: {{{keep}}}{together}"
-    return Fix(series_file, form.model_copy(update={"where": {**form.where, **each[0]}}), [line])
+    return series_file, form.model_copy(update={"where": {**form.where, **each[0]}}), [line]
 
 
 def _frequency(series_file: SeriesFile, form: CsvFormat, found: Found) -> Fix | None:
@@ -99,7 +88,7 @@ def _frequency(series_file: SeriesFile, form: CsvFormat, found: Found) -> Fix | 
         return None
     problem = f"most rows come every {Frequency(guess).words()}, not every {given.words()}"
     line = f"{series_file.name}:{steps[0].line}: {problem}; set frequency: {guess}"
-    return Fix(replace(series_file, frequency=Frequency(guess)), form, [line])
+    return replace(series_file, frequency=Frequency(guess)), form, [line]
 
 
 def _texts(series_file: SeriesFile, form: CsvFormat, found: Found) -> dict[str, list[str]]:

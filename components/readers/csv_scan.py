@@ -42,8 +42,8 @@ def scan(series_file: SeriesFile, form: CsvFormat) -> Scan:
         fixed = fix(series_file, form, found)
         if not fixed:
             break
-        series_file, form = fixed.file, fixed.form
-        lines += [line for line in fixed.lines if line not in lines]
+        series_file, form, solved = fixed
+        lines += [line for line in solved if line not in lines]
     lines += [line for line in _lines(series_file.name, form, found) if line not in lines]
     return Scan(lines, series_file, form, found)
 

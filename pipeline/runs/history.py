@@ -2,7 +2,6 @@
 
 import difflib
 import fcntl
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -231,15 +230,9 @@ def _leaderboard(folder: Path, notes: list[str]) -> Leaderboard | None:
     except ValidationError as error:
         unknown = [problem["loc"] for problem in error.errors() if problem["type"] == "extra_forbidden"]
         if len(unknown) == error.error_count():
-            content: Any = json.loads((folder / _LEADERBOARD).read_bytes())
-            for *path, key in unknown:
-                place = content
-                for part in path:
-                    place = place[part]
-                del place[key]
             names = ", ".join(sorted({str(loc[-1]) for loc in unknown}))
             notes.append(f"{folder / _LEADERBOARD}: another version wrote it; left out: {names}")
-            return Leaderboard.model_validate_json(json.dumps(content))
+            return Leaderboard.model_validate_json((folder / _LEADERBOARD).read_bytes(), extra="ignore")
     except (OSError, ValueError):
         pass
     notes.append(f"{folder / _LEADERBOARD}: isn't a leaderboard that this version can read")
