@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 from kfp import dsl
+from reported import page
+from small_run import compared
 from trainings import DATASETS, MODELS, train
 
 from components.ingest.ingest import ingest
@@ -131,3 +133,15 @@ def divided(tmp_path_factory):
 def served(exports):
     """Export folders by data set."""
     return {name: exports[name].model for name in ("fashion", "told", "pictures")}
+
+
+@pytest.fixture(scope="session")
+def board(results, tmp_path_factory):
+    """The leaderboard of the small run, with a gate for the images."""
+    return compared(results, tmp_path_factory.mktemp("board"), gates={"fashion": {"majority_class": 0.1}})[0]
+
+
+@pytest.fixture(scope="session")
+def html(results, board, tmp_path_factory):
+    """The page about the small run."""
+    return page(results, tmp_path_factory.mktemp("page") / "report.html", board)

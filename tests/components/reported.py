@@ -1,11 +1,48 @@
 """Pages for the tests of the report, of the small run."""
 
 import json
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
 
-from small_run import DATASETS, MODELS
+from small_run import DATASETS, MODELS, artifact
 
 TASKS = {"ingest-fashion": [], "train-mlp": ["ingest-fashion"], "compare": ["train-mlp"], "report": ["compare"]}
 COMMAND = "python -m pipeline run configs/small.yaml --set seed=1"
+
+
+class Page(HTMLParser):
+    """What a reader finds: the text, the ids, the links, the drawings; and whether all tags are closed in order."""
+
+    EMPTY = ("meta", "link", "img", "br", "wbr")
+
+    def __init__(self, html):
+        super().__init__()
+        self.text, self.ids, self.links, self.alone, self.pictures = "", [], [], [], []
+        self._open = []
+        self.feed(html)
+        assert not self._open
+
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        self.ids += [found["id"]] if "id" in found else []
+        self.links += [found[key] for key in ("href", "src", "xlink:href") if key in found]
+        if tag in ("svg", "img"):
+            self.pictures.append(found.get("aria-label") or found.get("alt"))
+        if tag not in self.EMPTY:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        if tag not in self.EMPTY:
+            self.handle_starttag(tag, attributes)
+            self._open.pop()
+
+    def handle_endtag(self, tag):
+        assert self._open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" not in self._open and "script" not in self._open:
+            self.text += data
 
 
 def page(given, path, leaderboard=None, failures=None, tunings=None):
@@ -58,3 +95,16 @@ def trial(number, score=None, rate=0.01, units=(8,), **more):
     state = {"state": "failed"} if score is None else {"state": "complete", "score": score, "scores": [0.1, score]}
     state |= {} if score is None else {"best_epoch": 2, "seconds": 12.34}
     return {"number": number, "values": {**values, "optimizer": "<b>"}, **state, **more}
+
+
+def evaluation_of(results, name):
+    return json.loads((Path(results[f"evaluation_{name}"].path) / "evaluation.json").read_text())
+
+
+def changed(results, kind, folder, file, change):
+    """The results with a copy of one of them, and in it a JSON file changed."""
+    shutil.copytree(results[kind].path, folder)
+    content = json.loads((folder / file).read_text())
+    change(content)
+    (folder / file).write_text(json.dumps(content))
+    return {**results, kind: artifact(type(results[kind]), folder)}

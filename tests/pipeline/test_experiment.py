@@ -1,15 +1,13 @@
-"""What an experiment says, and what is refused."""
+"""What an experiment's file says, and the values that are refused."""
 
 import copy
 
 import pytest
 import yaml
-from PIL import Image
 from small_experiment import GOOD, assert_refused, changed, write
 
 from components.common.errors import InputError
 from pipeline.experiment.experiment import load_experiment
-from pipeline.graph.tasks import tasks
 
 
 def test_a_good_experiment_is_read(tmp_path):
@@ -281,115 +279,6 @@ def test_a_bad_value_is_named_with_file_and_key(tmp_path, key, value, parts):
     assert assert_refused(path, parts).startswith(f"{path}: ")
 
 
-def test_a_family_that_cannot_do_the_task_is_refused_with_those_that_can(tmp_path):
-    path = write(tmp_path, changed("models.mlp.family", "encoder_decoder_lstm"))
-    message = assert_refused(path, ["models.mlp: family encoder_decoder_lstm doesn't solve classification"])
-    assert message.endswith(
-        "these do: backbone, bidirectional_lstm, cnn, cnn_lstm, lstm, mlp, residual_cnn, stacked_lstm"
-    )
-
-
-LAYERS = {
-    "no layer": (
-        {"convv": 3},
-        "layers.0: {'convv': 3}: expected {conv: …}, {dropout: …}, {norm: …}, norm, pool or average",
-    ),
-    "number": (3, "layers.0: 3: expected {conv: …}"),
-    "unknown name": ("nrm", "layers.0.name: 'nrm': expected 'norm', 'pool' or 'average'"),
-    "no filters": ({"conv": 0}, "layers.0.conv.conv: 0: expected at least 1"),
-    "endless filters": ({"conv": 10**9}, "layers.0.conv.conv: 1000000000: expected at most 16,384"),
-    "endless kernel": ({"conv": 1, "kernel": 10**9}, "kernel: 1000000000: expected at most 255"),
-    "unknown key": ({"conv": 1, "size": 3}, "layers.0.conv.size: unknown key"),
-}
-
-
-@pytest.mark.parametrize(("layer", "message"), LAYERS.values(), ids=LAYERS.keys())
-def test_a_bad_layer_is_named_once(tmp_path, layer, message):
-    content = changed("models.mlp.family", "cnn")
-    content["models"]["mlp"]["hyperparameters"] = {"layers": [layer, "pool"]}
-    assert message in assert_refused(write(tmp_path, content), ["models.mlp: hyperparameters: layers.0"])
-
-
-def test_a_convolution_after_the_average_is_refused(tmp_path):
-    """Keras refuses it too, once the training has started."""
-    content = changed("models.mlp.family", "cnn")
-    for layers in (["average", "pool"], ["average", "average"], ["average", {"conv": 3}]):
-        content["models"]["mlp"]["hyperparameters"] = {"layers": layers}
-        assert_refused(write(tmp_path, content), ["layers: ", "only norm and dropout after average"])
-    content["models"]["mlp"]["hyperparameters"] = {"layers": ["average", "norm", {"dropout": 0.5}]}
-    load_experiment(write(tmp_path, content), [])
-
-
-def test_images_have_patches_but_no_seasons(tmp_path):
-    content = changed("models.mlp.family", "lstm")
-    content["models"]["mlp"]["hyperparameters"] = {"patch": 4}
-    load_experiment(write(tmp_path, content), [])
-    content["models"]["mlp"]["hyperparameters"] = {"patch": 4, "seasonal": True}
-    assert_refused(write(tmp_path, content), ["models.mlp: hyperparameters.seasonal is for a series"])
-
-
-def test_seasons_that_do_not_fit_into_the_lookback_are_refused(tmp_path):
-    content = changed("datasets.demand.lookback", 20)
-    content["models"]["lstm"]["hyperparameters"] = {"seasonal": True}
-    assert_refused(write(tmp_path, content), ["models.lstm: hyperparameters.seasonal", "demand"])
-
-
-def test_what_a_source_finds_is_told_with_the_data_set(tmp_path):
-    (tmp_path / "series.csv").write_text("time,load\n2020-01-01,1\n2020-01-02,x\n")
-    options = {"source": "csv", "path": str(tmp_path / "series.csv"), "time": "time", "target": "load"}
-    options |= {"frequency": "D", "lookback": 1, "horizon": 1}
-    path = write(tmp_path, changed("datasets.mine", options))
-    assert_refused(path, [f"{path}: datasets.mine: ", f"{tmp_path / 'series.csv'}:3: column 'load': 'x'"])
-    options["frequency"] = "daily"
-    path = write(tmp_path, changed("datasets.mine", options))
-    assert_refused(path, [f"{path}: datasets.mine: ", "frequency 'daily'"])
-
-
-def test_a_column_named_like_one_of_the_calendar_is_refused(tmp_path):
-    """Looked up by name, the target would be handed to the models as known in the future."""
-    lines = [f"2020-01-{day:02}T00:00,{day}" for day in range(1, 31)]
-    (tmp_path / "series.csv").write_text("\n".join(["time,hour_sin", *lines]))
-    options = {"source": "csv", "path": str(tmp_path / "series.csv"), "time": "time", "target": "hour_sin"}
-    options |= {"frequency": "D", "lookback": 1, "horizon": 1}
-    load_experiment(write(tmp_path, changed("datasets.mine", options)), [])
-    path = write(tmp_path, changed("datasets.mine", options | {"calendar": ["hour"]}))
-    assert_refused(path, ["datasets.mine:", "hour_sin"])
-
-
-@pytest.mark.parametrize("name", ["Small.yaml", "1.yaml", "my file.yaml", "a--b.yaml", "a_.yaml", "a.b.yaml", "ä.yaml"])
-def test_a_bad_file_name_is_refused(tmp_path, name):
-    assert assert_refused(write(tmp_path, name=name), ["a file's name"]).startswith(str(tmp_path / name))
-
-
-@pytest.mark.parametrize("name", ["registry", "latest", "a" * 64, "a" * 240])
-def test_a_name_that_has_another_use_or_is_too_long_is_refused(tmp_path, name):
-    assert len(assert_refused(write(tmp_path, name=f"{name}.yaml"), ["a file's name is its experiment's"])) < 500
-
-
-@pytest.mark.parametrize("kind", ["datasets", "models"])
-@pytest.mark.parametrize("length", [51, 5000])
-def test_a_long_name_of_a_data_set_or_model_is_refused(tmp_path, kind, length):
-    content = copy.deepcopy(GOOD)
-    content[kind]["a" * length] = dict(next(iter(content[kind].values())))
-    assert len(assert_refused(write(tmp_path, content), ["letters, expected at most 50"])) < 300
-
-
-@pytest.mark.parametrize("name", ["a.yaml", "a-b_c3.yaml", "quick.yml"])
-def test_a_good_file_name_is_the_experiments(tmp_path, name):
-    assert load_experiment(write(tmp_path, name=name), []).name == name.partition(".")[0]
-
-
-@pytest.mark.parametrize("name", ["Mlp", "my-mlp", "my mlp", "my__mlp", "_mlp", "mlp_", "1mlp", "", "../mlp"])
-@pytest.mark.parametrize("kind", ["datasets", "models"])
-def test_a_bad_name_of_a_data_set_or_model_is_refused(tmp_path, kind, name):
-    content = copy.deepcopy(GOOD)
-    content[kind][name] = dict(next(iter(content[kind].values())))
-    folder = tmp_path / ("a folder " * 20)
-    folder.mkdir()
-    path = write(folder, content)
-    assert assert_refused(path, [f"{kind}.{name}: expected small letters"]).startswith(f"{path}: ")
-
-
 def test_all_problems_come_at_once_those_of_the_data_last(tmp_path):
     (tmp_path / "series.csv").write_text("time,load\n2020-01-01,1\n2020-01-02,x\n")
     content = copy.deepcopy(GOOD)
@@ -439,77 +328,6 @@ def test_all_problems_come_at_once_those_of_the_data_last(tmp_path):
     assert refused.value.lines() == [*problems[:20], "and 2 more"]
 
 
-WRONG_OPTIONS = {
-    "missing": ({"lookback": None}, "lookback: missing"),
-    "misspelt": ({"lookback": None, "lokback": 3}, "lokback: unknown key; did you mean 'lookback'?"),
-    "of another type": ({"horizon": "12"}, "horizon: '12': expected an integer"),
-    "out of range": ({"validation": 2}, "validation: 2: expected a number below 1"),
-    "no frequency": ({"frequency": None}, "frequency: missing"),
-    "no such frequency": ({"frequency": "fortnight"}, "frequency 'fortnight' is not a count and a unit"),
-    "no such method": ({"fill": {"method": "cubic", "at_most": 3}}, "fill.method: 'cubic': expected 'linear', "),
-    "both signs alike": ({"thousands": "."}, "decimal and thousands are both '.'"),
-    "no such format": ({"time_format": "yyyy"}, "time_format 'yyyy' is not one of strptime"),
-    "named twice": ({"covariates": ["load"]}, "column 'load' is named twice in the options"),
-    "no such baseline": ({"gate": {"best": 0.1}}, "gate: no baseline 'best'"),
-}
-
-
-@pytest.mark.parametrize(("changes", "message"), WRONG_OPTIONS.values(), ids=WRONG_OPTIONS)
-def test_data_are_looked_at_though_an_option_is_wrong(tmp_path, changes, message):
-    rows = [f"2020-01-{day:02},{'x' if day == 9 else day}" for day in range(1, 29)]
-    (tmp_path / "series.csv").write_text("\n".join(["time,load", *rows]))
-    options = {"source": "csv", "path": "series.csv", "time": "time", "target": "load"}
-    options |= {"frequency": "D", "lookback": 2, "horizon": 1} | changes
-    content = changed("datasets.mine", {key: value for key, value in options.items() if value is not None})
-    path = write(tmp_path, content)
-    with pytest.raises(InputError) as refused:
-        load_experiment(path, ["models.mpl.epochs=1"])
-    problems = [problem.removeprefix(f"{path}: datasets.mine: ") for problem in refused.value.problems]
-    assert problems[0].startswith("--set models.mpl.epochs=1: no 'models.mpl'")
-    assert any(message in problem for problem in problems)
-    assert f"{tmp_path / 'series.csv'}:10: column 'load': 'x' is not a number" in problems
-    assert len(problems) == (4 if "lokback" in changes else 3), "and nothing that isn't so"
-
-
-def test_pictures_are_looked_at_though_an_option_is_wrong(tmp_path):
-    for name in ("cat", "dog"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "1.png").write_text("x")
-    path = write(tmp_path, changed("datasets.mine", {"source": "image_folder", "path": ".", "height": 0, "width": 8}))
-    assert_refused(
-        path, ["height: 0: expected at least 1", "cat/1.png: unreadable image", "dog/1.png: unreadable image"]
-    )
-
-
-def test_one_key_alone_mirrors_left_to_right(tmp_path):
-    content = changed("models.mlp.augment", {"flip": "horizontal"})
-    load_experiment(write(tmp_path, content), [])
-    content["models"]["mlp"]["flip"] = True
-    assert_refused(write(tmp_path, content), ["models.mlp: augment.flip: horizontal, but flip: true does the same"])
-    content["models"]["mlp"]["augment"] = {"flip": "vertical"}
-    load_experiment(write(tmp_path, content), [])
-
-
-def test_a_weight_of_a_class_that_the_pictures_do_not_have_is_refused(tmp_path):
-    for name in ("cat", "dog"):
-        (tmp_path / name).mkdir()
-        for i in range(3):
-            Image.new("RGB", (8, 8), (i, ord(name[0]), 0)).save(tmp_path / name / f"{i}.png")
-    content = changed("datasets.mine", {"source": "image_folder", "path": ".", "height": 8, "width": 8})
-    content["models"]["mine"] = {"family": "mlp", "dataset": "mine", "class_weights": {"dog": 2, "cow": 3}}
-    path = write(tmp_path, content)
-    assert_refused(path, [f"{path}: models.mine: class_weights: no class 'cow'; there are: cat, dog"])
-
-
-def test_the_classes_of_fashion_mnist_are_known_before_it_is_read(tmp_path):
-    from tensorflow_datasets.image_classification import FashionMNIST
-
-    names = FashionMNIST(data_dir=tmp_path).info.features["label"].names
-    load_experiment(write(tmp_path, changed("models.mlp.class_weights", dict.fromkeys(names, 2.0))), [])
-    content = changed("models.mlp.class_weights", {"Bag": 2.0, "T-Shirt": 3.0})
-    assert_refused(write(tmp_path, content), ["class_weights: no class 'T-Shirt'; there are: T-shirt/top, Trouser"])
-
-
 def test_many_unknown_keys_are_refused_soon_and_in_few_letters(tmp_path):
     path = write(tmp_path, yaml.safe_dump(GOOD) + "".join(f"seedling{i}: 1\n" for i in range(5000)))
     with pytest.raises(InputError) as refused:
@@ -518,22 +336,3 @@ def test_many_unknown_keys_are_refused_soon_and_in_few_letters(tmp_path):
     assert refused.value.lines()[-1] == "and 4,980 more"
     path = write(tmp_path, changed("models", ["x" * 100_000]))
     assert len(assert_refused(path, ["models: ['xxxx"])) < 400
-
-
-def test_models_of_a_data_set_have_the_same_quantiles_or_none_and_no_other_loss(tmp_path):
-    content = changed("models.lstm.quantiles", [0.1, 0.5, 0.9])
-    content["models"]["other"] = {"family": "mlp", "dataset": "demand", "quantiles": [0.05, 0.5, 0.95]}
-    content["models"]["plain"] = {"family": "mlp", "dataset": "demand"}
-    lines = ["models.other: quantiles: [0.05, 0.5, 0.95], but lstm on the same data set has [0.1, 0.5, 0.9]; expected"]
-    assert len(assert_refused(write(tmp_path, content), lines).splitlines()) == 1
-    other = content["models"]["other"]
-    other |= {"quantiles": [0.1, 0.5, 0.9], "loss": "mae"}
-    assert_refused(
-        write(tmp_path, content), ["models.other: loss: mae, but a model with quantiles has the pinball loss"]
-    )
-    other |= {"loss": None, "tune": {"trials": 2, "ranges": {"quantiles": {"values": [0.5]}}}}
-    assert_refused(write(tmp_path, content), ["models.other: tune: ranges.quantiles: "])
-    del other["tune"]
-    made = {task.name: task.arguments for task in tasks(load_experiment(write(tmp_path, content), []))}
-    assert made["baseline-demand"] == {"quantiles": "[0.1, 0.5, 0.9]"}
-    assert made["baseline-fashion"] == {}
