@@ -135,7 +135,8 @@ def best_command(
 def track_command(run: Name) -> None:
     """Send a run to the MLflow server that MLFLOW_TRACKING_URI names; what it has already isn't sent again."""
     from pipeline.runs.history import find
-    from pipeline.runs.tracking import NotSentError, check, send
+    from pipeline.runs.mlflow_server import NotSentError, check
+    from pipeline.runs.tracking import send
 
     check()
     found = find(RUNS, run)

@@ -27,7 +27,7 @@ from pipeline.local.processes import Running
 from pipeline.local.schedule import available_cores, default_jobs
 from pipeline.local.server import Server
 from pipeline.local.tasks import Task, read_tasks
-from pipeline.runs import LATEST, RUNS, tracking
+from pipeline.runs import LATEST, RUNS, mlflow_server, tracking
 from pipeline.runs.ledger import FILE as LEDGER
 from pipeline.runs.publish import PARTIAL, publish, publish_report
 from pipeline.runs.record import recorded
@@ -50,8 +50,8 @@ def prepare(experiment: Experiment, runs: Path) -> None:
         InputError: The config's tracker can't be one, the data can't be fetched, or the disk has no room for them.
     """
     if experiment.track:
-        tracking.check()
-    elif os.environ.get(tracking.URI) and (problems := tracking.problems()):
+        mlflow_server.check()
+    elif os.environ.get(mlflow_server.URI) and (problems := mlflow_server.problems()):
         print(f"mlflow: the run won't be sent: {'; '.join(problems)}", file=sys.stderr, flush=True)
     usable(runs)
     needed = sum(config.facts.bytes * (1 + config.folds) for config in experiment.datasets.values()) + MODELS_BYTES
@@ -120,7 +120,7 @@ def run_local(
         containers_ready = containers.ready(experiment, list(tasks.values()), home, outputs, registry)
         container = stack.enter_context(containers_ready) if in_containers else []
         folder = _new_folder(home)
-        if tracking.is_wanted(experiment.track):
+        if mlflow_server.is_wanted(experiment.track):
             stack.enter_context(tracking.tracked(folder, console))
         record = stack.enter_context(recorded(folder, experiment, code))
         places = {"registry": str(registry), "checkpoints": str(outputs / "checkpoints"), "vertex": ""}

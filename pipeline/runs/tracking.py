@@ -4,17 +4,13 @@ A run of an experiment becomes a run in MLflow, and each of its models one below
 before it gets a status other than RUNNING. So what was cut off is known, and sent again.
 """
 
-import logging
 import os
-import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 from pydantic import ValidationError
 
@@ -24,20 +20,13 @@ from components.common.errors import InputError
 from components.common.files import sha256
 from pipeline.runs.diff import flat
 from pipeline.runs.history import Run, load
+from pipeline.runs.mlflow_server import NotSentError, check, connected
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric
     from rich.console import Console
 
-URI = "MLFLOW_TRACKING_URI"
-# MLflow would wait for minutes, print addresses, and tell its makers how it is used. What the user set stands.
-_SETTINGS = {
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-}
 _FILES = ("report.html", "leaderboard.json", "pipeline.yaml", "run.json", "registered.json")
 _MODEL = "model"
 # The tag that a run in MLflow is found by: the digest of the run's leaderboard.
@@ -45,42 +34,6 @@ _DIGEST = "leaderboard_sha256"
 _PARENT = "mlflow.parentRunId"
 # The largest requests.
 _METRICS, _PARAMETERS = 1000, 100
-_LONGEST = 300
-
-
-class NotSentError(Exception):
-    """The server can't be reached, or refused what was sent. The message has no credentials."""
-
-
-def is_wanted(track: str | None) -> bool:
-    """Whether a run is to be sent: its config says so with the key `track`, or the environment names a server.
-
-    A variable that was set for other programs, such as `databricks` or `sqlite:///x.db`, asks for nothing.
-    """
-    return bool(track or (os.environ.get(URI) and not problems()))
-
-
-def check() -> None:
-    """Check what can be known of the server without asking it.
-
-    Raises:
-        InputError: No server is named, what is named isn't an address, or mlflow isn't installed.
-    """
-    if found := problems():
-        raise InputError(*found)
-
-
-def problems() -> list[str]:
-    """Lines on why nothing can be sent: see `check`."""
-    found = []
-    expected = "expected the address of an MLflow server, http:// or https://, such as http://localhost:5000"
-    if not (uri := os.environ.get(URI)):
-        found.append(f"{URI}: isn't set, {expected}")
-    elif not _address(uri):
-        found.append(f"{URI}: isn't a server's address, {expected}")
-    if find_spec("mlflow") is None:
-        found.append(f"{URI}: mlflow isn't installed; pip install mlflow-skinny installs what is needed")
-    return found
 
 
 @contextmanager
@@ -123,13 +76,8 @@ def send(run: Run) -> str:
     check()
     if run.board is None:
         raise InputError(f"{run.folder}: {run.state}, without a leaderboard; expected a run that has results")
-    with _settings() as address:
-        try:
-            from mlflow import MlflowClient
-
-            experiment, sent = _send(MlflowClient(address), run, run.board)
-        except Exception as error:  # MLflow raises almost any exception where a server isn't one of MLflow's
-            raise NotSentError(f"{address}: {_reason(error)}") from None
+    with connected() as (client, address):
+        experiment, sent = _send(client, run, run.board)
     return f"{address}/#/experiments/{experiment}/runs/{sent}"
 
 
@@ -232,54 +180,6 @@ def _model_info(folder: Path) -> ModelInfo | None:
         return load_model_info(folder)
     except (OSError, ValidationError):
         return None
-
-
-@contextmanager
-def _settings() -> Iterator[str]:
-    """Have MLflow's settings in the environment, and its loggers silent.
-
-    MLflow prints the server's address, and its errors name it. So it gets the credentials of an address by variables of
-    their own.
-
-    Yields:
-        The server's address without credentials.
-    """
-    uri = os.environ[URI]
-    address, parts = _address(uri), urlsplit(uri)
-    new = {name: value for name, value in _SETTINGS.items() if name not in os.environ} | {URI: address}
-    for name, value in (("USERNAME", parts.username), ("PASSWORD", parts.password)):
-        if value:
-            new[f"MLFLOW_TRACKING_{name}"] = unquote(value)
-    old = {name: os.environ.get(name) for name in new}
-    os.environ.update(new)
-    logging.disable()
-    try:
-        yield address
-    finally:
-        logging.disable(logging.NOTSET)
-        for name, value in old.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-def _address(uri: str) -> str:
-    """The address of a server without credentials; "" where it isn't one."""
-    try:
-        parts = urlsplit(uri)
-        known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
-        return ""
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}" if known else ""
-
-
-def _reason(error: Exception) -> str:
-    """The reason of an error, in one line."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    if cause := re.search(r"\(Caused by \w+\([\"']?(.*?)[\"']?\)\)$", text):
-        text = cause[1]
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def _milliseconds(time: str) -> int:

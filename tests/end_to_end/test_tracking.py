@@ -15,6 +15,7 @@ from components.artifacts.leaderboard import load_leaderboard
 from components.common.errors import InputError
 from pipeline.runs import tracking
 from pipeline.runs.history import load
+from pipeline.runs.mlflow_server import NotSentError
 
 pytestmark = pytest.mark.slow
 CONFIG = """\
@@ -175,7 +176,7 @@ def test_a_server_that_breaks_halfway_leaves_no_duplicates(copied, server, how, 
         monkeypatch.setenv("MLFLOW_TRACKING_URI", proxy.address)
         for left in range(4, 100, 9):
             proxy.left = left
-            with pytest.raises(tracking.NotSentError, match=re.escape(proxy.address)):
+            with pytest.raises(NotSentError, match=re.escape(proxy.address)):
                 tracking.send(load(run))
             runs = server.runs(run.parent.name)
             assert all(one.status == "RUNNING" for one in runs.values() if one.parent is None), "it isn't whole"
@@ -221,7 +222,7 @@ def test_a_server_that_says_nothing_is_given_up(copied, server, monkeypatch):
     with Proxy(server, "silent") as proxy:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", proxy.address)
         began = time.monotonic()
-        with pytest.raises(tracking.NotSentError, match="timed out"):
+        with pytest.raises(NotSentError, match="timed out"):
             tracking.send(load(run))
         assert time.monotonic() - began < 60
     assert "MLFLOW_HTTP_REQUEST_TIMEOUT" not in os.environ, "the environment is as it was"

@@ -10,7 +10,7 @@ from pipeline import api
 from pipeline.experiment.experiment import load_experiment
 from pipeline.graph.compile import compile_experiment
 from pipeline.local.run import prepare
-from pipeline.runs import tracking
+from pipeline.runs import mlflow_server
 
 URI = "MLFLOW_TRACKING_URI"
 
@@ -70,7 +70,7 @@ def test_a_variable_that_was_set_for_another_project_stops_no_run(
     if not installed:
         monkeypatch.setitem(sys.modules, "mlflow", None)
     prepare(load_experiment(write(tmp_path), []), tmp_path / "runs")
-    assert tracking.is_wanted(None) == bool(uri and not reason)
+    assert mlflow_server.is_wanted(None) == bool(uri and not reason)
     said = capsys.readouterr().err
     assert said.count("\n") == bool(reason)
     assert said.startswith(f"mlflow: the run won't be sent: {URI}: " if reason else "")
