@@ -5,12 +5,9 @@ import io
 import json
 import math
 import secrets
-import tempfile
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -28,8 +25,9 @@ from components.sources import load_source
 from components.train.kept import AFTER, drawn, staying, tail
 from components.train.redo import Redone, metrics_of, redo
 from components.train.threads import cpu, use_threads
-from components.train.train import build_final, finished
+from components.train.train import finished
 from pipeline.evidence.claims import Claims, arrays
+from pipeline.evidence.exported import exported_model
 from pipeline.evidence.line import Line
 from pipeline.evidence.proof import PREDICTIONS
 
@@ -91,29 +89,20 @@ def _training(
     chosen = secrets.choice(others) if step is None else step
     if step is None:
         say(f"of the kept steps {_listed(claims.steps)} chosen at random: {chosen}; --step {chosen} repeats it")
-    lines = []
     redone: dict[int, Redone | str] = {}
-    for each in (chosen, last):
-        if each not in redone:
-            folder = scratch / f"redone-{each}"
-            folder.mkdir()
-            say(f"training on from step {each}")
-            redone[each] = _redone(claims, dataset, each, folder)
-    again = redone[chosen]
-    if isinstance(again, str):
-        lines.append(Line("training", False, f"step {chosen}: {again}"))
-    else:
-        lines.append(_compare_training(claims, chosen, again, exact))
-    again = redone[last]
+    for each in dict.fromkeys([chosen, last]):
+        say(f"training on from step {each}")
+        redone[each] = _redone(claims, dataset, each, scratch / f"redone-{each}")
     return [
-        *lines,
-        Line("model", False, again) if isinstance(again, str) else _compare_model(claims, info, dataset, again, exact),
+        _compare_training(claims, chosen, redone[chosen], exact),
+        _compare_model(claims, info, dataset, redone[last], exact),
     ]
 
 
 def _redone(claims: Claims, dataset: Path, step: int, folder: Path) -> Redone | str:
     """Steps that were redone, or why they couldn't be."""
     kept = claims.folder / CHECKPOINTS
+    folder.mkdir()
     try:
         # The trainer tells its progress.
         with contextlib.redirect_stdout(io.StringIO()):
@@ -122,7 +111,9 @@ def _redone(claims: Claims, dataset: Path, step: int, folder: Path) -> Redone | 
         return printable((str(error).strip() or type(error).__name__).splitlines()[0][:300])
 
 
-def _compare_training(claims: Claims, step: int, again: Redone, exact: bool) -> Line:
+def _compare_training(claims: Claims, step: int, again: Redone | str, exact: bool) -> Line:
+    if isinstance(again, str):
+        return Line("training", False, f"step {step}: {again}")
     what = f"steps {step} to {again.until}"
     try:
         saved = arrays(claims.folder / CHECKPOINTS / str(step) / AFTER)
@@ -140,10 +131,12 @@ def _other_metrics(claims: Claims, again: Redone) -> str:
     return "" if same else "other metrics of epochs than the model's history has"
 
 
-def _compare_model(claims: Claims, info: DatasetInfo, dataset: Path, again: Redone, exact: bool) -> Line:
+def _compare_model(claims: Claims, info: DatasetInfo, dataset: Path, again: Redone | str, exact: bool) -> Line:
+    if isinstance(again, str):
+        return Line("model", False, again)
     epoch = f"epoch {claims.model.best_epoch}"
     try:
-        model = exported(claims, info)
+        model = exported_model(claims, info)
     except ValueError as error:
         return Line("model", False, str(error))
     if model.count_params() != claims.model.parameters:
@@ -162,36 +155,11 @@ def _compare_model(claims: Claims, info: DatasetInfo, dataset: Path, again: Redo
     return Line("model", holds, f"{KERAS_FILE}: weights of {epoch}, trained again, {found}")
 
 
-def exported(claims: Claims, info: DatasetInfo) -> keras.Model:
-    """The exported model: that of this machine's code, with the weights of the file.
-
-    What a stranger's file says of layers is compared as text, and isn't made into a program.
-
-    Raises:
-        ValueError: The file isn't one of such a model.
-    """
-    path = claims.folder / KERAS_FILE
-    keras.utils.clear_session(free_memory=False)
-    model = build_final(claims.model.spec, info, claims.seed)
-    try:
-        _check_members(path)
-        model.load_weights(path)
-        with tempfile.TemporaryDirectory() as scratch:
-            own = Path(scratch) / KERAS_FILE
-            model.save(own)
-            same = _config(own) == _config(path)
-    except Exception as error:  # Keras and HDF5 raise almost any exception where a file is damaged
-        raise ValueError(f"{KERAS_FILE} can't be read: {printable(str(error).splitlines()[0][:200])}") from None
-    if not same:
-        raise ValueError(f"{KERAS_FILE} has other layers than family {claims.model.spec.family} builds")
-    return model
-
-
 def _results(claims: Claims, dataset: Path, exact: bool) -> list[Line]:
     """Predict the test split with the exported model, and measure."""
     info = load_info(dataset)
     try:
-        model, saved = exported(claims, info), arrays(claims.folder / PREDICTIONS)
+        model, saved = exported_model(claims, info), arrays(claims.folder / PREDICTIONS)
     except ValueError as error:
         return [Line(what, False, str(error)) for what in ("predictions", "metrics")]
     call = compiled(model, info)
@@ -261,29 +229,6 @@ def _said(temperature: Temperature | None) -> str:
 def _distance(one: list[np.ndarray], other: list[np.ndarray]) -> float:
     squares = sum(float(((a.astype(np.float64) - b) ** 2).sum()) for a, b in zip(one, other, strict=True))
     return float(np.sqrt(squares))
-
-
-def _check_members(path: Path) -> None:
-    """Refuse an archive whose files are compressed, or together larger than itself: they could fill the memory."""
-    with zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
-    if compressed := [member.filename for member in members if member.compress_type != zipfile.ZIP_STORED]:
-        raise ValueError(f"{compressed[0]} is compressed")
-    if sum(member.file_size for member in members) > path.stat().st_size:
-        raise ValueError("its files are said to be larger than itself")
-
-
-def _config(path: Path) -> object:
-    """The description of a `.keras` file's layers. Keras writes addresses of objects into it, here they are numbers."""
-    numbers: dict[object, int] = {}
-
-    def numbered(value: dict[str, object]) -> dict[str, object]:
-        if "shared_object_id" in value:
-            value["shared_object_id"] = numbers.setdefault(value["shared_object_id"], len(numbers))
-        return value
-
-    with zipfile.ZipFile(path) as archive:
-        return json.loads(archive.read("config.json"), object_hook=numbered)
 
 
 def _listed(steps: list[int]) -> str:
