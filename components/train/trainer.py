@@ -189,7 +189,7 @@ class Trainer:
         model.reset_metrics()
         self._test(iter(self._validation), tf.constant(self._batches.validation_steps))
         logs |= {f"val_{name}": value for name, value in self._results().items()}
-        seconds, epoch = self._seconds(), len(state.history)
+        seconds, epoch = time.monotonic() - self._start, len(state.history)
         state.history.append({**logs, "seconds": seconds})
         state.best_epoch = best_epoch(state.history, self._task)
         if state.best_epoch == epoch:
@@ -224,10 +224,6 @@ class Trainer:
     def _at_end(self) -> bool:
         return self.state.done % self._per_epoch == 0
 
-    def _seconds(self) -> float:
-        """Of the epoch so far."""
-        return time.monotonic() - self._start
-
     def _results(self) -> dict[str, float]:
         return {name: float(value) for name, value in sorted(self._model.get_metrics_result().items())}
 
@@ -237,8 +233,9 @@ class Trainer:
     def _save(self) -> None:
         if not self._checkpoints.finite():
             raise NotFiniteError(f"a weight is NaN or infinite after {self._place(self.state.done)}")
-        end = self._at_end()
-        self.state.metrics, self.state.seconds = (None, 0.0) if end else (self._metrics.values(), self._seconds())
+        self.state.metrics, self.state.seconds = None, 0.0
+        if not self._at_end():
+            self.state.metrics, self.state.seconds = self._metrics.values(), time.monotonic() - self._start
         self._write()
 
     def _write(self) -> None:

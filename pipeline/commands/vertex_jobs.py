@@ -100,10 +100,8 @@ def batch_predict_command(
 
 def add_commands(app: typer.Typer) -> None:
     """Add the commands of this file to the command line."""
-    app.command()(submit)
-    app.command()(status)
-    app.command()(logs)
-    app.command()(cancel)
+    for command in (submit, status, logs, cancel):
+        app.command()(command)
     app.command("list")(list_command)
     app.command("batch-predict")(batch_predict_command)
     app.command("machines")(machines_command)
