@@ -15,56 +15,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kubernetes import client, config, utils
+from settings import ADDRESS, BRIDGE, CONTAINERD, KUBELET, NAMESPACE, RESOURCES, TOKEN, definition, kubeconfig
 from urllib3.exceptions import HTTPError
 
 HERE = Path(__file__).parent
-ADDRESS, TOKEN = "10.96.0.1", "administrator"
-NAMESPACE = "kubeflow"
 HOST, STORE = "http://127.0.0.1:8888", "http://127.0.0.1:9000"
 NAMES = ["ml-pipeline.kubeflow.svc.cluster.local", "metadata-grpc-service.kubeflow.svc.cluster.local"]
 NAMES += ["seaweedfs.kubeflow"]  # so Kubeflow calls its object store
 IMAGE = "localhost/kubeflow/pod:latest"
-BRIDGE = {
-    "cniVersion": "0.4.0",
-    "name": "pods",
-    "plugins": [
-        {
-            **{"type": "bridge", "bridge": "pods", "isGateway": True},
-            "ipam": {"type": "host-local", "subnet": "10.244.0.0/24", "routes": [{"dst": "0.0.0.0/0"}]},
-        }
-    ],
-}
-KUBELET = {
-    "apiVersion": "kubelet.config.k8s.io/v1beta1",
-    "kind": "KubeletConfiguration",
-    "authentication": {"anonymous": {"enabled": True}, "webhook": {"enabled": False}},
-    "authorization": {"mode": "AlwaysAllow"},
-    **{
-        "oomScoreAdj": 0,
-        "cgroupDriver": "cgroupfs",
-        "failCgroupV1": False,
-        "failSwapOn": False,
-        "enforceNodeAllocatable": [],
-    },
-    "evictionHard": {"memory.available": "1%", "nodefs.available": "1%"},
-}
-CONTAINERD = """\
-version = 2
-[plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "{pause}"
-  restrict_oom_score_adj = true
-  [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "/usr/lib/cni"
-    conf_dir = "{state}/cni"
-"""
-
-
-# Argo's and Kubeflow's own resources.
-RESOURCES = [
-    ("argoproj.io", "v1alpha1", "Workflow WorkflowTemplate CronWorkflow WorkflowTaskSet WorkflowTaskResult"),
-    ("argoproj.io", "v1alpha1", "WorkflowArtifactGCTask WorkflowEventBinding ClusterWorkflowTemplate"),
-    ("kubeflow.org", "v1beta1", "ScheduledWorkflow"),
-]
 
 
 class Cluster:
@@ -82,7 +40,7 @@ class Cluster:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         for folder in ("logs", "cni", "certificates"):
             (state / folder).mkdir(parents=True)
-        self.kubeconfig = self._write("kubeconfig", json.dumps(_kubeconfig()))
+        self.kubeconfig = self._write("kubeconfig", json.dumps(kubeconfig()))
 
     def start(self) -> None:
         """Start everything, each once what it needs answers."""
@@ -140,7 +98,7 @@ class Cluster:
     def _start_kubeflow(self) -> None:
         for group, version, kinds in RESOURCES:
             for kind in kinds.split():
-                client.ApiextensionsV1Api().create_custom_resource_definition(_definition(group, version, kind))
+                client.ApiextensionsV1Api().create_custom_resourcedefinition(definition(group, version, kind))
         utils.create_from_yaml(client.ApiClient(), str(HERE / "cluster.yaml"))
         database = self.state / "database"
         files = [f"--datadir={database}", f"--socket={database}.sock", f"--pid-file={database}.pid"]
@@ -243,24 +201,6 @@ def get(address: str) -> bytes:
     """The content at an address."""
     with urllib.request.urlopen(address, timeout=30) as response:  # noqa: S310 (addresses of this cluster)
         return response.read()
-
-
-def _kubeconfig() -> dict[str, object]:
-    cluster = {"server": f"https://{ADDRESS}", "certificate-authority": "certificates/apiserver.crt"}
-    context = {"cluster": "own", "user": "own", "namespace": NAMESPACE}
-    named = {"clusters": cluster, "contexts": context, "users": {"token": TOKEN}}
-    entries = {key: [{"name": "own", key.removesuffix("s"): value}] for key, value in named.items()}
-    return {"apiVersion": "v1", "kind": "Config", "current-context": "own", **entries}
-
-
-def _definition(group: str, version: str, kind: str) -> dict[str, object]:
-    """A resource whose objects may hold anything."""
-    names = {"kind": kind, "plural": f"{kind.lower()}s", "singular": kind.lower(), "listKind": f"{kind}List"}
-    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
-    versions = [{"name": version, "served": True, "storage": True, "schema": schema}]
-    scope = "Cluster" if kind.startswith("Cluster") else "Namespaced"
-    spec = {"group": group, "scope": scope, "names": names, "versions": versions}
-    return {"metadata": {"name": f"{names['plural']}.{group}"}, "spec": spec}
 
 
 def _task(pod: client.V1Pod) -> str | None:
