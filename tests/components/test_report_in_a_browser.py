@@ -2,10 +2,12 @@
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from browser import watched
 from reported import page as make_page
 from reported import searched, trial
 from small_run import compared
@@ -70,24 +72,9 @@ def address(results, tmp_path_factory):
 
 @pytest.fixture
 def opened(chromium, address):
-    """Opens the page; in the end nothing may have been said on the console or asked of a network."""
-    said, asked, contexts = [], [], []
-
-    def open_page(width=1440, scheme="light"):
-        context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(address)
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert said == []
-    assert {url for url in asked if not url.startswith("data:")} == {address}
+    """Opens the page."""
+    with watched(chromium, address) as open_page:
+        yield partial(open_page, address)
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -4,6 +4,7 @@ import re
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from browser import watched
 from made_runs import make_run, serving
 
 SCHEMES = ("light", "dark")
@@ -38,24 +39,9 @@ PAGES = {
 
 @pytest.fixture
 def opened(chromium, server):
-    """Opens a page; in the end nothing may have been said on the console or asked of another address."""
-    said, asked, contexts = [], [], []
-
-    def open_page(path, width=1440, scheme="light"):
-        context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(server.url + path)
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert said == []
-    assert [url for url in asked if not url.startswith(("data:", server.url))] == []
+    """Opens a page of the server."""
+    with watched(chromium, server.url) as open_page:
+        yield lambda path, *given, **more: open_page(server.url + path, *given, **more)
 
 
 @pytest.mark.parametrize("width", [360, 1440])
