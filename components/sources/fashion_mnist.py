@@ -16,6 +16,7 @@ from pathlib import Path
 
 from components.common.errors import InputError
 from components.common.files import scratch_directory
+from components.common.folders import usable
 from components.common.spec import Facts, ImageOptions
 from components.data.source_data import Images
 from components.sources import tfds as tfds_images
@@ -66,7 +67,8 @@ def fetch(options: Options | None = None, archives: Path | None = None) -> str:
         A line with the folder, and where the archives came from.
 
     Raises:
-        InputError: An archive is corrupt or truncated, or the disk has no room.
+        InputError: An archive is corrupt or truncated, a folder can't be used, the disk has no room, or the authors'
+            server can't be reached.
     """
     import tensorflow_datasets as tfds
     from tensorflow_datasets.image_classification import FashionMNIST
@@ -75,7 +77,9 @@ def fetch(options: Options | None = None, archives: Path | None = None) -> str:
     if (folder / "dataset_info.json").is_file():
         return f"Fashion-MNIST is prepared in {folder}"
     root = folder.parent.parent
-    root.mkdir(parents=True, exist_ok=True)
+    usable(root)
+    if os.path.lexists(folder):
+        raise InputError(f"{folder}: isn't a data set that TFDS prepared; remove it")
     # The disk holds the archives, their unpacked copies and the records at the same time.
     needed = 3 * BYTES
     if (free := shutil.disk_usage(root).free) < needed:
@@ -89,7 +93,8 @@ def fetch(options: Options | None = None, archives: Path | None = None) -> str:
             for info in FashionMNIST.url_infos.values():
                 _restore(source / info.filename, manual / info.filename, info.checksum)
         config = tfds.download.DownloadConfig(manual_dir=str(manual) if source else None)
-        FashionMNIST().download_and_prepare(download_dir=str(scratch / "downloads"), download_config=config)
+        with tfds_images.preparing(f"{folder}: Fashion-MNIST"):
+            FashionMNIST().download_and_prepare(download_dir=str(scratch / "downloads"), download_config=config)
     return f"Fashion-MNIST was prepared in {folder} from {source or 'the server of its authors'}"
 
 

@@ -7,6 +7,7 @@ there is downloaded, and its checksums are verified.
 import difflib
 import io
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, Field
@@ -85,12 +86,22 @@ def fetch(options: Options) -> None:
     """
     import tensorflow_datasets as tfds
 
+    with preparing(f"tfds data set {options.name}"), scratch_directory():
+        tfds.builder(options.name).download_and_prepare()
+
+
+@contextmanager
+def preparing(what: str) -> Iterator[None]:
+    """Raise an `InputError` of one line where the `with` block, in which TFDS prepares a data set, raises anything.
+
+    Args:
+        what: The data set, as the line names it.
+    """
     try:
-        with scratch_directory():
-            tfds.builder(options.name).download_and_prepare()
+        yield
     except Exception as error:  # the data set's code may raise anything
         message = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"tfds data set {options.name} can't be prepared: {message}") from None
+        raise InputError(f"{what} can't be prepared: {message}") from None
 
 
 def read(options: Options) -> Images:

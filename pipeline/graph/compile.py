@@ -5,6 +5,7 @@ from pathlib import Path
 
 from components.common.errors import InputError
 from components.common.files import sha256
+from components.common.folders import usable
 from pipeline.experiment.experiment import Experiment
 from pipeline.experiment.machines import Target, check_target
 
@@ -23,7 +24,7 @@ def compile_experiment(experiment: Experiment, folder: Path = BUILD, target: Tar
         The file, and its SHA-256.
 
     Raises:
-        InputError: The target can't provide a machine, or there is a folder with the file's name.
+        InputError: The target can't provide a machine, the folder can't be used, or a folder has the file's name.
     """
     from kfp import compiler
 
@@ -34,7 +35,7 @@ def compile_experiment(experiment: Experiment, folder: Path = BUILD, target: Tar
     path = folder / f"{experiment.name}{'-kubeflow' if target == 'kubeflow' else ''}.yaml"
     if path.is_dir():
         raise InputError(f"{path}: a folder, expected a file")
-    folder.mkdir(parents=True, exist_ok=True)
+    usable(folder)
     partial = folder / f".{path.stem}.partial.yaml"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -1,9 +1,8 @@
-"""Files that can't be read, and folders that can't be used."""
+"""Files and folders that are in the way."""
 
 import os
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 from components.common.errors import InputError
@@ -35,26 +34,3 @@ def remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
-
-
-def usable(folder: Path, ours: bool = False) -> None:
-    """Make sure that a folder exists and can be written to.
-
-    Args:
-        folder: The folder.
-        ours: The folder holds nothing of the user's, so that a file in its place may be renamed.
-
-    Raises:
-        InputError: The folder can't be made or written to.
-    """
-    if os.path.lexists(folder) and not folder.is_dir():
-        problem = "is a link to what isn't there" if folder.is_symlink() else "isn't a folder"
-        if not ours:
-            raise InputError(f"{os.path.relpath(folder)}: {problem}; expected a folder")
-        set_aside(folder, problem)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise InputError(f"{os.path.relpath(folder)}: can't be written to: {error.strerror}") from None

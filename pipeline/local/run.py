@@ -14,13 +14,14 @@ from rich.console import Console
 
 from components.artifacts.leaderboard import Leaderboard
 from components.common.errors import InputError
+from components.common.folders import not_a_folder, usable
 from components.sources import load_source
 from pipeline.experiment.experiment import Experiment
 from pipeline.graph.code_version import code_files
 from pipeline.graph.compile import BUILD, compile_experiment
 from pipeline.local import containers
 from pipeline.local.cache import MANIFEST
-from pipeline.local.damage import remove, set_aside, usable
+from pipeline.local.damage import remove, set_aside
 from pipeline.local.execution import MEMORY, TASKS, Execution
 from pipeline.local.failure import explain, explained, stoppable
 from pipeline.local.processes import Running
@@ -100,7 +101,9 @@ def run_local(
     work = home / (WORK_IN_CONTAINERS if in_containers else WORK)
     outputs = work / TASKS.parent
     for folder in (RUNS, build, home, work, outputs, work / TASKS):
-        usable(folder, ours=folder.is_relative_to(work))
+        if folder.is_relative_to(work) and (problem := not_a_folder(folder)):
+            set_aside(folder, problem)
+        usable(folder)
     with ExitStack() as stack:
         for context in (_only_run(home), explained(home, console), stoppable()):
             stack.enter_context(context)

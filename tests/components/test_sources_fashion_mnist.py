@@ -124,3 +124,38 @@ def test_a_full_disk_is_told_before_anything_is_written(data_dir, debian, prepar
     monkeypatch.setattr(fashion_mnist.shutil, "disk_usage", lambda path: SimpleNamespace(free=5 << 20))
     assert_refused(lambda: fashion_mnist.fetch(archives=debian), data_dir, "no room", "5 MB free")
     assert list(data_dir.rglob("*")) == []
+
+
+def test_what_tfds_cannot_prepare_is_one_line(data_dir, debian, prepared, monkeypatch):
+    def offline(builder, **_):
+        raise ConnectionError("no route to the server\nand more")
+
+    monkeypatch.setattr(image_classification.FashionMNIST, "download_and_prepare", offline)
+    parts = (data_dir, "can't be prepared: no route to the server")
+    assert_refused(lambda: fashion_mnist.fetch(archives=debian), *parts)
+    assert list(data_dir.rglob("*")) == []
+
+
+@pytest.mark.parametrize("inside", ["", "fashion_mnist/3.0.1"])
+@pytest.mark.parametrize("kind", ["dangling link", "loop", "file"])
+def test_what_is_in_the_place_of_the_folder_is_refused_before_anything_is_fetched(
+    data_dir, debian, prepared, inside, kind
+):
+    path = data_dir / inside
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("mine") if kind == "file" else path.symlink_to(path.name if kind == "loop" else "nowhere/at/all")
+    assert_refused(lambda: fashion_mnist.fetch(archives=debian), path.name, "isn't")
+    assert os.path.lexists(path)
+    assert prepared == {}
+
+
+def test_a_folder_without_what_tfds_writes_last_is_refused(data_dir, debian, prepared):
+    (data_dir / "fashion_mnist" / "3.0.1").mkdir(parents=True)
+    assert_refused(lambda: fashion_mnist.fetch(archives=debian), data_dir, "3.0.1: isn't a data set that TFDS prepared")
+    assert prepared == {}
+
+
+def test_a_folder_that_cannot_be_made_is_refused(debian, prepared, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", "/proc/tfds")
+    assert_refused(lambda: fashion_mnist.fetch(archives=debian), "proc/tfds: can't be written to")
+    assert prepared == {}

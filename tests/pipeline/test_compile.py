@@ -9,6 +9,7 @@ import pytest
 import yaml
 from small_experiment import SHIPPED, write
 
+from components.common.errors import InputError
 from pipeline.experiment.experiment import load_experiment
 from pipeline.graph.compile import compile_experiment
 
@@ -34,6 +35,12 @@ def test_compiling_is_reproducible_and_leaves_one_file(tmp_path):
     assert path.name == "small.yaml"
     other = load_experiment(write(tmp_path), ["seed=4"])
     assert compile_experiment(other, tmp_path / "build")[1] != digest
+
+
+def test_a_link_to_nothing_in_the_folders_place_is_refused(tmp_path):
+    (tmp_path / "build").symlink_to("nowhere")
+    with pytest.raises(InputError, match="build: is a link to what isn't there; expected a folder"):
+        compile_experiment(load_experiment(write(tmp_path), []), tmp_path / "build")
 
 
 def test_a_compiled_pipeline_has_a_task_for_each_step(tmp_path):
