@@ -38,7 +38,7 @@ class Running:
         events: The file that it tells its events in.
 
     Attributes:
-        pid: Its process id, which is that of its group.
+        pid: Its process id, which is that of its group; 0 where the server was killed before it forked.
         sentinel: It is ready, for `multiprocessing.connection.wait`, when the process has ended.
         output: It is ready when the process has printed something.
         prints: Whether it may print something more.
@@ -60,7 +60,7 @@ class Running:
             self.sentinel = server.fork(command, Path.cwd(), own, prints.fileno())
         # Without a buffer, so that the sentinel is ready when the second line has come.
         self._answers = self.sentinel.makefile("rb", buffering=0)
-        self.pid = int(self._answers.readline())
+        self.pid = int(self._answer() or 0)
 
     def read(self) -> bool:
         """Write what it has printed to its log. Returns False where it will print nothing more."""
@@ -86,20 +86,26 @@ class Running:
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the process, and to those that it started."""
-        with suppress(ProcessLookupError):
-            os.killpg(self.pid, number)
+        if self.pid:
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, number)
 
     def end(self) -> int:
         """Kill what the process left running, or itself. Returns its exit code, negative where a signal ended it."""
         self.signal(signal.SIGKILL)
-        # Without an answer, the server was killed.
-        code = int(self._answers.readline() or -signal.SIGKILL)
+        code = int(self._answer() or -signal.SIGKILL)
         while self.output.poll() and self.read():
             pass
         for file in (self.sentinel, self._answers, self.output, self._log):
             file.close()
         shutil.rmtree(self._scratch, ignore_errors=True)
         return code
+
+    def _answer(self) -> bytes:
+        """The server's next line; nothing where the server was killed."""
+        with suppress(ConnectionResetError):  # it was killed before it read the command
+            return self._answers.readline()
+        return b""
 
     def last_lines(self) -> list[str]:
         """The end of what it printed."""

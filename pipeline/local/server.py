@@ -65,14 +65,15 @@ class Server:
 
         Returns:
             A socket on which two lines come: the process id, and at its end the exit code, negative where a signal
-            ended it.
+            ended it. Lines are missing where the server was killed.
         """
         if self._process.poll() is not None:
             self._start()
         ours, theirs = socket.socketpair()
-        with theirs:
-            socket.send_fds(self._requests, [b"f"], [theirs.fileno(), output])
-        ours.sendall(json.dumps([command, str(folder), environment]).encode() + b"\n")
+        with suppress(ConnectionError):  # the server was killed just now, and no line will come
+            with theirs:
+                socket.send_fds(self._requests, [b"f"], [theirs.fileno(), output])
+            ours.sendall(json.dumps([command, str(folder), environment]).encode() + b"\n")
         return ours
 
     def _start(self) -> None:

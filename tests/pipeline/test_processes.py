@@ -1,9 +1,13 @@
 """Tasks' processes, on modules in place of tasks: TensorFlow is imported where a test asks for it."""
 
+import fcntl
 import os
 import signal
+import struct
 import subprocess
 import sys
+import termios
+import threading
 import time
 from multiprocessing import connection
 from pathlib import Path
@@ -11,7 +15,8 @@ from pathlib import Path
 import pytest
 from processes import alive
 
-from pipeline.local.processes import Running, stop
+from pipeline.local.failure import KILLED, failure
+from pipeline.local.processes import Running, stop, wait
 from pipeline.local.server import ROOT, Server
 
 PROGRAMS = {
@@ -127,6 +132,38 @@ def test_a_task_whose_server_was_killed_has_failed_and_the_next_one_starts(serve
     assert task.end() == -signal.SIGKILL
     until(lambda: not Path(f"/proc/{task.pid}").exists())
     assert run(server, here, *module("ends", "3"))[0] == 3
+
+
+def test_a_task_whose_server_is_killed_before_it_forks_has_failed_and_the_next_one_starts(server, here):
+    os.kill(server._process.pid, signal.SIGSTOP)
+
+    def kill():
+        until(lambda: struct.unpack("i", fcntl.ioctl(server._requests, termios.TIOCOUTQ, bytes(4)))[0])
+        server._process.kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    task = Running(server, module("sleeps"), here / "scratch", here / "log", here / "events")
+    killer.join()
+    assert_killed(task)
+    assert run(server, here, *module("ends", "3"))[0] == 3
+
+
+def test_a_task_whose_server_ends_while_it_is_asked_has_failed(server, here, monkeypatch):
+    """It is killed after the run has looked whether it is there."""
+    server._process.kill()
+    server._process.wait()
+    with monkeypatch.context() as before:
+        before.setattr(server._process, "poll", lambda: None)
+        task = Running(server, module("sleeps"), here / "scratch", here / "log", here / "events")
+    assert_killed(task)
+    assert run(server, here, *module("ends", "3"))[0] == 3
+
+
+def assert_killed(task):
+    task.signal(signal.SIGTERM)
+    assert wait([task], 60) == [task]
+    assert str(failure(task.end(), task.last_lines())) == KILLED
 
 
 def test_what_runs_is_ended_when_the_server_is_closed(here):
