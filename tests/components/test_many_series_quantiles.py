@@ -4,6 +4,8 @@ import csv
 import json
 import math
 import re
+from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,7 +13,8 @@ import keras
 import numpy as np
 import pytest
 from kfp import dsl
-from many import HORIZON, many_lines, many_spec
+from many import HORIZON, LOOKBACK, many_lines, many_spec
+from model_servers import healthy_one
 from predicted import lines
 from sklearn.metrics import mean_pinball_loss
 from small_run import artifact
@@ -31,12 +34,15 @@ from components.metrics import conformal
 from components.models import answers
 from components.predict.predict import predict
 from components.report.report import report
+from components.serve.model import load_checked
 from components.train.devices import find_devices
 from components.train.shared_batches import SharedBatches
 
 QUANTILES = [0.05, 0.2, 0.5, 0.8, 0.95]
 SPEC = {"family": "lstm", "dataset": "tiny", "epochs": 3, "learning_rate": 0.01, "quantiles": QUANTILES}
 SPEC |= {"hyperparameters": {"units": 8, "seasonal": True}}
+
+ORDERED = ["forecast_p5", "forecast_p20", "forecast", "forecast_p80", "forecast_p95"]
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +86,40 @@ def test_coverage_is_what_the_csv_file_says_of_the_predicted_intervals(many, tmp
     assert {one.name: one.metrics["coverage"] for one in many.evaluation.series} == pytest.approx(
         {name: np.mean(covered) for name, covered in inside.items()}
     )
+
+
+def test_the_server_and_the_saved_model_answer_as_predict_writes(many, tmp_path):
+    """The requests are made from the CSV file: one for each window of each series that is long enough."""
+    import tensorflow as tf
+
+    predict(str(many.root / "export"), str(many.root / "sales.csv"), str(tmp_path / "p.jsonl"), every_window=True)
+    with (many.root / "sales.csv").open(encoding="utf-8") as file:
+        rows = {(row["store"], row["day"]): row for row in csv.DictReader(file)}
+    written, instances = lines(tmp_path / "p.jsonl"), []
+    for line in written:
+        first = datetime.fromisoformat(line["times"][0])
+        before = [f"{first - timedelta(days=day):%Y-%m-%d}" for day in range(LOOKBACK, 0, -1)]
+        window = [[float(rows[line["series"], day][name]) for name in many.info.columns] for day in before]
+        future = [[float(rows[line["series"], time[:10]]["promotion"])] for time in line["times"]]
+        instances.append({"window": window, "future": future})
+    assert {line["series"] for line in written} == {"Ulm", "Bonn", "Aue"}
+    with healthy_one(partial(load_checked, many.root / "export")) as client:
+        answer = client.post("/predict", json={"instances": instances})
+    assert answer.status_code == 200, answer.text
+    signature = tf.saved_model.load(many.root / "export" / "saved_model").signatures["serving_default"]
+    saved = signature(**{name: tf.constant([one[name] for one in instances]) for name in ("window", "future")})
+    served = {name: np.array([one[name] for one in answer.json()["predictions"]]) for name in saved}
+    assert all(one.keys() == saved.keys() for one in answer.json()["predictions"])
+    for name in ORDERED:
+        told = np.array([line["values" if name == "forecast" else name] for line in written])
+        np.testing.assert_allclose(served[name], told, rtol=1e-4)
+        np.testing.assert_allclose(saved[name], told, rtol=1e-4)
+    assert np.diff([served[name] for name in ORDERED], axis=0).min() >= 0
+    truth = np.array([[float(rows[line["series"], day[:10]]["units"]) for day in line["times"]] for line in written])
+    inside = (served["forecast_p5"] <= truth) & (truth <= served["forecast_p95"])
+    tested = np.array([line["times"][0][:10] >= many.info.times["test"][0][:10] for line in written])
+    # 0.9 is asked for, of 87 validation windows.
+    assert 0.8 < inside[tested].mean() <= 1
 
 
 def before_and_after(root):
