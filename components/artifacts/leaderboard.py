@@ -18,8 +18,8 @@ FEW = 30
 
 
 def figure(value: float) -> str:
-    """A metric as text, with four decimal places, or four significant digits where it is below 0.01."""
-    return f"{value:.4f}" if abs(value) >= 0.01 or not value else f"{value:.4g}"
+    """A metric as text, with four decimal places, or two significant digits where it is below 0.001."""
+    return f"{value:.4f}" if abs(value) >= 0.001 or not value else f"{value:.2g}"
 
 
 def interval(ends: list[float]) -> str:

@@ -1,6 +1,6 @@
 import pytest
 
-from components.artifacts.leaderboard import ModelEntry, interval
+from components.artifacts.leaderboard import ModelEntry, figure, interval
 from components.common.words import counted
 
 
@@ -10,6 +10,22 @@ from components.common.words import counted
 )
 def test_one_is_singular(number, noun, text):
     assert counted(number, noun) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0003173, "0.00032"),  # an ece, or a pinball loss
+        (0.009083, "0.0091"),
+        (-0.00999, "-0.0100"),
+        (0.001, "0.0010"),
+        (0.0000123, "1.2e-05"),
+        (0.0, "0.0000"),
+        (1234.5, "1234.5000"),
+    ],
+)
+def test_a_metric_has_four_decimal_places_and_a_small_one_two_digits(value, text):
+    assert figure(value) == text
 
 
 @pytest.mark.parametrize(
