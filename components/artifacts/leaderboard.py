@@ -1,7 +1,7 @@
 """`leaderboard.json`: the result of a run, in a form that other programs may rely on."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -15,6 +15,8 @@ from components.metrics.metrics import METRICS
 _LEADERBOARD = "leaderboard.json"
 # A metric over fewer test examples than this says little, and a warning stands beside it.
 FEW = 30
+# The lower and the upper end of an interval.
+Ends = Annotated[list[float], Field(min_length=2, max_length=2)]
 
 
 def figure(value: float) -> str:
@@ -107,7 +109,7 @@ class ModelEntry(Strict):
     gate: Literal["passed", "refused", "none"] | None = None
     reasons: list[str] = []
     metrics: dict[str, float] = {}
-    intervals: dict[str, list[float]] = {}
+    intervals: dict[str, Ends] = {}
     behind: list[float] = []
     ties: list[str] = []
     mcs_p_value: float | None = None

@@ -94,7 +94,7 @@ def run_page(runs: Path, experiment: str, name: str) -> Markup:
     }
     try:
         return _render("one_run.html", **values, board=run.board, notes=run.notes)
-    except (LookupError, TypeError, UndefinedError):
+    except (LookupError, TypeError, ValueError, UndefinedError):
         note = f"{run.folder}/leaderboard.json: lacks what this version shows of it"
         return _render("one_run.html", **values, board=None, notes=[*run.notes, note])
 

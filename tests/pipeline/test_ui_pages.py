@@ -131,6 +131,48 @@ def test_figures_that_an_older_version_did_not_write(server, runs):
     assert "passed" in page.text
 
 
+def without_a_metric(board, fold):
+    fold["models"]["mlp"].clear()
+
+
+def without_times(board, fold):
+    del fold["times"]["test"]
+
+
+def behind_by_half_an_interval(board, fold):
+    board["models"][0]["behind"] = [0.5]
+
+
+@pytest.mark.parametrize("damage", [without_a_metric, without_times, behind_by_half_an_interval])
+def test_a_leaderboard_that_lacks_what_the_page_shows_is_left_out_with_a_line(server, runs, damage):
+    path = runs / "small" / SECOND / "leaderboard.json"
+    board = json.loads(path.read_text())
+    spread = {"mlp": {"accuracy": {"values": [0.7, 0.8], "mean": 0.75, "std": 0.07, "min": 0.7, "max": 0.8}}}
+    times = {split: ["2026-01-01T00:00", "2026-01-02T00:00"] for split in ("train", "test")}
+    folds = [{"splits": {"train": 5, "test": 3}, "times": times, "models": {"mlp": {"accuracy": 0.7}}}] * 2
+    board["datasets"]["images"]["splits"]["test"] = 200
+    board["datasets"]["images"]["backtest"] = {"folds": folds, "models": spread, "baselines": {}}
+    path.write_text(json.dumps(board))
+    assert "Backtest: accuracy on 2 folds" in server.get(f"/runs/small/{SECOND}").text
+    damage(board, folds[0])
+    path.write_text(json.dumps(board))
+    page = server.get(f"/runs/small/{SECOND}")
+    assert page.code == 200
+    assert "leaderboard.json: lacks what this version shows of it" in page.text
+    assert "Backtest" not in page.text
+    for other in ("/", "/runs/small", f"/diff?a=small/{FIRST}&b=small/{SECOND}"):
+        assert server.get(other).code == 200, other
+
+
+def test_an_interval_with_one_end_is_not_read(server, runs):
+    path = runs / "small" / SECOND / "leaderboard.json"
+    board = json.loads(path.read_text())
+    board["models"][0]["intervals"]["accuracy"] = [0.5]
+    path.write_text(json.dumps(board))
+    for page in ("/runs/small", f"/runs/small/{SECOND}"):
+        assert "leaderboard.json: isn't a leaderboard that this version can read" in server.get(page).text, page
+
+
 def test_the_list_reads_the_files_of_each_run_once(server, runs):
     """What is opened, by Python's own audit: twice as many runs cost twice as much."""
     opened, watched = [], threading.Event()
