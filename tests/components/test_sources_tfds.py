@@ -1,6 +1,7 @@
 import itertools
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import tensorflow_datasets
 from pydantic import ValidationError
@@ -127,3 +128,33 @@ def test_tfds_data_sets_that_are_not_labelled_images_are_refused(fake, part):
 def test_a_size_beyond_the_limit_is_refused(name):
     with pytest.raises(ValidationError, match="less than or equal to 4096"):
         tfds.Options(**{"name": "cifar10", "height": 8, "width": 8, name: 1_000_000_000})
+
+
+def test_classes_whose_names_are_known_when_the_data_set_is_prepared_have_them(tmp_path):
+    """As in cifar10: the class of the builder has numbers alone."""
+    with tensorflow_datasets.core.registered.skip_registration():
+
+        class Pets(tensorflow_datasets.core.GeneratorBasedBuilder):
+            VERSION = tensorflow_datasets.core.Version("1.0.0")
+
+            def _info(self):
+                label = tensorflow_datasets.features.ClassLabel(num_classes=2)
+                features = tensorflow_datasets.features.FeaturesDict({"image": image(4, 4, 1), "label": label})
+                keys = ("image", "label")
+                return tensorflow_datasets.core.DatasetInfo(builder=self, features=features, supervised_keys=keys)
+
+            def _split_generators(self, dl_manager):
+                self.info.features["label"].names = ["cat", "dog"]
+                return {"train": self._generate_examples()}
+
+            def _generate_examples(self):
+                for i in range(40):
+                    yield i, {"image": np.full((4, 4, 1), i, np.uint8), "label": ("cat", "dog")[i % 2]}
+
+    first = Pets(data_dir=tmp_path)
+    assert first.info.features["label"].names == ["0", "1"]
+    first.download_and_prepare()
+    for prepared in (first, Pets(data_dir=tmp_path)):
+        images = tfds.images(prepared, ImageOptions())
+        assert images.classes == ["cat", "dog"]
+        assert {decoded(data)[0, 0] % 2 == number for data, number in images.splits["train"]()} == {True}
