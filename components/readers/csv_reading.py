@@ -132,12 +132,10 @@ def read(series_file: SeriesFile, form: CsvFormat) -> Found:
         form = form.model_copy(update={"where": {name: v for name, v in form.where.items() if found.has(name)}})
         reading = _Reading(series_file, form, found)
         table = Table(header, reading.columns, form)
-        if form.series:
-            for series, rows in group(table.rows(lines), len(reading.columns), name):
-                reading.begin(series)
-                reading.check(rows)
-        else:
-            reading.check(table.rows(lines))
+        all_rows = table.rows(lines)
+        for series, rows in group(all_rows, len(reading.columns), name) if form.series else [("", all_rows)]:
+            reading.begin(series)
+            reading.check(rows)
     if not found.rows and not found.kinds:
         seen = ", ".join(map(shortened, table.seen))
         found.add(1, "none", f"where keeps no row; there are: {seen}" if seen else "no rows below the header")
@@ -157,7 +155,6 @@ class _Reading:
             self.leaks = Leaks(self.columns, series_file.known, series_file.lookback, series_file.horizon)
         # Whether the first row of the file has a time zone.
         self._zone: bool | None = None
-        self.begin("")
 
     def begin(self, name: str) -> None:
         """Begin with the next of many series, or with the only one, which has no name."""
