@@ -2,7 +2,6 @@
 
 import json
 import math
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -25,6 +24,7 @@ from components.artifacts.leaderboard import (
 from components.artifacts.model import load_model_info
 from components.common.errors import InputError
 from components.common.spec import Task
+from components.common.words import now
 from components.compare.backtest import backtest
 from components.metrics.bootstrap import differences, errors
 from components.metrics.confidence_set import SIZE, p_values
@@ -107,7 +107,7 @@ def compare(
         run=run,
         pipeline_sha256=pipeline_sha256,
         code_version=code_version,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        created=now(),
         datasets={
             name: dataset_entry(info, measured.get(name, {}), own[name], folds.get(name))
             for name, info in infos.items()

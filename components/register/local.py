@@ -2,7 +2,6 @@
 
 import contextlib
 import shutil
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +12,7 @@ from components.artifacts.registration import Registered, check_registration, re
 from components.artifacts.shelf import current, make_current, versions
 from components.common.errors import InputError
 from components.common.files import atomic_directory, copy_contents, sha256, write_text
+from components.common.words import now
 from components.metrics.bootstrap import errors
 from components.register.challenge import ERRORS, Winner, challenge
 from components.register.kserve import FILE as MANIFEST
@@ -94,7 +94,7 @@ def _write(version: Path, winner: Winner, digest: str, registry: Path, address: 
         **winner.entry.model_dump(exclude={"rank", "passed"}),
         "run": board.run,
         "seed": board.seed,
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "time": now(),
         "pipeline_sha256": board.pipeline_sha256,
         "dataset_sha256": board.datasets[winner.entry.dataset].sha256,
         "sha256": digest,

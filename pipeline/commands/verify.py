@@ -1,13 +1,13 @@
 """Run an experiment with one seed or several, and compare its claims with the measured metrics."""
 
 import tempfile
-from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
 
 from components.common.errors import InputError
 from components.common.files import write_text
+from components.common.words import now
 from pipeline.experiment.claims import Verification, judge, spreads
 from pipeline.experiment.experiment import Experiment, load_experiment, select_models
 from pipeline.local.run import RUNS, prepare, run_local
@@ -70,7 +70,7 @@ def verify(experiments: list[Experiment], console: Console, jobs: int | None = N
         experiment=experiments[0].name,
         seeds=[experiment.seed for experiment in experiments],
         runs=[board.run for board in boards],
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        created=now(),
         models=measured,
         claims=judge(experiments[0].expect, measured),
     )

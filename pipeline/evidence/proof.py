@@ -11,7 +11,6 @@ checkpoints/<step>/…     what `components.train.kept` kept of the training
 
 import shutil
 import tempfile
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from components.artifacts.model import CHECKPOINTS, KERAS_FILE, load_model_info
 from components.common.errors import InputError
 from components.common.files import printable, write_text
 from components.common.spec import Strict
+from components.common.words import now
 from components.report.versions import versions
 from pipeline.evidence.archive import pack, write_sums
 from pipeline.evidence.signature import sign
@@ -91,7 +91,7 @@ def prove(run: Run, model: str, key: Path | None, output: Path) -> None:
                 experiment=run.experiment,
                 run=run.name,
                 model=model,
-                created=datetime.now(UTC).isoformat(timespec="seconds"),
+                created=now(),
                 config=run.record.config,
                 code=run.record.code,
                 versions=versions(),

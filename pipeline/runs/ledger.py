@@ -11,7 +11,6 @@ import hashlib
 import os
 import zipfile
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import NormalDist
 
@@ -19,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from components.artifacts.dataset import DatasetInfo, ImagesInfo, load_info
 from components.artifacts.evaluation import PREDICTIONS, load_evaluation
-from components.common.words import counted
+from components.common.words import counted, now
 
 FILE = "test-reads.jsonl"
 # With so many models, luck alone is expected to take the best one out of its 95 % interval.
@@ -82,7 +81,7 @@ def note(run: Path, evaluation: Path, dataset: Path) -> None:
     """
     info = load_info(dataset)
     read = Read(
-        time=datetime.now(UTC).isoformat(timespec="seconds"),
+        time=now(),
         experiment=run.parent.name,
         run=run.name,
         dataset=info.name,

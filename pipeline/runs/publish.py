@@ -4,12 +4,12 @@ import fcntl
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 
 from components.artifacts.leaderboard import Leaderboard, ModelEntry, load_leaderboard, save_leaderboard
 from components.artifacts.registration import REGISTERED
 from components.common.files import point_link, write_text
+from components.common.words import now
 from components.report.run_section import TaskRun, with_run
 from pipeline.runs import LATEST, REPORT
 from pipeline.runs.section import with_history
@@ -67,7 +67,7 @@ def publish(
         shutil.copyfile(registration / REGISTERED, run / REGISTERED)
     publish_report(page, run, tasks, leaderboard)
     models = [_with_paths(entry) for entry in leaderboard.models]
-    leaderboard = leaderboard.model_copy(update={"run": run.name, "created": _now(), "models": models})
+    leaderboard = leaderboard.model_copy(update={"run": run.name, "created": now(), "models": models})
     save_leaderboard(run, leaderboard)
     if not keep_latest:
         point_link(run.parent / LATEST, run.name)
@@ -92,12 +92,8 @@ def publish_report(page: Path, run: Path, tasks: list[TaskRun], board: Leaderboa
         tasks: The state and duration of each task.
         board: The leaderboard; None where there is none.
     """
-    text = with_run(page.read_text(encoding="utf-8"), run.name, _now(), tasks)
+    text = with_run(page.read_text(encoding="utf-8"), run.name, now(), tasks)
     write_text(run / REPORT, with_history(text, run, board) if board else text)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _share(source: Path, target: Path) -> None:

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from components.common.files import write_text
+from components.common.words import now
 
 if TYPE_CHECKING:
     from pipeline.experiment.experiment import Experiment
@@ -56,7 +56,7 @@ def recorded(run: Path, experiment: "Experiment", code: dict[str, dict[str, str]
     """
     files = {name: digest for task in code.values() for name, digest in task.items()}
     config = config_of(experiment)
-    record = Record(started=_now(), command=experiment.command, config=config, code=dict(sorted(files.items())))
+    record = Record(started=now(), command=experiment.command, config=config, code=dict(sorted(files.items())))
     _save(run, record)
     try:
         yield record
@@ -68,7 +68,7 @@ def recorded(run: Path, experiment: "Experiment", code: dict[str, dict[str, str]
         record.state = "stopped"
         raise
     finally:
-        record.ended = _now()
+        record.ended = now()
         _save(run, record)
 
 
@@ -99,7 +99,3 @@ def load_record(run: Path) -> Record | None:
 
 def _save(run: Path, record: Record) -> None:
     write_text(run / FILE, record.model_dump_json(indent=2) + "\n")
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
