@@ -67,7 +67,7 @@ class Outputs(Strict):
         folder: The task's folder, which isn't stored.
     """
 
-    parameters: dict[str, str]
+    parameters: dict[str, Any]
     artifacts: dict[str, Artifact]
     folder: Path = Field(default=Path(), exclude=True)
 
@@ -95,8 +95,13 @@ def save_outputs(folder: Path, executor: dict[str, Any], component: dict[str, An
     output: dict[str, Any] = {}
     if (path := Path(executor["outputs"]["outputFile"])).exists():
         output = json.loads(path.read_text(encoding="utf-8"))
-    names = component.get("outputDefinitions", {}).get("parameters", {})
-    parameters = {name: (folder / name).read_text(encoding="utf-8") for name in names if (folder / name).is_file()}
+    parameters = dict(output.get("parameterValues", {}))
+    for name, about in component.get("outputDefinitions", {}).get("parameters", {}).items():
+        if (path := folder / name).is_file():
+            text = path.read_text(encoding="utf-8")
+            parameters[name] = text if about["parameterType"] == "STRING" else json.loads(text)
+        if about["parameterType"] == "NUMBER_INTEGER" and name in parameters:
+            parameters[name] = int(parameters[name])
     artifacts = {}
     for name, requested in executor["outputs"]["artifacts"].items():
         about = requested["artifacts"][0] | output.get("artifacts", {}).get(name, requested)["artifacts"][0]

@@ -102,7 +102,7 @@ def test_the_run_gives_its_name_to_the_tasks_that_ask_for_it(tasks, tmp_path):
 COMPONENT = {
     "outputDefinitions": {
         "artifacts": {"model": {"artifactType": {"schemaTitle": "system.Model"}}},
-        "parameters": {"tuned": {"parameterType": "STRING"}},
+        "parameters": {"tuned": {"parameterType": "STRING"}, "number": {"parameterType": "NUMBER_INTEGER"}},
     }
 }
 
@@ -116,7 +116,7 @@ def finished(tmp_path):
     (folder / "model" / "inner" / "about").write_text("text")
     (folder / "tuned").write_text("a: 1")
     said = {"name": "model", "uri": str(folder / "model"), "metadata": {"parameters": "3"}}
-    output = {"artifacts": {"model": {"artifacts": [said]}}}
+    output = {"parameterValues": {"number": 3.0}, "artifacts": {"model": {"artifacts": [said]}}}
     (folder / "executor_output.json").write_text(json.dumps(output))
     artifact = {"name": "model", "type": {"schemaTitle": "system.Model"}, "uri": str(folder / "model"), "metadata": {}}
     given = {
@@ -131,7 +131,7 @@ def finished(tmp_path):
 
 def test_what_a_task_gave_is_found_again_also_where_it_was_moved(finished, tmp_path):
     before = cache.load_outputs(finished)
-    assert before.parameters == {"tuned": "a: 1"}
+    assert before.parameters == {"tuned": "a: 1", "number": 3}
     assert before.artifacts["model"].metadata == {"parameters": "3"}
     assert before.artifacts["model"].path == "model"
     (tmp_path / "work").rename(tmp_path / "elsewhere")
