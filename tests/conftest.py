@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+import signal
 import sys
 import time
 from pathlib import Path
@@ -17,6 +18,8 @@ ROOT = Path(__file__).parent.parent
 # Before anything imports TensorFlow or TFDS.
 os.environ.setdefault("TFDS_DATA_DIR", str(ROOT / "data" / "tfds"))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# A job in the background ignores Ctrl-C, and so would all that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # Runs of tests aren't for a developer's own server.
 os.environ.pop("MLFLOW_TRACKING_URI", None)
 
