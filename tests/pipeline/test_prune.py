@@ -37,7 +37,8 @@ CONFIG = {
 }
 TRAINER, PAGE = "components/train/trainer.py", "components/report/page.py"
 CODE = code_files("components.train.component", "components.tune.component", "components.families.mlp") | {PAGE: "x"}
-DAY = datetime.now(UTC) - timedelta(days=9)
+# Noon, so that what is written an hour later is of the same day at any time.
+DAY = datetime.now(UTC).replace(hour=12) - timedelta(days=9)
 STOPPED, LAST = "20260101-000000", "20260102-000000"
 
 
