@@ -37,6 +37,15 @@ def sample(path: Path, name: str, separator: str) -> tuple[list[str], list[list[
         return header, [fields for fields in itertools.islice(rows, most) if len(fields) == len(header)]
 
 
+def text_problem(path: Path, name: str, separator: str) -> str | None:
+    """The message on the first line that isn't UTF-8 text, which `sample` leaves out; None where there is none."""
+    with open_text(path, name) as file:
+        for line, fields in read_fields(file, separator):
+            if isinstance(fields, Problem) and fields.kind == "text":
+                return f"{name}:{line}: {fields.text}"
+    return None
+
+
 def separator_of(path: Path, name: str, columns: Sequence[str] = ()) -> str:
     """Guess the separator: the one with which the header has most of the columns, or else the most fields."""
 

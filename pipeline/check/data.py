@@ -79,14 +79,16 @@ def check(source: str) -> str:
     lines = [f"{source}: {_summary(first.found, frequency)}", f"times: {form.time}", f"numbers: {_names(columns)}"]
     if guess.others:
         lines.append(f"other columns: {_names(guess.others)}")
-    lines += ["", *(first.lines or ["no problems"])]
-    return comments(lines, remaining) + _yaml_text(config, columns[1:])
+    return comments(lines, first.lines, remaining) + _yaml_text(config, columns[1:])
 
 
 def _guess(path: Path, source: str) -> _Guess:
     """Guess the separator, the columns and the frequency of a file from its first rows."""
     separator = csv_guess.separator_of(path, source)
     header, rows = csv_guess.sample(path, source, separator)
+    if len(rows) < _MIN_ROWS:
+        too_few = f"{source}: {counted(len(rows), 'row')}, expected {_MIN_ROWS} or more to train on"
+        raise InputError(csv_guess.text_problem(path, source, separator) or too_few)
     names = [name for name in dict.fromkeys(header) if name and header.count(name) == 1]
     texts = {name: [row[header.index(name)] for row in rows] for name in names}
     form = CsvFormat(separator=separator)  # type: ignore[arg-type]
@@ -97,11 +99,12 @@ def _guess(path: Path, source: str) -> _Guess:
             times[name] = time_format
         number_form = form.model_copy(update=csv_guess.numbers_of({name: values}, form))
         count = sum(csv_guess.reads(number_form, name, value) for value in values)
-        if rows and count >= 0.9 * len(rows):
+        if count >= 0.9 * len(rows):
             numbers.append(name)
     if not times:
         columns = ", ".join(names[:_MAX_COLUMNS]) or "none"
-        raise InputError(f"{source}: no column of times, such as 2014-01-31T13:30; there are: {columns}")
+        no_times = f"{source}: no column of times, such as 2014-01-31T13:30; there are: {columns}"
+        raise InputError(csv_guess.text_problem(path, source, separator) or no_times)
     # A column of years could be one of times or of numbers. It has fewer different times than the right one.
     time = max(times, key=lambda name: (name not in numbers, len(set(texts[name]))))
     numbers = [name for name in numbers if name != time and name.lower() not in _PARTS]
@@ -110,8 +113,6 @@ def _guess(path: Path, source: str) -> _Guess:
     changes = {"time": time, "time_format": times[time] or None}
     form = form.model_copy(update=changes | csv_guess.numbers_of({name: texts[name] for name in numbers}, form))
     frequency = csv_guess.frequency_of(texts[time], form, on_average=True)
-    if len(rows) < _MIN_ROWS:
-        raise InputError(f"{source}: {counted(len(rows), 'row')}, expected {_MIN_ROWS} or more to train on")
     if frequency is None:
         raise InputError(f"{source}: column '{time}': no step between rows can be told, expected rising times")
     others = [name for name in header if name != time and name not in numbers]

@@ -46,8 +46,7 @@ def check(source: str) -> str:
     ]
     if folder.others:
         lines.append(f"{counted(folder.others, 'other file')}, which can't be pictures by their names")
-    lines += ["", *(_problems(folder) or ["no problems"])]
-    return comments(lines, _shown(_remaining_problems(options))) + _yaml_text(source, options)
+    return comments(lines, _problems(folder), _shown(_remaining_problems(options))) + _yaml_text(source, options)
 
 
 def _options(source: str, folder: PictureFolder, readable: list[Picture]) -> image_folder.Options:
@@ -126,8 +125,10 @@ def _yaml_text(source: str, options: image_folder.Options) -> str:
     return "\n".join(lines()) + "\n"
 
 
-def comments(lines: list[str], remaining: list[str]) -> str:
-    """The comments before a config, with the problems that the config doesn't solve."""
+def comments(lines: list[str], problems: list[str], remaining: list[str]) -> str:
+    """The comments before a config, with the problems of the data, and those that the config doesn't solve."""
+    if problems or not remaining:
+        lines = [*lines, "", *(problems or ["no problems"])]
     if remaining:
         lines = [*lines, "", "What this config doesn't mend:", *remaining]
     return "".join(f"# {line}".rstrip() + "\n" for line in lines) + "\n"

@@ -166,7 +166,8 @@ def test_a_short_file_gets_windows_that_fit(tmp_path, rows):
         (["day,name", *(f"2020-01-{i:02},x" for i in range(1, 30))], "no column of numbers beside the times in 'day'"),
         (["day,sold", "2020-01-01,5"], "1 row, expected 14 or more"),
         (["day,sold", *["2020-01-01,5"] * 30], "no step between rows can be told"),
-        ([""], "no column of times"),
+        (["day,sold"], "0 rows, expected 14 or more"),
+        ([""], "0 rows, expected 14 or more"),
     ],
 )  # fmt: skip
 def test_a_file_that_no_config_can_be_made_of_is_refused(tmp_path, lines, message):
@@ -174,6 +175,15 @@ def test_a_file_that_no_config_can_be_made_of_is_refused(tmp_path, lines, messag
     with pytest.raises(InputError, match=message) as refused:
         check(str(path))
     assert str(refused.value).startswith(str(path))
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16"])
+def test_a_file_in_another_encoding_is_called_that(tmp_path, encoding):
+    path = tmp_path / "umsatz.csv"
+    lines = ["Datum;Umsatz", *(f"{START + timedelta(days=i):%d.%m.%Y};{i % 7},50 €" for i in range(40))]
+    path.write_bytes("\r\n".join(lines).encode(encoding))
+    with pytest.raises(InputError, match=r"umsatz.csv:\d: not UTF-8 text; save it as CSV in UTF-8"):
+        check(str(path))
 
 
 def test_the_command_prints_the_config_alone_and_refuses_with_2(tmp_path):

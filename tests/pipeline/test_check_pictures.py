@@ -112,6 +112,7 @@ def test_what_a_config_does_not_mend_is_said(tmp_path):
     write_pictures(tmp_path / "photos", "dog", 1)
     _, comments, _ = looked(tmp_path / "photos")
     assert "dog: 1 picture" in comments
+    assert "no problems" not in comments
     assert comments[-2:] == [
         "What this config doesn't mend:",
         f"{tmp_path}/photos/dog: 1 image, expected 3 or more (one for each split)",
