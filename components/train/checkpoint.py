@@ -5,6 +5,7 @@ import json
 import re
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,27 @@ KEPT = 2
 # What TensorFlow puts around an error's reason.
 _OPERATION = re.compile(r"\{\{.*?\}\}|\[Op:.*")
 _NUMBER = re.compile(r"checkpoint-(\d+)")
+
+
+@dataclass
+class State:
+    """All that a training goes on from, beside the variables.
+
+    Attributes:
+        done: The steps done, counted over all epochs.
+        metrics: For each replica, the sums in its metrics' variables; None at an epoch's end.
+        seconds: How long the current epoch has taken so far.
+        history: The metrics of each finished epoch, and its "seconds".
+        best_epoch: The epoch with the best validation result, counted from 0.
+        rollbacks: How often the training went back.
+    """
+
+    done: int = 0
+    metrics: list[list[float]] | None = None
+    seconds: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+    best_epoch: int = 0
+    rollbacks: int = 0
 
 
 class Checkpoints:

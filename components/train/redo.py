@@ -11,13 +11,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from components.artifacts.dataset import load_info
 from components.artifacts.model import ModelInfo, best_epoch
-from components.train.checkpoint import Checkpoints
+from components.train.checkpoint import Checkpoints, State
 from components.train.devices import find_devices
 from components.train.kept import STEPS, Kept
 from components.train.shared_batches import SharedBatches
 from components.train.termination import Termination
 from components.train.train import build_compiled
-from components.train.trainer import State, Trainer
+from components.train.trainer import Trainer
 
 # `Trainer` takes the number of a checkpoint through a float.
 _MOST = 2**53

@@ -35,14 +35,14 @@ from components.families import build_model
 from components.metrics import conformal
 from components.models import answers
 from components.train.calibration import calibrate
-from components.train.checkpoint import Checkpoints
+from components.train.checkpoint import Checkpoints, State
 from components.train.devices import Devices, dtype_policy, find_devices
 from components.train.kept import Kept
 from components.train.optimization import compile_model
 from components.train.shared_batches import EVALUATION_BATCH, SharedBatches
 from components.train.termination import Termination
 from components.train.threads import cores, cpu, threads, use_threads
-from components.train.trainer import State, Trainer
+from components.train.trainer import Trainer
 
 # Where Vertex AI wants the logs of a job that it shows in a Vertex TensorBoard.
 VERTEX_LOGS = "AIP_TENSORBOARD_LOG_DIR"

@@ -14,7 +14,7 @@ from components.artifacts.model import best_epoch
 from components.common.events import progress
 from components.common.spec import ModelSpec
 from components.train.boards import Boards
-from components.train.checkpoint import Checkpoints
+from components.train.checkpoint import Checkpoints, State
 from components.train.devices import Devices
 from components.train.kept import Kept
 from components.train.phases import Phases
@@ -32,33 +32,13 @@ class NotFiniteError(Exception):
 
 
 @dataclass
-class State:
-    """All that a training goes on from, beside the variables.
-
-    Attributes:
-        done: The steps done, counted over all epochs.
-        metrics: For each replica, the sums in its metrics' variables; None at an epoch's end.
-        seconds: How long the current epoch has taken so far.
-        history: The metrics of each finished epoch, and its "seconds".
-        best_epoch: The epoch with the best validation result, counted from 0.
-        rollbacks: How often the training went back.
-    """
-
-    done: int = 0
-    metrics: list[list[float]] | None = None
-    seconds: float = 0.0
-    history: list[dict[str, float]] = field(default_factory=list)
-    best_epoch: int = 0
-    rollbacks: int = 0
-
-
 class Trainer:
     """Trains a model, going on from its last checkpoint where there is one.
 
     Several workers go through the same steps. The chief decides when to save and alone writes; all stop where one of
     them got a signal, and give up or go back where the loss of one isn't finite.
 
-    Args:
+    Attributes:
         model: Built and compiled under the strategy, with a built optimizer.
         spec: How the model is trained.
         info: The description of its data set.
@@ -70,44 +50,33 @@ class Trainer:
         termination: The signals that ask for an end; its context is open.
         factor: The learning rate is multiplied by it; None where nothing is rolled back.
         until: The step to end after; None to train to the end.
-
-    Attributes:
         state: Where the training is.
     """
 
-    def __init__(
-        self,
-        model: keras.Model,
-        spec: ModelSpec,
-        info: DatasetInfo,
-        batches: SharedBatches,
-        devices: Devices,
-        checkpoints: Checkpoints,
-        kept: Kept,
-        boards: list[str],
-        termination: Termination,
-        factor: tf.Variable | None,
-        until: int | None = None,
-    ) -> None:
-        self.state = State()
-        self._model = model
-        self._spec = spec
-        self._task = info.task
-        self._batches = batches
-        self._validation = batches.validation()
-        self._per_epoch = batches.per_epoch
-        self._devices = devices
-        self._factor = factor
-        self._checkpoints = checkpoints
-        self._kept = kept
-        self._boards = Boards(boards if devices.chief else [], model, histograms=spec.histograms)
-        self._metrics = RunningMetrics(model, devices)
+    model: keras.Model
+    spec: ModelSpec
+    info: DatasetInfo
+    batches: SharedBatches
+    devices: Devices
+    checkpoints: Checkpoints
+    kept: Kept
+    boards: list[str]
+    termination: Termination
+    factor: tf.Variable | None
+    until: int | None = None
+    state: State = field(default_factory=State, init=False)
+
+    def __post_init__(self) -> None:
+        self._per_epoch = self.batches.per_epoch
+        self._end = self.until or self.spec.epochs * self._per_epoch
+        self._validation = self.batches.validation()
+        folders = self.boards if self.devices.chief else []
+        self._logs = Boards(folders, self.model, histograms=self.spec.histograms)
+        self._metrics = RunningMetrics(self.model, self.devices)
         # In whatever phase, as the optimizer has them.
-        self._trainable = model.trainable_variables
-        self._phases = Phases(model, spec, batches.per_epoch, devices.replicas, factor)
-        self._test = compiled_steps(model.test_step, devices.strategy)
-        self._termination = termination
-        self._until = until or spec.epochs * batches.per_epoch
+        self._trainable = self.model.trainable_variables
+        self._phases = Phases(self.model, self.spec, self._per_epoch, self.devices.replicas, self.factor)
+        self._test = compiled_steps(self.model.test_step, self.devices.strategy)
         # Steps of the next stretch.
         self._count = 1
         self._start = self._saved = time.monotonic()
@@ -116,7 +85,7 @@ class Trainer:
     def over(self) -> bool:
         """Whether there is nothing left to train: no step, or no patience."""
         without = len(self.state.history) - 1 - max(self.state.best_epoch, self._phases.frozen_epochs - 1)
-        return self.state.done == self._until or without >= (self._spec.patience or self._spec.epochs)
+        return self.state.done == self._end or without >= (self.spec.patience or self.spec.epochs)
 
     def train(self) -> list[np.ndarray]:
         """Train to the end.
@@ -128,27 +97,27 @@ class Trainer:
             RuntimeError: The loss or a weight isn't finite, or a checkpoint can't be saved.
             SystemExit: A signal came and a checkpoint was saved.
         """
-        with self._boards:
+        with self._logs:
             self._restore()
             while not self.over:
                 try:
                     self._run()
                 except NotFiniteError as error:
                     self._roll_back(error)
-        self._kept.finish(self.state.done, self.state.best_epoch)
-        return [weight.numpy() for weight in self._checkpoints.best]
+        self.kept.finish(self.state.done, self.state.best_epoch)
+        return [weight.numpy() for weight in self.checkpoints.best]
 
     def _run(self) -> None:
-        batches = iter(self._batches.training(self.state.done))
-        if self._factor is not None:
-            self._factor.assign(0.5**self.state.rollbacks)
+        batches = iter(self.batches.training(self.state.done))
+        if self.factor is not None:
+            self.factor.assign(0.5**self.state.rollbacks)
         self._start = time.monotonic() - self.state.seconds
         self._begin(batches)
         if self.state.metrics:
             self._metrics.restore(self.state.metrics)
         while not self.over:
             if self._at_end():
-                self._model.reset_metrics()
+                self.model.reset_metrics()
                 self._begin(batches)
             self._stretch(batches)
             if self._at_end():
@@ -157,66 +126,66 @@ class Trainer:
 
     def _begin(self, batches: Iterator[object]) -> None:
         """Set up the phase of the next step."""
-        with self._devices.strategy.scope():
+        with self.devices.strategy.scope():
             changed = self._phases.enter(self.state.done)
         if changed:
-            self._train = compiled_steps(self._model.train_step, self._devices.strategy)
+            self._train = compiled_steps(self.model.train_step, self.devices.strategy)
             # Traced before the first step: Keras lists the metrics' variables from then on.
             self._train.get_concrete_function(batches, tf.constant(0))
 
     def _stretch(self, batches: Iterator[object]) -> None:
         done = self.state.done
-        pause = self._kept.pause(done, self.state.best_epoch) or self._until
-        count = min(self._count, self._per_epoch - done % self._per_epoch, pause - done, self._until - done)
+        pause = self.kept.pause(done, self.state.best_epoch) or self._end
+        count = min(self._count, self._per_epoch - done % self._per_epoch, pause - done, self._end - done)
         start = time.perf_counter()
         # Waits for the steps' end.
         finite = int(self._train(batches, tf.constant(count)))
         speed = count / (time.perf_counter() - start)
-        if (finite := int(min(self._devices.of_all_workers(float(finite))))) < count:
+        if (finite := int(min(self.devices.of_all_workers(float(finite))))) < count:
             raise NotFiniteError(f"the loss is NaN or infinite at {self._place(self.state.done + finite + 1)}")
         # Each worker's own until `on_step` takes the chief's. So a rollback, which comes before that, must not see it.
-        self._count = max(1, int(speed * min(STRETCH_SECONDS, self._spec.checkpoint_seconds)))
+        self._count = max(1, int(speed * min(STRETCH_SECONDS, self.spec.checkpoint_seconds)))
         self.state.done += count
 
     def end_epoch(self) -> None:
         """Validate, keep the weights if they are the best so far, and say how it went."""
-        state, model = self.state, self._model
+        state, model = self.state, self.model
         logs = self._results()
-        if self._spec.ema is not None:
+        if self.spec.ema is not None:
             # Keras' own `ema_overwrite_frequency` can't do it under MirroredStrategy (3.15.1).
-            with self._devices.strategy.scope():
+            with self.devices.strategy.scope():
                 model.optimizer.finalize_variable_values(self._trainable)
         model.reset_metrics()
-        self._test(iter(self._validation), tf.constant(self._batches.validation_steps))
+        self._test(iter(self._validation), tf.constant(self.batches.validation_steps))
         logs |= {f"val_{name}": value for name, value in self._results().items()}
         seconds, epoch = time.monotonic() - self._start, len(state.history)
         state.history.append({**logs, "seconds": seconds})
-        state.best_epoch = best_epoch(state.history, self._task)
+        state.best_epoch = best_epoch(state.history, self.info.task)
         if state.best_epoch == epoch:
-            for variable, weight in zip(self._checkpoints.best, model.get_weights(), strict=True):
+            for variable, weight in zip(self.checkpoints.best, model.get_weights(), strict=True):
                 variable.assign(weight)
-        self._boards.write(epoch, state.done, logs)
+        self._logs.write(epoch, state.done, logs)
         shown = "  ".join(f"{name} {value:.4f}" for name, value in logs.items())
-        progress(f"epoch {epoch + 1}/{self._spec.epochs}  {shown}  {seconds:.1f} s")
+        progress(f"epoch {epoch + 1}/{self.spec.epochs}  {shown}  {seconds:.1f} s")
 
     def on_step(self) -> None:
         """After each stretch of steps, look at the clock and at the signal: save, and end the process if asked to."""
         step = self.state.done, self.state.best_epoch
-        self._kept.write_after(*step)
-        keeps = self._kept.wants(*step)
-        due = self._at_end() or keeps or time.monotonic() - self._saved >= self._spec.checkpoint_seconds
-        answers = self._devices.of_all_workers([float(due), float(self._termination.asked), float(self._count)])
+        self.kept.write_after(*step)
+        keeps = self.kept.wants(*step)
+        due = self._at_end() or keeps or time.monotonic() - self._saved >= self.spec.checkpoint_seconds
+        answers = self.devices.of_all_workers([float(due), float(self.termination.asked), float(self._count)])
         self._count = int(answers[0][2])
         stop = int(max(answer[1] for answer in answers))
         if answers[0][0] or stop:
             self._save()
         if keeps:
-            self._kept.take(*step, self._checkpoints)
+            self.kept.take(*step, self.checkpoints)
         if self._at_end():
             self._start = time.monotonic()
         if stop:
             # Nobody leaves while the chief saves.
-            self._devices.of_all_workers(0.0)
+            self.devices.of_all_workers(0.0)
             said = f"stopped by {signal.Signals(stop).name} after {self._place(self.state.done)}"
             print(f"{said}; a new start goes on from there", flush=True)
             raise SystemExit(128 + stop)
@@ -225,13 +194,13 @@ class Trainer:
         return self.state.done % self._per_epoch == 0
 
     def _results(self) -> dict[str, float]:
-        return {name: float(value) for name, value in sorted(self._model.get_metrics_result().items())}
+        return {name: float(value) for name, value in sorted(self.model.get_metrics_result().items())}
 
     def _place(self, step: int) -> str:
         return f"step {(step - 1) % self._per_epoch + 1} of {self._per_epoch} in epoch {-(-step // self._per_epoch)}"
 
     def _save(self) -> None:
-        if not self._checkpoints.finite():
+        if not self.checkpoints.finite():
             raise NotFiniteError(f"a weight is NaN or infinite after {self._place(self.state.done)}")
         self.state.metrics, self.state.seconds = None, 0.0
         if not self._at_end():
@@ -239,15 +208,15 @@ class Trainer:
         self._write()
 
     def _write(self) -> None:
-        if self._devices.chief:
-            self._checkpoints.save(asdict(self.state))
+        if self.devices.chief:
+            self.checkpoints.save(asdict(self.state))
         self._saved = time.monotonic()
 
     def _take_last(self) -> bool:
         """Take the chief's newest whole checkpoint, where there is one: another worker might see other files."""
-        number = int(self._devices.of_all_workers(float(self._checkpoints.newest() if self._devices.chief else 0))[0])
+        number = int(self.devices.of_all_workers(float(self.checkpoints.newest() if self.devices.chief else 0))[0])
         if number:
-            self.state = State(**self._checkpoints.restore(number))
+            self.state = State(**self.checkpoints.restore(number))
         return bool(number)
 
     def _restore(self) -> None:
@@ -257,16 +226,16 @@ class Trainer:
             place = f"in epoch {epoch + 1}, step {step} of {self._per_epoch}" if step else f"after epoch {epoch}"
             print(f"going on from the checkpoint {place}", flush=True)
             # The training may have been killed while it kept this one.
-            if self._kept.wants(self.state.done, self.state.best_epoch):
-                self._kept.take(self.state.done, self.state.best_epoch, self._checkpoints)
-        elif self._factor is not None:
+            if self.kept.wants(self.state.done, self.state.best_epoch):
+                self.kept.take(self.state.done, self.state.best_epoch, self.checkpoints)
+        elif self.factor is not None:
             # Something to roll back to.
             self._save()
 
     def _roll_back(self, error: NotFiniteError) -> None:
         """Go back to the last checkpoint and halve the learning rate, as the model's `on_nan` says."""
-        if self._factor is None or self.state.rollbacks == MAX_ROLLBACKS:
-            after = f", after {MAX_ROLLBACKS} rollbacks" if self._factor is not None else ""
+        if self.factor is None or self.state.rollbacks == MAX_ROLLBACKS:
+            after = f", after {MAX_ROLLBACKS} rollbacks" if self.factor is not None else ""
             raise RuntimeError(f"{error}{after}; the checkpoints from before are kept") from None
         rollbacks = self.state.rollbacks + 1
         print(f"{error}: rollback {rollbacks} of {MAX_ROLLBACKS}, half the learning rate", flush=True)
