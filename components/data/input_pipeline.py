@@ -5,7 +5,7 @@ gather. Other examples are streamed from the shards. In both cases the order of 
 epoch, so that training can resume at any step without a replay of the steps before.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,17 +16,11 @@ from components.artifacts.series_table import load_table
 from components.common.no_autograph import no_autograph
 from components.data.replicas import WHOLE, BatchShare, examples_used, static_shapes, steps_per_epoch, worker_slice
 from components.data.storage import PARALLEL, check_count, decode_images, read_images, read_rows, without_autotune
+from components.data.streamed import PREFETCH, streamed
 from components.data.tfrecord_files import tfrecord_paths
 
 # A split whose decoded images have more bytes than this is streamed from disk.
 CACHE_BYTES = 256 << 20
-# The number of records of a streamed split that are shuffled together, and the most bytes of their decoded images.
-SHUFFLE_RECORDS = 8192
-SHUFFLE_BYTES = 256 << 20
-# The number of shards that are read in turns, and the number of records that are read of one in its turn.
-_SHARDS_AT_ONCE = 4
-_READ_TOGETHER = 16
-PREFETCH = 8
 
 
 def sequential_batches(
@@ -68,12 +62,11 @@ def sequential_batches(
         images = decode_images(own, info.shape, batch_size // share.workers)
         images = static_shapes(images.apply(tf.data.experimental.assert_cardinality(count)), batch_size, share)
         return without_autotune(images.prefetch(PREFETCH))
-    steps, variables = tf.data.Dataset.range(count), _load_variables(folder, info, split)
-    series = _load_series(folder, info, split, loss_power)
+    steps, examples_at = tf.data.Dataset.range(count), _load_examples(folder, info, split, loss_power)
 
     @no_autograph
     def batch(step: tf.Tensor) -> object:
-        return _examples(variables, _positions(step, batch_size, used, share), info, series)
+        return examples_at(_positions(step, batch_size, used, share))
 
     batches = static_shapes(steps.map(batch, num_parallel_calls=PARALLEL), batch_size, share)
     return without_autotune(batches.prefetch(PREFETCH))
@@ -116,18 +109,18 @@ def shuffled_batches(
     per_epoch = steps_per_epoch(info, split, batch_size, share)
     examples, used = info.examples(split), examples_used(info, split, batch_size, share)
     if isinstance(info, ImagesInfo) and not _fits_in_memory(info, split):
-        streamed = _streamed(folder, info, split, batch_size, seed, epochs, first_step, share)
-        batches = _flipped(streamed, seed, first_step, per_epoch) if flip else streamed
+        batches = streamed(folder, info, split, batch_size, seed, epochs, first_step, share)
+        batches = _flipped(batches, seed, first_step, per_epoch) if flip else batches
         return without_autotune(static_shapes(batches, batch_size, share))
-    steps, variables = tf.data.Dataset.range(first_step, epochs * per_epoch), _load_variables(folder, info, split)
-    series = _load_series(folder, info, split, loss_power)
+    steps = tf.data.Dataset.range(first_step, epochs * per_epoch)
+    examples_at = _load_examples(folder, info, split, loss_power)
 
     @no_autograph
     def batch(step: tf.Tensor) -> object:
         positions = _positions(step % per_epoch, batch_size, used, share)
         order_seed = tf.stack([tf.constant(seed, tf.int64), step // per_epoch])
         positions = tf.random.experimental.index_shuffle(positions, order_seed, max_index=examples - 1)
-        return _examples(variables, positions, info, series)
+        return examples_at(positions)
 
     batches = steps.map(batch, num_parallel_calls=PARALLEL)
     batches = _flipped(batches, seed, first_step, per_epoch) if flip else batches
@@ -163,42 +156,31 @@ def _load_variables(folder: Path | str, info: DatasetInfo, split: str) -> list[t
     return variables
 
 
-@dataclass(frozen=True)
-class _Series:
-    """The windows of a split of many series, whose rows and windows stand one series after the other.
-
-    Attributes:
-        ends: The number of windows up to the end of each series, int64 [series].
-        skipped: The number of rows before a series' windows, beyond that of windows, int64 [series].
-        weights: The weights of a series' examples, float32 [series]; None for batches without weights.
-    """
-
-    ends: tf.Tensor
-    skipped: tf.Tensor
-    weights: tf.Tensor | None
-
-
-def _load_series(folder: Path | str, info: DatasetInfo, split: str, loss_power: int) -> _Series | None:
-    """Load where the windows of many series lie; None where there is one series."""
-    if not (isinstance(info, SeriesInfo) and info.series):
-        return None
+def _load_examples(
+    folder: Path | str, info: DatasetInfo, split: str, loss_power: int
+) -> Callable[[tf.Tensor], tuple[object, ...]]:
+    """Load a split into memory, for a function that gives the examples at some positions."""
+    variables = _load_variables(folder, info, split)
+    if isinstance(info, ImagesInfo):
+        return lambda positions: tuple(tf.gather(values, positions) for values in variables)
+    (rows,) = variables
+    if not info.series:
+        return lambda positions: _windows(rows, positions, info)
+    # Rows and windows stand one series after the other.
     table = load_table(folder, info)
-    rows, windows = table.rows[:, SPLITS.index(split)], table.windows(info, split)
-    ends = np.cumsum(windows)
+    counts, windows = table.rows[:, SPLITS.index(split)], table.windows(info, split)
     with tf.device("CPU"):
+        ends = tf.constant(np.cumsum(windows))
+        # The rows before a series that begin no window.
+        skipped = tf.constant(np.cumsum(counts) - counts - (np.cumsum(windows) - windows))
         weights = tf.constant(table.loss_scale**-loss_power, tf.float32) if loss_power else None
-        return _Series(tf.constant(ends), tf.constant(np.cumsum(rows) - rows - (ends - windows)), weights)
 
+    def examples_at(positions: tf.Tensor) -> tuple[object, ...]:
+        series = tf.searchsorted(ends, positions, side="right")
+        found = _windows(rows, positions + tf.gather(skipped, series), info)
+        return found if weights is None else (*found, tf.gather(weights, series))
 
-def _examples(variables: list[tf.Variable], positions: tf.Tensor, info: DatasetInfo, series: _Series | None) -> object:
-    """The examples at some positions of a split that `_load_variables` loaded."""
-    if isinstance(info, SeriesInfo):
-        if series is None:
-            return _windows(variables[0], positions, info)
-        numbers = tf.searchsorted(series.ends, positions, side="right")
-        windows = _windows(variables[0], positions + tf.gather(series.skipped, numbers), info)
-        return windows if series.weights is None else (*windows, tf.gather(series.weights, numbers))
-    return tuple(tf.gather(values, positions) for values in variables)
+    return examples_at
 
 
 def _positions(step: tf.Tensor, batch_size: int, used: int, share: BatchShare) -> tf.Tensor:
@@ -206,17 +188,6 @@ def _positions(step: tf.Tensor, batch_size: int, used: int, share: BatchShare) -
     first = step * batch_size
     end = tf.minimum(first + batch_size, used)
     return tf.range(first, end)[worker_slice(end - first, share)]
-
-
-def per_replica(batches: tf.data.Dataset, replicas: int) -> tf.data.Dataset:
-    """Cut each batch into equal parts, one for each replica of this worker, as tf.distribute's datasets have them."""
-    if replicas == 1:
-        return batches
-
-    def cut(value: tf.Tensor) -> tf.Tensor:
-        return tf.reshape(value, tf.concat([[replicas, tf.shape(value)[0] // replicas], tf.shape(value)[1:]], 0))
-
-    return without_autotune(batches.map(no_autograph(lambda *batch: tf.nest.map_structure(cut, batch))).unbatch())
 
 
 def _windows(rows: tf.Variable, first: tf.Tensor, info: SeriesInfo) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
@@ -246,57 +217,3 @@ def _flipped(batches: tf.data.Dataset, seed: int, first_step: int, per_epoch: in
         return tf.where(mirrored[:, None, None, None], tf.reverse(images, [2]), images), labels
 
     return batches.enumerate(start=first_step).map(flip, num_parallel_calls=PARALLEL)
-
-
-def _streamed(
-    folder: Path | str,
-    info: ImagesInfo,
-    split: str,
-    batch_size: int,
-    seed: int,
-    epochs: int,
-    first_step: int,
-    share: BatchShare,
-) -> tf.data.Dataset:
-    """Batches from disk: this worker's shards in random order, four at a time, with their records shuffled."""
-    paths = tfrecord_paths(folder, split, info.records[split])
-    by_file = len(paths) >= share.workers
-    own = tf.constant(paths[share.worker :: share.workers] if by_file else paths)
-    per_epoch = steps_per_epoch(info, split, batch_size, share)
-    own_examples = examples_used(info, split, batch_size, share) // share.workers
-    own_size = batch_size // share.workers
-    shuffle_size = max(own_size, min(SHUFFLE_RECORDS, SHUFFLE_BYTES // int(np.prod(info.shape))))
-
-    @no_autograph
-    def read(path: tf.Tensor) -> tf.data.Dataset:
-        records = tf.data.TFRecordDataset(path)
-        return (records if by_file else records.shard(share.workers, share.worker)).batch(_READ_TOGETHER)
-
-    @no_autograph
-    def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
-        epoch_seed = tf.stack([tf.constant(seed, tf.int64), epoch + (share.worker << 32)])
-        files = tf.data.Dataset.from_tensor_slices(_in_random_order(own, epoch_seed))
-        records = files.interleave(read, cycle_length=_SHARDS_AT_ONCE, block_length=1)
-
-        @no_autograph
-        def shuffle(number: tf.Tensor, group: tf.Tensor) -> tf.Tensor:
-            return _in_random_order(group, tf.random.fold_in(epoch_seed, number))
-
-        @no_autograph
-        def used(number: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
-            return batch[: own_examples - number * own_size]
-
-        first = tf.where(epoch == first_step // per_epoch, first_step % per_epoch, 0)
-        shuffled = records.rebatch(shuffle_size).enumerate().map(shuffle)
-        # Shards differ in size, and the other workers would wait for one that has no records left.
-        batches = (shuffled.repeat() if share.workers > 1 else shuffled).rebatch(own_size)
-        batches = batches.enumerate().take(per_epoch).map(used).skip(tf.cast(first, tf.int64))
-        return decode_images(batches, info.shape, own_size)
-
-    epoch_numbers = tf.data.Dataset.range(first_step // per_epoch, epochs)
-    return epoch_numbers.flat_map(epoch_batches).prefetch(PREFETCH)
-
-
-def _in_random_order(values: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    count = tf.size(values, out_type=tf.int64)
-    return tf.gather(values, tf.random.experimental.index_shuffle(tf.range(count), seed, max_index=count - 1))

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from components.artifacts.dataset import DatasetInfo
 from components.common.no_autograph import no_autograph
+from components.data.storage import without_autotune
 
 
 @dataclass(frozen=True)
@@ -69,3 +70,14 @@ def static_shapes(batches: tf.data.Dataset, batch_size: int, share: BatchShare) 
         return tf.ensure_shape(value, [batch_size // share.workers, *value.shape[1:]])
 
     return batches.map(no_autograph(lambda *batch: tf.nest.map_structure(sized, batch)))
+
+
+def per_replica(batches: tf.data.Dataset, replicas: int) -> tf.data.Dataset:
+    """Cut each batch into equal parts, one for each replica of this worker, as tf.distribute's datasets have them."""
+    if replicas == 1:
+        return batches
+
+    def cut(value: tf.Tensor) -> tf.Tensor:
+        return tf.reshape(value, tf.concat([[replicas, tf.shape(value)[0] // replicas], tf.shape(value)[1:]], 0))
+
+    return without_autotune(batches.map(no_autograph(lambda *batch: tf.nest.map_structure(cut, batch))).unbatch())

@@ -11,7 +11,7 @@ from components.common.no_autograph import no_autograph
 from components.common.spec import ModelSpec
 from components.data import input_pipeline
 from components.data.augmentation import augmented
-from components.data.replicas import evaluation_batch_size, steps_per_epoch
+from components.data.replicas import evaluation_batch_size, per_replica, steps_per_epoch
 from components.train.devices import Devices
 
 EVALUATION_BATCH = 512
@@ -103,7 +103,7 @@ class SharedBatches:
             return batches
         if devices.workers == 1:
             return devices.strategy.experimental_distribute_dataset(batches.repeat())
-        own = input_pipeline.per_replica(batches.repeat(), devices.replicas // devices.workers)
+        own = per_replica(batches.repeat(), devices.replicas // devices.workers)
         return devices.strategy.distribute_datasets_from_function(lambda _: own)
 
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 from tiny import HORIZON, LOOKBACK, fake_images, fake_series, numbered, run
 
 from components.artifacts.dataset import SPLITS
-from components.data import input_pipeline, storage
+from components.data import input_pipeline, storage, streamed
 from components.data.replicas import WHOLE, BatchShare
 from components.data.source_data import Images
 from components.data.tfrecord_files import tfrecord_paths
@@ -82,7 +82,7 @@ def images(tmp_path_factory):
 def stream(monkeypatch):
     """Images don't fit in memory, and 20 of them are shuffled together."""
     monkeypatch.setattr(input_pipeline, "CACHE_BYTES", 0)
-    monkeypatch.setattr(input_pipeline, "SHUFFLE_RECORDS", 20)
+    monkeypatch.setattr(streamed, "SHUFFLE_RECORDS", 20)
 
 
 @pytest.fixture(params=["cached", "streamed"])
@@ -238,7 +238,7 @@ def test_every_seed_can_be_trained_with(ordered):
 
 def test_streamed_images_are_mixed_over_shards_and_within(images, monkeypatch):
     stream(monkeypatch)
-    monkeypatch.setattr(input_pipeline, "SHUFFLE_RECORDS", 32)
+    monkeypatch.setattr(streamed, "SHUFFLE_RECORDS", 32)
     first, other = (batches((images, numbers_of), 32, seed=seed)[0] for seed in (1, 2))
     # Eight images a shard, four shards at a time.
     assert len({(number - 1) // 8 for number in first}) >= 4
@@ -249,7 +249,7 @@ def test_streamed_images_are_mixed_over_shards_and_within(images, monkeypatch):
 
 def test_large_images_are_shuffled_fewer_at_a_time(images, monkeypatch):
     stream(monkeypatch)
-    monkeypatch.setattr(input_pipeline, "SHUFFLE_BYTES", 3 * 24)
+    monkeypatch.setattr(streamed, "SHUFFLE_BYTES", 3 * 24)
     found = list(itertools.chain(*batches((images, numbers_of), 1)))
     # The first three lay together in a shard, and so did the next.
     assert max(found[:3]) - min(found[:3]) == max(found[3:6]) - min(found[3:6]) == 2

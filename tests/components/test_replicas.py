@@ -60,7 +60,7 @@ def test_what_is_left_out_of_the_last_batch(divided):
 
 def test_batches_are_cut_for_the_replicas_of_a_worker(divided):
     from components.artifacts.dataset import load_info
-    from components.data.input_pipeline import per_replica
+    from components.data.replicas import per_replica
 
     info = load_info(divided["demand"])
     batches = sequential_batches(divided["demand"], info, "validation", 60, BatchShare(replicas=4))
