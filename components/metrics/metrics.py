@@ -3,6 +3,8 @@
 A new metric is a function and its entry in `METRICS`. Whatever measures, ranks, judges or shows models reads that.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +19,8 @@ if TYPE_CHECKING:  # the command line reads the names, and has no use for NumPy
 Scale = Union[float, "np.ndarray"]
 # The third argument is the scale of MASE, or the quantiles.
 Measure = Callable[["np.ndarray", "np.ndarray", Any], float]
-Resampled = Callable[["np.ndarray"], float]
+# It takes indices of examples, int64 [examples], or a slice of all of them.
+Resampled = Callable[[Any], float]
 Prepare = Callable[["np.ndarray", "np.ndarray", Any], Resampled]
 
 # The bins of confidence, of equal width, as Guo et al. (2017, arXiv:1706.04599) have them.
@@ -58,39 +61,39 @@ class Metric:
         return f"{self.name} in {unit}" if unit and self.unit == "target" else self.name
 
 
+def _both(fast: Prepare) -> tuple[Measure, Prepare]:
+    """The functions of a metric whose `fast` gives the same for all examples as for a sample that has each once."""
+    return lambda target, prediction, third: fast(target, prediction, third)(slice(None)), fast
+
+
 def _mean(
-    each: Callable[["np.ndarray", "np.ndarray", Any], "np.ndarray"], then: Callable[[float], float] = float
+    each: Callable[[np.ndarray, np.ndarray, Any], np.ndarray], then: Callable[[float], float] = float
 ) -> tuple[Measure, Prepare]:
     """The functions of a metric that is the mean of what `each` gives, float or bool [examples], or follows from it."""
 
-    def measure(target: "np.ndarray", prediction: "np.ndarray", third: Any) -> float:  # noqa: ANN401
-        return then(each(target, prediction, third).mean())
-
-    def fast(target: "np.ndarray", prediction: "np.ndarray", third: Any) -> Resampled:  # noqa: ANN401
+    def fast(target: np.ndarray, prediction: np.ndarray, third: Any) -> Resampled:  # noqa: ANN401
         values = each(target, prediction, third)
         return lambda sample: then(values[sample].mean())
 
-    return measure, fast
+    return _both(fast)
 
 
-def _right(labels: "np.ndarray", probabilities: "np.ndarray", scale: Scale) -> "np.ndarray":
+def _anew(measure: Measure) -> Prepare:
+    """The function of a metric that is measured anew for each sample."""
+    return lambda target, prediction, third: lambda sample: measure(target[sample], prediction[sample], third)
+
+
+def _right(labels: np.ndarray, probabilities: np.ndarray, scale: Scale) -> np.ndarray:
     return probabilities.argmax(axis=1) == labels
 
 
-def _macro_f1(labels: "np.ndarray", probabilities: "np.ndarray", scale: Scale) -> float:
-    from sklearn.metrics import f1_score
-
-    classes, predicted = range(probabilities.shape[1]), probabilities.argmax(axis=1)
-    return float(f1_score(labels, predicted, labels=classes, average="macro", zero_division=0))
-
-
-def _fast_macro_f1(labels: "np.ndarray", probabilities: "np.ndarray", scale: Scale) -> Resampled:
+def _macro_f1(labels: np.ndarray, probabilities: np.ndarray, scale: Scale) -> Resampled:
     import numpy as np
 
     classes = probabilities.shape[1]
     pairs = labels * classes + probabilities.argmax(axis=1)
 
-    def resampled(sample: np.ndarray) -> float:
+    def resampled(sample: Any) -> float:  # noqa: ANN401
         counts = np.bincount(pairs[sample], minlength=classes**2).reshape(classes, classes)
         # F1 = 2 TP / (2 TP + FP + FN), and a row and a column sum to 2 TP + FP + FN together.
         f1 = 2 * np.diag(counts) / np.maximum(counts.sum(axis=0) + counts.sum(axis=1), 1)
@@ -99,7 +102,7 @@ def _fast_macro_f1(labels: "np.ndarray", probabilities: "np.ndarray", scale: Sca
     return resampled
 
 
-def _loss(labels: "np.ndarray", probabilities: "np.ndarray", scale: Scale) -> float:
+def _loss(labels: np.ndarray, probabilities: np.ndarray, scale: Scale) -> float:
     from sklearn.metrics import log_loss
 
     # Rows of float32 sum to 1 within 1e-6, and log_loss needs them closer to it.
@@ -108,7 +111,7 @@ def _loss(labels: "np.ndarray", probabilities: "np.ndarray", scale: Scale) -> fl
     return float(log_loss(labels, exact, labels=range(probabilities.shape[1])))
 
 
-def _fast_loss(labels: "np.ndarray", probabilities: "np.ndarray", scale: Scale) -> Resampled:
+def _fast_loss(labels: np.ndarray, probabilities: np.ndarray, scale: Scale) -> Resampled:
     import numpy as np
 
     chosen = probabilities[np.arange(len(labels)), labels].astype(np.float64)
@@ -116,7 +119,7 @@ def _fast_loss(labels: "np.ndarray", probabilities: "np.ndarray", scale: Scale) 
     return lambda sample: float(losses[sample].mean())
 
 
-def confidence_bins(labels: "np.ndarray", probabilities: "np.ndarray") -> "tuple[np.ndarray, np.ndarray, np.ndarray]":
+def confidence_bins(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The confidence of each prediction, whether it is right, and the bin of its confidence.
 
     Args:
@@ -134,7 +137,7 @@ def confidence_bins(labels: "np.ndarray", probabilities: "np.ndarray") -> "tuple
     return confidence, probabilities.argmax(axis=1) == labels, bins
 
 
-def _distance(labels: "np.ndarray", probabilities: "np.ndarray", scale: Scale) -> "np.ndarray":
+def _distance(labels: np.ndarray, probabilities: np.ndarray, scale: Scale) -> np.ndarray:
     """The distance of being right from the confidence, with the sign that makes its bin's sum positive.
 
     The mean of all examples is the ECE. In a sample each bin keeps its sign: a distance without sign grows by the noise
@@ -147,34 +150,32 @@ def _distance(labels: "np.ndarray", probabilities: "np.ndarray", scale: Scale) -
     return distance * np.sign(np.bincount(bins, distance))[bins]
 
 
-def _absolute(target: "np.ndarray", forecast: "np.ndarray", scale: Scale) -> "np.ndarray":
+def _absolute(target: np.ndarray, forecast: np.ndarray, scale: Scale) -> np.ndarray:
     return abs(forecast.astype("float64") - target).mean(axis=1)
 
 
-def _squared(target: "np.ndarray", forecast: "np.ndarray", scale: Scale) -> "np.ndarray":
+def _squared(target: np.ndarray, forecast: np.ndarray, scale: Scale) -> np.ndarray:
     return ((forecast.astype("float64") - target) ** 2).mean(axis=1)
 
 
-def _scaled(target: "np.ndarray", forecast: "np.ndarray", scale: Scale) -> "np.ndarray":
+def _scaled(target: np.ndarray, forecast: np.ndarray, scale: Scale) -> np.ndarray:
     return _absolute(target, forecast, scale) / scale
 
 
-def _pinball(target: "np.ndarray", forecasts: "np.ndarray", quantiles: Sequence[float]) -> "np.ndarray":
+def _pinball(target: np.ndarray, forecasts: np.ndarray, quantiles: Sequence[float]) -> np.ndarray:
     """The mean pinball loss of all quantiles (Koenker and Bassett 1978, doi:10.2307/1913643), float64 [windows]."""
     import numpy as np
 
-    losses = []
-    for i, quantile in enumerate(quantiles):
-        error = target - forecasts[..., i].astype("float64")
-        losses.append(np.maximum(quantile * error, (quantile - 1) * error).mean(axis=1))
+    errors = [target - forecasts[..., i].astype("float64") for i in range(len(quantiles))]
+    losses = [np.maximum(q * error, (q - 1) * error).mean(axis=1) for q, error in zip(quantiles, errors, strict=True)]
     return np.mean(losses, axis=0)
 
 
-def _inside(target: "np.ndarray", forecasts: "np.ndarray", quantiles: Sequence[float]) -> "np.ndarray":
+def _inside(target: np.ndarray, forecasts: np.ndarray, quantiles: Sequence[float]) -> np.ndarray:
     return ((forecasts[..., 0] <= target) & (target <= forecasts[..., -1])).mean(axis=1)
 
 
-def _width(target: "np.ndarray", forecasts: "np.ndarray", quantiles: Sequence[float]) -> "np.ndarray":
+def _width(target: np.ndarray, forecasts: np.ndarray, quantiles: Sequence[float]) -> np.ndarray:
     return (forecasts[..., -1].astype("float64") - forecasts[..., 0]).mean(axis=1)
 
 
@@ -183,7 +184,7 @@ def _width(target: "np.ndarray", forecasts: "np.ndarray", quantiles: Sequence[fl
 METRICS: dict[Task, tuple[Metric, ...]] = {
     "classification": (
         Metric("accuracy", *_mean(_right), higher_is_better=True, unit="share"),
-        Metric("macro_f1", _macro_f1, _fast_macro_f1, higher_is_better=True, unit="share"),
+        Metric("macro_f1", *_both(_macro_f1), higher_is_better=True, unit="share"),
         Metric("loss", _loss, _fast_loss),
         Metric("ece", *_mean(_distance, lambda mean: max(0.0, float(mean))), unit="share"),
     ),
@@ -215,17 +216,13 @@ def found_in(task: Task, measured: Iterable[Mapping[str, float]]) -> list[Metric
     return [metric for metric in METRICS[task] if metric.name in names or not metric.of_quantiles]
 
 
-def point_forecast(prediction: "np.ndarray") -> "np.ndarray":
+def point_forecast(prediction: np.ndarray) -> np.ndarray:
     """The medians of quantiles, [windows, horizon]; predictions without quantiles as they are."""
     return prediction[..., prediction.shape[-1] // 2] if prediction.ndim > 2 else prediction
 
 
 def measure(
-    task: Task,
-    target: "np.ndarray",
-    prediction: "np.ndarray",
-    scale: Scale = math.nan,
-    quantiles: Sequence[float] = (),
+    task: Task, target: np.ndarray, prediction: np.ndarray, scale: Scale = math.nan, quantiles: Sequence[float] = ()
 ) -> dict[str, float]:
     """Each metric of a task.
 
@@ -242,27 +239,17 @@ def measure(
 
 
 def resampled(
-    task: Task,
-    target: "np.ndarray",
-    prediction: "np.ndarray",
-    scale: Scale = math.nan,
-    quantiles: Sequence[float] = (),
-) -> "Callable[[np.ndarray], dict[str, float]]":
+    task: Task, target: np.ndarray, prediction: np.ndarray, scale: Scale = math.nan, quantiles: Sequence[float] = ()
+) -> Callable[[np.ndarray], dict[str, float]]:
     """A function that gives each metric for the examples of some indices. The arguments are those of `measure`."""
-
-    def prepare(metric: Metric, target: "np.ndarray", prediction: "np.ndarray", third: Any) -> Resampled:  # noqa: ANN401
-        if metric.fast:
-            return metric.fast(target, prediction, third)
-        return lambda sample: metric.measure(target[sample], prediction[sample], third)
-
     given = _arguments(task, target, prediction, scale, quantiles)
-    prepared = {metric.name: prepare(metric, *arguments) for metric, arguments in given}
+    prepared = {metric.name: (metric.fast or _anew(metric.measure))(*arguments) for metric, arguments in given}
     return lambda sample: {name: of(sample) for name, of in prepared.items()}
 
 
 def _arguments(
-    task: Task, target: "np.ndarray", prediction: "np.ndarray", scale: Scale, quantiles: Sequence[float]
-) -> "list[tuple[Metric, tuple[np.ndarray, np.ndarray, Scale | Sequence[float]]]]":
+    task: Task, target: np.ndarray, prediction: np.ndarray, scale: Scale, quantiles: Sequence[float]
+) -> list[tuple[Metric, tuple[np.ndarray, np.ndarray, Scale | Sequence[float]]]]:
     """The metrics that the predictions have, each with its arguments."""
     points = point_forecast(prediction)
     return [
