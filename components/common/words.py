@@ -1,5 +1,7 @@
 """Words for messages and pages."""
 
+import difflib
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 
@@ -7,6 +9,12 @@ def counted(number: int, noun: str) -> str:
     """A number with its noun: "1 epoch", "2,245 test examples", "10 classes"."""
     ending = "" if number == 1 else "es" if noun.endswith("s") else "s"
     return f"{number:,} {noun}{ending}"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The question that ends a message about an unknown name; "" where no known one is like it."""
+    similar = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean '{similar[0]}'?" if similar else ""
 
 
 def now() -> str:

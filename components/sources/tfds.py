@@ -4,7 +4,6 @@ TFDS looks in $TFDS_DATA_DIR, which `make data` and `make run-local` set to data
 there is downloaded, and its checksums are verified.
 """
 
-import difflib
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from pydantic_core import PydanticCustomError
 from components.common.errors import InputError
 from components.common.files import scratch_directory
 from components.common.spec import Facts, ImageOptions
+from components.common.words import did_you_mean
 from components.data.source_data import Image, Images
 from components.readers import pictures
 
@@ -66,8 +66,7 @@ def check(options: Options) -> Facts:
         builder = tfds.builder_cls(name)
     except (tfds.core.registered.DatasetNotFoundError, ValueError):
         names = tfds.list_builders(with_community_datasets=False)
-        similar = difflib.get_close_matches(options.name, names, n=1)
-        hint = f"did you mean {similar[0]}?" if similar else f"it has {len(names)} others"
+        hint = did_you_mean(options.name, names) or f"it has {len(names)} others"
         raise InputError(f"name: TFDS has no data set {options.name}; {hint}") from None
     configs = [known.name for known in builder.BUILDER_CONFIGS]
     if config and config not in configs:

@@ -7,6 +7,7 @@ import typer
 from rich.markup import escape
 
 from pipeline.commands.runs import Name
+from pipeline.runs import RUNS
 from pipeline.terminal import tables
 
 
@@ -18,7 +19,6 @@ def prove_command(
 ) -> None:
     """Write the proof of a model into one file: what went into it, its training's checkpoints, what came out of it."""
     from pipeline.evidence.proof import prove
-    from pipeline.local.run import RUNS
     from pipeline.runs.history import find
 
     found = find(RUNS, run)

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from components.common.errors import InputError
+from pipeline.runs import REGISTRY
 from pipeline.terminal import tables
 
 # The exit code where data have drifted.
@@ -41,7 +42,7 @@ def predict_command(
     from components.predict.predict import predict
 
     with _progress() as progress:
-        predict(model, source, output, every_window, progress, _registry(trust))
+        predict(model, source, output, every_window, progress, None if trust else REGISTRY)
 
 
 def drift_command(
@@ -56,7 +57,7 @@ def drift_command(
     from components.drift.drift import drift
 
     with _progress() as progress:
-        result = drift(model, source, threshold, progress, _registry(trust))
+        result = drift(model, source, threshold, progress, None if trust else REGISTRY)
     table = tables.table("feature", "PSI", "KS", "training", "new", "")
     for name, feature in result.features.items():
         label = f"{name}: {feature.note}" if feature.note else name
@@ -80,13 +81,6 @@ def add_commands(app: typer.Typer) -> None:
     """Add the commands of this file to the command line."""
     app.command("predict")(predict_command)
     app.command("drift")(drift_command)
-
-
-def _registry(trust: bool) -> Path | None:
-    """The registry that has to have written the model; None where any model is trusted."""
-    from pipeline.local.run import RUNS
-
-    return None if trust else RUNS / "registry"
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """The commands for the registry on this machine: what is in it, and which version is current."""
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,6 +8,8 @@ import typer
 from rich.table import Table
 
 from components.common.errors import InputError
+from components.common.words import did_you_mean
+from pipeline.runs import REGISTRY
 from pipeline.terminal import tables
 
 if TYPE_CHECKING:
@@ -43,11 +44,12 @@ def promote_command(
 
     shelves = _shelves()
     if name not in shelves:
-        raise InputError(f"{name}: not in {_registry()}; {_hint(name, list(shelves))}")
+        hint = did_you_mean(name, shelves) or f"there are: {', '.join(shelves) or 'none'}"
+        raise InputError(f"{name}: not in {REGISTRY}; {hint}")
     shelf = shelves[name]
     if version not in versions(shelf):
         raise InputError(f"{name}: no version '{version}'; there are: {', '.join(versions(shelf)) or 'none'}")
-    check_registration(shelf / version, _registry())
+    check_registration(shelf / version, REGISTRY)
     before = current(shelf)
     make_current(shelf, version)
     change = "already" if before == version else f"now, it was version {before}" if before else "now, there was none"
@@ -89,7 +91,7 @@ def _list() -> None:
         if current_version is None:
             problems.append(f"{name}: no current version; python -m pipeline registry promote {name} VERSION")
     if not rows:
-        print(f"{_registry()}: nothing is registered")
+        print(f"{REGISTRY}: nothing is registered")
         return
 
     def table_of(optional: Sequence[str]) -> Table:
@@ -121,18 +123,7 @@ def _columns(registration: "Registration") -> dict[str, str]:
     }
 
 
-def _registry() -> Path:
-    from pipeline.local.run import RUNS
-
-    return RUNS / "registry"
-
-
 def _shelves() -> dict[str, Path]:
     """The folder of the versions of each data set, by <experiment>/<data set>."""
-    folders = [path for path in sorted(_registry().glob("[!.]*/[!.]*")) if path.is_dir()]
+    folders = [path for path in sorted(REGISTRY.glob("[!.]*/[!.]*")) if path.is_dir()]
     return {f"{path.parent.name}/{path.name}": path for path in folders}
-
-
-def _hint(name: str, names: list[str]) -> str:
-    similar = difflib.get_close_matches(name, names, n=1)
-    return f"did you mean {similar[0]}?" if similar else f"there are: {', '.join(names) or 'none'}"

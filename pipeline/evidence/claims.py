@@ -17,8 +17,9 @@ from components.common.files import printable
 from components.common.spec import Strict
 from pipeline.evidence.line import Line
 from pipeline.evidence.proof import LEADERBOARD, MODEL, PREDICTIONS, PROOF, Proof
-from pipeline.experiment.dataset_checks import DatasetConfig, check_data, check_name, check_options
+from pipeline.experiment.dataset_checks import DatasetConfig, check_data, check_options
 from pipeline.experiment.model_checks import ModelKeys, check_model
+from pipeline.experiment.names import check_name
 from pipeline.graph.code_version import code_files
 
 Schema = TypeVar("Schema", bound=Strict)

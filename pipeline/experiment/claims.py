@@ -1,7 +1,5 @@
 """The claims of an experiment (`expect:`), and their comparison with the measured metrics."""
 
-import difflib
-
 from pydantic import Field
 
 from components.artifacts import backtest
@@ -9,6 +7,7 @@ from components.artifacts.backtest import Spread
 from components.artifacts.leaderboard import Leaderboard, ModelEntry
 from components.common.errors import InputError, collecting
 from components.common.spec import Strict, Task
+from components.common.words import did_you_mean
 from components.metrics.metrics import METRICS, named
 from pipeline.experiment.validation import shorten, validate
 
@@ -105,8 +104,7 @@ def check_expect(where: str, expect: object, task: Task, quantiles: bool = False
 def _claim(at: str, metric: object, given: object, task: Task, quantiles: bool) -> Claim:
     metrics = {known.name: known for known in METRICS[task]}
     if metric not in metrics:
-        similar = difflib.get_close_matches(str(metric), metrics, n=1)
-        hint = f"did you mean '{similar[0]}'?" if similar else f"of {task} there are: {', '.join(metrics)}"
+        hint = did_you_mean(str(metric), metrics) or f"of {task} there are: {', '.join(metrics)}"
         raise InputError(f"{at}: no metric '{shorten(metric, quoted=False)}'; {hint}")
     if metrics[metric].of_quantiles and not quantiles:
         raise InputError(f"{at}.{metric}: is for a model with quantiles")

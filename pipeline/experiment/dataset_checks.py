@@ -1,6 +1,5 @@
 """Check the data sets of an experiment: first their keys and options, then their data."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,12 +19,6 @@ from components.readers.time_axis import Frequency, calendar_columns
 from components.sources import Source, load_source
 from pipeline.experiment.validation import shorten, validate, validate_rest
 
-# A name becomes part of task names, of Python identifiers and of paths.
-NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
-# A task's name, such as evaluate-<model>, is a label of Kubernetes, which has at most 63 letters.
-MAX_NAME = 50
-# Of evaluate-<model>-fold-100, too.
-MAX_NAME_OF_FOLDS = 44
 # These values take the place of wrong options, so that the data can be checked in the same call.
 REPLACEMENTS = {"lookback": 1, "horizon": 1, "frequency": "D", "height": 256, "width": 256}
 
@@ -99,40 +92,6 @@ class DatasetConfig:
     def folds(self) -> int:
         """The number of folds of its backtest; 0 where it has none."""
         return self.options.backtest.folds if isinstance(self.options, SeriesOptions) and self.options.backtest else 0
-
-
-def check_name(where: str, name: str) -> None:
-    """Check the name of a data set or model.
-
-    Args:
-        where: The file and the kind, for messages.
-        name: The name.
-
-    Raises:
-        InputError: The name can't be a part of task names and paths.
-    """
-    if not NAME.fullmatch(name):
-        raise InputError(f"{where}.{shorten(name, quoted=False)}: expected small letters, digits and single _")
-    if len(name) > MAX_NAME:
-        raise InputError(f"{where}.{shorten(name, quoted=False)}: {len(name)} letters, expected at most {MAX_NAME}")
-
-
-def fold_name_problems(where: str, folds: Mapping[str, int]) -> list[str]:
-    """The problems of names that folds are named after.
-
-    Args:
-        where: The file and the kind, for messages.
-        folds: The number of folds of each data set or model; 0 where it has no backtest.
-    """
-    problems = []
-    for name, count in folds.items():
-        if count and len(name) > MAX_NAME_OF_FOLDS:
-            problems.append(
-                f"{where}.{name}: {len(name)} letters, expected at most {MAX_NAME_OF_FOLDS} where there is a backtest"
-            )
-        taken = [fold for i in range(1, count + 1) if (fold := f"{name}_fold_{i}") in folds]
-        problems += [f"{where}.{fold}: is the name of a fold of {name}; expected another one" for fold in taken]
-    return problems
 
 
 def check_options(where: str, config: Mapping[str, object], folder: Path, problems: list[str]) -> DatasetOptions | None:

@@ -1,10 +1,8 @@
 """The typed experiment: one YAML file that names data sets and models."""
 
-import difflib
 import functools
-import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -19,24 +17,14 @@ from components.sources import load_source
 from components.vertex.client import VertexOptions
 from pipeline.experiment.claims import Claim, check_expect
 from pipeline.experiment.config_file import override, read_config
-from pipeline.experiment.dataset_checks import (
-    DatasetConfig,
-    check_data,
-    check_name,
-    check_options,
-    fold_name_problems,
-)
+from pipeline.experiment.dataset_checks import DatasetConfig, check_data, check_options
 from pipeline.experiment.kubeflow_options import KubeflowOptions
 from pipeline.experiment.model_checks import check_model
+from pipeline.experiment.names import check_file_name, check_name, check_selected, fold_name_problems
 from pipeline.experiment.search_checks import check_tune
-from pipeline.experiment.validation import shorten, validate
+from pipeline.experiment.validation import validate
 
 ROOT = Path(__file__).parent.parent.parent
-NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
-# The longest label on Vertex AI and Kubernetes, in letters.
-MAX_NAME = 63
-# The names of other folders in runs/ and in runs/<experiment>/.
-RESERVED = ("registry", "latest")
 
 
 @dataclass(frozen=True)
@@ -110,7 +98,7 @@ def load_experiment(path: Path, overrides: list[str], selected: Sequence[str] = 
         override(content, overrides)
     data_problems: list[str] = []
     with collecting(problems):
-        _check_file_name(path)
+        check_file_name(path)
     with collecting(problems):
         of_models = {key: f"a key of a model: models.<name>.{key}" for key in ModelSpec.model_fields}
         file = validate(ExperimentFile, content, str(path), elsewhere=of_models)
@@ -119,7 +107,7 @@ def load_experiment(path: Path, overrides: list[str], selected: Sequence[str] = 
     configs = {key: _configs(path, key, content.get(key), problems) for key in ("datasets", "models")}
     with collecting(problems):
         if isinstance(given := content.get("models"), dict):
-            _check_selected(path.stem, given, selected)
+            check_selected(path.stem, given, selected)
     datasets: dict[str, DatasetConfig] = {}
     for name, config in configs["datasets"].items():
         where = f"{path}: datasets.{name}"
@@ -178,7 +166,7 @@ def select_models(experiment: Experiment, models: list[str]) -> Experiment:
     """
     if not models:
         return experiment
-    _check_selected(experiment.name, experiment.models, models)
+    check_selected(experiment.name, experiment.models, models)
     selected = {name: spec for name, spec in experiment.models.items() if name in models}
     datasets = {spec.dataset for spec in selected.values()}
     arguments = shlex.join(part for name in selected for part in ("--model", name))
@@ -190,26 +178,6 @@ def select_models(experiment: Experiment, models: list[str]) -> Experiment:
         tunes={name: tune for name, tune in experiment.tunes.items() if name in selected},
         command=f"{experiment.command} {arguments}",
     )
-
-
-def _check_selected(experiment: str, known: Iterable[str], models: Iterable[str]) -> None:
-    problems, names = [], list(known)
-    for name in dict.fromkeys(models):
-        if name not in names:
-            similar = difflib.get_close_matches(name, names, n=1)
-            hint = f"did you mean '{similar[0]}'?" if similar else f"there are: {', '.join(names)}"
-            problems.append(f"--model {shorten(name, quoted=False)}: {experiment} has no such model; {hint}")
-    if problems:
-        raise InputError(*problems)
-
-
-def _check_file_name(path: Path) -> None:
-    if not NAME.fullmatch(path.stem):
-        raise InputError(f"{path}: a file's name is its experiment's: small letters, digits and single - or _")
-    if len(path.stem) > MAX_NAME:
-        raise InputError(f"{path}: a file's name is its experiment's: {len(path.stem)} letters, at most {MAX_NAME}")
-    if path.stem in RESERVED:
-        raise InputError(f"{path}: a file's name is its experiment's, and runs/ has another use for '{path.stem}'")
 
 
 def _configs(path: Path, key: str, content: object, problems: list[str]) -> dict[str, dict[str, object]]:

@@ -1,6 +1,5 @@
 """Explain the keys of a config: type, default and meaning of each, from the classes that check them."""
 
-import difflib
 import inspect
 import json
 import textwrap
@@ -13,6 +12,7 @@ from pydantic import BaseModel
 
 from components.common.errors import InputError
 from components.common.spec import ModelSpec
+from components.common.words import did_you_mean
 from components.families import family_names, load_family
 from components.models.layer_sizes import MAX_NUMBERS, MAX_WEIGHTS
 from components.sources import load_source, source_names
@@ -136,8 +136,7 @@ def _select(sections: list[Section], key: str, name: str, similar_names: Sequenc
     if matching := [part for part in selected if part.keys or not key]:
         return matching
     known = [*similar_names, *(name.removesuffix(key) + k.name for part in sections for k in part.keys)]
-    similar = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean '{similar[0]}'?" if similar else f"there are: {', '.join(section_names())}"
+    hint = did_you_mean(name, known) or f"there are: {', '.join(section_names())}"
     raise InputError(f"explain: no '{name}'; {hint}")
 
 

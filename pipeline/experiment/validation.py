@@ -1,6 +1,5 @@
 """Validate values of a config with pydantic's classes, and turn errors into lines."""
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeGuard, TypeVar, get_args
@@ -9,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from components.common.errors import MOST_PROBLEMS, InputError
+from components.common.words import did_you_mean
 
 Model = TypeVar("Model", bound=BaseModel)
 # The longest text of a value in a message, in characters.
@@ -101,8 +101,8 @@ def _hint(cls: type[BaseModel], loc: tuple[int | str, ...], extra: tuple[str, ..
     """The key that an unknown one could stand for, or else all that are known."""
     here = _class_at(cls, loc[:-1])
     known = [*here.model_fields, *extra] if here else []
-    similar = difflib.get_close_matches(str(loc[-1]), known, n=1)
-    return f"; did you mean '{similar[0]}'?" if similar else f"; known are: {', '.join(known)}" if known else ""
+    hint = did_you_mean(str(loc[-1]), known) or f"known are: {', '.join(known)}"
+    return f"; {hint}" if known else ""
 
 
 def _expected(cls: type[BaseModel], error: ErrorDetails) -> str:

@@ -4,5 +4,6 @@ from pathlib import Path
 
 # The folder of all runs, and names in it.
 RUNS = Path("runs")
+REGISTRY = RUNS / "registry"
 LATEST = "latest"
 REPORT = "report.html"

@@ -60,7 +60,7 @@ def test_splits_of_a_tfds_data_set_are_disjoint(sizes, expected):
 @pytest.mark.parametrize(
     ("options", "parts"),
     [
-        ({"name": "fashion_mnst"}, ["fashion_mnst", "did you mean fashion_mnist?"]),
+        ({"name": "fashion_mnst"}, ["fashion_mnst", "did you mean 'fashion_mnist'?"]),
         ({"name": "qqqqqqqq"}, ["qqqqqqqq", "others"]),
         ({"name": "mnist", "height": 14}, ["mnist", "both height and width"]),
         ({"name": "mnist", "width": 14}, ["mnist", "both height and width"]),

@@ -31,7 +31,7 @@ def run(monkeypatch, capsys):
 @pytest.fixture
 def registry(registry, monkeypatch):
     """The registered model, in the registry of this project."""
-    monkeypatch.setattr("pipeline.local.run.RUNS", registry.parents[3])
+    monkeypatch.setattr("pipeline.commands.predictions.REGISTRY", registry.parents[3] / "registry")
     return registry
 
 

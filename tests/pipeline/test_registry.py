@@ -9,13 +9,13 @@ import pytest
 from components.artifacts.registration import write_registration
 from components.artifacts.shelf import current, make_current
 from pipeline import __main__
-from pipeline.local import run as local_run
+from pipeline.commands import registry as commands
 
 
 @pytest.fixture
 def runs(tmp_path, monkeypatch):
     """A registry of two data sets: two versions of one, an old registration of the other."""
-    monkeypatch.setattr(local_run, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(commands, "REGISTRY", tmp_path / "runs" / "registry")
     root = tmp_path / "runs" / "registry"
     for version, accuracy in (("1", 0.8889), ("2", 0.7685)):
         folder = root / "families" / "fashion" / version
@@ -84,7 +84,7 @@ def test_a_terminal_of_any_usual_width_shows_each_version_on_a_line(runs, comman
 
 
 def test_an_empty_registry_is_a_line(command, tmp_path, monkeypatch):
-    monkeypatch.setattr(local_run, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(commands, "REGISTRY", tmp_path / "runs" / "registry")
     for _ in range(2):
         code, out, _ = command("registry")
         assert (code, out) == (0, [f"{tmp_path}/runs/registry: nothing is registered"])
@@ -112,7 +112,7 @@ def test_current_is_moved_by_hand_and_back(runs, command):
 @pytest.mark.parametrize(
     ("name", "version", "said"),
     [
-        ("families/fashin", "1", "families/fashin: not in {root}; did you mean families/fashion?"),
+        ("families/fashin", "1", "families/fashin: not in {root}; did you mean 'families/fashion'?"),
         ("x", "1", "x: not in {root}; there are: families/demand, families/fashion"),
         ("../registry/families/fashion", "1", "../registry/families/fashion: not in"),
         ("families/fashion", "3", "families/fashion: no version '3'; there are: 1, 2"),
