@@ -1,6 +1,5 @@
 """Run an experiment's compiled pipeline on this machine: its tasks, side by side."""
 
-import fcntl
 import os
 import shutil
 import sys
@@ -28,8 +27,7 @@ from pipeline.local.processes import Running
 from pipeline.local.schedule import available_cores, default_jobs
 from pipeline.local.server import Server
 from pipeline.local.tasks import Task, read_tasks
-from pipeline.runs import LATEST, RUNS, mlflow_server, tracking
-from pipeline.runs.ledger import FILE as LEDGER
+from pipeline.runs import LATEST, RUNS, ledger, lock, mlflow_server, tracking
 from pipeline.runs.publish import PARTIAL, publish, publish_report
 from pipeline.runs.record import recorded
 from pipeline.terminal.display import Display
@@ -207,17 +205,12 @@ def _published(run: Execution, completed: bool, pipeline: Path, console: Console
 @contextmanager
 def _only_run(home: Path) -> Iterator[None]:
     """Hold the lock of an experiment, and remove the partial files of a run that was killed."""
-    lock, latest, ledger = home / ".lock", home / LATEST, RUNS / LEDGER
-    if os.path.lexists(latest) and not latest.is_symlink():
+    if os.path.lexists(latest := home / LATEST) and not latest.is_symlink():
         set_aside(latest, "isn't a link to a run")
-    for path in (lock, ledger):
+    for path in (home / lock.FILE, RUNS / ledger.FILE):
         if os.path.lexists(path) and not path.is_file():
             set_aside(path, "isn't a file")
-    with lock.open("a", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(f"{os.path.relpath(home)}: another run of this experiment is under way") from None
+    with lock.held(home, f"{os.path.relpath(home)}: another run of this experiment is under way"):
         for partial in home.glob(f"*/{PARTIAL}"):
             remove(partial)
         yield

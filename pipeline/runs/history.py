@@ -1,7 +1,6 @@
 """The runs of a folder such as runs/: what each of them left, found by name."""
 
 import difflib
-import fcntl
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from components.artifacts.dataset import load_info
+from components.artifacts.dataset import DatasetInfo, load_info
 from components.artifacts.leaderboard import Leaderboard, ModelEntry, load_leaderboard
 from components.common.errors import InputError
-from components.metrics.metrics import METRICS
 from pipeline.runs import LATEST, REPORT, ledger
+from pipeline.runs.lock import under_way
 from pipeline.runs.record import FILE as RECORD
 from pipeline.runs.record import Record, load_record
 
@@ -119,12 +118,7 @@ class Run:
                     continue
         return found
 
-    def interval(self, dataset: str) -> list[float]:
-        """The 95 % interval of the best model of a data set, by the metric that ranks them."""
-        best = self.board.best(dataset) if self.board else None
-        return best.intervals.get(METRICS[best.task][0].name, [0.0, 0.0]) if best and best.task else [0.0, 0.0]
-
-    def info(self, model: ModelEntry) -> Any:  # noqa: ANN401
+    def info(self, model: ModelEntry) -> DatasetInfo:
         """The description of the data set that a model was trained on."""
         return load_info(self.folder / "models" / model.model)
 
@@ -246,18 +240,6 @@ def _state(folder: Path, record: Record | None, board: Leaderboard | None) -> st
         return record.state
     # A run that was killed couldn't write how it ended.
     return "running" if under_way(folder.parent) and folder == max(_folders(folder.parent)) else "stopped"
-
-
-def under_way(home: Path) -> bool:
-    """Whether a run of the experiment holds its lock."""
-    try:
-        with (home / ".lock").open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        pass
-    return False
 
 
 def _local(name: str) -> str:

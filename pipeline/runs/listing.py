@@ -83,5 +83,11 @@ def worn(runs: Path, run: Run, only: str | None = None) -> list[str]:
         f"{dataset}: {sentence}"
         for dataset, split in run.splits.items()
         if only in (None, dataset)
-        for sentence in ledger.wear(noted, split, run.interval(dataset))
+        for sentence in ledger.wear(noted, split, _interval(run, dataset))
     ]
+
+
+def _interval(run: Run, dataset: str) -> list[float]:
+    """The 95 % interval of the best model of a data set, by the metric that ranks them."""
+    best = run.board.best(dataset) if run.board else None
+    return best.intervals.get(METRICS[best.task][0].name, [0.0, 0.0]) if best and best.task else [0.0, 0.0]

@@ -1,6 +1,5 @@
 """The room that runs take on the disk, and old runs that may go."""
 
-import fcntl
 import json
 import os
 import re
@@ -8,8 +7,8 @@ import shutil
 import stat
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,7 +17,8 @@ from components.artifacts.registration import FILE as REGISTRATION
 from components.artifacts.registration import REGISTERED
 from components.common.errors import InputError
 from pipeline.runs import LATEST
-from pipeline.runs.history import Run, runs_of, under_way
+from pipeline.runs.history import Run, runs_of
+from pipeline.runs.lock import held, under_way
 from pipeline.runs.unfinished import Unfinished, statuses, unfinished
 
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
@@ -114,7 +114,8 @@ def prune(planned: Plan, again: Callable[[list[str]], Plan]) -> None:
     homes = sorted({run.folder.parent for run in planned.runs} | {one.home for one in planned.checkpoints})
     with ExitStack() as locks:
         for home in homes:
-            locks.enter_context(_no_runs(home))
+            problem = f"{home}: a run of this experiment is under way; try again when it has ended"
+            locks.enter_context(held(home, problem, by_run=False))
         if set(again([home.name for home in homes]).folders) != set(planned.folders):
             raise InputError("runs prune: the runs have changed since; start it again")
         removed = {home: Path(tempfile.mkdtemp(prefix=_REMOVED, dir=home)) for home in homes}
@@ -127,23 +128,6 @@ def prune(planned: Plan, again: Callable[[list[str]], Plan]) -> None:
         for folder in home.glob(f"{_REMOVED}*"):
             with suppress(FileNotFoundError):  # another process removes it
                 shutil.rmtree(folder)
-
-
-@contextmanager
-def _no_runs(home: Path) -> Iterator[None]:
-    """Hold the lock of an experiment, which each run of it takes.
-
-    Raises:
-        InputError: Another process holds it.
-    """
-    with (home / ".lock").open("a", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # No run can take it, but `under_way`, which `load` asks as well, doesn't count this process as a run.
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(f"{home}: a run of this experiment is under way; try again when it has ended") from None
-        yield
 
 
 def sizes(runs: Iterable[Run]) -> list[int]:
