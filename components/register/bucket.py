@@ -17,8 +17,9 @@ from components.common.errors import InputError
 from components.common.files import make_folder, sha256
 from components.register.challenge import Winner
 from components.register.local import register_locally
-from components.vertex.client import credentials, error_line
+from components.vertex.client import credentials
 from components.vertex.cloud_storage import GS, SECONDS
+from components.vertex.errors import error_line
 from components.vertex.lease import hold_lease
 
 

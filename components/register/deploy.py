@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 from components.artifacts.export import Golden, load_golden
 from components.common.errors import InputError
-from components.vertex.client import CALL_SECONDS, Vertex, client, error_line, list_by_name
+from components.vertex.client import CALL_SECONDS, Vertex, client, list_by_name
+from components.vertex.errors import error_line
 
 if TYPE_CHECKING:
     from google.cloud.aiplatform_v1 import EndpointServiceClient

@@ -10,8 +10,9 @@ from components.artifacts.shelf import CURRENT
 from components.common.errors import InputError
 from components.common.files import gs
 from components.register.challenge import Winner, challenge, unknown
-from components.vertex.client import CALL_SECONDS, Vertex, client, error_line, list_by_name
+from components.vertex.client import CALL_SECONDS, Vertex, client, list_by_name
 from components.vertex.cloud_storage import local_path
+from components.vertex.errors import asking
 
 if TYPE_CHECKING:
     from google.cloud.aiplatform_v1 import ModelServiceClient
@@ -40,7 +41,6 @@ def register_on_vertex(vertex: Vertex, winner: Winner) -> Registered:
     Raises:
         InputError: The service refuses it. No part of the new version is left.
     """
-    from google.api_core import exceptions
     from google.cloud.aiplatform_v1 import ModelServiceClient
 
     board, entry = winner.board, winner.entry
@@ -53,7 +53,7 @@ def register_on_vertex(vertex: Vertex, winner: Winner) -> Registered:
     models = client(ModelServiceClient, vertex.region)
     name = f"{board.experiment}-{entry.dataset}"
     reason = winner.figure()
-    try:
+    with asking(f"registering {entry.model} as {name}"):
         existing = list_by_name(models.list_models, vertex.parent, name)
         parent = existing[0].name.partition("@")[0] if existing else None
         if parent:
@@ -92,8 +92,6 @@ def register_on_vertex(vertex: Vertex, winner: Winner) -> Registered:
             _delete(models, version, first=parent is None)
             raise
         models.merge_version_aliases(name=version, version_aliases=["default", CURRENT], timeout=CALL_SECONDS)
-    except exceptions.GoogleAPICallError as error:
-        raise InputError(error_line(error, f"registering {entry.model} as {name}")) from None
     return Registered(
         dataset=entry.dataset,
         action="registered",

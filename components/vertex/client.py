@@ -1,7 +1,6 @@
-"""The clients of Google Cloud that the steps and the command line use, and messages for their errors."""
+"""The clients of Google Cloud that the steps and the command line use."""
 
 import os
-import re
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -13,6 +12,7 @@ from pydantic import Field
 from components.common.errors import InputError
 from components.common.image_names import SERVING_IMAGE
 from components.common.spec import Strict
+from components.vertex.errors import NO_CREDENTIALS, error_line
 
 if TYPE_CHECKING:
     from google.auth.credentials import Credentials
@@ -30,8 +30,6 @@ ENDPOINT = "CLOUDSDK_API_ENDPOINT_OVERRIDES_AIPLATFORM"
 CALL_SECONDS = 30.0
 # A job is no longer followed once the connection has been lost for this time.
 LOST_SECONDS = 900.0
-_QUOTA = re.compile(r"aiplatform\.googleapis\.com/\w+")
-_PERMISSION = re.compile(r"Permission '([\w.]+)' denied")
 
 
 class VertexOptions(Strict):
@@ -191,40 +189,6 @@ def credentials() -> "Credentials":
         return google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])[0]
     except DefaultCredentialsError:
         raise InputError(NO_CREDENTIALS) from None
-
-
-NO_CREDENTIALS = (
-    "no credentials for Google Cloud: run `gcloud auth application-default login`, or let "
-    "GOOGLE_APPLICATION_CREDENTIALS name a service account's key file"
-)
-
-
-def error_line(error: Exception, action: str) -> str:
-    """The line for an error of Google's API: the action, the reason, and a remedy where there is one.
-
-    Args:
-        error: An exception of `google.api_core` or `google.auth`.
-        action: The action that failed, such as "submitting job-1 to us-central1".
-    """
-    from google.api_core import exceptions
-    from google.auth.exceptions import GoogleAuthError
-
-    message = " ".join(str(getattr(error, "message", "") or error).split())
-    if isinstance(error, exceptions.Forbidden):
-        permission = _PERMISSION.search(message)
-        need = f"the permission {permission[1]}" if permission else "a permission"
-        return f"{action}: {need} is missing; ask for a role that has it, such as roles/aiplatform.user ({message})"
-    if isinstance(error, exceptions.TooManyRequests):
-        quota = _QUOTA.search(message)
-        name = f"the quota {quota[0]} is used up or 0" if quota else "a quota is used up"
-        return f"{action}: {name}; choose another machine or region, or ask for more on the console's page Quotas"
-    if isinstance(error, exceptions.NotFound):
-        return f"{action}: not found: {message}"
-    if isinstance(error, exceptions.Unauthenticated | GoogleAuthError):
-        return f"{action}: the credentials are refused: {message}; run `gcloud auth application-default login`"
-    if isinstance(error, exceptions.InvalidArgument | exceptions.FailedPrecondition):
-        return f"{action}: refused: {message}"
-    return f"{action}: {message}"
 
 
 @contextmanager

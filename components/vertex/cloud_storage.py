@@ -83,7 +83,8 @@ def _copy_folder(path: str, bucket: str, name: str) -> Path:
     from google.auth.exceptions import GoogleAuthError
     from google.cloud import storage
 
-    from components.vertex.client import credentials, error_line
+    from components.vertex.client import credentials
+    from components.vertex.errors import error_line
 
     try:
         client = storage.Client(project="none", credentials=credentials())

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from components.common.errors import InputError
 from components.common.files import gs
-from components.vertex.client import CALL_SECONDS, Vertex, client, error_line, list_by_name, poll, signal_event
+from components.vertex.client import CALL_SECONDS, Vertex, client, list_by_name, poll, signal_event
+from components.vertex.errors import error_line
 from components.vertex.placement import TPU_ENVIRONMENT, Placement
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.common.errors import InputError
-from components.vertex.client import CALL_SECONDS, credentials, error_line
+from components.vertex.client import CALL_SECONDS, credentials
+from components.vertex.errors import error_line
 
 if TYPE_CHECKING:
     from google.cloud.storage import Blob

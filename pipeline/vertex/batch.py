@@ -5,7 +5,8 @@ import time
 from typing import TYPE_CHECKING
 
 from components.common.errors import InputError
-from components.vertex.client import CALL_SECONDS, client, error_line, list_by_name, poll
+from components.vertex.client import CALL_SECONDS, client, list_by_name, poll
+from components.vertex.errors import asking
 from pipeline.vertex.settings import Settings
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ def batch_predict(
     Raises:
         InputError: An address is malformed, there is no such model, or the service refuses the job.
     """
-    from google.api_core import exceptions
     from google.cloud.aiplatform_v1 import JobServiceClient, types
 
     if source.endswith("/"):
@@ -57,12 +57,10 @@ def batch_predict(
         manual_batch_tuning_parameters={"batch_size": BATCH},
         labels=labels,
     )
-    try:
+    with asking(f"starting a batch prediction of {model}"):
         return client(JobServiceClient, settings.region).create_batch_prediction_job(
             parent=settings.parent, batch_prediction_job=job, timeout=CALL_SECONDS
         )
-    except exceptions.GoogleAPICallError as error:
-        raise InputError(error_line(error, f"starting a batch prediction of {model}")) from None
 
 
 def find_model(model: str, settings: Settings) -> str:
@@ -71,17 +69,14 @@ def find_model(model: str, settings: Settings) -> str:
     Raises:
         InputError: No model or several have the name.
     """
-    from google.api_core import exceptions
     from google.cloud.aiplatform_v1 import ModelServiceClient
 
     name, at, version = model.partition("@")
-    try:
-        if name.isdigit():
-            return f"{settings.parent}/models/{model}"
+    if name.isdigit():
+        return f"{settings.parent}/models/{model}"
+    with asking(f"looking for model {name}"):
         models = client(ModelServiceClient, settings.region)
         resources = [m.name.partition("@")[0] for m in list_by_name(models.list_models, settings.parent, name)]
-    except exceptions.GoogleAPICallError as error:
-        raise InputError(error_line(error, f"looking for model {name}")) from None
     if len(resources) != 1:
         reason = f"several have this name: {', '.join(resources)}" if resources else "there is none registered"
         raise InputError(f"model {name}: {reason}")

@@ -4,7 +4,8 @@ import time
 from typing import TYPE_CHECKING
 
 from components.common.errors import InputError
-from components.vertex.client import CALL_SECONDS, client, error_line
+from components.vertex.client import CALL_SECONDS, client
+from components.vertex.errors import asking
 from pipeline.vertex.settings import Settings
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def add_to_experiment(job: "PipelineJob", experiment: str, settings: Settings) -
     metadata = client(MetadataServiceClient, settings.region)
     store = f"{settings.parent}/metadataStores/default"
     action = f"adding {job.name.rsplit('/', 1)[-1]} to the experiment {experiment} (the job runs all the same)"
-    try:
+    with asking(action):
         try:
             context = metadata.get_context(name=f"{store}/contexts/{experiment}", timeout=CALL_SECONDS)
         except exceptions.NotFound:
@@ -58,5 +59,3 @@ def add_to_experiment(job: "PipelineJob", experiment: str, settings: Settings) -
         metadata.add_context_children(
             context=context.name, child_contexts=[job.job_detail.pipeline_run_context.name], timeout=CALL_SECONDS
         )
-    except exceptions.GoogleAPICallError as error:
-        raise InputError(error_line(error, action)) from None

@@ -6,8 +6,9 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from components.common.errors import InputError
-from components.vertex.client import CALL_SECONDS, client, credentials, error_line
+from components.vertex.client import CALL_SECONDS, client, credentials
 from components.vertex.custom_job import RUN_LABEL, run_label
+from components.vertex.errors import asking, error_line
 from pipeline.vertex.settings import Settings
 
 if TYPE_CHECKING:
@@ -41,7 +42,6 @@ def list_jobs(settings: Settings, experiment: str | None, limit: int) -> "list[P
     Raises:
         InputError: They can't be read.
     """
-    from google.api_core import exceptions
     from google.cloud.aiplatform_v1 import PipelineServiceClient
 
     request = {
@@ -52,10 +52,8 @@ def list_jobs(settings: Settings, experiment: str | None, limit: int) -> "list[P
         "read_mask": {"paths": ["name", "state", "display_name", "create_time", "end_time", "labels"]},
     }
     pipelines = client(PipelineServiceClient, settings.region)
-    try:
+    with asking(f"listing jobs of {settings.project}"):
         return list(islice(pipelines.list_pipeline_jobs(request=request, timeout=CALL_SECONDS), limit))
-    except exceptions.GoogleAPICallError as error:
-        raise InputError(error_line(error, f"listing jobs of {settings.project}")) from None
 
 
 def cancel_job(job_id: str, settings: Settings) -> list[str]:
@@ -77,7 +75,7 @@ def cancel_job(job_id: str, settings: Settings) -> list[str]:
     jobs = client(JobServiceClient, settings.region)
     ended: exceptions.GoogleAPICallError | None = None
     cancelled = []
-    try:
+    with asking(f"cancelling {job_id}"):
         try:
             client(PipelineServiceClient, settings.region).cancel_pipeline_job(name=job.name, timeout=CALL_SECONDS)
         except exceptions.FailedPrecondition as error:
@@ -85,8 +83,6 @@ def cancel_job(job_id: str, settings: Settings) -> list[str]:
         for launched in _launched(jobs, job_id, settings, ("QUEUED", "PENDING", "RUNNING")):
             jobs.cancel_custom_job(name=launched.name, timeout=CALL_SECONDS)
             cancelled.append(launched.display_name)
-    except exceptions.GoogleAPICallError as error:
-        raise InputError(error_line(error, f"cancelling {job_id}")) from None
     if ended and not cancelled:
         raise InputError(error_line(ended, f"cancelling {job_id}"))
     return cancelled
@@ -112,7 +108,6 @@ def log_lines(job: "PipelineJob", settings: Settings, task: str | None) -> Itera
     Raises:
         InputError: No task of this name has run, or the logs can't be read.
     """
-    from google.api_core import exceptions
     from google.auth.transport.requests import AuthorizedSession
     from google.cloud.aiplatform_v1 import JobServiceClient
 
@@ -123,13 +118,11 @@ def log_lines(job: "PipelineJob", settings: Settings, task: str | None) -> Itera
             name = detail.executor_detail.container_detail.main_job or detail.executor_detail.custom_job_detail.job
             if name:
                 numbers[name.rsplit("/", 1)[-1]] = detail.task_name
-    try:
+    with asking(f"asking for the jobs of {job_id}"):
         for launched in _launched(client(JobServiceClient, settings.region), job_id, settings):
             name = launched.display_name.removeprefix(f"{job_id}-")
             if task is None or name == task or name.startswith(f"{task}-trial-"):
                 numbers[launched.name.rsplit("/", 1)[-1]] = f"{name} (job)"
-    except exceptions.GoogleAPICallError as error:
-        raise InputError(error_line(error, f"asking for the jobs of {job_id}")) from None
     if not numbers:
         raise InputError(f"{job_id}: no task {task or ''} has run yet".replace("  ", " "))
     base = os.environ.get("CLOUDSDK_API_ENDPOINT_OVERRIDES_LOGGING", _LOGGING).rstrip("/")

@@ -4,7 +4,8 @@ import os
 from typing import TYPE_CHECKING
 
 from components.common.errors import InputError
-from components.vertex.client import credentials, error_line
+from components.vertex.client import credentials
+from components.vertex.errors import error_line
 from pipeline.vertex.settings import Settings
 
 if TYPE_CHECKING:

@@ -4,7 +4,8 @@ import re
 from typing import TYPE_CHECKING
 
 from components.common.errors import InputError
-from components.vertex.client import CALL_SECONDS, client, error_line
+from components.vertex.client import CALL_SECONDS, client
+from components.vertex.errors import asking
 from pipeline.vertex.request import Request
 from pipeline.vertex.settings import Settings
 from pipeline.vertex.submit import message
@@ -27,7 +28,6 @@ def create_schedule(job: Request, name: str, cron: str, settings: Settings) -> "
     Raises:
         InputError: The cron expression is malformed, the name is taken, or the schedule is refused.
     """
-    from google.api_core import exceptions
     from google.cloud.aiplatform_v1 import ScheduleServiceClient, types
 
     if not _CRON.fullmatch(cron):
@@ -40,12 +40,10 @@ def create_schedule(job: Request, name: str, cron: str, settings: Settings) -> "
         max_concurrent_run_count=1,
         create_pipeline_job_request=types.CreatePipelineJobRequest(parent=settings.parent, pipeline_job=message(job)),
     )
-    try:
+    with asking(f"creating the schedule {name}"):
         return client(ScheduleServiceClient, settings.region).create_schedule(
             parent=settings.parent, schedule=schedule, timeout=CALL_SECONDS
         )
-    except exceptions.GoogleAPICallError as error:
-        raise InputError(error_line(error, f"creating the schedule {name}")) from None
 
 
 def list_schedules(settings: Settings) -> "list[Schedule]":
@@ -54,15 +52,11 @@ def list_schedules(settings: Settings) -> "list[Schedule]":
     Raises:
         InputError: They can't be read.
     """
-    from google.api_core import exceptions
     from google.cloud.aiplatform_v1 import ScheduleServiceClient
 
-    try:
-        return list(
-            client(ScheduleServiceClient, settings.region).list_schedules(parent=settings.parent, timeout=CALL_SECONDS)
-        )
-    except exceptions.GoogleAPICallError as error:
-        raise InputError(error_line(error, "listing schedules")) from None
+    schedules = client(ScheduleServiceClient, settings.region)
+    with asking("listing schedules"):
+        return list(schedules.list_schedules(parent=settings.parent, timeout=CALL_SECONDS))
 
 
 def change_schedule(action: str, name: str, settings: Settings) -> None:
@@ -76,7 +70,6 @@ def change_schedule(action: str, name: str, settings: Settings) -> None:
     Raises:
         InputError: No schedule or several have the name, or the change is refused.
     """
-    from google.api_core import exceptions
     from google.cloud.aiplatform_v1 import ScheduleServiceClient
 
     matching = [s for s in list_schedules(settings) if name in (s.display_name, s.name.rsplit("/", 1)[-1])]
@@ -84,12 +77,10 @@ def change_schedule(action: str, name: str, settings: Settings) -> None:
         numbers = ", ".join(s.name.rsplit("/", 1)[-1] for s in matching)
         raise InputError(f"schedule {name}: " + (f"several have this name: {numbers}" if matching else "there is none"))
     schedules = client(ScheduleServiceClient, settings.region)
-    try:
+    with asking(f"schedule {name}: {action}"):
         if action == "delete":
             schedules.delete_schedule(name=matching[0].name, timeout=CALL_SECONDS).result(timeout=CALL_SECONDS)
         elif action == "pause":
             schedules.pause_schedule(name=matching[0].name, timeout=CALL_SECONDS)
         else:
             schedules.resume_schedule(name=matching[0].name, timeout=CALL_SECONDS)
-    except exceptions.GoogleAPICallError as error:
-        raise InputError(error_line(error, f"schedule {name}: {action}")) from None

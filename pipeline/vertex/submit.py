@@ -4,7 +4,8 @@ import time
 from typing import TYPE_CHECKING
 
 from components.common.errors import InputError
-from components.vertex.client import CALL_SECONDS, client, error_line
+from components.vertex.client import CALL_SECONDS, client
+from components.vertex.errors import error_line
 from pipeline.vertex.request import JOB_ID, SUBMISSION, Request
 from pipeline.vertex.settings import Settings
 
