@@ -44,10 +44,8 @@ def read_checked(path: Path, adapter: TypeAdapter[T], what: str, hint: str) -> T
         raise InputError(f"{path}: not {what}: {error.errors()[0]['msg']}") from None
 
 
-# The limits of an experiment's values are far above useful ones. They catch a mistake that would give an endless
-# training, or weights that fit into no memory.
+# The limits are far above useful values: they catch a mistake that would train without an end, or fill the memory.
 MOST_EPOCHS = 100_000
-# The most rows of a window.
 MOST_ROWS = 100_000
 Width = Annotated[int, Field(ge=1, le=16_384)]
 WidthOrZero = Annotated[int, Field(ge=0, le=16_384)]
@@ -192,8 +190,7 @@ class ModelSpec(Strict):
         optimizer: The optimizer, by its name in Keras.
         learning_rate: The highest learning rate of the schedule.
         weight_decay: The decoupled weight decay of adamw, which biases and normalizations don't have.
-        ema: The momentum of a moving average of the weights, which replaces them at the end of each epoch; None
-            doesn't average.
+        ema: The momentum of an average of the weights, which replaces them after each epoch; None doesn't average.
         schedule: The schedule of the learning rate: "constant", or "cosine", which falls to zero over all steps.
         warmup: The share of all steps in which the rate first rises linearly from zero.
         patience: Stop after this many epochs without a better validation loss or accuracy; None never stops.
@@ -206,8 +203,7 @@ class ModelSpec(Strict):
         class_weights: The weights of the classes in the training loss: "balanced" for examples / (classes * examples of
             the class), or a weight by the name of a class, such as {cat: 2}, where the others have 1. Metrics and the
             validation loss have no weights.
-        augment: Random changes of training images, such as {rotation: 0.05, zoom: 0.1}. No other split is changed, nor
-            is any image in a prediction.
+        augment: Random changes of training images, such as {rotation: 0.05, zoom: 0.1}. No other image is changed.
         flip: Mirror each training image left to right in every second epoch, half of the images in the first one.
         average_flips: Predict with the mean of an image's logits and those of its mirror image. The saved model and all
             exports do it, and take twice as long for an answer. Training and its validations don't.

@@ -4,7 +4,7 @@ import numpy as np
 
 from components.artifacts.evaluation import Bin, Mistake, OneOfMany, Window
 from components.metrics import metrics
-from components.metrics.metrics import confidence_bins
+from components.metrics.confidence import confidence_bins
 
 MISTAKES = 12
 # For each window that is shown, the share of windows with a better forecast.

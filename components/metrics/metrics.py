@@ -23,9 +23,6 @@ Measure = Callable[["np.ndarray", "np.ndarray", Any], float]
 Resampled = Callable[[Any], float]
 Prepare = Callable[["np.ndarray", "np.ndarray", Any], Resampled]
 
-# The bins of confidence, of equal width, as Guo et al. (2017, arXiv:1706.04599) have them.
-BINS = 15
-
 
 @dataclass(frozen=True)
 class Metric:
@@ -119,24 +116,6 @@ def _fast_loss(labels: np.ndarray, probabilities: np.ndarray, scale: Scale) -> R
     return lambda sample: float(losses[sample].mean())
 
 
-def confidence_bins(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The confidence of each prediction, whether it is right, and the bin of its confidence.
-
-    Args:
-        labels: int64 [examples].
-        probabilities: float [examples, classes].
-
-    Returns:
-        The probability of the predicted class, float64 [examples]; bool [examples]; and the bin from 0 to BINS - 1,
-        int64 [examples]. A bin holds its upper end.
-    """
-    import numpy as np
-
-    confidence = probabilities.max(axis=1).astype(np.float64)
-    bins = np.searchsorted(np.linspace(0, 1, BINS + 1)[1:-1], confidence)
-    return confidence, probabilities.argmax(axis=1) == labels, bins
-
-
 def _distance(labels: np.ndarray, probabilities: np.ndarray, scale: Scale) -> np.ndarray:
     """The distance of being right from the confidence, with the sign that makes its bin's sum positive.
 
@@ -144,6 +123,8 @@ def _distance(labels: np.ndarray, probabilities: np.ndarray, scale: Scale) -> np
     of a sample, so that a small ECE would lie below its own interval.
     """
     import numpy as np
+
+    from components.metrics.confidence import confidence_bins
 
     confidence, right, bins = confidence_bins(labels, probabilities)
     distance = right - confidence

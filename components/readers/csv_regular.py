@@ -72,15 +72,13 @@ class _Resampled:
                 yield from self._finished()
                 self._begin()
                 yield row
-                continue
-            if self._time is not None and (row.time.tzinfo is None) != (self._time.tzinfo is None):
+            elif self._time is not None and (row.time.tzinfo is None) != (self._time.tzinfo is None):
                 text = f"{row.time} and the row before, {self._time}, don't both have a time zone"
                 yield Problem(row.line, "zone", text)
-                continue
-            if self._time is not None and row.time < self._time:
+            elif self._time is not None and row.time < self._time:
                 yield Problem(row.line, "order", f"times out of order: {row.time} after {self._time}")
-                continue
-            yield from self._add(row)
+            else:
+                yield from self._add(row)
         yield from self._finished(last=True)
 
     def _begin(self) -> None:
@@ -183,14 +181,12 @@ class _Filled:
                 yield from self._end()
                 self._begin()
                 yield row
-                continue
-            if not self._past and skipped_at_start < self._fill.at_most and any(map(math.isnan, row.values)):
+            elif not self._past and skipped_at_start < self._fill.at_most and any(map(math.isnan, row.values)):
                 skipped_at_start += 1
                 self._changes.left_out += 1
-                continue
-            for missing in self._gap(row):
-                yield from self._add(missing)
-            yield from self._add(row)
+            else:
+                for each in (*self._gap(row), row):
+                    yield from self._add(each)
         yield from self._end(last=True)
 
     def _gap(self, row: Row) -> Iterable[Row]:

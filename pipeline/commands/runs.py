@@ -55,8 +55,7 @@ def list_command(experiment: Experiment = None) -> None:
         console.print(_table(_rows(runs), console))
         if finished := [run for run in runs if run.board]:
             _say(*worn(RUNS, finished[-1]))
-        for run in runs:
-            _say(*run.notes)
+        _say(*(note for run in runs for note in run.notes))
 
 
 @runs_app.command("show")
@@ -68,7 +67,6 @@ def show_command(run: Name) -> None:
     from pipeline.runs.listing import worn
 
     found = find(RUNS, run)
-    console = tables.console()
     _say(f"{found.experiment}/{found.name}: {found.state}, began {found.began} UTC, in {found.folder}")
     if found.record:
         _say(f"command: {found.record.command}")
@@ -77,7 +75,7 @@ def show_command(run: Name) -> None:
     _say(*found.reasons)
     if found.board:
         print()
-        show(found.board, console)
+        show(found.board, tables.console())
         _say(*worn(RUNS, found))
     _say(*found.notes)
 
@@ -91,7 +89,6 @@ def diff_command(a: Name, b: Name) -> None:
 
     before, now = find(RUNS, a), find(RUNS, b)
     found = changes(before, now)
-    console = tables.console()
     unknown = " not known: an earlier version wrote one of the runs" if found.unknown else " the same"
     for title, lines in (("config", found.lines()), ("data", found.data), ("code", found.code)):
         same = " the same" if title == "data" else unknown
@@ -105,7 +102,7 @@ def diff_command(a: Name, b: Name) -> None:
             table.add_row(model.model, model.dataset, *map(" → ".join, zip(*both, strict=True)), verdict)
         if table.row_count:
             print()
-            console.print(table)
+            tables.console().print(table)
     _say(*before.notes, *now.notes)
 
 
@@ -135,10 +132,9 @@ def best_command(
 def track_command(run: Name) -> None:
     """Send a run to the MLflow server that MLFLOW_TRACKING_URI names; what it has already isn't sent again."""
     from pipeline.runs.history import find
-    from pipeline.runs.mlflow_server import NotSentError, check
+    from pipeline.runs.mlflow_server import NotSentError
     from pipeline.runs.tracking import send
 
-    check()
     found = find(RUNS, run)
     try:
         print(f"mlflow: {send(found)}")
@@ -166,19 +162,15 @@ def prune_command(
     limit = datetime.now(UTC) - (age(older) if older else timedelta())
     plan_of = partial(plan, RUNS, keep=keep, limit=limit)
     planned = plan_of(_experiments(experiment))
-    for name, reason in planned.kept.items():
-        _say(f"{name} stays: {reason}")
+    _say(*(f"{name} stays: {reason}" for name, reason in planned.kept.items()))
     if not planned.runs and not planned.checkpoints:
         print("nothing to remove")
         return
-    for run in planned.runs:
-        _say(f"{run.experiment}/{run.name}, {run.state}, began {run.began} UTC")
-    for one in planned.checkpoints:
-        _say(f"{one}, {tables.size(freed([one.folder]))}")
-    what = f"{counted(len(planned.runs), 'run')} and {counted(len(planned.outputs), 'folder')} of tasks' outputs"
-    if planned.checkpoints:
-        what = f"{what}, checkpoints of {counted(len(planned.checkpoints), 'training')}"
-    what = f"{what}, {tables.size(freed(planned.folders))}"
+    _say(*(f"{run.experiment}/{run.name}, {run.state}, began {run.began} UTC" for run in planned.runs))
+    _say(*(f"{one}, {tables.size(freed([one.folder]))}" for one in planned.checkpoints))
+    trainings = f", checkpoints of {counted(len(planned.checkpoints), 'training')}" if planned.checkpoints else ""
+    outputs = f"{counted(len(planned.outputs), 'folder')} of tasks' outputs"
+    what = f"{counted(len(planned.runs), 'run')} and {outputs}{trainings}, {tables.size(freed(planned.folders))}"
     if not yes:
         if not sys.stdin.isatty():
             raise InputError(f"runs prune: would remove {what}; without a terminal, --yes removes them")
@@ -198,20 +190,17 @@ def _table(rows: list[dict[str, str]], console: Console) -> Table:
     widths["changed"] = min(widths["changed"], _CHANGED)
     columns = list(_COLUMNS)
 
-    def fits() -> bool:
-        return sum(widths[name] + 2 for name in columns) - 2 <= console.width
+    def width(names: list[str]) -> int:
+        return sum(widths[name] + 2 for name in names) - 2
 
     for name in _OPTIONAL:
-        if not fits():
+        if width(columns) > console.width:
             columns.remove(name)
     # rich takes as long for a thousand rows of nine cells as all else takes. Where they fit, it gets two cells.
-    parts = [columns[:-1], columns[-1:]] if fits() else [[name] for name in columns]
+    parts = [columns[:-1], columns[-1:]] if width(columns) <= console.width else [[name] for name in columns]
     table = tables.table()
     for part in parts:
-        table.add_column(
-            _cell(dict(zip(columns, columns, strict=True)), part, widths),
-            max_width=sum(widths[name] + 2 for name in part) - 2,
-        )
+        table.add_column(_cell({name: name for name in columns}, part, widths), max_width=width(part))
     for row in rows:
         table.add_row(*(_cell(row, part, widths) for part in parts))
     return table
@@ -254,8 +243,7 @@ def _experiments(name: str | None) -> list[str]:
     """
     from pipeline.runs.history import experiments, near
 
-    names = experiments(RUNS)
-    if not names:
+    if not (names := experiments(RUNS)):
         raise InputError(f"{RUNS}: no runs; expected those of python -m pipeline run CONFIG")
     if name is not None and name not in names:
         raise InputError(f"{RUNS}: no runs of '{name}'; {near(name, names)}")

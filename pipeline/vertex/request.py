@@ -74,12 +74,8 @@ def pipeline_job(
     """
     spec = next(yaml.safe_load_all(path.read_text(encoding="utf-8")))
     options = experiment.vertex
-    labels = {
-        **options.labels,
-        "experiment": experiment.name,
-        "pipeline": digest[:16],
-        SUBMISSION: secrets.token_hex(8),
-    }
+    own_labels = {**options.labels, "experiment": experiment.name}
+    labels = {**own_labels, "pipeline": digest[:16], SUBMISSION: secrets.token_hex(8)}
     check_data(experiment)
     check_labels(labels)
     check_images(spec, moving_tags)
@@ -90,7 +86,7 @@ def pipeline_job(
         **options.model_dump(exclude={"labels"}),
         project=settings.project,
         region=settings.region,
-        labels={**options.labels, "experiment": experiment.name},
+        labels=own_labels,
     )
     values = {"pipeline_sha256": digest, "vertex": vertex.model_dump_json(), "checkpoints": OWN_BUCKET, **parameters}
     check_parameters(spec, values)
