@@ -9,12 +9,13 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from components.common.errors import InputError
 from pipeline.api import set_environment
 from pipeline.commands import evidence, predictions, registry, runs, serving, ui, vertex_jobs
 from pipeline.commands.options import Config, Promote, Set
+from pipeline.runs import RUNS
+from pipeline.terminal import tables
 
 app = typer.Typer(
     help="Train, evaluate, export and compare Keras models as one KFP pipeline.\n\n"
@@ -88,7 +89,7 @@ def run(
     from pipeline import api
     from pipeline.commands.leaderboard import show, show_refused_formats, show_registered
 
-    console = _console()
+    console = tables.console(110)
     finished = api.run(
         config,
         set=overrides or [],
@@ -123,10 +124,9 @@ def verify(
     from pipeline.commands.leaderboard import show_claims
     from pipeline.commands.verify import FILE, load_seeds
     from pipeline.commands.verify import verify as run_and_judge
-    from pipeline.local.run import RUNS
 
     experiments = load_seeds(config, overrides or [], seeds, models or [])
-    console = _console()
+    console = tables.console(110)
     found = run_and_judge(experiments, console, jobs)
     console.print()
     show_claims(found, console)
@@ -190,11 +190,6 @@ def data() -> None:
     from components.sources import fashion_mnist
 
     print(fashion_mnist.fetch())
-
-
-def _console() -> Console:
-    live = Console(highlight=False)
-    return live if live.is_terminal else Console(highlight=False, width=110)
 
 
 evidence.add_commands(app)

@@ -17,6 +17,14 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"did you mean '{similar[0]}'?" if similar else ""
 
 
+def size(count: int) -> str:
+    """A number of bytes, such as 3.2 MB."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= factor:
+            return f"{count / factor:.1f} {unit}"
+    return f"{count} bytes"
+
+
 def now() -> str:
     """The time to the second, ISO 8601, UTC."""
     return datetime.now(UTC).isoformat(timespec="seconds")

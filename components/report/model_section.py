@@ -7,7 +7,7 @@ import yaml
 from markupsafe import Markup
 
 from components.artifacts.dataset import ImagesInfo, SeriesInfo
-from components.artifacts.evaluation import Evaluation, load_predictions, load_quantiles
+from components.artifacts.evaluation import Evaluation, Mistake, load_predictions, load_quantiles
 from components.artifacts.export import Exported, Format
 from components.artifacts.leaderboard import ModelEntry
 from components.artifacts.model import ModelInfo
@@ -16,27 +16,6 @@ from components.report import card, classification, forecasting, pictures, searc
 from components.report.architecture import architecture, shape
 from components.report.data_section import Data, describe
 from components.report.svg import Picture
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """A wrong prediction, with its image.
-
-    Attributes:
-        image: The image as a data URI.
-        example: The example's position in the test split, from 0.
-        label: The name of the right class.
-        predicted: The name of the predicted class.
-        probability: The probability of the predicted class.
-        file: The name of the image's file; empty where it has none.
-    """
-
-    image: str
-    example: int
-    label: str
-    predicted: str
-    probability: float
-    file: str
 
 
 @dataclass(frozen=True)
@@ -55,7 +34,8 @@ class ModelSection:
         pictures: Its figures.
         confusion: The confusion matrix of a classifier.
         augmented: Training images and what `augment` can make of them, as a data URI; empty where nothing is changed.
-        mistakes: The wrong predictions with the highest probabilities.
+        classes: The names of a classifier's classes.
+        mistakes: The wrong predictions with the highest probabilities, each after its image as a data URI.
         formats: The formats that it was exported to.
         search: Its search for hyperparameters; None where it had none.
         use: Its intended use.
@@ -73,7 +53,8 @@ class ModelSection:
     pictures: list[Picture]
     confusion: Picture | None
     augmented: str
-    mistakes: list[Mistake]
+    classes: list[str]
+    mistakes: list[tuple[str, Mistake]]
     formats: dict[str, Format]
     search: search.SearchSection | None
     use: str
@@ -105,7 +86,8 @@ def section(
     if evaluation and isinstance(info, ImagesInfo):
         figures.append(classification.calibration(evaluation, model.temperature))
         confusion = classification.confusion(evaluation, info)
-        mistakes = _mistakes(evaluation, data.folder, info)
+        images = pictures.test_images(data.folder, info, {mistake.example for mistake in evaluation.mistakes})
+        mistakes = [(images[mistake.example], mistake) for mistake in evaluation.mistakes]
     elif evaluation and folder and data.table and isinstance(info, SeriesInfo):
         target, forecast = load_predictions(folder)
         figures += [forecasting.errors(evaluation, info)] if info.horizon > 1 else []
@@ -129,24 +111,10 @@ def section(
         pictures=figures,
         confusion=confusion,
         augmented=pictures.augmented(data.folder, info, model.spec.augment) if isinstance(info, ImagesInfo) else "",
+        classes=info.classes if isinstance(info, ImagesInfo) else [],
         mistakes=mistakes,
         formats=exported.formats if exported else {},
         search=search.section(model.name, tuned) if tuned else None,
         use=card.use(model, info, describe(info)),
         limits=card.limits(info, evaluation, entry, model.spec.quantiles),
     )
-
-
-def _mistakes(evaluation: Evaluation, folder: str, info: ImagesInfo) -> list[Mistake]:
-    images = pictures.test_images(folder, info, {mistake.example for mistake in evaluation.mistakes})
-    return [
-        Mistake(
-            image=images[mistake.example],
-            example=mistake.example,
-            label=info.classes[mistake.label],
-            predicted=info.classes[mistake.predicted],
-            probability=mistake.probability,
-            file=mistake.file,
-        )
-        for mistake in evaluation.mistakes
-    ]

@@ -8,7 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from components.artifacts.leaderboard import FEW, figure, interval
-from components.common.words import counted
+from components.common.words import counted, size
 from components.metrics.metrics import METRICS, found_in, named
 
 # The most series of many that a model's section lists.
@@ -26,7 +26,7 @@ def environment(*folders: Path) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"duration": _duration, "size": _size, "number": _number, "breakable": _breakable}
+    environment.filters |= {"duration": _duration, "size": size, "number": _number, "breakable": _breakable}
     environment.filters |= {"counted": counted, "figure": figure, "interval": interval}
     environment.globals |= {"FEW": FEW, "METRICS": METRICS, "named": named, "found_in": found_in}
     environment.globals |= {"worst_series": WORST_SERIES}
@@ -42,13 +42,6 @@ def _duration(seconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
-
-
-def _size(count: int) -> str:
-    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= factor:
-            return f"{count / factor:.1f} {unit}"
-    return f"{count} bytes"
 
 
 def _breakable(name: str) -> Markup:

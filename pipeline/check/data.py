@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from components.common.errors import InputError
+from components.common.errors import InputError, collecting
 from components.common.words import counted
 from components.data.splits import split_ends
 from components.readers import csv_guess
@@ -25,21 +25,8 @@ from pipeline.check import pictures
 from pipeline.check.pictures import absolute, comments, dataset_name
 
 # The names of columns that have a part of a time or the number of a row, which nobody forecasts.
-_PARTS = {
-    "id",
-    "index",
-    "no",
-    "nr",
-    "year",
-    "month",
-    "day",
-    "hour",
-    "minute",
-    "second",
-    "week",
-    "weekday",
-    "dayofweek",
-}
+_PARTS = {"id", "index", "no", "nr", "year", "month", "day", "hour", "minute", "second"}
+_PARTS |= {"week", "weekday", "dayofweek"}
 # The fewest rows that a config can be written for.
 _MIN_ROWS = 14
 # The most columns that a comment names.
@@ -157,11 +144,10 @@ def _window(rows: int, frequency: Frequency, source: str) -> tuple[int, int]:
 def _remaining_problems(config: dict[str, Any]) -> list[str]:
     """The problems for which an experiment with this data set would be refused."""
     options = {key: value for key, value in config.items() if key != "source"}
-    try:
+    problems: list[str] = []
+    with collecting(problems):
         csv.check(csv.Options.model_validate(options))
-    except InputError as error:
-        return list(error.problems)
-    return []
+    return problems
 
 
 def _summary(found: Found, frequency: str) -> str:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from components.common.errors import MOST_PROBLEMS, InputError
+from components.common.errors import MOST_PROBLEMS, InputError, collecting
 from components.common.words import counted
 from components.readers.picture_folder import Picture, PictureFolder, read_folder
 from components.readers.pictures import SUFFIXES
@@ -87,11 +87,10 @@ def _problems(folder: PictureFolder) -> list[str]:
 
 def _remaining_problems(options: image_folder.Options) -> list[str]:
     """The problems for which an experiment with this data set would be refused."""
-    try:
+    problems: list[str] = []
+    with collecting(problems):
         image_folder.check(options)
-    except InputError as error:
-        return list(error.problems)
-    return []
+    return problems
 
 
 def _labels(group: list[Picture]) -> set[Path]:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from components.common.words import size
 from pipeline.commands.runs import Name
 from pipeline.runs import RUNS
 from pipeline.terminal import tables
@@ -25,7 +26,7 @@ def prove_command(
     path = output or Path(f"{found.experiment}-{model}.proof")
     prove(found, model, key, path)
     signed = f"signed with {key}" if key else "unsigned; --key signs it"
-    print(f"{path}: {model} of {found.experiment}/{found.name}, {tables.size(path.stat().st_size)}, {signed}")
+    print(f"{path}: {model} of {found.experiment}/{found.name}, {size(path.stat().st_size)}, {signed}")
 
 
 def audit_command(

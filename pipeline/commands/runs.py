@@ -11,7 +11,7 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from components.common.errors import InputError
-from components.common.words import counted
+from components.common.words import counted, size
 from pipeline.runs import RUNS
 from pipeline.terminal import tables
 
@@ -167,10 +167,10 @@ def prune_command(
         print("nothing to remove")
         return
     _say(*(f"{run.experiment}/{run.name}, {run.state}, began {run.began} UTC" for run in planned.runs))
-    _say(*(f"{one}, {tables.size(freed([one.folder]))}" for one in planned.checkpoints))
+    _say(*(f"{one}, {size(freed([one.folder]))}" for one in planned.checkpoints))
     trainings = f", checkpoints of {counted(len(planned.checkpoints), 'training')}" if planned.checkpoints else ""
     outputs = f"{counted(len(planned.outputs), 'folder')} of tasks' outputs"
-    what = f"{counted(len(planned.runs), 'run')} and {outputs}{trainings}, {tables.size(freed(planned.folders))}"
+    what = f"{counted(len(planned.runs), 'run')} and {outputs}{trainings}, {size(freed(planned.folders))}"
     if not yes:
         if not sys.stdin.isatty():
             raise InputError(f"runs prune: would remove {what}; without a terminal, --yes removes them")
@@ -222,7 +222,7 @@ def _rows(runs: "list[Run]") -> list[dict[str, str]]:
     rows = []
     for line in lines(runs):
         first = [line.run.name, line.run.began, line.run.state]
-        last = [tables.size(line.bytes), line.changed]
+        last = [size(line.bytes), line.changed]
         for best in line.results or [Result("", "")]:
             found = [best.dataset, best.model, f"{best.metric} {best.value}".strip(), best.interval]
             rows.append(dict(zip(_COLUMNS, [*first, *found, *last], strict=True)))

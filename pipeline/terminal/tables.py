@@ -10,10 +10,10 @@ from rich.table import Table
 _MAX_WIDTH = 1000
 
 
-def console() -> Console:
-    """The console that commands print to. Where it is no terminal, it is wide enough for a task's error."""
+def console(width: int = 140) -> Console:
+    """The console that commands print to. Where it is no terminal, it has a width that is enough for a task's error."""
     live = Console(highlight=False)
-    return live if live.is_terminal else Console(highlight=False, width=140)
+    return live if live.is_terminal else Console(highlight=False, width=width)
 
 
 def table(*columns: str) -> Table:
@@ -44,9 +44,3 @@ def time(at: datetime | None) -> str:
 def duration(span: timedelta | None) -> str:
     """A duration in seconds; an empty text for None."""
     return "" if span is None else f"{span.total_seconds():.0f} s"
-
-
-def size(count: int) -> str:
-    """A number of bytes, such as 3.2 MB."""
-    unit, factor = next(((u, f) for u, f in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)) if count >= f), ("bytes", 1))
-    return f"{count / factor:.1f} {unit}" if factor > 1 else f"{count} bytes"
