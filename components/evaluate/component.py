@@ -1,4 +1,4 @@
-"""The KFP signatures of evaluate, one for each task: what they fill is shown by the Vertex UI."""
+"""The KFP signatures of evaluate, one for each task. Vertex AI's console shows the metrics that they fill."""
 
 from kfp import dsl
 
@@ -18,11 +18,11 @@ def evaluate_classification(
     """Measure a classifier on the test split.
 
     Args:
-        seed: Of the resampling for intervals.
-        code_version: Of the code: another one is another task to the cache.
-        dataset: The data set.
-        model: The model folder.
-        evaluation: The folder of metrics and predictions.
+        seed: The seed of the resampling for intervals.
+        code_version: The digest of the step's code, so that KFP's cache runs changed code.
+        dataset: The data set's folder.
+        model: The model's folder.
+        evaluation: The folder of metrics and predictions to write.
         metrics: accuracy, loss, macro F1.
         classification_metrics: The confusion matrix.
     """
@@ -54,11 +54,11 @@ def evaluate_forecasting(
     """Measure a forecaster on the test windows.
 
     Args:
-        seed: Of the resampling for intervals.
-        code_version: Of the code: another one is another task to the cache.
-        dataset: The data set.
-        model: The model folder.
-        evaluation: The folder of metrics and predictions.
+        seed: The seed of the resampling for intervals.
+        code_version: The digest of the step's code, so that KFP's cache runs changed code.
+        dataset: The data set's folder.
+        model: The model's folder.
+        evaluation: The folder of metrics and predictions to write.
         metrics: mae, rmse, mase over the horizon, and the mae at its first and last step.
     """
     from pathlib import Path

@@ -24,13 +24,13 @@ def evaluate(model_folder: str, dataset: str, seed: int, folder: str) -> Evaluat
     """Predict the test split and measure.
 
     Args:
-        model_folder: What train wrote.
-        dataset: The data set that the model was trained on.
-        seed: Of the resampling for intervals.
+        model_folder: The folder that train wrote.
+        dataset: The folder of the data set that the model was trained on.
+        seed: The seed of the resampling for intervals.
         folder: The folder to write: `evaluation.json` and `predictions.npz` (target, prediction).
 
     Returns:
-        What was written to `evaluation.json`.
+        The content of `evaluation.json`.
     """
     model, model_info, info = load(model_folder, dataset)
     batches = input_pipeline.sequential_batches(dataset, info, "test", BATCH)

@@ -24,7 +24,7 @@ def widths(forecasts: np.ndarray) -> np.ndarray:
 def offsets(
     target: np.ndarray, forecasts: np.ndarray, quantiles: Sequence[float], scale: np.ndarray | None = None
 ) -> np.ndarray:
-    """What quantiles have to be moved by, so that each pair of them covers its share at each step of the horizon.
+    """The offsets of quantiles with which each pair of them covers its share at each step of the horizon.
 
     It is conformalized quantile regression (Romano, Patterson and Candès 2019, arXiv:1905.03222). The guarantee is for
     exchangeable examples. Windows of a series aren't, so that what is covered has to be measured on the test split.
@@ -33,8 +33,8 @@ def offsets(
         target: The targets of examples which the forecasts weren't trained on, float [windows, horizon].
         forecasts: The forecasts of the quantiles, float [windows, horizon, quantiles].
         quantiles: The quantiles, rising, in pairs around 0.5.
-        scale: What a window's distances are measured in, above 0, float [windows, horizon or 1, quantiles or 1]; None
-            for the target's unit.
+        scale: The unit of each window's distances, above 0, float [windows, horizon or 1, quantiles or 1]; None for the
+            target's unit.
 
     Returns:
         float64 [horizon, quantiles], in units of the scale; 0 for the median. Where windows are too few for a share, it

@@ -18,7 +18,7 @@ FOLDER = Path(__file__).with_name("templates")
 
 @functools.cache
 def environment(*folders: Path) -> Environment:
-    """What renders the templates of some folders, with the filters that they know."""
+    """The environment that renders the templates of some folders, with their filters."""
     environment = Environment(
         loader=FileSystemLoader(folders),
         autoescape=True,

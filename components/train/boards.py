@@ -12,11 +12,11 @@ _GRAPH = tf.compat.v1.SummaryMetadata(
 
 
 class Boards:
-    """Curves, the model's graph and, where they are asked for, histograms of its weights; closed when it is left.
+    """The curves of a training, the model's graph and, where they are asked for, histograms of its weights.
 
     Args:
-        folders: The same is written into each: paths or gs:// addresses.
-        model: Compiled.
+        folders: The folders, paths or gs:// addresses. The same is written into each.
+        model: The compiled model.
         histograms: Whether to write the weights' distribution after each epoch.
     """
 
@@ -43,12 +43,12 @@ class Boards:
             board.close()
 
     def write(self, epoch: int, step: int, logs: dict[str, float]) -> None:
-        """Write what an epoch gave.
+        """Write the metrics of an epoch.
 
         Args:
-            epoch: Counted from 0.
-            step: Steps done, counted over all epochs.
-            logs: Its metrics; "val_" begins the names of those of the validation.
+            epoch: The epoch, counted from 0.
+            step: The steps done, counted over all epochs.
+            logs: The metrics. The names of those of the validation begin with "val_".
         """
         logs = {**logs, "learning_rate": float(keras.ops.convert_to_numpy(self._model.optimizer.learning_rate))}
         for board in self._training:

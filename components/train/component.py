@@ -17,18 +17,18 @@ def train(
     vertex: str = "",
     checkpoints: str = "",
 ) -> None:
-    """Train a model: here, or on Vertex in a CustomJob where its machine needs one.
+    """Train a model: in this task, or in a CustomJob of Vertex AI where its machine needs one.
 
     Args:
         name: The model's name.
-        spec: JSON of a `ModelSpec`.
-        seed: Of initial weights, order and dropout.
-        code_version: Of the code: another one is another task to the cache.
-        dataset: What to train on.
-        model: The model folder.
-        placement: JSON of a `Placement`.
-        vertex: JSON of a `Vertex`; empty where the pipeline doesn't run on Vertex AI.
-        checkpoints: The folder of checkpoints; empty for a temporary one.
+        spec: A `ModelSpec` as JSON.
+        seed: The seed of initial weights, order and dropout.
+        code_version: The digest of the step's code, so that KFP's cache runs changed code.
+        dataset: The data set's folder.
+        model: The model's folder to write.
+        placement: A `Placement` as JSON.
+        vertex: A `Vertex` as JSON; empty where the pipeline doesn't run on Vertex AI.
+        checkpoints: The folder of unfinished trainings; empty for a temporary one.
     """
     from components.train.place import train_there
 

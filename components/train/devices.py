@@ -1,4 +1,4 @@
-"""What a training process finds to train on: one device, several GPUs, a TPU, or several workers."""
+"""The devices that a process finds to train on: one device, several GPUs, a TPU, or several workers."""
 
 import functools
 import importlib.metadata
@@ -18,14 +18,14 @@ Numbers = TypeVar("Numbers", float, list[float], list[list[float]])
 
 @dataclass(frozen=True)
 class Devices:
-    """What a process trains on.
+    """The devices that a process trains on.
 
     Attributes:
-        strategy: The default strategy where there is one device: then nothing is distributed.
-        found: What was found, for the log.
-        workers: Processes that train together.
-        worker: The number of this one.
-        chief: Whether this process writes what all of them made.
+        strategy: The strategy of tf.distribute: for one device the default one, which distributes nothing.
+        found: The devices in words, for the log.
+        workers: The number of processes that train together.
+        worker: The number of this process, from 0.
+        chief: Whether this process writes the results of all.
         accelerator: Whether there is a GPU or a TPU.
         tpu: Whether it is a TPU.
     """
@@ -40,24 +40,24 @@ class Devices:
 
     @property
     def replicas(self) -> int:
-        """Copies of the model that see a part of each batch."""
+        """The number of copies of the model, each of which gets a part of each batch."""
         return int(self.strategy.num_replicas_in_sync)
 
     @property
     def distributed(self) -> bool:
-        """Whether there is a strategy beside the default one: a TPU of one core has one too."""
+        """Whether there is another strategy than the default one, which a TPU of one core has, too."""
         return self.replicas > 1 or self.tpu
 
     @property
     def share(self) -> BatchShare:
-        """The part of each batch that this process makes."""
+        """The part of each batch that this process computes."""
         return BatchShare(self.replicas, self.workers, self.worker, full_batches=self.tpu)
 
     def of_all_workers(self, values: Numbers) -> list[Numbers]:
-        """What every worker gives, in their order. All of them have to call it, and wait for each other.
+        """Gather the numbers of all workers, in their order. Each worker has to call it, and waits for the others.
 
         Args:
-            values: A number, or nested lists of numbers; of one shape in all workers. float64 holds them.
+            values: A number or nested lists of numbers, of the same shape in all workers. They become float64.
         """
         if self.workers == 1:
             return [values]
@@ -69,10 +69,10 @@ class Devices:
 def find_devices() -> Devices:
     """Look for devices and for other workers, and choose the strategy of tf.distribute that uses them.
 
-    Several workers are found in TF_CONFIG, as Vertex AI sets it
-    (cloud.google.com/vertex-ai/docs/training/distributed-training). Has to come before anything else of
-    TensorFlow's, since collectives between workers are set up first. A process has one strategy: the collectives of
-    a second one would be taken for those of the first.
+    Several workers are found by TF_CONFIG, which Vertex AI sets
+    (cloud.google.com/vertex-ai/docs/training/distributed-training). This call has to come before any other use of
+    TensorFlow, for it sets up the collectives between workers. A process has one strategy, for the collectives of a
+    second one would be taken for those of the first.
     """
     cluster, task, index = _cluster()
     gpus = tf.config.list_physical_devices("GPU")
@@ -87,7 +87,7 @@ def find_devices() -> Devices:
         tf.tpu.experimental.initialize_tpu_system(resolver)
         strategy = tf.distribute.TPUStrategy(resolver)
         return Devices(strategy, f"a TPU of {strategy.num_replicas_in_sync} cores", accelerator=True, tpu=True)
-    # Several logical CPUs are made by tests alone; they stand for several GPUs.
+    # Only tests make several logical CPUs, which stand for several GPUs.
     for kind in ("GPU", "CPU"):
         names = [device.name for device in tf.config.list_logical_devices(kind)]
         if len(names) > 1:
@@ -110,12 +110,12 @@ def _gather(strategy: tf.distribute.Strategy) -> tf.types.experimental.Polymorph
 
 
 def dtype_policy(precision: str, accelerator: bool) -> str:
-    """Keras' dtype policy of a training: mixed precision is for accelerators, on a CPU it is slower."""
+    """Keras' dtype policy of a training. Mixed precision is for accelerators, and would be slower on a CPU."""
     return precision if accelerator else "float32"
 
 
 def _cluster() -> tuple[list[tuple[str, int]], str, int]:
-    """Tasks of the cluster, the chief first, and which of them this process is."""
+    """The tasks of the cluster, the chief first, and the kind and number of this process' task."""
     text = os.environ.get("TF_CONFIG") or "{}"
     try:
         config = json.loads(text)

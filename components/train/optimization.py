@@ -1,4 +1,4 @@
-"""How a model is optimized: loss, optimizer, schedule, metrics."""
+"""The loss, optimizer, schedule and metrics of a training."""
 
 import keras
 import tensorflow as tf
@@ -31,9 +31,9 @@ def learning_rate(
 
     Args:
         rate: The highest learning rate, of one replica where `spec` says so.
-        spec: Its schedule.
-        steps: The steps of the schedule.
-        replicas: Copies of the model that train together.
+        spec: The keys of the model, with the schedule.
+        steps: The number of steps of the schedule.
+        replicas: The number of copies of the model that train together.
         factor: The learning rate is multiplied by this variable.
     """
     highest = rate * (replicas if spec.per_replica else 1)
@@ -62,9 +62,9 @@ def compile_model(
     Args:
         model: A built model.
         spec: How it is trained.
-        info: The data set.
-        per_epoch: Steps of an epoch.
-        replicas: Copies of the model that train together, for a learning rate that is given per replica.
+        info: The description of the data set.
+        per_epoch: The number of steps of an epoch.
+        replicas: The number of copies of the model that train together, for a learning rate of one replica.
         factor: The learning rate is multiplied by this variable.
     """
     rate = learning_rate(spec.learning_rate, spec, spec.epochs * per_epoch, replicas, factor)
@@ -80,9 +80,9 @@ def compile_model(
     if spec.ema is not None:
         average = {"use_ema": True, "ema_momentum": spec.ema}  # used by `Trainer`
     optimizer = optimizers[spec.optimizer](rate, **options.get(spec.optimizer, {}), **average)
-    # Decay is for what multiplies inputs: shrinking a bias, or a normalization's scale, regularizes nothing.
+    # Decay is for weights that multiply inputs. A smaller bias or scale of a normalization regularizes nothing.
     optimizer.exclude_from_weight_decay(var_list=[each for each in model.trainable_variables if len(each.shape) < 2])
-    # A metric by name would be made, and its variables, in the first step, which TensorFlow then traces again.
+    # Keras would make a metric that is given by name, and its variables, in the first step, and trace the step again.
     loss: object
     if info.task == "classification":
         mixed, classes = bool(spec.augment.mixup), len(info.classes)

@@ -15,11 +15,11 @@ class Phases:
     itself stays, and has the frozen layer's variables from the start, so that checkpoints of both phases have the same.
 
     Args:
-        model: Compiled, with a built optimizer.
+        model: The compiled model, with a built optimizer.
         spec: How it is trained.
-        per_epoch: Steps of an epoch.
-        replicas: Copies of the model that train together.
-        factor: The learning rate is multiplied by it; None where nothing is rolled back.
+        per_epoch: The number of steps of an epoch.
+        replicas: The number of copies of the model that train together.
+        factor: The factor of the learning rate; None where nothing is rolled back.
 
     Attributes:
         frozen_epochs: The epochs of the first phase.

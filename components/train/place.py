@@ -1,4 +1,4 @@
-"""Train where the task stands, or in a CustomJob."""
+"""Train in the task's own process, or in a CustomJob."""
 
 import functools
 
@@ -23,14 +23,14 @@ def train_there(
 
     Args:
         name: The model's name.
-        spec: JSON of a `ModelSpec`.
-        seed: As for `components.train.train.train`.
-        code_version: As for it.
-        dataset: The data set folder.
-        folder: The model folder to write.
-        placement_json: JSON of a `Placement`.
-        vertex: JSON of a `Vertex`; "" anywhere else than on Vertex AI, where this process trains.
-        checkpoints: The folder of checkpoints, as the runner gives it to `checkpoints_folder`.
+        spec: A `ModelSpec` as JSON.
+        seed: The seed, as in `components.train.train.train`.
+        code_version: The digest of the code that trains.
+        dataset: The data set's folder.
+        folder: The model's folder to write.
+        placement_json: A `Placement` as JSON.
+        vertex: A `Vertex` as JSON; "" where the pipeline doesn't run on Vertex AI, and this process trains.
+        checkpoints: The folder of unfinished trainings, as the runner gives it to `checkpoints_folder`.
 
     Returns:
         The description of the model that was written.

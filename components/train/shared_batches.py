@@ -29,9 +29,9 @@ class SharedBatches:
         devices: The devices that share each batch.
 
     Attributes:
-        size: Examples of a step, over all replicas.
-        per_epoch: Steps of an epoch.
-        validation_steps: Batches of a validation.
+        size: The number of examples of a step, over all replicas.
+        per_epoch: The number of steps of an epoch.
+        validation_steps: The number of batches of a validation.
 
     Raises:
         InputError: The batches can't be shared by the replicas, their options are for another task, or there is no such

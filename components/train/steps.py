@@ -1,4 +1,4 @@
-"""Steps on all replicas, many in one call, and the metrics that they add up to."""
+"""Steps on all replicas, many of them in one call, and the metrics that they add up to."""
 
 from collections.abc import Callable, Iterator
 
@@ -11,15 +11,16 @@ from components.train.devices import Devices
 def compiled_steps(
     step: Callable[[object], dict[str, tf.Tensor]], strategy: tf.distribute.Strategy
 ) -> tf.types.experimental.PolymorphicFunction:
-    """Compile a step on every replica into a function that does any number of them in one call.
+    """Compile a step on every replica into a function that does any number of steps in one call.
 
     Args:
-        step: Gives the logs of a step on a batch, "loss" among them: `train_step` or `test_step` of a Keras model.
-        strategy: Of the model.
+        step: A Keras model's `train_step` or `test_step`, which returns the logs of a step on a batch, with "loss".
+        strategy: The model's strategy.
 
     Returns:
-        A function of an iterator over batches and of the number of steps, int32. It gives how many were done before
-        the first whose loss isn't finite, on this worker's replicas; all are done in any case, as other workers do.
+        A function of an iterator over batches and of the number of steps, int32. It does all these steps, as the other
+        workers do. It returns the number of steps before the first one whose loss isn't finite on this worker's
+        replicas.
     """
 
     @tf.function(reduce_retracing=True, autograph=False)
@@ -35,13 +36,13 @@ def compiled_steps(
 
 
 class RunningMetrics:
-    """The values of the metrics' variables within an epoch: each replica adds up its own examples.
+    """The values of the metrics' variables within an epoch. Each replica adds up its own examples.
 
-    A sum over the replicas would do for the metrics, but not to go on to the same bit.
+    Their sum over the replicas would be enough for the metrics, but not for a training that goes on to the same bit.
 
     Args:
-        model: Compiled.
-        devices: That it trains on.
+        model: The compiled model.
+        devices: The devices that it is trained on.
     """
 
     def __init__(self, model: keras.Model, devices: Devices) -> None:

@@ -1,4 +1,4 @@
-"""How many threads an operation of a training uses on a CPU: the last bits of its weights depend on it.
+"""The number of threads that an operation of a training uses on a CPU. The last bits of weights depend on it.
 
 Threads share the sums of a convolution's gradients (of filters and biases) and of batch normalization over images, and
 two of them add in another order than one (oneDNN's and Eigen's kernels, TensorFlow 2.20). Products of matrices, and

@@ -84,10 +84,10 @@ def train(
     Args:
         name: The model's name in the experiment.
         spec_json: A `ModelSpec` as JSON.
-        seed: Initial weights, order of examples and dropout depend on it alone.
-        code_version: Digest of the code that trains.
-        dataset: The data set folder.
-        folder: The model folder to write.
+        seed: The seed, on which alone initial weights, order of examples and dropout depend.
+        code_version: The digest of the code that trains.
+        dataset: The data set's folder.
+        folder: The model's folder to write.
         checkpoints: The folder of the trainings that aren't finished, a path or an address that TensorFlow knows. This
             one has a folder of its own in it, named after all that determines the weights.
         precision: Keras' dtype policy where there is an accelerator: float32, mixed_bfloat16 or mixed_float16.

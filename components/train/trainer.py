@@ -39,18 +39,18 @@ class Trainer:
     them got a signal, and give up or go back where the loss of one isn't finite.
 
     Attributes:
-        model: Built and compiled under the strategy, with a built optimizer.
+        model: The model, built and compiled under the strategy, with a built optimizer.
         spec: How the model is trained.
         info: The description of its data set.
         batches: The batches of training and validation.
         devices: The devices that train together.
         checkpoints: The checkpoints, in a folder that all workers see.
-        kept: What stays of the training.
+        kept: The checkpoints that stay.
         boards: The folders for TensorBoard's logs, as paths or gs:// addresses.
         termination: The signals that ask for an end; its context is open.
-        factor: The learning rate is multiplied by it; None where nothing is rolled back.
+        factor: The factor of the learning rate; None where nothing is rolled back.
         until: The step to end after; None to train to the end.
-        state: Where the training is.
+        state: The state of the training.
     """
 
     model: keras.Model
@@ -73,11 +73,11 @@ class Trainer:
         folders = self.boards if self.devices.chief else []
         self._logs = Boards(folders, self.model, histograms=self.spec.histograms)
         self._metrics = RunningMetrics(self.model, self.devices)
-        # In whatever phase, as the optimizer has them.
+        # Those of all phases, as the optimizer has them.
         self._trainable = self.model.trainable_variables
         self._phases = Phases(self.model, self.spec, self._per_epoch, self.devices.replicas, self.factor)
         self._test = compiled_steps(self.model.test_step, self.devices.strategy)
-        # Steps of the next stretch.
+        # The number of steps of the next stretch.
         self._count = 1
         self._start = self._saved = time.monotonic()
 

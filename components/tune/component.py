@@ -23,16 +23,16 @@ def tune(
 
     Args:
         name: The model's name.
-        spec: JSON of a `ModelSpec`.
-        tune: JSON of a `Tune`.
-        seed: Of the search and of each training.
-        code_version: Of the code: another one is another task to the cache.
-        dataset: What to train on.
-        trials: The folder of the trials.
-        tuned: Gets JSON of the `ModelSpec` with the best values.
-        placement: JSON of a `Placement`.
-        vertex: JSON of a `Vertex`; empty where the pipeline doesn't run on Vertex AI.
-        checkpoints: The folder of checkpoints; empty for a temporary one.
+        spec: A `ModelSpec` as JSON.
+        tune: A `Tune` as JSON.
+        seed: The seed of the search and of each training.
+        code_version: The digest of the step's code, so that KFP's cache runs changed code.
+        dataset: The data set's folder.
+        trials: The folder of the trials to write.
+        tuned: The file to write, a `ModelSpec` with the best values as JSON.
+        placement: A `Placement` as JSON.
+        vertex: A `Vertex` as JSON; empty where the pipeline doesn't run on Vertex AI.
+        checkpoints: The folder of unfinished trainings; empty for a temporary one.
     """
     from components.tune.tune import tune as search
 

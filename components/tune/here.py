@@ -19,12 +19,12 @@ POLL_SECONDS = 0.1
 GRACE_SECONDS = 10.0
 STOPPING = (signal.SIGTERM, signal.SIGHUP)
 ENVIRONMENT = {
-    # How many threads share a sum decides its last bits: with one a score doesn't depend on the machine's cores, and
-    # trials beside each other don't take each other's.
+    # The last bits of a sum depend on the number of threads that share it. With one thread, a score doesn't depend on
+    # the machine's cores, and trials that are trained side by side have a core each.
     "TF_NUM_INTRAOP_THREADS": "1",
     # TensorFlow would take all of a GPU's memory at once.
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",
-    # The search says how far it is.
+    # The search itself tells how far it is.
     EVENTS: "",
 }
 
@@ -32,20 +32,21 @@ _Process = subprocess.Popen[bytes] | Forked
 
 
 def train_here(trainings: list[Training]) -> Generator[tuple[Training, str], None, None]:
-    """Train, each in a process of its own.
+    """Run trainings, each in a process of its own.
 
     Args:
-        trainings: What to train.
+        trainings: The trainings.
 
     Yields:
-        Each training when it is over, and why it failed: "" where it didn't.
+        Each training when it has ended, and the reason why it failed; "" where it didn't.
 
     Raises:
-        SystemExit: SIGTERM or SIGHUP came, here or to a training: 143 or 129. All trainings have ended then.
+        SystemExit: SIGTERM or SIGHUP came, to this process or to a training. All trainings have ended. The exit code is
+            143 or 129.
     """
     waiting = []
     for training in trainings:
-        # Its model is there, whole: the search was ended before it could take note of it.
+        # A whole model is there where the search was ended before it could note the outcome.
         if training.model.exists():
             yield training, ""
         else:

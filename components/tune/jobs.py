@@ -14,20 +14,20 @@ from components.vertex.placement import Placement
 def train_in_jobs(
     trainings: list[Training], placement: Placement, vertex: Vertex, folder: str
 ) -> Generator[tuple[Training, str], None, None]:
-    """Train in jobs that are named after the run, the task and the trial, so that another try finds them.
+    """Run trainings in jobs that are named after the run, the task and the trial, so that another try finds them.
 
     Args:
-        trainings: What to train; their folders are under /gcs.
-        placement: What a job's workers are.
-        vertex: Where it runs.
-        folder: Of the search's output, under /gcs.
+        trainings: The trainings. Their folders are under /gcs.
+        placement: The workers of each job.
+        vertex: The project and region of the jobs.
+        folder: The folder of the search's output, under /gcs.
 
     Yields:
-        Each training when it is over, and why it failed: "" where it didn't.
+        Each training when it has ended, and the reason why it failed; "" where it didn't.
 
     Raises:
-        InputError: A job is refused; the others are cancelled.
-        SystemExit: SIGTERM came, and the jobs were cancelled: 143.
+        InputError: A job is refused. The others are cancelled.
+        SystemExit: SIGTERM came, and the jobs were cancelled. The exit code is 143.
     """
     jobs = Path(folder).parent / "jobs"
     with signal_event(signal.SIGTERM) as stopped, ThreadPoolExecutor(len(trainings)) as pool:

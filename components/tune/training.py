@@ -1,4 +1,4 @@
-"""A training of a search that is still to be done."""
+"""The training of a trial."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,13 +6,13 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Training:
-    """What has to be trained for a trial.
+    """The training of a trial.
 
     Attributes:
-        number: Of the trial.
-        values: Of the trial, by key.
-        folder: For its log, its model and, once it is over, its outcome.
-        arguments: Of `components.train.train.train`, JSON values.
+        number: The trial's number.
+        values: The trial's values, by key.
+        folder: The folder of its log, its model and, once it has ended, its outcome.
+        arguments: The arguments of `components.train.train.train`, JSON values.
     """
 
     number: int
@@ -22,12 +22,12 @@ class Training:
 
     @property
     def log(self) -> Path:
-        """What it printed, where it was trained on this machine."""
+        """The file of what it printed, where it was trained on this machine."""
         return self.folder / "log.txt"
 
     @property
     def model(self) -> Path:
-        """The model folder that it writes."""
+        """The model's folder."""
         return self.folder / "model"
 
     @property

@@ -1,6 +1,6 @@
 """A trial on the search's own machine: `python -m components.train JSON`, which ends when the search does.
 
-However the search ended, its end of this process' standard input closes; then the training is told by SIGTERM, saves a
+When the search ends in any way, the standard input of this process closes. Then the training gets SIGTERM, saves a
 checkpoint and ends.
 """
 

@@ -27,11 +27,11 @@ from components.vertex.checkpoints import address, checkpoints_folder, hold_chec
 from components.vertex.client import Vertex
 from components.vertex.placement import Placement
 
-# Drawn at random before the sampler looks at results; at most half of the trials.
+# The number of trials that are drawn at random before the sampler looks at results: at most half of all.
 RANDOM_TRIALS = 10
 LONGEST_REASON = 500
 
-# Gives each training when it is over, and why it failed: "" where it didn't.
+# A function that yields each training when it has ended, and the reason why it failed; "" where it didn't.
 Train = Callable[[list[Training]], Generator[tuple[Training, str], None, None]]
 
 
@@ -50,37 +50,37 @@ def tune(
 ) -> Search:
     """Run the trials of a search that aren't done yet, and write what was found.
 
-    Values are drawn for a round at a time, from the results of the rounds before. So they depend on the seed and on
-    what was asked for, and not on how many trials this machine trains at once, nor on which ends first; a search that
-    was interrupted draws the same ones again, and finds those that were trained.
+    Values are drawn for a round at a time, from the results of the rounds before. So they depend on the seed and the
+    `Tune` alone, not on how many trials this machine trains at once, or on which of them ends first. A search that was
+    interrupted draws the same values again, and finds the trials that were trained.
 
     Args:
         name: The model's name in the experiment.
         spec_json: A `ModelSpec` as JSON.
         tune_json: A `Tune` as JSON.
-        seed: Of the sampler, and of each training.
-        code_version: Digest of the code that searches and trains.
-        dataset: The data set folder.
+        seed: The seed of the sampler, and of each training.
+        code_version: The digest of the code that searches and trains.
+        dataset: The data set's folder.
         folder: The folder to write `trials.json` and logs into.
-        tuned: The file that gets JSON of the `ModelSpec` with the best values.
-        placement_json: JSON of a `Placement`.
-        vertex: JSON of a `Vertex`: each trial gets a CustomJob; "" anywhere else, where processes train.
-        checkpoints: The folder of what isn't finished, as the runner gives it to `checkpoints_folder`.
+        tuned: The file to write the `ModelSpec` with the best values to, as JSON.
+        placement_json: A `Placement` as JSON.
+        vertex: A `Vertex` as JSON, with which each trial gets a CustomJob; "" for processes on this machine.
+        checkpoints: The folder of unfinished trainings, as the runner gives it to `checkpoints_folder`.
 
     Returns:
-        What was written to `trials.json`.
+        The content of `trials.json`.
 
     Raises:
         InputError: Vertex AI refuses a job.
         RuntimeError: All trials failed.
-        SystemExit: SIGTERM came, and no training goes on: 143.
+        SystemExit: SIGTERM came, and all trainings have ended. The exit code is 143.
     """
     asked, info = Tune.model_validate_json(tune_json), load_info(dataset)
     placement = Placement.model_validate_json(placement_json)
     key = [name, seed, info.sha256, code_version, placement.precision]
     home = checkpoints_folder(checkpoints, folder) / f"tune-{name}-{_digest(key)}"
 
-    # A trial is judged by its history: its model serves nobody.
+    # A trial is judged by its history, and its model is thrown away.
     base = json.loads(spec_json) | {"calibrate": False, "keep_checkpoints": 0}
     base |= {"epochs": asked.epochs} if asked.epochs else {}
 
@@ -102,11 +102,11 @@ def tune(
         trials, trainings = _search(asked, seed, metric, mode, training, train, check)
         finished = [trial for trial in trials if trial.score is not None]
         if not finished:
-            # Nothing is kept: another start tries them again.
+            # Nothing is kept, so that another start tries them again.
             check()
             shutil.rmtree(home)
             raise RuntimeError(f"all {len(trials)} trials failed; trial 1: {trials[0].reason}")
-        # Of equal ones the first.
+        # Of equal scores, the first is the best.
         best = (max if mode == "max" else min)(finished, key=lambda trial: trial.score or 0.0)
         search = Search(metric=metric, mode=mode, best=best.number, tune=asked, trials=trials)
         progress(f"best trial {best.number}: {metric} {best.score:.4f}; {_said(best.values)}")
@@ -130,7 +130,7 @@ def _search(
     train: Train,
     check: Callable[[], None],
 ) -> tuple[list[Trial], list[Training]]:
-    """Draw, train and learn, a round after the other; all trials, and those of them that were trained."""
+    """Draw values, train and learn, one round after the other. Returns all trials, and their trainings."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = TPESampler(seed=seed, n_startup_trials=min(RANDOM_TRIALS, (asked.trials + 1) // 2))
     study = optuna.create_study(sampler=sampler, direction="maximize" if mode == "max" else "minimize")
@@ -140,7 +140,7 @@ def _search(
     while len(trials) < asked.trials:
         drawn = [study.ask(space) for _ in range(min(asked.parallel, asked.trials - len(trials)))]
         wanted = [training(n, _values(one.params, asked.ranges)) for n, one in enumerate(drawn, len(trials) + 1)]
-        # Values that were drawn before give what they gave.
+        # Values that were drawn before aren't trained again.
         new = [one for one in wanted if firsts.setdefault(one.folder, one) is one and _known(one) is None]
         _train_all(new, train, asked, metric, check)
         for one, made in zip(drawn, wanted, strict=True):
@@ -158,7 +158,7 @@ def _search(
 
 
 def _train_all(trainings: list[Training], train: Train, asked: Tune, metric: str, check: Callable[[], None]) -> None:
-    """Train, and write how each training ended as soon as it has."""
+    """Run trainings, and write the outcome of each as soon as it has ended."""
     if not trainings:
         return
     with closing(train(trainings)) as over:
@@ -172,7 +172,7 @@ def _train_all(trainings: list[Training], train: Train, asked: Tune, metric: str
 
 
 def _known(done: Training) -> dict[str, Any] | None:
-    """What a training gave, as fields of a `Trial`, if that was written; what was changed since is removed."""
+    """The outcome of a training as fields of a `Trial`; None where none was written, or the file was changed since."""
     if not os.path.lexists(done.outcome):
         return None
     try:
@@ -188,7 +188,7 @@ def _known(done: Training) -> dict[str, Any] | None:
 
 
 def _outcome(done: Training, reason: str, metric: str) -> dict[str, object]:
-    """What a training gave, as fields of a `Trial`."""
+    """The outcome of a training as fields of a `Trial`."""
     if reason:
         return {"state": "failed", "reason": reason[:LONGEST_REASON]}
     model = load_model_info(done.model)
@@ -203,7 +203,7 @@ def _outcome(done: Training, reason: str, metric: str) -> dict[str, object]:
 
 
 def _distribution(asked: Range) -> BaseDistribution:
-    """What Optuna draws from. It takes no lists as choices: so a value's place is drawn."""
+    """The distribution that Optuna draws from. Its choices can't be lists, so the place of a value is drawn."""
     if asked.values is not None:
         return CategoricalDistribution(tuple(range(len(asked.values))))
     if asked.whole:
@@ -217,7 +217,7 @@ def _values(drawn: dict[str, Any], ranges: dict[str, Range]) -> dict[str, object
 
 
 def _spec(config: dict[str, object]) -> str:
-    """JSON of a checked `ModelSpec`, without defaults."""
+    """A checked `ModelSpec` as JSON, without the defaults."""
     spec = ModelSpec.model_validate(config)
     return json.dumps(spec.model_dump(exclude_unset=True), sort_keys=True)
 
