@@ -11,9 +11,9 @@ from itertools import pairwise
 from markupsafe import Markup, escape
 
 ORDER_SWEEPS, PLACE_SWEEPS = 8, 4
-# The size of a node, and the distance between layers and between neighbours, in pixels. An edge that passes a layer
-# needs no more than GAP.
-WIDTH, HEIGHT = 190, 34
+# The size of a node, in pixels, and the characters that a line of it has room for.
+WIDTH, HEIGHT, LETTERS = 190, 34, 28
+# The distance between layers and between neighbours, in pixels. An edge that passes a layer needs no more than GAP.
 BETWEEN, GAP = 26, 12
 
 
@@ -176,6 +176,6 @@ def _curve(chain: list[str], point: Callable[[str, int], tuple[float, float]], a
     return path
 
 
-def short(text: str, length: int = 28) -> str:
-    """A text cut to a length in characters."""
-    return text if len(text) <= length else text[: length - 1] + "…"
+def short(text: str) -> str:
+    """A text cut to the characters that a node has room for."""
+    return text if len(text) <= LETTERS else f"{text[: LETTERS - 1]}…"

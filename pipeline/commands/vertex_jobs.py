@@ -92,7 +92,7 @@ def batch_predict_command(
     from pipeline.vertex.batch import batch_predict, wait_for_batch
 
     settings = find_settings(project, region, None, needs_bucket=False)
-    job = batch_predict(model, source, target, machine, settings, {})
+    job = batch_predict(model, source, target, machine, settings)
     print(f"started {job.name}", flush=True)
     if wait:
         print(f"predictions: {wait_for_batch(job, settings).output_info.gcs_output_directory}")

@@ -18,9 +18,7 @@ BATCH = 16
 _ADDRESS = re.compile(r"gs://[a-z0-9][a-z0-9._-]{1,61}[a-z0-9](/\S*)?")
 
 
-def batch_predict(
-    model: str, source: str, target: str, machine: str, settings: Settings, labels: dict[str, str]
-) -> "BatchPredictionJob":
+def batch_predict(model: str, source: str, target: str, machine: str, settings: Settings) -> "BatchPredictionJob":
     """Start a batch prediction of JSON Lines. Each line is an instance of a request to the server.
 
     The server couldn't read other formats, for Vertex AI turns a row of CSV into a flat list, and a TFRecord into
@@ -32,7 +30,6 @@ def batch_predict(
         target: The gs:// prefix of the predictions.
         machine: The machine type.
         settings: The project and region of the job.
-        labels: The labels of the job.
 
     Raises:
         InputError: An address is malformed, there is no such model, or the service refuses the job.
@@ -55,7 +52,6 @@ def batch_predict(
             machine_spec=types.MachineSpec(machine_type=machine), starting_replica_count=1, max_replica_count=1
         ),
         manual_batch_tuning_parameters={"batch_size": BATCH},
-        labels=labels,
     )
     with asking(f"starting a batch prediction of {model}"):
         return client(JobServiceClient, settings.region).create_batch_prediction_job(
