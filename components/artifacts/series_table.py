@@ -34,11 +34,15 @@ class SeriesTable:
         """The number of windows of each series in a split, int64 [series]."""
         return np.maximum(self.rows[:, SPLITS.index(split)] - info.lookback - info.horizon + 1, 0)
 
+    def skipped(self, info: SeriesInfo, split: str) -> np.ndarray:
+        """The number of rows before each series at which no window of a split begins, int64 [series]."""
+        windows, rows = self.windows(info, split), self.rows[:, SPLITS.index(split)]
+        return np.cumsum(rows) - rows - (np.cumsum(windows) - windows)
+
     def first_rows(self, info: SeriesInfo, split: str) -> np.ndarray:
         """The row at which each window of a split begins, int64 [windows]."""
-        windows, rows = self.windows(info, split), self.rows[:, SPLITS.index(split)]
-        skipped = np.cumsum(rows) - rows - (np.cumsum(windows) - windows)
-        return np.arange(windows.sum()) + np.repeat(skipped, windows)
+        windows = self.windows(info, split)
+        return np.arange(windows.sum()) + np.repeat(self.skipped(info, split), windows)
 
     def numbers(self, info: SeriesInfo, split: str) -> np.ndarray:
         """The number of the series that each window of a split belongs to, int64 [windows]."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from components.artifacts.dataset import SPLITS, DatasetInfo, ImagesInfo, SeriesInfo
+from components.artifacts.dataset import DatasetInfo, ImagesInfo, SeriesInfo
 from components.artifacts.series_table import load_table
 from components.common.no_autograph import no_autograph
 from components.data.replicas import WHOLE, BatchShare, examples_used, static_shapes, steps_per_epoch, worker_slice
@@ -168,11 +168,8 @@ def _load_examples(
         return lambda positions: _windows(rows, positions, info)
     # Rows and windows stand one series after the other.
     table = load_table(folder, info)
-    counts, windows = table.rows[:, SPLITS.index(split)], table.windows(info, split)
     with tf.device("CPU"):
-        ends = tf.constant(np.cumsum(windows))
-        # The rows before a series that begin no window.
-        skipped = tf.constant(np.cumsum(counts) - counts - (np.cumsum(windows) - windows))
+        ends, skipped = tf.constant(np.cumsum(table.windows(info, split))), tf.constant(table.skipped(info, split))
         weights = tf.constant(table.loss_scale**-loss_power, tf.float32) if loss_power else None
 
     def examples_at(positions: tf.Tensor) -> tuple[object, ...]:
