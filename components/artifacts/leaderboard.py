@@ -155,11 +155,6 @@ class Leaderboard(Strict):
         """The best model of a data set, whether it passed or not."""
         return next((model for model in self.models if model.dataset == dataset and model.rank == 1), None)
 
-    def winner(self, dataset: str) -> ModelEntry | None:
-        """The best model of a data set; None where it didn't pass."""
-        best = self.best(dataset)
-        return best if best and best.passed else None
-
     def over_folds(self, model: ModelEntry) -> dict[str, Spread]:
         """The spread of each metric of a model over the folds; empty without a backtest, and where a fold failed."""
         entry = self.datasets.get(model.dataset)

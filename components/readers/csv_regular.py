@@ -21,7 +21,6 @@ class Changes:
         filled: The number of filled values of each column.
         inserted: The number of rows inserted into gaps. Their values count as filled, too.
         left_out: The number of rows left out at the start and at the end, which can't be filled.
-        merged: The number of rows that were combined.
         sizes: The smallest and the largest number of rows that were combined to one.
         partial: The number of periods at the ends that were left out, for they aren't whole.
     """
@@ -29,7 +28,6 @@ class Changes:
     filled: Counter[str] = field(default_factory=Counter)
     inserted: int = 0
     left_out: int = 0
-    merged: int = 0
     sizes: tuple[int, int] | None = None
     partial: int = 0
 
@@ -140,7 +138,6 @@ class _Resampled:
         else:
             smallest, largest = changes.sizes or (self._size, self._size)
             changes.sizes = min(smallest, self._size), max(largest, self._size)
-            changes.merged += self._size
             yield Row(self._line, self._label, [self._value(i) for i in range(len(self._sums))])
         self._partial, self._size = False, 0
 

@@ -65,11 +65,6 @@ class Comparison:
     verdict: str
     difference: list[float]
 
-    @property
-    def better(self) -> bool:
-        """Whether the later one is clearly better."""
-        return self.verdict.startswith("better")
-
 
 def changes(before: Run, now: Run) -> Changes:
     """The differences of a run from an earlier one."""

@@ -106,7 +106,7 @@ def test_a_failed_model_is_on_the_leaderboard_with_its_reason(results, tmp_path)
     assert failed.rank is None
     assert not failed.passed
     assert failed.reasons == ["train-lstm failed: ValueError: boom"]
-    assert board.winner("electricity") is None
+    assert board.best("electricity") is None
     assert (failed.behind, failed.ties) == ([], [])
 
 
