@@ -39,7 +39,7 @@ def layers(augment: Augment, seeds: list[int] | None = None) -> list[keras.layer
         seeds: The seed of each layer; None for zeros.
     """
     made = {
-        "flip": lambda mode, **options: keras.layers.RandomFlip(mode, **options),
+        "flip": keras.layers.RandomFlip,
         "rotation": keras.layers.RandomRotation,
         "zoom": keras.layers.RandomZoom,
         "translation": lambda factor, **options: keras.layers.RandomTranslation(factor, factor, **options),

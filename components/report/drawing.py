@@ -85,7 +85,7 @@ def _layers(names: list[str], edges: list[tuple[str, str]]) -> tuple[list[list[s
     Returns:
         The names in each layer, and for each edge the names that it goes through, from its source to its target.
     """
-    after = {name: 0 for name in names}
+    after = dict.fromkeys(names, 0)
     for name in reversed(names):
         after[name] = max((after[target] + 1 for source, target in edges if source == name), default=0)
     last = max(after.values(), default=0)
