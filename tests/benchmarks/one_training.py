@@ -33,7 +33,7 @@ def main() -> None:
             for images, labels in input_pipeline.sequential_batches(
                 request["dataset"], info, "test", 512
             ).as_numpy_iterator():
-                given = keras.ops.convert_to_numpy(self._model(images, training=False))
+                given = keras.ops.convert_to_numpy(self.model(images, training=False))
                 right += int((given.argmax(1) == labels).sum())
             tested.append(right / info.examples("test"))
 
