@@ -50,7 +50,7 @@ class Project:
         self.temporary = folder / "tmp"
         self.temporary.mkdir()
         for name in ("components", "pipeline"):
-            shutil.copytree(ROOT / name, self.folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(ROOT / name, self.folder / name, ignore=shutil.ignore_patterns("*.pyc.*"))
         shutil.copyfile(ROOT / "requirements-cpu.lock", self.folder / "requirements-cpu.lock")
         (self.folder / "small.yaml").write_text(CONFIG)
         self.runs = self.folder / "runs"

@@ -5,9 +5,11 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import yaml
 
 from components.common.errors import InputError
 from pipeline.local import containers
@@ -188,8 +190,6 @@ def test_a_docker_host_that_does_not_answer_is_one_line(project):
 
 def test_data_in_cloud_storage_are_mounted_where_vertex_mounts_them(project, monkeypatch):
     """Their copies; a container has no credentials to read them with."""
-    from pathlib import Path
-
     from components.sources.csv import Options
 
     monkeypatch.chdir(project.folder)
@@ -207,35 +207,34 @@ import json, sys
 import keras
 import numpy as np
 import tensorflow as tf
-folder = sys.argv[1]
-golden = json.load(open(f"{folder}/golden.json"))
-images = np.array([instance["image"] for instance in golden["instances"]], np.uint8)
-loaded = keras.saving.load_model(f"{folder}/model.keras", compile=False)
-served = tf.saved_model.load(f"{folder}/saved_model").signatures["serving_default"]
-answers = [loaded(images).numpy(), served(image=tf.constant(images))["probabilities"].numpy()]
-largest = max(float(np.abs(answer - golden["predictions"]).max()) for answer in answers)
-print(tf.__version__, "difference", largest)
+for folder in sys.argv[1:]:
+    golden = json.load(open(f"{folder}/golden.json"))
+    images = np.array([instance["image"] for instance in golden["instances"]], np.uint8)
+    loaded = keras.saving.load_model(f"{folder}/model.keras", compile=False)
+    served = tf.saved_model.load(f"{folder}/saved_model").signatures["serving_default"]
+    answers = [loaded(images).numpy(), served(image=tf.constant(images))["probabilities"].numpy()]
+    print(tf.__version__, max(float(np.abs(answer - golden["predictions"]).max()) for answer in answers))
 """
 
 
 def test_models_of_one_tensorflow_load_under_the_other(project, image, tpu_image, in_image):
-    """The TPU's image has an older TensorFlow: what it trains is served by this one, and the reverse."""
-    said = {}
-    for trains, loads in ((image, tpu_image), (tpu_image, image)):
-        project.environment["IMAGE"] = trains
-        # The TPU's image only trains: what makes ONNX isn't in it.
-        code, output = project.run("run", project.config, "--containers", "--set", "formats=[]")
-        assert code == 0, output
-        folder = str((project.folder / "runs/small/latest/models/mlp").resolve())
-        said[trains] = in_image(
-            loads,
-            ["python3", "-c", ANSWER, folder],
-            volumes=[folder],
-            environment={"TPU_SKIP_MDS_QUERY": "1"},
+    """The TPU's image, which only trains, has an older TensorFlow: the other one evaluates and exports its models."""
+    folders = []
+    # The training takes the image of a machine's accelerator.
+    project.environment["IMAGE_GPU"] = tpu_image
+    for machine in ("cpu-small", "gpu-t4"):
+        code, output = project.run(
+            "run", project.config, "--containers", "--set", "formats=[]", "--set", f"models.mlp.machine={machine}"
         )
-    project.environment["IMAGE"] = image
-    for trains, version in ((image, "2.20.0"), (tpu_image, "2.21.0")):
-        # libtpu complains before it, that this isn't a TPU.
-        answered, difference = said[trains].splitlines()[-1].split(" difference ")
-        assert answered == version
-        assert float(difference) < 1e-6
+        assert code == 0, output
+        folders.append(str((project.folder / "runs/small/latest/models/mlp").resolve()))
+    spec = yaml.safe_load((project.folder / "build/small.yaml").read_text())
+    images = {name: about["container"]["image"] for name, about in spec["deploymentSpec"]["executors"].items()}
+    assert [name for name, used in images.items() if used == tpu_image] == ["exec-train-mlp"]
+    said = in_image(
+        tpu_image, ["python3", "-c", ANSWER, *folders], volumes=folders, environment={"TPU_SKIP_MDS_QUERY": "1"}
+    )
+    # libtpu complains before them, that this isn't a TPU.
+    answers = [line.split() for line in said.splitlines() if line.startswith("2.")]
+    assert [version for version, _ in answers] == ["2.20.0", "2.20.0"], said
+    assert all(float(difference) < 1e-6 for _, difference in answers)
