@@ -91,7 +91,7 @@ def diff_command(a: Name, b: Name) -> None:
     found = changes(before, now)
     unknown = " not known: an earlier version wrote one of the runs" if found.unknown else " the same"
     for title, lines in (("config", found.lines()), ("data", found.data), ("code", found.code)):
-        same = " the same" if title == "data" else unknown
+        same = f" {found.data_alike}" if title == "data" else unknown
         _say(f"{title}:{'' if lines else same}", *(f"  {line}" for line in lines))
     for task in METRICS:
         metrics = metric_names(before, now, task)

@@ -27,15 +27,17 @@ class Changes:
 
     Attributes:
         config: The keys of the config that differ, each with its value before and now, as JSON.
-        data: The data sets whose records differ.
+        data: The data sets of both runs whose records differ.
         code: The files of the code that differ.
         unknown: Whether one of the runs has no record of its config and code.
+        data_alike: What is said of the data where `data` is empty.
     """
 
     config: dict[str, tuple[str, str]]
     data: list[str]
     code: list[str]
     unknown: bool = False
+    data_alike: str = "the same"
 
     def lines(self) -> list[str]:
         """The differences in words."""
@@ -69,17 +71,19 @@ class Comparison:
 def changes(before: Run, now: Run) -> Changes:
     """The differences of a run from an earlier one."""
     old, new = before.record, now.record
-    boards = before.board, now.board
     data: list[str] = []
-    if boards[0] and boards[1]:
-        shas = [{name: entry.sha256 for name, entry in board.datasets.items()} for board in boards if board]
-        data = [name for name in shas[1] if name in shas[0] and shas[0][name] != shas[1][name]]
+    data_alike = "not known: one of the runs has no leaderboard"
+    if before.board and now.board:
+        earlier, later = before.board.datasets, now.board.datasets
+        common = [name for name in later if name in earlier]
+        data = [name for name in common if earlier[name].sha256 != later[name].sha256]
+        data_alike = "the same" if common else "no data set in both"
     if old is None or new is None:
-        return Changes({}, data, [], unknown=True)
+        return Changes({}, data, [], unknown=True, data_alike=data_alike)
     config = dict(_differences(old.config, new.config))
     # What only one of them ran isn't a change of the code, such as the family of a model that is new.
     code = [name for name in old.code if name in new.code and old.code[name] != new.code[name]]
-    return Changes(config, data, code)
+    return Changes(config, data, code, data_alike=data_alike)
 
 
 def compare(before: Run, old: ModelEntry | None, now: Run, new: ModelEntry | None) -> Comparison:

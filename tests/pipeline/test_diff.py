@@ -135,8 +135,16 @@ def test_a_run_without_a_leaderboard_has_no_models(runs):
     (runs / A / "leaderboard.json").write_text("{")
     found, said = verdicts()
     assert found == {"mlp": "only in B", "small": "only in B"}
+    assert "data: not known: one of the runs has no leaderboard" in said
     assert "leaderboard.json: isn't a leaderboard that this version can read" in said
     assert compare(f"small/{A}", f"small/{B}").empty
+
+
+def test_runs_without_a_common_data_set_have_not_the_same_data(runs):
+    assert "data: the same" in verdicts()[1]
+    text = (runs / B / "leaderboard.json").read_text()
+    (runs / B / "leaderboard.json").write_text(text.replace('"images"', '"others"'))
+    assert "data: no data set in both" in verdicts()[1]
 
 
 def test_forecasts_that_are_not_finite_are_not_called_worse(runs):
