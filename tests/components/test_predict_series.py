@@ -113,6 +113,15 @@ def test_rows_without_a_target_tell_what_is_known_of_the_future(exports, tmp_pat
     assert forecasts(export, source)[0]["values"] == pytest.approx(seen[1])
 
 
+def test_a_forecast_has_the_times_of_the_rows_that_tell_the_future(exports, tmp_path):
+    """Clocks go back in the horizon: its rows have another offset than the last row with a target."""
+    summer = [line.replace(",", "+02:00,", 1) for line in series_lines(60)]
+    times = [(START + timedelta(hours=59 + i)).isoformat() + "+01:00" for i in range(HORIZON)]
+    source = write_series(tmp_path / "x.csv", [*summer, *(f"{time},,,1" for time in times)])
+    (window,) = windows(exports["told"], source)
+    assert [time.isoformat() for time in window.times] == times
+
+
 def test_every_window_of_a_file_with_rows_of_the_future(exports, tmp_path):
     source = write_series(tmp_path / "x.csv", [*series_lines(60), *future(HORIZON - 2)])
     assert len(windows(exports["told"], source, every=True)) == 60 - LOOKBACK - HORIZON + 1 + HORIZON - 2

@@ -140,13 +140,15 @@ class _Windows:
         past = rows[: info.lookback]
         inputs = {"window": np.array([row.values[: len(info.columns)] for row in past], np.float32)}
         try:
-            times = self._times_after(past[-1].time)
             if self._given:
-                ahead = [row.values for row in rows[info.lookback :]]
-                inputs["future"] = np.array(ahead, np.float32)[:, info.known_places()]
-            elif info.known:
-                _check_calendar(past[-1], info)
-                inputs["future"] = np.array([calendar_values(time, info.calendar()) for time in times], np.float32)
+                ahead = rows[info.lookback :]
+                times = [row.time for row in ahead]
+                inputs["future"] = np.array([row.values for row in ahead], np.float32)[:, info.known_places()]
+            else:
+                times = self._times_after(past[-1].time)
+                if info.known:
+                    _check_calendar(past[-1], info)
+                    inputs["future"] = np.array([calendar_values(time, info.calendar()) for time in times], np.float32)
         except InputError as error:
             return Failure(past[-1].id, str(error))
         return Example(past[-1].id, lambda: inputs, times)
