@@ -1,9 +1,9 @@
 """The model families, one in each file. A new file here is a new family, without any other change."""
 
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from components.common.contract import load_file
 from components.common.errors import InputError
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     import keras
 
     from components.artifacts.dataset import DatasetInfo
+
+
+# The packages whose layers Keras imports by itself where it loads a model.
+_IMPORTED_BY_KERAS = ("keras", "keras_hub")
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ def build_model(spec: ModelSpec, info: "DatasetInfo") -> "keras.Model":
 
     Raises:
         InputError: The family can't be trained for the data set's task, it gives no quantiles where they are asked
-            for, or its hyperparameters are wrong.
+            for, its model couldn't be loaded again, or its hyperparameters are wrong.
     """
     family = load_family(spec.family)
     if info.task not in family.TASKS:
@@ -102,5 +106,30 @@ def build_model(spec: ModelSpec, info: "DatasetInfo") -> "keras.Model":
     model = family.build(info, hyperparameters)
     if spec.quantiles and model.output_shape[2:] != (len(spec.quantiles),):
         raise InputError(f"family {spec.family} gives no quantiles; it has to end with components.models.layers.finish")
+    _refuse_own_layers(spec.family, model)
     model.jit_compile = False
     return model
+
+
+def _refuse_own_layers(family: str, model: "keras.Model") -> None:
+    """Refuse a model that Keras couldn't load in safe mode in a process that doesn't import the family's file."""
+    import keras
+
+    if own := ", ".join(dict.fromkeys(_own_names(keras.saving.serialize_keras_object(model)))):
+        raise InputError(
+            f"family {family}: the model couldn't be loaded without the family's file: {own}; "
+            "expected layers and functions of Keras or keras-hub, but no Lambda"
+        )
+
+
+def _own_names(config: Any) -> Iterator[str]:  # noqa: ANN401
+    """The names of the classes and functions in a serialized model that Keras doesn't import by itself."""
+    if isinstance(config, dict):
+        package = str(config.get("module", "keras")).split(".")[0]
+        if config.get("class_name") == "Lambda" or package not in _IMPORTED_BY_KERAS:
+            name = config.get("class_name")
+            yield str(config.get("config") if name == "function" else name)
+        config = list(config.values())
+    if isinstance(config, list | tuple):
+        for value in config:
+            yield from _own_names(value)

@@ -217,14 +217,20 @@ def build(info, hyperparameters):
 """
 
 
-@pytest.mark.parametrize("end", ["layers.forecast(inputs, values, info)", "keras.Model(inputs.raw, values)"])
-def test_a_family_of_ones_own_gives_quantiles_where_it_ends_with_the_projects_layers(end, tmp_path, monkeypatch):
+@pytest.fixture
+def write_family(tmp_path, monkeypatch):
+    """A function that makes a family of a name out of the text of its file."""
     import components.families
 
     (tmp_path / "families").mkdir()
-    name = f"own_{'layers' in end}"
-    (tmp_path / "families" / f"{name}.py").write_text(OWN.replace("END", end))
     monkeypatch.setattr(components.families, "__path__", [*components.families.__path__, str(tmp_path / "families")])
+    return lambda name, text: (tmp_path / "families" / f"{name}.py").write_text(text)
+
+
+@pytest.mark.parametrize("end", ["layers.forecast(inputs, values, info)", "keras.Model(inputs.raw, values)"])
+def test_a_family_of_ones_own_gives_quantiles_where_it_ends_with_the_projects_layers(end, write_family):
+    name = f"own_{'layers' in end}"
+    write_family(name, OWN.replace("END", end))
     info = with_quantiles(series(20, 3, known=()))
     if "layers" not in end:
         with pytest.raises(InputError, match=f"family {name} gives no quantiles; it has to end with"):
@@ -233,6 +239,33 @@ def test_a_family_of_ones_own_gives_quantiles_where_it_ends_with_the_projects_la
     forecasts = model_of(name, info).predict(batch_for(info)[0], verbose=0)
     assert forecasts.shape == (16, 3, 5)
     assert np.diff(forecasts).min() > 0
+
+
+UNKNOWN = """\
+import keras
+
+
+class Own(keras.layers.Layer):
+    def call(self, x):
+        return x
+
+
+def half(x):
+    return x / 2
+
+
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    [("Own", "Own()"), ("half", "keras.layers.Activation(half)"), ("Lambda", "keras.layers.Lambda(lambda x: 2 * x)")],
+)
+def test_a_family_whose_model_could_not_be_loaded_is_refused_before_it_is_trained(name, layer, write_family):
+    family = f"own_{name.lower()}"
+    write_family(family, UNKNOWN + OWN.replace("END", f"layers.forecast(inputs, {layer}(values), info)"))
+    with pytest.raises(InputError, match=f"couldn't be loaded without the family's file: {name}; expected layers"):
+        model_of(family, series(20, 3, known=()))
 
 
 def test_only_what_multiplies_inputs_decays():
