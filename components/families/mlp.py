@@ -21,6 +21,7 @@ class Hyperparameters(Strict):
 
     Attributes:
         units: The width of each hidden layer.
+        norm_inputs: Whether there is batch normalization of each pixel or value by itself before the first layer.
         norm: Whether there is batch normalization after each hidden layer.
         dropout: The share of units that is dropped after each hidden layer. The last number holds for all later layers.
         seasonal: Whether to forecast from the seasons of the window, see `components.models.layers.forecast`; series
@@ -28,6 +29,7 @@ class Hyperparameters(Strict):
     """
 
     units: list[Width] = Field(default=[256, 64], max_length=MOST_LAYERS)
+    norm_inputs: bool = False
     norm: bool = False
     dropout: list[Share] = Field(default=[0.2], min_length=1, max_length=MOST_LAYERS)
     seasonal: bool = False
@@ -45,6 +47,8 @@ def build(info: "DatasetInfo", hyperparameters: Hyperparameters) -> "keras.Model
     from components.models import layers
 
     body = keras.Sequential([keras.layers.Flatten()], name="mlp")
+    if hyperparameters.norm_inputs:
+        body.add(layers.batch_norm())
     for i, units in enumerate(hyperparameters.units):
         body.add(keras.layers.Dense(units, activation="relu"))
         if hyperparameters.norm:

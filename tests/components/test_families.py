@@ -13,7 +13,7 @@ from components.families import build_model, families_for, family_names, load_fa
 from components.train.optimization import compile_model
 
 TINY = {
-    "mlp": {"units": [8]},
+    "mlp": {"units": [8], "norm_inputs": True},
     "cnn": {"layers": [{"conv": 4}, "norm", "pool", {"dropout": 0.1}, "average"]},
     "residual_cnn": {"filters": [4, 8], "blocks": [1, 2], "stem": 1, "dropout": 0.1},
     "backbone": {"preset": "tests/components/preset", "weights": False, "dropout": 0.1},
@@ -197,6 +197,16 @@ def test_batch_normalization_of_a_cnn_keeps_the_share_that_is_asked_for():
     assert [layer.momentum for layer in model.layers if type(layer).__name__ == "BatchNormalization"] == [0.99, 0.5]
     with pytest.raises(ValueError, match="less than 1"):
         cnn.Hyperparameters.model_validate({"layers": [{"norm": 1.0}]})
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_each_pixel_of_an_mlp_has_a_scale_of_its_own_where_that_is_asked_for(asked):
+    info = images()
+    model = model_of("mlp", info, {"units": [8], "dropout": [0.0], "norm_inputs": asked})
+    dark = batch_for(info)[0] // 2
+    scales = np.random.default_rng(1).integers(1, 3, dark.shape[1:]).astype(np.uint8)
+    first, second = (model([given], training=True).numpy() for given in (dark, dark * scales))
+    assert np.allclose(first, second, atol=0.03) == asked
 
 
 # A family that ends by itself, and one that ends with `forecast` alone.

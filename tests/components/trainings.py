@@ -25,7 +25,7 @@ MODELS = {
         "epochs": 3,
         "batch_size": 50,
         "flip": True,
-        "hyperparameters": {"units": [16], "dropout": [0.3], "norm": True},
+        "hyperparameters": {"units": [16], "dropout": [0.3], "norm_inputs": True, "norm": True},
     },
     "lstm": {
         "family": "lstm",
