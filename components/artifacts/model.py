@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pydantic import Field
 
-from components.artifacts.dataset import DatasetInfo, load_info
-from components.common.errors import InputError
+from components.artifacts.dataset import DatasetInfo
 from components.common.files import write_text
 from components.common.spec import ModelSpec, Strict
 
@@ -223,20 +222,3 @@ def save_model_info(folder: Path, model: ModelInfo) -> None:
 def load_model_info(folder: Path | str) -> ModelInfo:
     """Read `model.json`."""
     return ModelInfo.model_validate_json((Path(folder) / _MODEL).read_text(encoding="utf-8"))
-
-
-def load(folder: Path | str, dataset: Path | str) -> tuple["keras.Model", ModelInfo, DatasetInfo]:
-    """Load a trained model and the description of its data set, with the quantiles that the model forecasts.
-
-    Raises:
-        InputError: The model was trained on other data.
-    """
-    model_info, info = load_model_info(folder), load_info(dataset)
-    if model_info.dataset_sha256 != info.sha256:
-        raise InputError(
-            f"{folder}: model {model_info.name} was trained on data {model_info.dataset_sha256[:12]}, "
-            f"expected {info.sha256[:12]} ({info.name})"
-        )
-    if model_info.spec.quantiles:
-        info = info.model_copy(update={"quantiles": model_info.spec.quantiles})
-    return load_keras(Path(folder) / KERAS_FILE), model_info, info

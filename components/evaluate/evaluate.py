@@ -7,13 +7,14 @@ from sklearn.metrics import classification_report, confusion_matrix
 
 from components.artifacts.dataset import ImagesInfo, SeriesInfo
 from components.artifacts.evaluation import Evaluation, save_evaluation
-from components.artifacts.model import compiled, load
+from components.artifacts.model import compiled
 from components.artifacts.series_table import SeriesTable, load_table
 from components.common.events import measured_alone
 from components.common.files import atomic_directory
 from components.data import input_pipeline, storage
 from components.evaluate import diagnostics
 from components.evaluate.latency import latencies
+from components.families import load_model
 from components.metrics import bootstrap, metrics
 from components.readers.time_axis import Frequency
 
@@ -32,7 +33,7 @@ def evaluate(model_folder: str, dataset: str, seed: int, folder: str) -> Evaluat
     Returns:
         The content of `evaluation.json`.
     """
-    model, model_info, info = load(model_folder, dataset)
+    model, model_info, info = load_model(model_folder, dataset)
     batches = input_pipeline.sequential_batches(dataset, info, "test", BATCH)
     call = compiled(model, info)
     answered = [(call(x).numpy(), y.numpy()) for x, y in batches]

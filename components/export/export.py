@@ -24,7 +24,7 @@ from components.artifacts.export import (
     save_export,
     save_golden,
 )
-from components.artifacts.model import KERAS_FILE, Call, compiled, load
+from components.artifacts.model import KERAS_FILE, Call, compiled
 from components.artifacts.training_profile import save_profile
 from components.common.files import atomic_directory
 from components.data import input_pipeline
@@ -33,6 +33,7 @@ from components.export.formats import with_named_outputs, write_litert, write_on
 from components.export.golden import golden_request
 from components.export.parity import BATCHES, TOLERANCE, Examples, compare_outputs, size_of
 from components.export.training_data import training_profile
+from components.families import load_model
 from components.models.fresh.process import start
 
 FILES: dict[OptionalFormat, str] = {"litert": "model.tflite", "litert_int8": "model_int8.tflite", "onnx": ONNX}
@@ -56,7 +57,7 @@ def export(model_folder: str, dataset: str, folder: str, formats: Sequence[Optio
     """
     # The fresh process imports TensorFlow while this process traces the model.
     with start(SAVED_MODEL) as fresh, tempfile.TemporaryDirectory() as scratch, atomic_directory(Path(folder)) as new:
-        model, model_info, info = load(model_folder, dataset)
+        model, model_info, info = load_model(model_folder, dataset)
         shutil.copyfile(Path(model_folder) / KERAS_FILE, new / KERAS_FILE)
         call = compiled(model, info)
         examples, golden = _examples(call, dataset, info, Path(scratch))

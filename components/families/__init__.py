@@ -3,6 +3,7 @@
 import pkgutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.common.contract import load_file
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import keras
 
     from components.artifacts.dataset import DatasetInfo
+    from components.artifacts.model import ModelInfo
 
 
 # The packages whose layers Keras imports by itself where it loads a model.
@@ -106,30 +108,54 @@ def build_model(spec: ModelSpec, info: "DatasetInfo") -> "keras.Model":
     model = family.build(info, hyperparameters)
     if spec.quantiles and model.output_shape[2:] != (len(spec.quantiles),):
         raise InputError(f"family {spec.family} gives no quantiles; it has to end with components.models.layers.finish")
-    _refuse_own_layers(spec.family, model)
+    _refuse_unknown_layers(spec.family, model)
     model.jit_compile = False
     return model
 
 
-def _refuse_own_layers(family: str, model: "keras.Model") -> None:
-    """Refuse a model that Keras couldn't load in safe mode in a process that doesn't import the family's file."""
+def load_model(folder: Path | str, dataset: Path | str) -> "tuple[keras.Model, ModelInfo, DatasetInfo]":
+    """Load a trained model and the description of its data set, with the quantiles that the model forecasts.
+
+    Raises:
+        InputError: The model was trained on other data.
+    """
+    from components.artifacts.dataset import load_info
+    from components.artifacts.model import KERAS_FILE, load_keras, load_model_info
+
+    model_info, info = load_model_info(folder), load_info(dataset)
+    if model_info.dataset_sha256 != info.sha256:
+        raise InputError(
+            f"{folder}: model {model_info.name} was trained on data {model_info.dataset_sha256[:12]}, "
+            f"expected {info.sha256[:12]} ({info.name})"
+        )
+    if model_info.spec.quantiles:
+        info = info.model_copy(update={"quantiles": model_info.spec.quantiles})
+    load_family(model_info.spec.family)  # it may register layers of its own
+    return load_keras(Path(folder) / KERAS_FILE), model_info, info
+
+
+def _refuse_unknown_layers(family: str, model: "keras.Model") -> None:
+    """Refuse a model that Keras couldn't load in safe mode in a process that has imported the family's file."""
     import keras
 
-    if own := ", ".join(dict.fromkeys(_own_names(keras.saving.serialize_keras_object(model)))):
+    if unknown := ", ".join(dict.fromkeys(_unknown(keras.saving.serialize_keras_object(model)))):
         raise InputError(
-            f"family {family}: the model couldn't be loaded without the family's file: {own}; "
-            "expected layers and functions of Keras or keras-hub, but no Lambda"
+            f"family {family}: its model couldn't be loaded again: {unknown}; expected layers and functions of Keras, "
+            "of keras-hub, or with @keras.saving.register_keras_serializable(), and no Lambda"
         )
 
 
-def _own_names(config: Any) -> Iterator[str]:  # noqa: ANN401
-    """The names of the classes and functions in a serialized model that Keras doesn't import by itself."""
+def _unknown(config: Any) -> Iterator[str]:  # noqa: ANN401
+    """The names of the classes and functions in a serialized model that Keras neither imports nor has registered."""
+    import keras
+
     if isinstance(config, dict):
         package = str(config.get("module", "keras")).split(".")[0]
-        if config.get("class_name") == "Lambda" or package not in _IMPORTED_BY_KERAS:
-            name = config.get("class_name")
-            yield str(config.get("config") if name == "function" else name)
+        name = str(config.get("config") if config.get("class_name") == "function" else config.get("class_name"))
+        registered = keras.saving.get_registered_object(str(config.get("registered_name") or name))
+        if name == "Lambda" or (package not in _IMPORTED_BY_KERAS and registered is None):
+            yield name
         config = list(config.values())
     if isinstance(config, list | tuple):
         for value in config:
-            yield from _own_names(value)
+            yield from _unknown(value)

@@ -149,7 +149,7 @@ def tasks(experiment: Experiment, target: Target = "vertex") -> list[TaskSpec]:
         inputs = {"dataset": ingested[spec.dataset][0]}
         settings = spec.model_dump(exclude={"machine"}, exclude_unset=True)
         arguments = {"name": name, "spec": json.dumps(settings, sort_keys=True), "seed": experiment.seed}
-        uses = (f"components.families.{spec.family}",)
+        uses = (f"components.families.{spec.family}",)  # it may have layers of its own
         found: dict[str, Output] = {}
         if name in experiment.tunes:
             tune_arguments = {**arguments, "tune": experiment.tunes[name].model_dump_json(exclude_defaults=True)}
@@ -168,10 +168,11 @@ def tasks(experiment: Experiment, target: Target = "vertex") -> list[TaskSpec]:
             add(task, "" if fold else "models", "model")
             inputs = {"dataset": dataset, "model": (task, "model")}
             seed: dict[str, str | int] = {"seed": experiment.seed}
-            add(TaskSpec("evaluate", evaluate, spec.dataset, name, fold, seed, inputs), "evaluations", "evaluation")
+            task = TaskSpec("evaluate", evaluate, spec.dataset, name, fold, seed, inputs, uses)
+            add(task, "evaluations", "evaluation")
             if not fold:
                 formats: dict[str, str | int] = {"formats": json.dumps(list(dict.fromkeys(experiment.formats)))}
-                task = TaskSpec("export", export, spec.dataset, name, arguments=formats, inputs=inputs)
+                task = TaskSpec("export", export, spec.dataset, name, arguments=formats, inputs=inputs, uses=uses)
                 add(task, "exports", "exported")
 
     arguments = {"contest": _contest(experiment, specs), "run": dsl.PIPELINE_JOB_NAME_PLACEHOLDER}

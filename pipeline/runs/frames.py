@@ -11,6 +11,7 @@ from components.artifacts.dataset import ImagesInfo, load_info
 from components.artifacts.evaluation import load_predictions, load_quantiles
 from components.artifacts.leaderboard import Leaderboard, ModelEntry
 from components.artifacts.model import KERAS_FILE, load_keras, load_model_info
+from components.families import family_names, load_family
 
 if TYPE_CHECKING:
     import keras
@@ -58,6 +59,8 @@ class Model:
 
     def load(self) -> "keras.Model":
         """Load the model, to call it or to go on with it. It takes what its training took."""
+        if self.entry.family in family_names():  # it may register layers of its own
+            load_family(self.entry.family)
         return load_keras(self.folder / KERAS_FILE)
 
 

@@ -15,12 +15,13 @@ from small_run import MODELS, artifact
 from components.artifacts.dataset import load_info
 from components.artifacts.evaluation import load_evaluation
 from components.artifacts.export import load_export, load_golden
-from components.artifacts.model import compiled, load
+from components.artifacts.model import compiled
 from components.common.errors import InputError
 from components.data.input_pipeline import sequential_batches
 from components.data.storage import load_rows
 from components.export.component import export
 from components.export.formats import with_named_outputs
+from components.families import load_model
 
 QUANTILES = {"forecast_p10": 0.1, "forecast": 0.5, "forecast_p90": 0.9}
 
@@ -122,7 +123,7 @@ def test_quantiles_get_names_in_a_process_that_has_made_no_other_layers(ingested
     import keras
 
     keras.utils.clear_session()
-    model, _, info = load(trained["lstm"].path, ingested["electricity"].path)
+    model, _, info = load_model(trained["lstm"].path, ingested["electricity"].path)
     windows, _ = next(sequential_batches(ingested["electricity"].path, info, "test", 4).as_numpy_iterator())
     named = with_named_outputs(model, info)(windows)
     for i, name in enumerate(QUANTILES):
@@ -132,7 +133,7 @@ def test_quantiles_get_names_in_a_process_that_has_made_no_other_layers(ingested
 def test_quantiles_are_calibrated_at_each_step_on_the_validation_split(ingested, trained, results):
     import keras
 
-    model, _, info = load(trained["lstm"].path, ingested["electricity"].path)
+    model, _, info = load_model(trained["lstm"].path, ingested["electricity"].path)
     assert info.outputs == list(QUANTILES)
     (batch,) = sequential_batches(ingested["electricity"].path, info, "validation", 10_000).as_numpy_iterator()
     windows, target = batch

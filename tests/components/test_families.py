@@ -274,7 +274,7 @@ def half(x):
 def test_a_family_whose_model_could_not_be_loaded_is_refused_before_it_is_trained(name, layer, write_family):
     family = f"own_{name.lower()}"
     write_family(family, UNKNOWN + OWN.replace("END", f"layers.forecast(inputs, {layer}(values), info)"))
-    with pytest.raises(InputError, match=f"couldn't be loaded without the family's file: {name}; expected layers"):
+    with pytest.raises(InputError, match=f"family {family}: its model couldn't be loaded again: {name}; expected"):
         model_of(family, series(20, 3, known=()))
 
 

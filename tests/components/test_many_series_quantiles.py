@@ -23,13 +23,13 @@ from trainings import assert_same, terminated, train
 
 from components.artifacts.evaluation import load_evaluation
 from components.artifacts.export import load_export
-from components.artifacts.model import load
 from components.artifacts.series_table import load_table
 from components.baseline.component import baseline
 from components.common.spec import ModelSpec
 from components.data import input_pipeline
 from components.evaluate.component import evaluate_forecasting
 from components.export.component import export
+from components.families import load_model
 from components.metrics import conformal
 from components.models import answers
 from components.predict.predict import predict
@@ -124,7 +124,7 @@ def test_the_server_and_the_saved_model_answer_as_predict_writes(many, tmp_path)
 
 def before_and_after(root):
     """The quantiles of the validation split before and after the calibration, and the targets."""
-    model, _, info = load(root / "run" / "train" / "model", root / "tiny")
+    model, _, info = load_model(root / "run" / "train" / "model", root / "tiny")
     (batch,) = input_pipeline.sequential_batches(root / "tiny", info, "validation", 10_000).as_numpy_iterator()
     added = next(layer for layer in reversed(model.layers) if isinstance(layer, keras.layers.Add))
     given = [

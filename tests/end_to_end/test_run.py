@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 import zipfile
 from pathlib import Path
@@ -171,29 +172,40 @@ def test_changed_code_of_a_step_runs_that_step_and_what_follows(project, first):
 
 
 def test_a_new_family_is_one_new_file(project, first):
+    """It has a layer of its own, which later steps and Python know by the file."""
     family = project.folder / "components/families/softmax.py"
     family.write_text(
         '"""Softmax regression."""\n'
-        "from components.common.spec import Strict\n\n"
+        "import keras\n\n"
+        "from components.common.spec import Strict\n"
+        "from components.models import layers\n\n"
         'TASKS = ("classification",)\n\n\n'
         "class Hyperparameters(Strict):\n"
         "    dropout: float = 0.0\n\n\n"
+        "@keras.saving.register_keras_serializable()\n"
+        "class Half(keras.layers.Layer):\n"
+        "    def call(self, x):\n"
+        "        return x / 2\n\n\n"
         "def build(info, hyperparameters):\n"
-        "    import keras\n"
-        "    from components.models import layers\n\n"
         "    inputs = layers.scaled_inputs(info)\n"
-        "    features = keras.layers.Flatten()(inputs.x)\n"
+        "    features = Half()(keras.layers.Flatten()(inputs.x))\n"
         "    return layers.finish(inputs, features, info, dropout=hyperparameters.dropout)\n"
     )
     config = project.folder / "configs/own.yaml"
     config.write_text(
-        "datasets:\n  fashion: {source: fashion_mnist, use: 0.01}\n"
+        "formats: [litert, onnx]\ndatasets:\n  fashion: {source: fashion_mnist, use: 0.01}\n"
         "models:\n  mine: {family: softmax, dataset: fashion, epochs: 1, hyperparameters: {dropout: 0.1}}\n"
     )
     code, output = project.run("run", config)
     assert code == 0, output
     result = json.loads((project.folder / "runs/own/latest/leaderboard.json").read_text())
     assert result["models"][0]["parameters"] == 7850
+    assert {"litert", "onnx", "saved_model"} <= result["models"][0]["formats"].keys()
+    script = "import pipeline; print(pipeline.load('own').models['mine'].load().layers)"
+    said = subprocess.check_output(
+        [sys.executable, "-c", script], cwd=project.folder, env=project.environment, text=True
+    )
+    assert "<Half name=" in said
     code, output = project.run("compile", config, "--set", "models.mine.hyperparameters.drop=1")
     assert code == 2
     assert "did you mean 'dropout'?" in output

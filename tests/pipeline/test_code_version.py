@@ -210,8 +210,8 @@ def tasks_with(experiment, file):
 @pytest.mark.parametrize(
     ("file", "tasks"),
     [
-        ("families/cnn.py", {"train-cnn", "compare"}),
-        ("families/mlp.py", {"tune-mlp", "train-mlp", "compare"}),
+        ("families/cnn.py", {"train-cnn", "evaluate-cnn", "export-cnn", "compare"}),
+        ("families/mlp.py", {"tune-mlp", "train-mlp", "evaluate-mlp", "export-mlp", "compare"}),
         ("sources/fashion_mnist.py", {"ingest-fashion", "compare"}),
         ("sources/csv.py", set()),
         ("compare/compare.py", {"compare"}),
