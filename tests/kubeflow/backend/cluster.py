@@ -7,12 +7,14 @@ there is no kube-proxy and no DNS; pods have the few names in /etc/hosts.
 import json
 import os
 import re
+import signal
 import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from kubernetes import client, config, utils
 from settings import ADDRESS, BRIDGE, CONTAINERD, KUBELET, NAMESPACE, RESOURCES, TOKEN, definition, kubeconfig
@@ -72,7 +74,8 @@ class Cluster:
         for name in ("kube-controller-manager", "kube-scheduler"):
             # What a cluster of one node needs of the controllers: accounts, and what ends with its owner or its node.
             more = [f"--service-account-private-key-file={key}", f"--root-ca-file={state}/certificates/apiserver.crt"]
-            more = more if name == "kube-controller-manager" else []
+            # Nodes of tests have no kubelet that says that they are alive.
+            more = [*more, "--node-monitor-grace-period=24h"] if name == "kube-controller-manager" else []
             program = self.cache / "bin" / name
             self._start(name, program, f"--kubeconfig={self.kubeconfig}", "--leader-elect=false", *more)
         self._write("cni/pods.conflist", json.dumps(BRIDGE))
@@ -84,7 +87,8 @@ class Cluster:
             self._ctr("images", "import", "--digests", "--base-name", "kubeflow.invalid/pod", archive)
         names = self._ctr("images", "list", "--quiet").split()
         self.image = next(name for name in names if name.startswith("kubeflow.invalid/pod@"))
-        names = self._write("resolv.conf", "")
+        # Nothing answers there. Without a line, each program of Kubeflow in a pod would wait 20 s for a name's options.
+        names = self._write("resolv.conf", f"nameserver {ADDRESS}\noptions timeout:1 attempts:1\n")
         settings = {**KUBELET, "resolvConf": str(names), "podLogsDir": str(state / "pods")}
         settings |= {"containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock"}
         self._start(
@@ -98,7 +102,7 @@ class Cluster:
     def _start_kubeflow(self) -> None:
         for group, version, kinds in RESOURCES:
             for kind in kinds.split():
-                client.ApiextensionsV1Api().create_custom_resourcedefinition(definition(group, version, kind))
+                client.ApiextensionsV1Api().create_custom_resource_definition(definition(group, version, kind))
         utils.create_from_yaml(client.ApiClient(), str(HERE / "cluster.yaml"))
         database = self.state / "database"
         files = [f"--datadir={database}", f"--socket={database}.sock", f"--pid-file={database}.pid"]
@@ -157,13 +161,13 @@ class Cluster:
 
     def tasks(self, run_id: str) -> set[str]:
         """The tasks of a run that had a pod of their own, beside that of their driver."""
-        return {task for pod in self.run_pods(run_id) if (task := _task(pod))}
+        return {task for pod in self.run_pods(run_id) if (task := task_of(pod))}
 
     def run_pods(self, run_id: str, task: str | None = None) -> list[client.V1Pod]:
         """The pods of a run, or of a task, the oldest first."""
         pods = self.pods.list_namespaced_pod(NAMESPACE, label_selector=f"pipeline/runid={run_id}").items
         pods.sort(key=lambda pod: pod.metadata.creation_timestamp)
-        return [pod for pod in pods if task in (None, _task(pod))]
+        return [pod for pod in pods if task in (None, task_of(pod))]
 
     def log(self, pod: client.V1Pod) -> str:
         """What a task has printed."""
@@ -173,6 +177,22 @@ class Cluster:
         """Kill the first process of a task's container."""
         (status,) = [one for one in pod.status.container_statuses if one.name == "main"]
         self._ctr("tasks", "kill", "--signal", "SIGKILL", status.container_id.removeprefix("containerd://"))
+
+    def workflow(self, run_id: str) -> dict[str, Any]:
+        """The Argo Workflow that Kubeflow has made of a run."""
+        of_run = {"label_selector": f"pipeline/runid={run_id}"}
+        found = self.objects.list_namespaced_custom_object("argoproj.io", "v1alpha1", NAMESPACE, "workflows", **of_run)
+        (workflow,) = found["items"]
+        return workflow
+
+    @contextmanager
+    def paused(self, name: str) -> Iterator[None]:
+        """Stop a process for a while."""
+        self._processes[name].send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._processes[name].send_signal(signal.SIGCONT)
 
     def _ctr(self, *arguments: str) -> str:
         return subprocess.check_output(
@@ -203,7 +223,7 @@ def get(address: str) -> bytes:
         return response.read()
 
 
-def _task(pod: client.V1Pod) -> str | None:
+def task_of(pod: client.V1Pod) -> str | None:
     """The task that a pod runs, by Argo's name for it, such as quick-x7k2p(0).root(0).train-mlp(0).executor(0)."""
     *_, task, last = re.sub(r"\(\d+\)", "", pod.metadata.annotations["workflows.argoproj.io/node-name"]).split(".")
     return task if last == "executor" else None

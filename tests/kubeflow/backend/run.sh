@@ -12,6 +12,10 @@ done
 for program in go containerd runc mariadbd mariadb-install-db buildah openssl ip /usr/lib/cni/bridge; do
     command -v "$program" >/dev/null || { echo "error: $program is missing; docs/kubeflow.md names the packages" >&2; exit 2; }
 done
+if pgrep -x kubelet >/dev/null; then
+    echo "error: a kubelet is running here already; two would take each other's pods away" >&2
+    exit 2
+fi
 mkdir -p "$cache/bin"
 
 # Kubernetes' programs and a server for S3. The go command looks what of them has changed.

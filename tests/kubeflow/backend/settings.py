@@ -1,5 +1,7 @@
 """What the programs of the cluster are told in files, and the resources that they know."""
 
+import os
+
 ADDRESS, TOKEN = "10.96.0.1", "administrator"
 NAMESPACE = "kubeflow"
 BRIDGE = {
@@ -24,6 +26,10 @@ KUBELET = {
         "failSwapOn": False,
         "enforceNodeAllocatable": [],
     },
+    # A container that starts beside others that train has its time.
+    **{"runtimeRequestTimeout": "15m", "maxPods": 6},
+    # No training of a machine's table fits this node, however large it is.
+    "systemReserved": {"cpu": str(max((os.cpu_count() or 0) - 2, 0))},
     "evictionHard": {"memory.available": "1%", "nodefs.available": "1%"},
 }
 CONTAINERD = """\
