@@ -35,7 +35,7 @@ def main(job):
 
     def disturbed(self):
         terminate = job.get("terminate")
-        if terminate and (self.state.done, self._devices.worker) == (terminate["step"], terminate["worker"]):
+        if terminate and (self.state.done, self.devices.worker) == (terminate["step"], terminate["worker"]):
             os.kill(os.getpid(), signal.SIGTERM)
         on_step(self)
         if self.state.done == job.get("kill_at"):
