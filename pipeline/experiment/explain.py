@@ -110,9 +110,8 @@ def explain(*names: str) -> list[Section]:
     second, _, key = rest.partition(".")
     similar_names = []
     if first in ("models", "datasets"):
-        group, choice, known = (
-            ("families", "family", family_names()) if first == "models" else ("sources", "source", source_names())
-        )
+        families = "families", "family", family_names()
+        group, choice, known = families if first == "models" else ("sources", "source", source_names())
         content = config.get(first)
         entries = content if isinstance(content, dict) else {}
         entry = entries.get(second, {choice: second})
@@ -124,7 +123,8 @@ def explain(*names: str) -> list[Section]:
             return _select([section(start)], name.removeprefix(start).removeprefix("."), name, similar_names)
     if inner := [section(full) for full in section_names() if full.partition(".")[2] == name]:
         return inner
-    return _select([section(full) for full in section_names()], name, name, section_names())
+    similar_names = [end for full in section_names() for end in (full, full.partition(".")[2])]
+    return _select(list(map(section, section_names())), name, name, similar_names)
 
 
 def _select(sections: list[Section], key: str, name: str, similar_names: Sequence[str] = ()) -> list[Section]:

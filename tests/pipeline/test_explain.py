@@ -92,6 +92,7 @@ def test_names_of_a_config_are_looked_up_in_it(tmp_path):
     ("names", "message"),
     [
         (("models.cn",), "no 'models.cn'; did you mean 'models.cnn'?"),
+        (("mpl",), "no 'mpl'; did you mean 'mlp'?"),
         (("datasets.electricty",), "did you mean 'datasets.electricity'?"),
         (("models.epoch",), "did you mean 'models.epochs'?"),
         (("vertex.deplo",), "did you mean 'vertex.deploy'?"),
