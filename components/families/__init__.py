@@ -116,8 +116,10 @@ def build_model(spec: ModelSpec, info: "DatasetInfo") -> "keras.Model":
 def load_model(folder: Path | str, dataset: Path | str) -> "tuple[keras.Model, ModelInfo, DatasetInfo]":
     """Load a trained model and the description of its data set, with the quantiles that the model forecasts.
 
+    Keras knows the layers that the family's file registers.
+
     Raises:
-        InputError: The model was trained on other data.
+        InputError: The model was trained on other data, or its family isn't here.
     """
     from components.artifacts.dataset import load_info
     from components.artifacts.model import KERAS_FILE, load_keras, load_model_info
@@ -130,7 +132,7 @@ def load_model(folder: Path | str, dataset: Path | str) -> "tuple[keras.Model, M
         )
     if model_info.spec.quantiles:
         info = info.model_copy(update={"quantiles": model_info.spec.quantiles})
-    load_family(model_info.spec.family)  # it may register layers of its own
+    load_family(model_info.spec.family)
     return load_keras(Path(folder) / KERAS_FILE), model_info, info
 
 
@@ -151,8 +153,9 @@ def _unknown(config: Any) -> Iterator[str]:  # noqa: ANN401
 
     if isinstance(config, dict):
         package = str(config.get("module", "keras")).split(".")[0]
-        name = str(config.get("config") if config.get("class_name") == "function" else config.get("class_name"))
-        registered = keras.saving.get_registered_object(str(config.get("registered_name") or name))
+        function = config.get("class_name") == "function"
+        name = str(config.get("config" if function else "class_name"))
+        registered = keras.saving.get_registered_object(name if function else str(config.get("registered_name")))
         if name == "Lambda" or (package not in _IMPORTED_BY_KERAS and registered is None):
             yield name
         config = list(config.values())

@@ -32,6 +32,23 @@ class Data:
 
 
 @dataclass(frozen=True)
+class ClassRow:
+    """A class of a data set of images.
+
+    Attributes:
+        name: The name of the class.
+        images: Some of its images side by side, as a data URI; "" where none are shown.
+        counts: The number of its images in each split.
+        share: The number of its training images, divided by that of the largest class.
+    """
+
+    name: str
+    images: str
+    counts: list[int]
+    share: float
+
+
+@dataclass(frozen=True)
 class DataSection:
     """The section of the page about a data set.
 
@@ -39,16 +56,14 @@ class DataSection:
         info: The description of the data set.
         example: A sentence on what an example is.
         splits: The number of stored records and of examples of each split.
-        classes: The name of each class, some of its images side by side as a data URI ("" where none are shown), the
-            number of its images in each split, and that of training images as a share of the largest class'. Empty for
-            a series.
+        classes: The classes of images; empty for a series.
         series: The drawing of a series; None for images.
     """
 
     info: DatasetInfo
     example: str
     splits: dict[str, tuple[int, int]]
-    classes: list[dict[str, object]]
+    classes: list[ClassRow]
     series: Picture | None
 
 
@@ -102,15 +117,15 @@ def describe(info: DatasetInfo) -> str:
     return f"{text}, the next {'value' if info.horizon == 1 else f'{info.horizon} values'} of {target}."
 
 
-def _classes(folder: str, info: ImagesInfo) -> list[dict[str, object]]:
+def _classes(folder: str, info: ImagesInfo) -> list[ClassRow]:
     shown = pictures.examples(folder, info)
     largest = max(info.label_counts["train"])
     return [
-        {
-            "name": name,
-            "images": shown[i] if i < len(shown) else "",
-            "counts": [info.label_counts[split][i] for split in SPLITS],
-            "share": info.label_counts["train"][i] / largest,
-        }
+        ClassRow(
+            name=name,
+            images=shown[i] if i < len(shown) else "",
+            counts=[info.label_counts[split][i] for split in SPLITS],
+            share=info.label_counts["train"][i] / largest,
+        )
         for i, name in enumerate(info.classes)
     ]

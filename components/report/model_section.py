@@ -56,7 +56,7 @@ class ModelSection:
     classes: list[str]
     mistakes: list[tuple[str, Mistake]]
     formats: dict[str, Format]
-    search: dict[str, object] | None
+    search: search.SearchSection | None
     use: str
     limits: list[str]
 

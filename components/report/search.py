@@ -1,6 +1,7 @@
 """The part of a model's section about its search for hyperparameters."""
 
 import json
+from dataclasses import dataclass
 from itertools import accumulate
 
 from matplotlib.axes import Axes
@@ -14,24 +15,49 @@ from components.report.svg import FIRST, INK, MUTED, SECOND, Picture, figure, le
 MANY = 1000
 
 
-def section(model: str, search: Search) -> dict[str, object]:
-    """Draw and describe a search, for the template search.html.
+@dataclass(frozen=True)
+class SearchSection:
+    """The part of the page about a search.
+
+    Attributes:
+        metric: The metric that selects the best trial.
+        epochs: The epochs of a trial; None for the model's own.
+        parallel: The number of trials in a round.
+        best: The best trial.
+        failed: The number of trials that failed.
+        rows: Each trial with its values as text.
+        keys: The keys of the values.
+        pictures: The scores by trial, and the scores by each key.
+    """
+
+    metric: str
+    epochs: int | None
+    parallel: int
+    best: Trial
+    failed: int
+    rows: list[tuple[Trial, list[str]]]
+    keys: list[str]
+    pictures: list[Picture]
+
+
+def section(model: str, search: Search) -> SearchSection:
+    """Draw and describe a search.
 
     Args:
         model: The model's name.
         search: The search.
     """
     keys = list(search.tune.ranges)
-    return {
-        "metric": search.metric,
-        "epochs": search.tune.epochs,
-        "parallel": search.tune.parallel,
-        "best": search.trials[search.best - 1],
-        "failed": sum(trial.state == "failed" for trial in search.trials),
-        "rows": [(trial, [_text(trial.values[key]) for key in keys]) for trial in search.trials],
-        "headings": [_short(key) for key in keys],
-        "pictures": [_progress(model, search), *(_by_key(model, search, key) for key in keys)],
-    }
+    return SearchSection(
+        metric=search.metric,
+        epochs=search.tune.epochs,
+        parallel=search.tune.parallel,
+        best=search.trials[search.best - 1],
+        failed=sum(trial.state == "failed" for trial in search.trials),
+        rows=[(trial, [_text(trial.values[key]) for key in keys]) for trial in search.trials],
+        keys=[_short(key) for key in keys],
+        pictures=[_progress(model, search), *(_by_key(model, search, key) for key in keys)],
+    )
 
 
 def _progress(model: str, search: Search) -> Picture:

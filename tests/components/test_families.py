@@ -7,6 +7,7 @@ import yaml
 from described import batch_for, images, series
 from sklearn.metrics import mean_absolute_error, mean_pinball_loss
 
+from components.artifacts.model import load_keras
 from components.common.errors import InputError
 from components.common.spec import ModelSpec
 from components.families import build_model, families_for, family_names, load_family
@@ -251,31 +252,42 @@ def test_a_family_of_ones_own_gives_quantiles_where_it_ends_with_the_projects_la
     assert np.diff(forecasts).min() > 0
 
 
-UNKNOWN = """\
+WITH_LAYERS = """\
 import keras
 
-
+REGISTER
 class Own(keras.layers.Layer):
     def call(self, x):
         return x
 
-
+REGISTER
 def half(x):
     return x / 2
 
-
 """
+LAYERS = [("Own", "Own()"), ("half", "keras.layers.Activation(half)"), ("Lambda", "keras.layers.Lambda(lambda x: x)")]
 
 
-@pytest.mark.parametrize(
-    ("name", "layer"),
-    [("Own", "Own()"), ("half", "keras.layers.Activation(half)"), ("Lambda", "keras.layers.Lambda(lambda x: 2 * x)")],
-)
+def with_layer(layer, register=""):
+    end = OWN.replace("END", f"layers.forecast(inputs, {layer}(values), info)")
+    return WITH_LAYERS.replace("REGISTER", register) + end
+
+
+@pytest.mark.parametrize(("name", "layer"), LAYERS)
 def test_a_family_whose_model_could_not_be_loaded_is_refused_before_it_is_trained(name, layer, write_family):
     family = f"own_{name.lower()}"
-    write_family(family, UNKNOWN + OWN.replace("END", f"layers.forecast(inputs, {layer}(values), info)"))
+    write_family(family, with_layer(layer))
     with pytest.raises(InputError, match=f"family {family}: its model couldn't be loaded again: {name}; expected"):
         model_of(family, series(20, 3, known=()))
+
+
+@pytest.mark.parametrize(("name", "layer"), LAYERS[:2])
+def test_layers_and_functions_that_a_family_registers_can_be_loaded(name, layer, write_family, tmp_path):
+    family = f"registered_{name.lower()}"
+    write_family(family, with_layer(layer, f"@keras.saving.register_keras_serializable({family!r})"))
+    model = model_of(family, series(20, 3, known=()))
+    model.save(tmp_path / "model.keras")
+    assert [type(one) for one in load_keras(tmp_path / "model.keras").layers] == [type(one) for one in model.layers]
 
 
 def test_only_what_multiplies_inputs_decays():
