@@ -83,6 +83,8 @@ MODELS = {
     },
 }
 DEVICES = {"one": "on one device", "two": "on two devices", "workers": "by two workers"}
+# keras-hub's batch normalization isn't synchronized.
+ONE_DEVICE = {"backbone"}
 # More of one training say little more.
 MOST_KILLS = 6
 
@@ -97,7 +99,12 @@ def main() -> int:
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
     rng = random.Random(options.seed)  # noqa: S311
-    pairs = [(model, devices) for devices in options.devices for model in options.models]
+    pairs = [
+        (model, devices)
+        for devices in options.devices
+        for model in options.models
+        if model not in ONE_DEVICE or devices == "one"
+    ]
     each = max(1, min(MOST_KILLS, -(-options.kills // len(pairs))))
     kills: Counter[str] = Counter()
     resumes = mismatches = 0
