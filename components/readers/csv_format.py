@@ -2,7 +2,7 @@
 
 import math
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from pydantic import Field
@@ -15,6 +15,8 @@ MISSING = ("", "na", "n/a", "#n/a", "nan", "null", "none")
 # The largest value. Its square is still below 3.4e38, the largest float32, which standard deviations need.
 LARGEST = 1e18
 YEARS = (1000, 8000)
+# Times that are counts since 1970, in UTC, and how many of them are a second.
+UNIX = {"unix": 1, "unix_ms": 1000}
 
 
 class Fill(Strict):
@@ -35,7 +37,8 @@ class CsvFormat(Strict):
 
     Attributes:
         time: The column of times.
-        time_format: The format of the times, as strptime takes it. Without it, times are ISO 8601.
+        time_format: The format of the times, as strptime takes it; or "unix" for seconds since 1970 in UTC, "unix_ms"
+            for milliseconds. Without it, times are ISO 8601.
         separator: The character between fields, such as ";" or "\t" (tab).
         decimal: The decimal point of numbers: "." or ",".
         thousands: The character between groups of three digits, such as ",".
@@ -76,9 +79,9 @@ class CsvFormat(Strict):
             problems["series"] = f"series: column '{self.series}' is the time or a value, expected another column"
         if isinstance(self.resample, dict) and self.resample.keys() != set(columns):
             problems["resample"] = f"resample: names {', '.join(self.resample)}, expected each of {', '.join(columns)}"
-        if self.time_format is not None and not _is_format(self.time_format):
-            text = shortened(self.time_format)
-            problems["time_format"] = f"time_format '{text}' is not one of strptime, such as %d.%m.%Y %H:%M"
+        if self.time_format is not None and self.time_format not in UNIX and not _is_format(self.time_format):
+            expected = f"one of strptime, such as %d.%m.%Y %H:%M, {' or '.join(UNIX)}"
+            problems["time_format"] = f"time_format '{shortened(self.time_format)}' is not {expected}"
         return problems
 
     def parse_time(self, text: str) -> datetime:
@@ -147,7 +150,7 @@ class CsvFormat(Strict):
 
 
 def parse(text: str, time_format: str) -> datetime:
-    """Read a time as strptime does, or in ISO 8601 where the format is empty.
+    """Read a time as strptime does, in one of UNIX, or in ISO 8601 where the format is empty.
 
     A year of two digits (%y) may be written with one, such as 1-01 for January 2001.
 
@@ -156,12 +159,21 @@ def parse(text: str, time_format: str) -> datetime:
     """
     if not time_format:
         return datetime.fromisoformat(text)
+    if time_format in UNIX:
+        return _unix(text, UNIX[time_format])
     try:
         return datetime.strptime(text, time_format)
     except ValueError:
         if "%y" not in time_format:
             raise
         return datetime.strptime(re.sub(r"(?<!\d)\d(?!\d)", r"0\g<0>", text), time_format)
+
+
+def _unix(text: str, of_a_second: int) -> datetime:
+    try:
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=float(text) / of_a_second)
+    except OverflowError:
+        raise ValueError(text) from None
 
 
 def shortened(text: str) -> str:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from components.common.errors import InputError
-from components.readers.csv_format import MISSING, CsvFormat, parse
+from components.readers.csv_format import MISSING, UNIX, CsvFormat, parse
 from components.readers.csv_rows import Problem, open_text, read_fields
 from components.readers.time_axis import Frequency
 
@@ -21,6 +21,8 @@ _DATES = (
     *("%b-%y", "%b-%Y", "%Y-%m", "%Y/%m", "%m/%Y", "%m.%Y", "%y-%m", "%m-%Y", "%Y%m", "%Y", "%Y-%m-%d"),
 )
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", " %Hh", "T%H:%M:%S%z", " %H:%M:%S %z")
+# A number is guessed to be a time since 1970 only where that is in these years.
+_UNIX_YEARS = (1980, 2100)
 _SIGNS = "$€£¥%"
 # A column with more different values than this doesn't name series.
 _SERIES = 1000
@@ -66,7 +68,8 @@ def time_format_of(texts: Iterable[str]) -> str | None:
     if not samples:
         return None
     best: tuple[float, int, str] | None = None
-    for i, form in enumerate(["", *(date + clock for date, clock in itertools.product(_DATES, _CLOCKS))]):
+    forms = (date + clock for date, clock in itertools.product(_DATES, _CLOCKS))
+    for i, form in enumerate(["", *forms, *UNIX]):
         if not _time_as(samples[0], form) and not _time_as(samples[-1], form):
             continue
         times = [_time_as(text, form) for text in samples]
@@ -80,9 +83,10 @@ def time_format_of(texts: Iterable[str]) -> str | None:
 
 def _time_as(text: str, form: str) -> datetime | None:
     try:
-        return parse(text, form)
+        time = parse(text, form)
     except ValueError:
         return None
+    return None if form in UNIX and not _UNIX_YEARS[0] <= time.year <= _UNIX_YEARS[1] else time
 
 
 def numbers_of(columns: dict[str, list[str]], form: CsvFormat) -> dict[str, str]:

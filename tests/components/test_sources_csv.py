@@ -68,6 +68,16 @@ def test_time_format_is_used(tmp_path):
     assert [time for time, _ in found] == [datetime(2020, 1, 31, 23), datetime(2020, 2, 1)]
 
 
+@pytest.mark.parametrize(("time_format", "unit"), [("unix", "s"), ("unix_ms", "ms")])
+@pytest.mark.parametrize("written", ["{}", "{}.0", "{:.9e}"], ids=["whole", "as floats", "with an exponent"])
+def test_unix_times_are_those_of_pandas(tmp_path, time_format, unit, written):
+    expected = pd.date_range("1969-12-31 22:00", periods=5, freq="h", tz="UTC")
+    numbers = (expected - pd.Timestamp(0, tz="UTC")) // pd.Timedelta(1, unit)
+    content = hourly(*(f"{written.format(number)},{i}" for i, number in enumerate(numbers)))
+    found = rows(options(tmp_path, content, time_format=time_format))
+    assert [time for time, _ in found] == list(expected)
+
+
 def test_times_with_zones_follow_each_other_across_a_change_of_the_clocks(tmp_path):
     content = hourly("2020-03-29T01:00+01:00,1", "2020-03-29T03:00+02:00,2", "2020-03-29T02:00Z,3")
     times = [time for time, _ in rows(options(tmp_path, content))]
@@ -136,6 +146,8 @@ BAD_HEADERS = {
     "no rows": ("time,load\n", {}, ["no rows"]),
     "a header that is not UTF-8": ("time,loäd\n2020-01-01,1\n".encode("latin-1"), {}, ["not UTF-8"]),
     "UTF-16": (GOOD.encode("utf-16"), {}, ["not UTF-8"]),
+    "not a unix time": (hourly("now,1"), {"time_format": "unix"}, [":2:", "'now' is not a time as unix"]),
+    "a unix time without end": (hourly("1e99,1"), {"time_format": "unix"}, [":2:", "'1e99' is not a time as unix"]),
     "time not as time_format says": (GOOD, {"time_format": "%d.%m.%Y"}, [":2:", "'time'", "%d.%m.%Y"]),
 }
 

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import yaml
@@ -93,6 +93,15 @@ def test_months_without_a_century_and_a_title_below_the_rows(tmp_path):
     text, _, dataset = looked(tmp_path, lines)
     assert compiled(tmp_path, text).is_file()
     assert dataset["lookback"] + dataset["horizon"] <= 18, "rows of the shortest split"
+
+
+@pytest.mark.parametrize(("time_format", "factor"), [("unix", 1), ("unix_ms", 1000)])
+def test_unix_times_are_found_among_counts_and_years(tmp_path, time_format, factor):
+    start = int(datetime(2020, 1, 1, tzinfo=UTC).timestamp())
+    lines = [f"{i},{2020 + i // 800},{factor * (start + 3600 * i)},{i % 24}" for i in range(1000)]
+    text, _, dataset = looked(tmp_path, ["id,year,epoch,load", *lines])
+    assert (dataset["time"], dataset["time_format"], dataset["frequency"]) == ("epoch", time_format, "h")
+    assert compiled(tmp_path, text).is_file()
 
 
 def test_repeated_times_are_resampled(tmp_path):
