@@ -76,6 +76,9 @@ def find_devices() -> Devices:
     """
     cluster, task, index = _cluster()
     gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        # Kernels of a GPU add in any order where they aren't told otherwise.
+        tf.config.experimental.enable_op_determinism()
     if len(cluster) > 1:
         strategy = tf.distribute.MultiWorkerMirroredStrategy()
         worker = cluster.index((task, index))

@@ -36,6 +36,7 @@ class Running:
         scratch: The folder of its temporary files, which is made.
         log: The file that its output is added to.
         events: The file that it tells its events in.
+        gpus: Whether it may use the machine's GPUs.
 
     Attributes:
         pid: Its process id, which is that of its group; 0 where the server was killed before it forked.
@@ -44,7 +45,9 @@ class Running:
         prints: Whether it may print something more.
     """
 
-    def __init__(self, server: Server, command: list[str], scratch: Path, log: Path, events: Path) -> None:
+    def __init__(
+        self, server: Server, command: list[str], scratch: Path, log: Path, events: Path, gpus: bool = False
+    ) -> None:
         scratch.mkdir()
         self._scratch, self._events, self._heard, self._last = scratch, events, 0, b""
         self._log = log.open("ab", buffering=0)
@@ -56,7 +59,7 @@ class Running:
         self.prints = True
         self.output, prints = multiprocessing.Pipe(duplex=False)
         with prints:
-            own = {**os.environ, **_environment(scratch), EVENTS: str(events)}
+            own = {**os.environ, **_environment(scratch, gpus), EVENTS: str(events)}
             self.sentinel = server.fork(command, Path.cwd(), own, prints.fileno())
         # Without a buffer, so that the sentinel is ready when the second line has come.
         self._answers = self.sentinel.makefile("rb", buffering=0)
@@ -137,9 +140,10 @@ def stop(tasks: Iterable[Running]) -> None:
         task.end()
 
 
-def _environment(scratch: Path) -> dict[str, str]:
+def _environment(scratch: Path, gpus: bool) -> dict[str, str]:
     return {
         **({FORK: "1"} if sys.platform == "linux" else {}),
+        **({} if gpus else {"CUDA_VISIBLE_DEVICES": "-1"}),
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
         "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
         "PYTHONUNBUFFERED": "1",

@@ -178,7 +178,7 @@ def _start(
         command = [*container, task.image, *command]
     elif task.cached:
         server.preload()
-    return Running(server, command, scratch / task.name, log, events)
+    return Running(server, command, scratch / task.name, log, events, task.trains)
 
 
 def _published(run: Execution, completed: bool, pipeline: Path, console: Console, keep_latest: bool) -> Leaderboard:

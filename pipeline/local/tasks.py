@@ -40,6 +40,15 @@ class Task:
     command: list[str]
     cached: bool
 
+    @property
+    def trains(self) -> bool:
+        """Whether it trains, and so has a machine of its own choice in the cloud.
+
+        The other tasks have no GPU there. Here they don't use one either: an export compares what a model and its
+        formats give, and a GPU computes with less precision (TensorFloat-32).
+        """
+        return "placement" in self.parameters
+
 
 def read_tasks(path: Path) -> dict[str, Task]:
     """The tasks of a compiled pipeline, each after those that it needs."""

@@ -46,6 +46,9 @@ def phased(owner: Any, name: str, phase: mmap.mmap, number: int) -> None:
 
 def train(job: dict, phase: mmap.mmap) -> None:
     """A training, in its process."""
+    if job["devices"] == "gpu":
+        del os.environ["CUDA_VISIBLE_DEVICES"]
+        os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
     tf.config.threading.set_intra_op_parallelism_threads(1)
     if job["devices"] == "two":
         cpu = tf.config.list_physical_devices("CPU")[0]

@@ -46,6 +46,11 @@ def test_what_gathers_results_can_do_without_some_and_register_is_never_cached(t
     assert {name for name, task in tasks.items() if not task.cached} == {"register"}
 
 
+def test_only_trainings_may_use_gpus(tasks):
+    assert {name.partition("-")[0] for name, task in tasks.items() if task.trains} == {"train"}
+    assert all(task.trains for name, task in tasks.items() if name.startswith("train-"))
+
+
 def given_to(task, folder, before):
     """The ExecutorInput of quick.yaml's training of the MLP, whose data set is said to lie in `before`."""
     dataset = cache.Artifact(

@@ -65,9 +65,9 @@ def server(here):
         yield server
 
 
-def run(server, here, *command):
+def run(server, here, *command, **more):
     """A command's exit code, and the lines that it printed."""
-    task = Running(server, list(command), here / "scratch", here / "log", here / "events")
+    task = Running(server, list(command), here / "scratch", here / "log", here / "events", **more)
     while task.read():
         pass
     return task.end(), task.last_lines()
@@ -95,6 +95,13 @@ def test_tensorflow_is_imported_where_that_was_asked_for(server, here):
     (here / "told.py").write_text("import sys\nprint('tensorflow' in sys.modules)\n")
     server.preload()
     assert run(server, here, *module("told")) == (0, ["True"])
+
+
+def test_gpus_are_for_the_tasks_that_may_use_them(server, here, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2")
+    (here / "told.py").write_text("import os\nprint(os.environ['CUDA_VISIBLE_DEVICES'])\n")
+    assert run(server, here, *module("told"), gpus=True) == (0, ["2"])
+    assert run(server, here, *module("told")) == (0, ["-1"])
 
 
 def test_another_command_runs_as_it_stands(server, here):
