@@ -18,6 +18,8 @@ ROOT = Path(__file__).parent.parent
 # Before anything imports TensorFlow or TFDS.
 os.environ.setdefault("TFDS_DATA_DIR", str(ROOT / "data" / "tfds"))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Else each process would compile anew what it imports of the project.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # A job in the background ignores Ctrl-C, and so would all that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # Runs of tests aren't for a developer's own server.
@@ -74,7 +76,7 @@ def chromium():
 
 @pytest.fixture(scope="session")
 def command_server(tmp_path_factory):
-    """Runs commands of the pipeline in processes that needn't import its libraries."""
+    """Runs modules in processes that needn't import TensorFlow and other libraries."""
     server = CommandServer(tmp_path_factory.mktemp("home"))
     yield server
     server.stop()

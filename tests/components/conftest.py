@@ -3,12 +3,24 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import trained_processes
 from kfp import dsl
 from reported import page
 from small_run import compared
 from trainings import DATASETS, MODELS, train
 
 from components.ingest.ingest import ingest
+from components.models.fresh import process
+from components.tune import here
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forked(command_server):
+    """The processes that steps start are forked, as in a local run."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (here, process, trained_processes):
+            patch.setattr(module, "start_module", command_server.start_module)
+        yield
 
 
 @pytest.fixture(scope="session")

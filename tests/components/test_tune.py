@@ -253,7 +253,7 @@ def test_no_more_trainings_than_cores_run_beside_each_other(tmp_path, monkeypatc
     beside, most = set(), []
 
     class Process:
-        def __init__(self, command, env, **options):
+        def __init__(self, module, output, env):
             assert env["TF_NUM_INTRAOP_THREADS"] == "1"
             self.polled, self.returncode = 0, 0
             beside.add(self)
@@ -266,7 +266,7 @@ def test_no_more_trainings_than_cores_run_beside_each_other(tmp_path, monkeypatc
             beside.discard(self)
             return 0
 
-    monkeypatch.setattr(subprocess, "Popen", Process)
+    monkeypatch.setattr(here, "start_module", Process)
     trainings = [Training(n, {}, tmp_path / str(n), {}) for n in range(8)]
     assert [training for training, _ in here.train_here(trainings)] == trainings
     assert max(most) == 3

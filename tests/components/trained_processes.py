@@ -1,13 +1,13 @@
 """Trainings in processes of `training_process.py`, and what they leave."""
 
+import contextlib
 import json
 import os
 import socket
-import subprocess
-import sys
+import tempfile
 from pathlib import Path
 
-SCRIPT = Path(__file__).with_name("training_process.py")
+from components.common.forked import start_module
 
 
 def ports(count):
@@ -20,8 +20,9 @@ def ports(count):
     return found
 
 
-def start(job, worker=None, hosts=None):
+def start(job, output, worker=None, hosts=None):
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "TF_NUM_INTRAOP_THREADS": "1"}
+    environment["PYTHONPATH"] = str(Path(__file__).parent)
     environment.pop("TF_CONFIG", None)
     if worker is not None:
         # As Vertex AI sets it: a chief, and workers counted from 0.
@@ -30,25 +31,23 @@ def start(job, worker=None, hosts=None):
         cluster = {"chief": hosts[:1], "worker": hosts[1:]}
         task = {"type": kind, "index": index}
         environment["TF_CONFIG"] = json.dumps({"cluster": cluster, "task": task, "environment": "cloud"})
-    return subprocess.Popen(
-        [sys.executable, str(SCRIPT), json.dumps(job)],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    return start_module(["training_process", json.dumps(job)], output.fileno(), environment)
 
 
 def run(job, workers=1):
     """Run a training, and give what each process printed and how it ended."""
     hosts = [f"localhost:{port}" for port in ports(workers)] if workers > 1 else None
-    processes = [start(job, i if hosts else None, hosts) for i in range(workers)]
-    try:
-        outputs = [process.communicate(timeout=300)[0] for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    return outputs, [process.returncode for process in processes]
+    with contextlib.ExitStack() as stack:
+        outputs = [stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8")) for _ in range(workers)]
+        processes = [start(job, output, i if hosts else None, hosts) for i, output in enumerate(outputs)]
+        try:
+            codes = [process.wait(300) for process in processes]
+        finally:
+            for process in processes:
+                process.kill()
+        for output in outputs:
+            output.seek(0)
+        return [output.read() for output in outputs], codes
 
 
 def result(folder, name):

@@ -1,4 +1,4 @@
-"""A process of a training, for test_distribution.py: python training_process.py JSON.
+"""A process of a training, for test_distribution.py: python -m training_process JSON.
 
 It trains models one after the other, on two logical CPUs where `devices` says so, and as a worker where TF_CONFIG
 does.

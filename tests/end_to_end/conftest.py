@@ -24,10 +24,10 @@ models:
 
 
 class Project:
-    """The copy and its command line."""
+    """The copy and its command line, which is forked or, by `start`, a new Python as users start it."""
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, folder, server):
+        self.folder, self.server = folder, server
         self.config = folder / "configs" / "small.yaml"
         self.environment = {**os.environ, "COLUMNS": "160"}
 
@@ -43,6 +43,10 @@ class Project:
         )
 
     def run(self, *arguments):
+        done = self.server.run(*arguments, env=self.environment, folder=self.folder, errors_apart=False)
+        return done.returncode, done.stdout
+
+    def run_anew(self, *arguments):
         process = self.start(*arguments)
         output = process.communicate(timeout=600)[0]
         return process.returncode, output
@@ -66,7 +70,7 @@ class Project:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory, request):
+def project(tmp_path_factory, request, command_server):
     """A copy of the project with a small experiment."""
     # A folder whose name a shell would stumble over. podman can't mount one with a quotation mark.
     name = 'my "python3" $(touch X) project'
@@ -77,7 +81,7 @@ def project(tmp_path_factory, request):
         # Python's half-written files may be gone by then.
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("*.pyc.*"))
     shutil.copyfile(ROOT / "requirements-cpu.lock", folder / "requirements-cpu.lock")
-    project = Project(folder)
+    project = Project(folder, command_server)
     project.config.write_text(CONFIG)
     return project
 

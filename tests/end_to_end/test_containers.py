@@ -75,12 +75,12 @@ def test_a_run_that_was_killed_leaves_no_container(project, docker_client):
 
 
 def test_a_run_in_containers_writes_what_a_run_writes_and_is_cached(project):
-    code, output = project.run("run", project.config, "--containers")
+    code, output = project.run_anew("run", project.config, "--containers")
     assert code == 0, output
     assert project.states(output)["train-mlp"] == "done"
     assert (project.folder / "runs/small/latest/models/mlp/model.keras").is_file()
     assert (project.folder / "runs/registry/small/fashion/current/model.keras").is_file()
-    code, output = project.run("run", project.config, "--containers")
+    code, output = project.run_anew("run", project.config, "--containers")
     assert code == 0
     assert {task for task, state in project.states(output).items() if state == "done"} == {"register"}
     code, output = project.run("run", project.config)
@@ -98,7 +98,7 @@ def test_a_series_of_ones_own_is_read_where_it_lies(project):
         "datasets:\n  mine: {source: csv, path: '../../my series/load.csv', time: time, target: load, frequency: h, "
         "lookback: 24, horizon: 2}\nmodels:\n  mlp: {family: mlp, dataset: mine, epochs: 1}\n"
     )
-    code, output = project.run("run", config, "--containers")
+    code, output = project.run_anew("run", config, "--containers")
     assert code == 0, output
 
 
@@ -223,7 +223,7 @@ def test_models_of_one_tensorflow_load_under_the_other(project, image, tpu_image
     # The training takes the image of a machine's accelerator.
     project.environment["IMAGE_GPU"] = tpu_image
     for machine in ("cpu-small", "gpu-t4"):
-        code, output = project.run(
+        code, output = project.run_anew(
             "run", project.config, "--containers", "--set", "formats=[]", "--set", f"models.mlp.machine={machine}"
         )
         assert code == 0, output

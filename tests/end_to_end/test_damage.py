@@ -255,7 +255,7 @@ def test_folders_that_nothing_can_be_started_from_will_do(small, tmp_path):
     subprocess.run(["mount", "--bind", small.folder, small.folder], check=True)
     try:
         subprocess.run(["mount", "-o", "remount,bind,noexec", small.folder], check=True)
-        code, output = small.run("run", small.config, "--set", "seed=41")
+        code, output = small.run_anew("run", small.config, "--set", "seed=41")
         assert code == 0, output
     finally:
         del small.environment["TMPDIR"]

@@ -21,7 +21,7 @@ def comparable(value):
 
 
 def test_quick_trains_all_seven_families(project):
-    code, output = project.run("run", "configs/quick.yaml")
+    code, output = project.run_anew("run", "configs/quick.yaml")
     assert code == 0, output
     result = json.loads((project.folder / "runs/quick/latest/leaderboard.json").read_text())
     assert {m["family"] for m in result["models"]} == {
@@ -60,7 +60,7 @@ def test_in_containers_every_number_is_the_same_to_the_bit(project, image):
     assert code == 0, output
     before = latest.resolve()
     project.environment["IMAGE"] = image
-    code, output = project.run(*three, "--containers")
+    code, output = project.run_anew(*three, "--containers")
     assert code == 0, output
     assert latest.resolve() != before
     here, there = (json.loads((run / "leaderboard.json").read_text()) for run in (before, latest))

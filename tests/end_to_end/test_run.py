@@ -38,7 +38,7 @@ def board(project):
 @pytest.fixture(scope="module")
 def first(project):
     """What the first run of the project printed."""
-    code, output = project.run("run", project.config)
+    code, output = project.run_anew("run", project.config)
     assert code == 0, output
     return output
 

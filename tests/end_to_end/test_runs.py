@@ -53,8 +53,7 @@ def copied(history, tmp_path):
     environment = {**history.environment, "PYTHONPATH": str(history.folder), "PYTHONIOENCODING": "utf-8"}
 
     def ask(*arguments):
-        command = [sys.executable, "-m", "pipeline", "runs", *arguments]
-        done = subprocess.run(command, cwd=tmp_path, env=environment, stdout=-1, stderr=-2, text=True, check=False)
+        done = history.server.run("runs", *arguments, env=environment, folder=tmp_path, errors_apart=False)
         assert "Traceback" not in done.stdout
         return done.returncode, done.stdout
 
