@@ -16,6 +16,7 @@ from pipeline.local.reasons import remembered
 pytestmark = pytest.mark.slow
 ONLY_MLP = """\
 seed: 1
+formats: []
 datasets:
   fashion: {source: fashion_mnist, use: 0.01}
 models:

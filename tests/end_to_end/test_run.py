@@ -223,7 +223,7 @@ def broken_family(project):
     )
     config = project.folder / "configs/broken.yaml"
     config.write_text(
-        "datasets:\n  fashion: {source: fashion_mnist, use: 0.01}\n"
+        "formats: []\ndatasets:\n  fashion: {source: fashion_mnist, use: 0.01}\n"
         "models:\n"
         "  bad: {family: broken, dataset: fashion}\n"
         "  good: {family: mlp, dataset: fashion, epochs: 1, hyperparameters: {units: [8]}}\n"
@@ -311,7 +311,7 @@ def test_weights_and_figures_are_the_same_however_many_tasks_run_at_a_time(proje
     """Of a CNN, whose weights depend on the number of threads."""
     config, found = project.folder / "configs/side.yaml", []
     config.write_text(
-        "datasets:\n  fashion: {source: fashion_mnist, use: 0.01}\nmodels:\n"
+        "formats: []\ndatasets:\n  fashion: {source: fashion_mnist, use: 0.01}\nmodels:\n"
         "  cnn: {family: cnn, dataset: fashion, epochs: 2, threads: 1, hyperparameters: {layers: [{conv: 4}, pool]}}\n"
         "  mlp: {family: mlp, dataset: fashion, epochs: 2, threads: 1, hyperparameters: {units: [8]}}\n"
     )

@@ -14,6 +14,7 @@ import pytest
 pytestmark = pytest.mark.slow
 CONFIG = """\
 seed: 1
+formats: []
 datasets:
   fashion: {source: fashion_mnist, use: 0.02, gate: none}
 models:
