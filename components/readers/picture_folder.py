@@ -21,7 +21,7 @@ class Picture:
 
     Attributes:
         path: The file.
-        name: Its path in the folder, "<class>/<file>".
+        name: Its path in the folder, "<class>/<file>", or "<class>/<subfolder>/<file>".
         size: Its height and width in pixels, before it is resized.
         digest: The digest of its pixels, after it is resized. Two pictures of the same digest are the same example.
         grey: Whether it has no colour, or was read as grey.
@@ -32,6 +32,11 @@ class Picture:
     size: tuple[int, int]
     digest: str
     grey: bool
+
+    @property
+    def label(self) -> str:
+        """The name of its class."""
+        return self.name.partition("/")[0]
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ class PictureFolder:
 
 
 def read_folder(root: Path, channels: int, size: tuple[int, int] | None = None) -> PictureFolder:
-    """Decode every picture of a folder.
+    """Decode every picture of a folder. The pictures of a class lie in its folder and in subfolders of it.
 
     Args:
         root: The folder.
@@ -86,8 +91,13 @@ _File = tuple[Path, tuple[int, int]]
 
 
 def _files(folder: Path) -> Iterator[_File]:
+    """The files below a folder, but for hidden ones. Links to folders come as files, for they may lead in a circle."""
     for path in sorted(folder.iterdir()):
-        if not path.name.startswith("."):
+        if path.name.startswith("."):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            yield from _files(path)
+        else:
             status = path.lstat() if path.is_symlink() and not path.exists() else path.stat()
             yield path, (status.st_size, status.st_mtime_ns)
 
@@ -108,18 +118,21 @@ def _decoded(
             if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in folder.name):
                 lines.append(f"{printable(folder)}: a class whose name isn't text, expected letters of UTF-8")
                 continue
-            paths = [path for path, _ in files if path.suffix.lower() in pictures.SUFFIXES]
+            paths = [path for path, _ in files if path.suffix.lower() in pictures.SUFFIXES or path.is_dir()]
             others += len(files) - len(paths)
-            read = list(pool.map(lambda path: _picture(path, channels, size), paths))
+            read = list(pool.map(functools.partial(_picture, folder=folder, channels=channels, size=size), paths))
             classes[folder.name] = [picture for picture in read if isinstance(picture, Picture)]
             unreadable[folder.name] = [line for line in read if isinstance(line, str)]
     return PictureFolder(classes, unreadable, lines, others)
 
 
-def _picture(path: Path, channels: int, size: tuple[int, int] | None) -> Picture | str:
-    """Read a picture. The result is a line where it can't be read."""
+def _picture(path: Path, folder: Path, channels: int, size: tuple[int, int] | None) -> Picture | str:
+    """Read a picture of a class's folder. The result is a line where it can't be read."""
+    name = f"{folder.name}/{path.relative_to(folder).as_posix()}"
+    if path.is_dir():
+        return f"{printable(path)}: a link to a folder, expected a folder or a picture"
     try:
-        path.name.encode()
+        name.encode()
         whole = pictures.read(path, channels)
     except UnicodeEncodeError:
         return f"{printable(path)}: unreadable image: its name isn't UTF-8"
@@ -128,4 +141,4 @@ def _picture(path: Path, channels: int, size: tuple[int, int] | None) -> Picture
     resized = whole if size is None else pictures.resized(whole, size)
     digest = hashlib.sha256(f"{resized.size}".encode() + resized.tobytes()).hexdigest()
     grey = len({band.tobytes() for band in resized.split()}) == 1
-    return Picture(path, f"{path.parent.name}/{path.name}", (whole.height, whole.width), digest, grey)
+    return Picture(path, name, (whole.height, whole.width), digest, grey)

@@ -29,6 +29,8 @@ TASK = "classification"
 READ_TOGETHER = 64
 # Each thread may hold a picture of 80 million pixels, 240 MB, more than once.
 READERS = 4
+# Folders of these names alone hold splits, each with a folder for each class, and are no classes themselves.
+_SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}
 
 
 class Options(ImageOptions):
@@ -119,6 +121,9 @@ def _checked_folder(options: Options) -> PictureFolder:
     if len(folder.classes) < 2:
         count = counted(len(folder.classes), "folder")
         problems.append(f"{options.path}: {count}, expected one for each of 2 or more classes")
+    elif {name.lower() for name in folder.classes} <= _SPLITS:
+        found = ", ".join(folder.classes)
+        problems.append(f"{options.path}: folders of splits ({found}), expected one folder for each class")
     disputed = _disputed(folder)
     for name, members in folder.classes.items():
         different = len({picture.digest for picture in members} - disputed)
@@ -142,7 +147,7 @@ def _checked_folder(options: Options) -> PictureFolder:
 
 def _disputed(folder: PictureFolder) -> set[str]:
     """The digests of images that have several labels."""
-    return {group[0].digest for group in folder.copies() if len({picture.path.parent for picture in group}) > 1}
+    return {group[0].digest for group in folder.copies() if len({picture.label for picture in group}) > 1}
 
 
 def _split(members: list[Picture], options: Options) -> dict[str, list[Picture]]:

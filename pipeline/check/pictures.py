@@ -62,7 +62,7 @@ def _options(source: str, folder: PictureFolder, readable: list[Picture]) -> ima
     }
     if any(folder.unreadable.values()):
         options["skip_unreadable"] = True
-    if any(len(_labels(group)) > 1 for group in folder.copies()):
+    if any(len({picture.label for picture in group}) > 1 for group in folder.copies()):
         options["duplicates"] = "drop"
     return image_folder.Options.model_validate(options)
 
@@ -74,7 +74,7 @@ def _problems(folder: PictureFolder) -> list[str]:
     copies: list[str] = []
     for group in folder.copies():
         line = " = ".join(picture.name for picture in group[:3]) + (f" and {len(group) - 3} more" * (len(group) > 3))
-        (disputed if len(_labels(group)) > 1 else copies).append(line)
+        (disputed if len({picture.label for picture in group}) > 1 else copies).append(line)
     lines = _shown(folder.problems)
     for heading, members in (
         (f"{counted(len(unreadable), 'file')} can't be read:", unreadable),
@@ -91,10 +91,6 @@ def _remaining_problems(options: image_folder.Options) -> list[str]:
     with collecting(problems):
         image_folder.check(options)
     return problems
-
-
-def _labels(group: list[Picture]) -> set[Path]:
-    return {picture.path.parent for picture in group}
 
 
 def _sizes(readable: list[Picture]) -> str:

@@ -155,10 +155,46 @@ def test_a_truncated_image_is_named(tmp_path, suffix):
     assert_refused(lambda: image_folder.check(folder_options(tmp_path)), path, "unreadable image")
 
 
-def test_a_folder_with_an_images_name_is_refused(tmp_path):
+def test_pictures_in_subfolders_of_a_class_are_its_pictures(tmp_path):
+    write_images(tmp_path, "ab", range(4))
+    write_images(tmp_path / "a", ["2021", "folder.png"], range(10, 15))
+    write_images(tmp_path / "a" / "2021", ["deeper"], range(20, 22))
+    write_images(tmp_path / "a", [".hidden"], range(30, 33))
+    for name in ("2021", "folder.png"):  # the same under one label is no problem
+        write_images(tmp_path / "a", [name], [40])
+    names = {f"{folder}/{i}.png" for folder, of in {
+        "a": range(4), "b": range(4), "a/2021": [*range(10, 15), 40], "a/folder.png": [*range(10, 15), 40],
+        "a/2021/deeper": range(20, 22),
+    }.items() for i in of}  # fmt: skip
+    before = image_folder.check(folder_options(tmp_path))
+    images = image_folder.read(folder_options(tmp_path))
+    assert images.classes == ["a", "b"]
+    assert set(splits_of(images)) == names
+    (tmp_path / "a" / "2021" / "deeper").rename(tmp_path / "b" / "deeper")
+    assert image_folder.check(folder_options(tmp_path)).fingerprint != before.fingerprint
+
+
+def test_the_same_image_in_subfolders_of_two_classes_has_two_labels(tmp_path):
+    write_images(tmp_path, ["cat", "dog"], range(6))
+    write_images(tmp_path / "cat", ["new"], [9])
+    (tmp_path / "dog" / "new").mkdir()
+    write_copies(tmp_path, {"dog/new/9.png": "cat/new/9.png"})
+    assert_refused(
+        lambda: image_folder.check(folder_options(tmp_path)), "cat/new/9.png", "dog/new/9.png", "different labels"
+    )
+
+
+def test_a_link_to_a_folder_is_named_and_not_followed(tmp_path):
     write_images(tmp_path, "ab", range(3))
-    (tmp_path / "a" / "folder.png").mkdir()
-    assert_refused(lambda: image_folder.check(folder_options(tmp_path)), tmp_path / "a" / "folder.png")
+    (tmp_path / "a" / "circle").symlink_to(tmp_path / "a")
+    assert_refused(lambda: image_folder.check(folder_options(tmp_path)), tmp_path / "a" / "circle", "link to a folder")
+    assert image_folder.check(folder_options(tmp_path, skip_unreadable=True)).classes == ["a", "b"]
+
+
+def test_folders_of_splits_are_no_classes(tmp_path):
+    for i, split in enumerate(("train", "Val", "test")):
+        write_images(tmp_path / split, ["cat", "dog"], range(10 * i, 10 * i + 3))
+    assert_refused(lambda: image_folder.check(folder_options(tmp_path)), "folders of splits (Val, test, train)")
 
 
 def test_too_few_images_classes_and_folders_are_refused(tmp_path):
@@ -265,7 +301,7 @@ def test_all_unreadable_files_are_named_or_left_out(tmp_path):
     (tmp_path / "a" / "text.png").write_text("text")
     (tmp_path / "a" / "empty.jpg").write_bytes(b"")
     (tmp_path / "a" / "nowhere.png").symlink_to(tmp_path / "gone.png")
-    (tmp_path / "b" / "folder.png").mkdir()
+    (tmp_path / "b" / "folder.png").symlink_to(tmp_path / "a")
     os.mkfifo(tmp_path / "b" / "pipe.png")
     (tmp_path / "b" / "zero.png").symlink_to("/dev/zero")
     (tmp_path / "b" / os.fsdecode(b"caf\xe9.png")).write_bytes((tmp_path / "b" / "0.png").read_bytes())
@@ -278,7 +314,7 @@ def test_all_unreadable_files_are_named_or_left_out(tmp_path):
         "a/nowhere.png: unreadable image: a link to nothing",
         "a/text.png: unreadable image: not a PNG, JPEG, BMP, GIF, WEBP or TIFF",
         "b/caf\\xe9.png: unreadable image: its name isn't UTF-8",
-        "b/folder.png: unreadable image: a folder, expected a file",
+        "b/folder.png: a link to a folder, expected a folder or a picture",
         "b/pipe.png: unreadable image: a pipe or a device, expected a file",
         "b/zero.png: unreadable image: a pipe or a device, expected a file",
     ]

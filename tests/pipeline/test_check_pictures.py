@@ -59,6 +59,16 @@ def test_a_good_folder_gets_a_config_that_compiles(tmp_path):
     assert compiled(tmp_path, text).is_file()
 
 
+def test_pictures_in_subfolders_count(tmp_path):
+    write_pictures(tmp_path, "cat/2021", 5)
+    write_pictures(tmp_path, "cat", 7)
+    write_pictures(tmp_path, "dog", 8)
+    _, comments, _ = looked(tmp_path)
+    assert comments[:3] == [f"{tmp_path}: 2 classes, 20 pictures", "cat: 12 pictures", "dog: 8 pictures"]
+    assert not any("other file" in line for line in comments)
+    assert comments[-1] == "no problems"
+
+
 def test_sizes_and_colours_decide_what_is_trained(tmp_path):
     write_pictures(tmp_path / "grey", "a", 4, (8, 9), grey=True)
     write_pictures(tmp_path / "grey", "b", 4, (8, 9), grey=True)
