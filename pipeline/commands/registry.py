@@ -41,6 +41,7 @@ def promote_command(
     """Make a version the current one, whatever its figures are. The next run that is better takes the place again."""
     from components.artifacts.registration import check_registration
     from components.artifacts.shelf import current, make_current, versions
+    from components.common.folders import usable
 
     shelves = _shelves()
     if name not in shelves:
@@ -50,6 +51,7 @@ def promote_command(
     if version not in versions(shelf):
         raise InputError(f"{name}: no version '{version}'; there are: {', '.join(versions(shelf)) or 'none'}")
     check_registration(shelf / version, REGISTRY)
+    usable(shelf)
     before = current(shelf)
     make_current(shelf, version)
     change = "already" if before == version else f"now, it was version {before}" if before else "now, there was none"

@@ -1,6 +1,7 @@
 """The lock of an experiment, which each run of it holds."""
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,9 +21,13 @@ def held(home: Path, problem: str, by_run: bool = True) -> Iterator[None]:
         by_run: Whether `under_way` counts this process as a run. No run can take the lock in either case.
 
     Raises:
-        InputError: Another process holds it.
+        InputError: Another process holds it, or the folder can't be written to.
     """
-    with (home / FILE).open("a", encoding="utf-8") as lock:
+    try:
+        lock = (home / FILE).open("a", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{os.path.relpath(home / FILE)}: can't be written to: {error.strerror}") from None
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if not by_run:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from components.common.errors import InputError
 from pipeline.__main__ import app
 from pipeline.graph.code_version import code_files
 from pipeline.runs.prune import freed, plan
@@ -236,6 +237,13 @@ def test_an_experiment_under_way_is_left_alone(home):
     assert said.startswith("small stays: a run is under way\n")
     assert (home / STOPPED).exists()
     assert [path.name for path in other.glob("2*")] == [LAST]
+
+
+def test_a_lock_that_cannot_be_written_is_one_line(home):
+    (home / ".lock").mkdir()
+    with pytest.raises(InputError, match=r"^runs/small/\.lock: can't be written to: Is a directory$"):
+        prune("--keep", "1")
+    assert (home / STOPPED).exists()
 
 
 def test_checkpoints_that_are_rotated_meanwhile(home):

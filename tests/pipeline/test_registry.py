@@ -127,6 +127,19 @@ def test_what_cannot_be_promoted_is_one_line(runs, command, name, version, said)
     assert current(runs / "registry" / "families" / "fashion") == "2"
 
 
+def test_a_registry_that_cannot_be_written_is_one_line(runs, command):
+    shelf = runs / "registry" / "families" / "fashion"
+    if subprocess.run(["mount", "--bind", shelf, shelf], capture_output=True).returncode:
+        pytest.skip("needs the right to mount a file system")
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", shelf], check=True)
+        code, out, err = command("registry", "promote", "families/fashion", "1")
+    finally:
+        subprocess.run(["umount", "--lazy", shelf], check=True)
+    assert (code, out, len(err)) == (2, [], 1)
+    assert err[0].endswith("families/fashion: can't be written to: Read-only file system")
+
+
 def test_a_version_that_was_changed_is_not_promoted(runs, command):
     (runs / "registry" / "families" / "fashion" / "1" / "model.keras").write_text("x")
     code, _, err = command("registry", "promote", "families/fashion", "1")
