@@ -63,8 +63,10 @@ def _where(series_file: SeriesFile, form: CsvFormat, found: Found) -> Fix | None
         return None
     where = {column: value for column, value in form.where.items() if found.has(column)}
     form_there = form.model_copy(update={"where": where})
-    each = csv_guess.series_columns(series_file.path, series_file.name, form_there, series_file.columns)
-    if not each:
+    path, name = series_file.path, series_file.name
+    each = csv_guess.series_columns(path, name, form_there, series_file.columns, series_file.keys)
+    columns = [column for column in series_file.columns if each and column not in each[0]]
+    if not columns:
         return None
     series = [{shortened(k): shortened(v) for k, v in values.items()} for values in each]
     shown = ", ".join(" ".join(values.values()) for values in series[:5]) + (", …" if len(series) > 5 else "")
@@ -73,8 +75,8 @@ def _where(series_file: SeriesFile, form: CsvFormat, found: Found) -> Fix | None
     keep = ", ".join(f"{column}: {value}" for column, value in series[0].items())
     problem = f"{len(series):,} series in one file: {subject} them apart ({shown})"
     together = f", or train on all with series: {next(iter(series[0]))}" if len(series[0]) == 1 else ""
-    line = f"{series_file.name}:{min(first)}: {problem}; keep one, such as where: {{{keep}}}{together}"
-    return series_file, form.model_copy(update={"where": {**form.where, **each[0]}}), [line]
+    line = f"{name}:{min(first)}: {problem}; keep one, such as where: {{{keep}}}{together}"
+    return replace(series_file, columns=columns), form.model_copy(update={"where": {**form.where, **each[0]}}), [line]
 
 
 def _frequency(series_file: SeriesFile, form: CsvFormat, found: Found) -> Fix | None:

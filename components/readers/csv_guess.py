@@ -175,7 +175,9 @@ def _next(frequency: Frequency, time: datetime) -> datetime | None:
         return None
 
 
-def series_columns(path: Path, name: str, form: CsvFormat, columns: Sequence[str]) -> list[dict[str, str]]:
+def series_columns(
+    path: Path, name: str, form: CsvFormat, columns: Sequence[str], keys: Sequence[str] = ()
+) -> list[dict[str, str]]:
     """Find one or two columns that tell interleaved series apart, so that the times of each series rise.
 
     Args:
@@ -183,6 +185,7 @@ def series_columns(path: Path, name: str, form: CsvFormat, columns: Sequence[str
         name: The file's name in messages.
         form: The format of the file.
         columns: The columns of values.
+        keys: Those of them that may tell series apart all the same. Other columns are preferred.
 
     Returns:
         For each series, its values of these columns. The list is empty where there are no such columns.
@@ -190,7 +193,7 @@ def series_columns(path: Path, name: str, form: CsvFormat, columns: Sequence[str
     with open_text(path, name) as file:
         lines = (fields for _, fields in read_fields(file, form.separator) if not isinstance(fields, Problem))
         header = next(lines, [])
-        used = {form.time, *columns, *form.where}
+        used = {form.time, *columns, *form.where} - set(keys)
         unused = [i for i, column in enumerate(header) if column not in used and header.count(column) == 1]
         pairs = itertools.combinations(unused[:_PAIRED], 2)
         groupings: dict[tuple[int, ...], _Grouping] = {key: _Grouping() for key in (*((i,) for i in unused), *pairs)}
@@ -209,7 +212,7 @@ def series_columns(path: Path, name: str, form: CsvFormat, columns: Sequence[str
                 if not grouping.add(tuple(fields[i].strip() for i in key), time):
                     del groupings[key]
     candidates = [
-        (len(key), len(grouping.last), key)
+        (len(key), sum(header[i] in keys for i in key), len(grouping.last), key)
         for key, grouping in groupings.items()
         if 2 <= len(grouping.last) <= rows / 2
         and grouping.wrong <= rows / 100
@@ -219,7 +222,7 @@ def series_columns(path: Path, name: str, form: CsvFormat, columns: Sequence[str
     ]
     if not candidates:
         return []
-    key = min(candidates)[2]
+    key = min(candidates)[3]
     return [dict(zip((header[i] for i in key), values, strict=True)) for values in groupings[key].last]
 
 

@@ -30,6 +30,7 @@ class SeriesFile:
         lookback: The number of rows that a model sees.
         horizon: The number of rows that it forecasts.
         static: The columns that have one value in each of many series.
+        keys: The columns of values that may tell series apart instead.
     """
 
     path: Path
@@ -40,6 +41,7 @@ class SeriesFile:
     lookback: int = 1
     horizon: int = 1
     static: Sequence[str] = ()
+    keys: Sequence[str] = ()
 
 
 @dataclass

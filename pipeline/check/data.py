@@ -5,7 +5,9 @@ Only the config is printed, with the problems of the data in its comments, so th
 
 import json
 import re
+from collections import Counter
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,8 @@ _MAX_COLUMNS = 20
 class _Guess:
     form: CsvFormat
     numbers: list[str]
-    others: list[str]
+    keys: list[str]
+    names: list[str]
     frequency: str
 
 
@@ -54,18 +57,19 @@ def check(source: str) -> str:
     if path.is_dir():
         return pictures.check(source)
     guess = _guess(path, source)
-    columns, target = guess.numbers, guess.numbers[0]
-    series_file = SeriesFile(path, source, columns, [], Frequency(guess.frequency), lookback=100, horizon=50)
+    frequency = Frequency(guess.frequency)
+    series_file = SeriesFile(path, source, guess.numbers, [], frequency, lookback=100, horizon=50, keys=guess.keys)
     first = scan(series_file, guess.form)
-    form, frequency, corrected = first.form, first.file.frequency.text, first
+    columns = first.file.columns
+    form, step, corrected = first.form, first.file.frequency.text, first
     if {"same", "duplicate", "frequency"} & first.found.kinds.keys():
         form = form.model_copy(update={"resample": "mean"})
         corrected = scan(first.file, form)
-    config = _config(source, form, corrected.found, target, frequency)
+    config = _config(source, form, corrected.found, columns[0], step)
     remaining = _remaining_problems(config)
-    lines = [f"{source}: {_summary(first.found, frequency)}", f"times: {form.time}", f"numbers: {_names(columns)}"]
-    if guess.others:
-        lines.append(f"other columns: {_names(guess.others)}")
+    lines = [f"{source}: {_summary(first.found, step)}", f"times: {form.time}", f"numbers: {_names(columns)}"]
+    if others := [name for name in guess.names if name not in columns]:
+        lines.append(f"other columns: {_names(others)}")
     return comments(lines, first.lines, remaining) + _yaml_text(config, columns[1:])
 
 
@@ -102,8 +106,31 @@ def _guess(path: Path, source: str) -> _Guess:
     frequency = csv_guess.frequency_of(texts[time], form, on_average=True)
     if frequency is None:
         raise InputError(f"{source}: column '{time}': no step between rows can be told, expected rising times")
-    others = [name for name in header if name != time and name not in numbers]
-    return _Guess(form, numbers, others, frequency)
+    at = [_time(text, form) for text in texts[time]]
+    keys = [name for name in numbers if _may_name_series(texts[name], at)]
+    return _Guess(form, numbers, keys, [name for name in header if name != time], frequency)
+
+
+def _time(text: str, form: CsvFormat) -> datetime | None:
+    try:
+        return form.parse_time(text).replace(tzinfo=None)
+    except InputError:
+        return None
+
+
+def _may_name_series(values: list[str], times: list[datetime | None]) -> bool:
+    """Whether a column has whole numbers, and the rows of each number mostly come at one step, as those of a series."""
+    if not all(re.fullmatch(r"\d+(\.0+)?", value.strip()) for value in values):
+        return False
+    last: dict[str, datetime] = {}
+    steps: Counter[timedelta] = Counter()
+    for value, time in zip(values, times, strict=True):
+        if time:
+            if value in last:
+                steps[time - last[value]] += 1
+            last[value] = time
+    # The steps of quarters have three lengths, the most frequent one in half of them.
+    return max(steps.values(), default=0) > 0.4 * steps.total()
 
 
 def _config(source: str, form: CsvFormat, found: Found, target: str, frequency: str) -> dict[str, Any]:

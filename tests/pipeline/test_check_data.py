@@ -4,6 +4,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 import yaml
 
@@ -79,6 +80,48 @@ def test_a_messy_file_gets_a_config_that_mends_it(tmp_path):
     assert any("gap: 2020-02-22" in line and "(the first of 2): 3 rows are missing" in line for line in comments)
     assert any("'Umsatz': a missing value" in line for line in comments)
     assert "What this config doesn't mend:" not in comments
+
+
+@pytest.mark.parametrize("by_store", [False, True])
+@pytest.mark.parametrize("order", [[0, 1, 2], [0, 2, 1], [1, 0, 2], [2, 1, 0]])
+def test_series_are_told_apart_by_numbers_as_by_names(tmp_path, order, by_store):
+    """The commonest key of a series is a number. It has few values, but so have sales."""
+    rows = [("date", "store", "sales")]
+    days = [str((START + timedelta(days=i)).date()) for i in range(200)]
+    keys = [(day, store) for day in days for store in (1, 2, 3)]
+    rows += [(day, store, (i * 7919) % 11) for i, (day, store) in enumerate(sorted(keys, key=lambda k: k[by_store]))]
+
+    def found(prefix):
+        lines = [[str(value) for value in row] for row in rows]
+        lines[1:] = [[day, prefix + store, sales] for day, store, sales in lines[1:]]
+        return looked(tmp_path, [",".join(line[i] for i in order) for line in lines])
+
+    _, named_comments, named = found("S")
+    text, comments, dataset = found("")
+    assert (dataset["target"], dataset["where"]) == ("sales", {"store": "1"})
+    assert dataset | {"where": {"store": "S1"}} == named
+    assert [line.replace("S", "") for line in named_comments] == [line.replace("S", "") for line in comments]
+    assert any("3 series in one file: column 'store' tells them apart (1, 2, 3)" in line for line in comments)
+    assert compiled(tmp_path, text).is_file()
+
+
+def test_two_numbers_tell_series_apart_and_names_come_before_numbers(tmp_path):
+    days = [START + timedelta(days=i) for i in range(100)]
+    keys = [(store, item) for store in (1, 2, 3) for item in (7, 8)]
+    lines = [f"{day},{store},{item},{(i * 7919) % 13}" for i, day in enumerate(days) for store, item in keys]
+    _, _, dataset = looked(tmp_path, ["date,store,item,sales", *lines])
+    assert (dataset["target"], dataset["where"]) == ("sales", {"store": "1", "item": "7"})
+    lines = [f"{day},{100 * len(shop)},{(i * 7919) % 13},{shop}" for i, day in enumerate(days) for shop in ("A", "BB")]
+    _, _, dataset = looked(tmp_path, ["date,area,sales,shop", *lines])
+    assert dataset["where"] == {"shop": "A"}
+
+
+def test_amounts_of_events_on_the_same_days_do_not_name_series(tmp_path):
+    """Hardly any amount comes twice on a day, so the times of each amount rise, too."""
+    amounts = np.random.default_rng(0).integers(600, size=3000)
+    lines = [f"{(START + timedelta(days=i * 3 // 4)).date()},{amount},{i % 5}.5" for i, amount in enumerate(amounts)]
+    _, _, dataset = looked(tmp_path, ["date,amount,price", *lines])
+    assert (dataset["target"], dataset["resample"], "where" in dataset) == ("amount", "mean", False)
 
 
 def test_months_without_a_century_and_a_title_below_the_rows(tmp_path):
