@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from components.common.contract import load_file
 from components.common.errors import InputError
 from components.common.spec import ModelSpec, Strict, Task
+from components.common.words import did_you_mean
 from components.models.layer_sizes import LayerSizes
 
 if TYPE_CHECKING:
@@ -77,7 +78,8 @@ def load_family(name: str) -> Family:
         InputError: There is no such file in components/families, or it lacks a name that a family defines.
     """
     if name not in family_names():
-        raise InputError(f"unknown family '{name}'; there are: {', '.join(family_names())}")
+        hint = did_you_mean(name, family_names()) or f"there are: {', '.join(family_names())}"
+        raise InputError(f"unknown family '{name}'; {hint}")
     return load_file(Family, f"{__name__}.{name}")
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from components.common.contract import load_file
 from components.common.errors import InputError
 from components.common.spec import Facts, ImageOptions, SeriesOptions, Task
+from components.common.words import did_you_mean
 from components.data.source_data import Images, Series
 
 SourceOptions = ImageOptions | SeriesOptions
@@ -45,5 +46,6 @@ def load_source(name: str) -> Source:
         InputError: There is no such file in components/sources, or it lacks a name that a source defines.
     """
     if name not in source_names():
-        raise InputError(f"unknown source '{name}'; there are: {', '.join(source_names())}")
+        hint = did_you_mean(name, source_names()) or f"there are: {', '.join(source_names())}"
+        raise InputError(f"unknown source '{name}'; {hint}")
     return load_file(Source, f"{__name__}.{name}")

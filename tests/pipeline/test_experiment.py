@@ -93,7 +93,7 @@ BAD = {
     "no dataset": ("models.mlp.dataset", None, ["models.mlp: dataset: missing"]),
     "no lookback": ("datasets.demand.lookback", None, ["datasets.demand: lookback: missing"]),
     # Names of what isn't there.
-    "unknown family": ("models.mlp.family", "mpl", ["models.mlp: family", "'mpl'", "cnn, ", "mlp"]),
+    "unknown family": ("models.mlp.family", "mpl", ["models.mlp: family", "'mpl'", "did you mean 'mlp'"]),
     "unknown source": ("datasets.fashion.source", "mnist", ["datasets.fashion:", "'mnist'", "csv, ", "tfds"]),
     "unknown dataset": ("models.mlp.dataset", "fasion", ["models.mlp: dataset", "'fasion'", "fashion, demand"]),
     "unknown machine": ("models.mlp.machine", "big", ["models.mlp: machine", "'big'", "cpu-small, "]),

@@ -235,8 +235,7 @@ def test_all_that_is_wrong_with_the_searches_comes_at_once(tmp_path):
         "lstm: loss: crossentropy is not for forecasting; there are: mse, mae (a trial of tune: "
         "hyperparameters.units 8, loss 'crossentropy')",
         "lstm: hyperparameters: units: 0",
-        "other: family: unknown family 'lstn'; there are: backbone, bidirectional_lstm, cnn, cnn_lstm, "
-        "encoder_decoder_lstm, lstm, mlp, residual_cnn, stacked_lstm",
+        "other: family: unknown family 'lstn'; did you mean 'lstm'?",
         "other: tune: ranges.epoch: unknown key; did you mean 'epochs'?",
         "other: tune: ranges.epoch",
     ]
