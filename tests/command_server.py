@@ -6,6 +6,7 @@ tests end to end start Python anew, as users do.
 """
 
 import contextlib
+import functools
 import gc
 import importlib
 import json
@@ -37,13 +38,17 @@ class CommandServer:
 
     def __init__(self, home):
         self.home = home
-        self._requests, theirs = connected()
+        own = {"HOME": str(home), "KERAS_HOME": f"{home}-keras", "MPLCONFIGDIR": f"{home}-fonts"}
+        self._environment = {**os.environ, **own}
+
+    @functools.cached_property
+    def _requests(self):
+        """Where processes are asked for. It starts the process that forks, which most tests do without."""
+        requests, theirs = connected()
         with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, __file__, str(theirs.fileno())],
-                env={**os.environ, "HOME": str(home), "KERAS_HOME": f"{home}-keras", "MPLCONFIGDIR": f"{home}-fonts"},
-                pass_fds=[theirs.fileno()],
-            )
+            command = [sys.executable, __file__, str(theirs.fileno())]
+            self._process = subprocess.Popen(command, env=self._environment, pass_fds=[theirs.fileno()])
+        return requests
 
     def run(self, *arguments, env, folder=None, errors_apart=True):
         """Run python -m pipeline with arguments in an environment and a folder, by default in this one."""
@@ -68,8 +73,9 @@ class CommandServer:
 
     def stop(self):
         """End it."""
-        self._requests.close()
-        self._process.wait()
+        if "_requests" in vars(self):
+            self._requests.close()
+            self._process.wait()
 
 
 class Forked:
