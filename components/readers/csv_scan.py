@@ -60,10 +60,22 @@ def _lines(name: str, form: CsvFormat, found: Found) -> Iterator[str]:
             hint = ""
         elif key == "duplicate":
             more = "; resample makes one row of them"
-        elif key == "order" and kind.count > found.rows / 2:
-            more = f"; the newest row comes first: sort the rows by '{form.time}'"
+        elif key == "order":
+            more = order_hint(form, found)
         yield f"{name}:{kind.line}: {kind}{more}"
     yield from (f"{name}: {leak}" for leak in found.leaks)
+
+
+def order_hint(form: CsvFormat, found: Found) -> str:
+    """What to do where many rows are out of order, so that nothing else can be told of the file; "" where few are."""
+    kinds = found.kinds
+    times = found.rows - sum(kinds[key].count for key in ("duplicate", "same") if key in kinds)
+    count = kinds["order"].count if "order" in kinds else 0
+    if count <= times / 10:
+        return ""
+    # Rows in random order go back half of the time, but resampling compares each with the last of those before.
+    newest_first = count >= 0.9 * (times - 1) and not form.resample
+    return f"; {'the newest row comes first: ' if newest_first else ''}sort the rows by '{form.time}'"
 
 
 def _fill_hint(form: CsvFormat, lacking: int) -> str:

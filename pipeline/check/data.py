@@ -19,7 +19,7 @@ from components.data.splits import split_ends
 from components.readers import csv_guess
 from components.readers.csv_format import CsvFormat
 from components.readers.csv_reading import Found, SeriesFile
-from components.readers.csv_scan import scan
+from components.readers.csv_scan import order_hint, scan
 from components.readers.time_axis import Frequency
 from components.sources import csv
 from components.vertex.cloud_storage import local_path
@@ -60,6 +60,9 @@ def check(source: str) -> str:
     frequency = Frequency(guess.frequency)
     series_file = SeriesFile(path, source, guess.numbers, [], frequency, lookback=100, horizon=50, keys=guess.keys)
     first = scan(series_file, guess.form)
+    if hint := order_hint(first.form, first.found):
+        order = first.found.kinds["order"]
+        raise InputError(f"{source}:{order.line}: {order}{hint}")
     columns = first.file.columns
     form, step, corrected = first.form, first.file.frequency.text, first
     if {"same", "duplicate", "frequency"} & first.found.kinds.keys():
@@ -104,6 +107,8 @@ def _guess(path: Path, source: str) -> _Guess:
     changes = {"time": time, "time_format": times[time] or None}
     form = form.model_copy(update=changes | csv_guess.numbers_of({name: texts[name] for name in numbers}, form))
     frequency = csv_guess.frequency_of(texts[time], form, on_average=True)
+    # Where the newest row comes first, all steps go back.
+    frequency = frequency or csv_guess.frequency_of(texts[time][::-1], form, on_average=True)
     if frequency is None:
         raise InputError(f"{source}: column '{time}': no step between rows can be told, expected rising times")
     at = [_time(text, form) for text in texts[time]]

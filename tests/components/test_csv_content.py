@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 
+import numpy as np
 import pytest
 from csv_options import assert_refused, daily, days, options, problems, rows
 
@@ -195,6 +196,15 @@ def test_rows_that_run_backwards_are_counted(tmp_path):
     found = problems(daily(tmp_path, [f"{day},{i}" for i, day in enumerate(days(40))][::-1]))
     assert found[0].endswith("(the first of 39); the newest row comes first: sort the rows by 'time'")
     assert "times out of order: 2020-02-08" in found[0]
+
+
+@pytest.mark.parametrize("resample", [None, "mean"])
+def test_rows_in_random_order_are_to_be_sorted_and_are_not_called_newest_first(tmp_path, resample):
+    lines = [f"{day},{i}" for i, day in enumerate(days(40))]
+    shuffled = [lines[i] for i in np.random.default_rng(0).permutation(40)]
+    found = problems(daily(tmp_path, shuffled, resample=resample))
+    (line,) = (line for line in found if "times out of order" in line)
+    assert line.endswith("); sort the rows by 'time'")
 
 
 def test_one_of_everything_is_singular(tmp_path):

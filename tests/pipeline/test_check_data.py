@@ -124,6 +124,27 @@ def test_amounts_of_events_on_the_same_days_do_not_name_series(tmp_path):
     assert (dataset["target"], dataset["resample"], "where" in dataset) == ("amount", "mean", False)
 
 
+@pytest.mark.parametrize("stores", [("",), ("1", "2", "3"), ("A", "B", "C")])
+@pytest.mark.parametrize("newest_first", [True, False])
+def test_rows_out_of_order_are_to_be_sorted_and_nothing_else_is_said(tmp_path, stores, newest_first):
+    lines = [f"{(START + timedelta(days=i)).date()},{store},{i % 7}" for i in range(400) for store in stores]
+    hint = "the newest row comes first: " if newest_first else ""
+    shuffled = [lines[i] for i in np.random.default_rng(0).permutation(len(lines))]
+    path = write(tmp_path, ["date,store,sales", *(lines[::-1] if newest_first else shuffled)])
+    with pytest.raises(InputError, match=rf":\d+: times out of order: .*\); {hint}sort the rows by 'date'$") as refused:
+        check(str(path))
+    assert "\n" not in str(refused.value)
+
+
+def test_a_row_in_the_wrong_place_is_named_beside_a_config(tmp_path):
+    lines = [f"{(START + timedelta(days=i)).date()},{i % 7}" for i in range(400)]
+    _, comments, dataset = looked(tmp_path, ["date,sales", *lines[:9], lines[20], *lines[9:]])
+    assert any(
+        line.endswith(":12: times out of order: 2020-01-10 00:00:00 after 2020-01-21 00:00:00") for line in comments
+    )
+    assert dataset["frequency"] == "D"
+
+
 def test_months_without_a_century_and_a_title_below_the_rows(tmp_path):
     """The shape of a real file; the title has to go, which the comments say."""
     lines = ['"Month","Power use"', *(f'"{1 + i // 12}-{i % 12 + 1:02}",{65000 + i % 40}' for i in range(123))]
