@@ -100,7 +100,7 @@ class Display:
 
     def _plain(self, task: str) -> None:
         line = self.lines[task]
-        print(f"{line.state:8} {task:32} {self._time(line):>7}  {line.note()}", file=self._console.file, flush=True)
+        self._console.out(f"{line.state:8} {task:32} {self._time(line):>7}  {line.note()}", highlight=False)
 
     def _shown(self) -> Table:
         """The table while tasks run: those that run are seen where the terminal has no room for all."""

@@ -1,5 +1,7 @@
 """The tables, times and durations that commands print."""
 
+import os
+import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
@@ -10,10 +12,18 @@ from rich.table import Table
 _MAX_WIDTH = 1000
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Go on where nobody reads the output any more (`run … | head -1`): the results of a run are in its folder."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
 def console(width: int = 140) -> Console:
     """The console that commands print to. Where it is no terminal, it has a width that is enough for a task's error."""
-    live = Console(highlight=False)
-    return live if live.is_terminal else Console(highlight=False, width=width)
+    live = _Console(highlight=False)
+    return live if live.is_terminal else _Console(highlight=False, width=width)
 
 
 def table(*columns: str) -> Table:

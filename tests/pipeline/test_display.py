@@ -1,6 +1,10 @@
 """What a run's terminal shows."""
 
 import io
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -38,3 +42,26 @@ def test_without_a_terminal_each_task_has_a_line_when_it_ends():
     lines = console.file.getvalue().splitlines()
     assert [line.split()[:2] for line in lines] == [["done", "b"], ["failed", "a"]]
     assert lines[0].endswith("epochs: 1 → 2; epoch 2/2") and lines[1].endswith("first time; ValueError: lost")
+
+
+def test_a_run_goes_on_where_nobody_reads_its_output_any_more():
+    """As of `run … | head -1`."""
+    program = (
+        "import sys\n"
+        "from pipeline.terminal import tables\n"
+        "from pipeline.terminal.display import Display\n"
+        "console = tables.console()\n"
+        "with Display(['a', 'b'], console) as display:\n"
+        "    for task in ('a', 'b'):\n"
+        "        display.start(task, 'first time')\n"
+        "        display.end(task, 'done')\n"
+        "console.print('results')\n"
+        "print('report')\n"
+        "print('went on', file=sys.stderr)\n"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    root = Path(__file__).parent.parent.parent
+    done = subprocess.run([sys.executable, "-c", program], cwd=root, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "went on\n")
