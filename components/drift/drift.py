@@ -1,5 +1,6 @@
 """Compare new data with the training data of a model."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -16,8 +17,9 @@ from components.data.new.example import Failure
 from components.data.new.files import find_files
 from components.data.new.images import read_images
 from components.data.new.series import Row, read_series
-from components.drift.measure import BINS, EXAMPLES_PER_BIN, Classes, Numbers
+from components.drift.measure import BINS, EXAMPLES_PER_BIN, Classes, Numbers, psi
 from components.models.model_folder import ModelFolder, find_model, load_predict
+from components.readers.csv_regular import Changes
 
 ROWS = 4096
 
@@ -54,7 +56,9 @@ class Drift(Strict):
         threshold: The value of psi or ks above which a feature has drifted.
         examples: The number of images, or of rows of a series, that were compared.
         failed: The number of images or rows that can't be read.
+        missing: The number of missing values of each column of a series that lacks any, filled or not.
         features: The features by name: those of `image_features` and the predicted class, or the columns of a series.
+            "<column>, missing" is whether a value was missing.
     """
 
     model: str
@@ -62,6 +66,7 @@ class Drift(Strict):
     threshold: float
     examples: int
     failed: int
+    missing: dict[str, int] = {}
     features: dict[str, FeatureDrift]
 
     def drifted(self) -> list[str]:
@@ -94,7 +99,12 @@ def drift(
     path = find_files(source, info.task)
     numbers = {name: Numbers(training) for name, training in profile.numbers.items()}
     classes = Classes(profile.classes)
-    batches = _image_batches(model_folder, path, classes) if isinstance(info, ImagesInfo) else _row_batches(info, path)
+    changes, lost = Changes(), Counter[str]()
+    batches = (
+        _image_batches(model_folder, path, classes)
+        if isinstance(info, ImagesInfo)
+        else _row_batches(info, path, changes, lost)
+    )
     examples, failed, first_failure = 0, 0, None
     for features, failures in batches:
         for name, values in features.items():
@@ -109,13 +119,18 @@ def drift(
         raise InputError(
             f"{source}: {counted(examples, 'example')}, expected {needed} or more to tell drift from chance{why}"
         )
+    features = _feature_drifts(numbers, classes, profile, threshold)
+    missing = changes.filled + lost
+    if isinstance(info, SeriesInfo):
+        features |= _missing_drifts(missing, examples + lost.total(), info, threshold)
     return Drift(
         model=model,
         input=source,
         threshold=threshold,
         examples=examples,
         failed=failed,
-        features=_feature_drifts(numbers, classes, profile, threshold),
+        missing=dict(missing),
+        features=features,
     )
 
 
@@ -130,10 +145,20 @@ def _image_batches(model_folder: ModelFolder, path: Path, classes: Classes) -> I
         yield image_features(batch.inputs["image"]) if batch.examples else {}, batch.failures
 
 
-def _row_batches(info: SeriesInfo, path: Path) -> Iterator[FeatureBatch]:
-    """The columns and failures of each batch of rows, without the rows of the future."""
-    for _, _, rows in read_series(path, info):
+def _row_batches(info: SeriesInfo, path: Path, changes: Changes, lost: Counter[str]) -> Iterator[FeatureBatch]:
+    """The columns and failures of each batch of rows, without the rows of the future.
+
+    What was filled is counted in `changes`, and in `lost` the rows without a target after which the series goes on.
+    """
+    for _, _, rows in read_series(path, info, changes):
+        without_target = 0
         while batch := list(islice(rows, ROWS)):
+            for row in batch:
+                if isinstance(row, Row) and row.future:
+                    without_target += 1
+                elif without_target:
+                    lost[info.columns[0]] += without_target
+                    without_target = 0
             values = [row.values for row in batch if isinstance(row, Row) and not row.future]
             table = np.array(values, np.float32).reshape(len(values), len(info.stored))
             columns = {name: table[:, i] for i, name in enumerate(info.columns)} if values else {}
@@ -145,16 +170,29 @@ def _feature_drifts(
 ) -> dict[str, FeatureDrift]:
     features = {}
     for name, feature in numbers.items():
-        psi, ks = feature.psi(), feature.ks()
+        moved, ks = feature.psi(), feature.ks()
         features[name] = FeatureDrift(
-            psi=psi,
+            psi=moved,
             ks=ks,
             training=profile.numbers[name].mean,
             new=feature.mean(),
-            drifted=max(psi, ks) > threshold,
+            drifted=max(moved, ks) > threshold,
         )
     if profile.classes:
         name, training, new = classes.largest_change()
-        psi = classes.psi()
-        features[CLASS] = FeatureDrift(psi=psi, ks=None, training=training, new=new, drifted=psi > threshold, note=name)
+        moved = classes.psi()
+        drifted = moved > threshold
+        features[CLASS] = FeatureDrift(psi=moved, ks=None, training=training, new=new, drifted=drifted, note=name)
+    return features
+
+
+def _missing_drifts(missing: Counter[str], rows: int, info: SeriesInfo, threshold: float) -> dict[str, FeatureDrift]:
+    """The drift of the share of missing values, of each column that lacks any now or lacked any in the training."""
+    features = {}
+    for column in info.columns:
+        training, new = info.filled.get(column, 0) / sum(info.records.values()), missing[column] / rows
+        if training or new:
+            moved, ks = psi([1 - training, training], [rows - missing[column], missing[column]]), abs(new - training)
+            drifted = max(moved, ks) > threshold
+            features[f"{column}, missing"] = FeatureDrift(psi=moved, ks=ks, training=training, new=new, drifted=drifted)
     return features

@@ -20,6 +20,7 @@ from components.data.new.images import read_images
 from components.data.new.series import read_windows
 from components.models.model_folder import ModelFolder, Predict, find_model, load_predict
 from components.predict.predictions_file import PredictionsFile, Progress
+from components.readers.csv_regular import Changes
 
 Rows = list[dict[str, object]]
 
@@ -64,7 +65,11 @@ def predict(
         raise InputError("every window: the model is one of images, expected one of a series")
     inputs = [model_folder.sha256, fingerprint(path, info.task), every_window, EXAMPLES]
     key = hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
-    examples = read_images(path, info) if isinstance(info, ImagesInfo) else read_windows(path, info, every_window)
+    changes = Changes()
+    if isinstance(info, ImagesInfo):
+        examples = read_images(path, info)
+    else:
+        examples = read_windows(path, info, every_window, changes)
     try:
         with closing(PredictionsFile(Path(output), key)) as file:
             _write_all(model_folder, examples, file, progress)
@@ -78,6 +83,9 @@ def predict(
         raise InputError(f"{output}: {error.strerror or error}; what was predicted stays for another try") from None
     failed = f", {totals.failed:,} failed, see {file.errors}" if totals.failed else ""
     print(f"{counted(totals.predicted, 'prediction')} in {output}{failed}", flush=True)
+    if changes.filled:
+        values = ", ".join(f"{count:,} of {column}" for column, count in changes.filled.items())
+        print(f"missing values of the input were filled: {values}", flush=True)
     return totals
 
 

@@ -68,6 +68,9 @@ def drift_command(
     drifted = result.drifted()
     failed = f", {result.failed:,} can't be read" if result.failed else ""
     print(f"{result.examples:,} examples{failed}; drifted: {', '.join(drifted) or 'nothing'} (threshold {threshold:g})")
+    if result.missing:
+        values = ", ".join(f"{count:,} of {column}" for column, count in result.missing.items())
+        print(f"missing values, filled or left out: {values}")
     if output:
         try:
             write_text(output, result.model_dump_json(indent=2) + "\n")

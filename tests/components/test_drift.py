@@ -190,6 +190,31 @@ def test_rows_of_the_future_and_bad_rows_are_left_out(exports, tmp_path):
     assert (found.examples, found.failed, found.features) == (200, 1, plain.features)
 
 
+def test_missing_values_are_a_drift_of_their_own(exports, tmp_path):
+    """Filled ones and lost rows count, each column by itself; the share in the training is that of the description."""
+    shutil.copytree(exports["told"].model, tmp_path / "model")
+    about = json.loads((tmp_path / "model" / "dataset.json").read_text())
+    about |= {"fill": {"method": "linear", "at_most": 3}, "filled": {"load": 0, "temp": 0, "holiday": 0}}
+    (tmp_path / "model" / "dataset.json").write_text(json.dumps(about))
+    rows = [line.split(",") for line in series_lines(24 * 21)]
+    whole = write_series(tmp_path / "whole.csv", [",".join(row) for row in rows])
+    assert not any("missing" in name for name in drift(str(tmp_path / "model"), str(whole), 0.2).features)
+    for i, row in enumerate(rows):
+        if (
+            i % 10 in (2, 3, 4) and i < 500
+        ) or 101 <= i < 109:  # three are filled, and of longer gaps the rows are lost
+            row[1] = ""
+        if i == 50:
+            row[2] = ""
+    count = sum(not row[1] for row in rows)
+    found = drift(str(tmp_path / "model"), str(write_series(tmp_path / "x.csv", map(",".join, rows))), 0.2)
+    assert found.missing == {"load": count, "temp": 1}
+    assert found.drifted() == ["load, missing"]
+    feature = found.features["load, missing"]
+    assert (feature.training, feature.new) == (0, pytest.approx(count / len(rows)))
+    assert found.examples == len(rows) - 8
+
+
 @pytest.mark.parametrize("count", [0, 99])
 def test_of_too_few_examples_nothing_is_said(exports, test_images, tmp_path, count):
     source = idx_file(tmp_path / "x-idx3-ubyte", test_images[0][:count])

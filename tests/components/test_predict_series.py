@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 
@@ -348,6 +349,21 @@ def test_what_is_missing_is_filled_as_in_the_training(exports, tmp_path):
     np.testing.assert_allclose(window.load()["window"][:, 0], plain.load()["window"][:, 0], atol=0.06)
     same = [i for i in range(LOOKBACK) if i + 60 - LOOKBACK not in (50, 52)]
     np.testing.assert_array_equal(window.load()["window"][same], plain.load()["window"][same])
+
+
+def test_how_many_values_were_filled_is_said(exports, tmp_path, capsys):
+    shutil.copytree(exports["untold"].model, tmp_path / "model")
+    about = json.loads((tmp_path / "model" / "dataset.json").read_text())
+    about["fill"] = {"method": "linear", "at_most": 1}
+    (tmp_path / "model" / "dataset.json").write_text(json.dumps(about))
+    export = SimpleNamespace(model=tmp_path / "model")
+    rows = list(series_lines(60))
+    forecasts(export, write_series(tmp_path / "x.csv", rows))
+    assert "filled" not in capsys.readouterr().out
+    rows[50] = rows[50].split(",")[0] + ",,,0"
+    del rows[52]
+    forecasts(export, write_series(tmp_path / "x.csv", rows))
+    assert "missing values of the input were filled: 2 of load, 2 of temp" in capsys.readouterr().out
 
 
 def test_rows_of_the_future_are_not_filled(exports, tmp_path):

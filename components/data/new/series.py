@@ -52,7 +52,9 @@ class Row:
 Rows = Iterator[Row | Failure]
 
 
-def read_windows(path: Path, info: SeriesInfo, every: bool) -> Iterator[Example | Failure]:
+def read_windows(
+    path: Path, info: SeriesInfo, every: bool, changes: Changes | None = None
+) -> Iterator[Example | Failure]:
     """Read the windows of the series in a file or a folder.
 
     Args:
@@ -61,12 +63,13 @@ def read_windows(path: Path, info: SeriesInfo, every: bool) -> Iterator[Example 
         info: The description of the model's data set.
         every: Whether every window is read. Otherwise only the last window of each series is, whose forecast comes
             after the series' last row.
+        changes: The counts of filled values and rows, which are updated while the windows are read.
 
     Yields:
         Examples with `window`, float32 [lookback, columns], and `future`, float32 [horizon, known], where columns
         are known ahead. Their ids are those of the windows' last rows.
     """
-    for name, series, rows in read_series(path, info):
+    for name, series, rows in read_series(path, info, changes):
         if info.series and not series:
             yield from (row for row in rows if isinstance(row, Failure))
             continue
@@ -77,17 +80,21 @@ def read_windows(path: Path, info: SeriesInfo, every: bool) -> Iterator[Example 
                 yield Failure(found.id, f"series '{shortened(series)}': {found.reason}") if series else found
 
 
-def read_series(path: Path, info: SeriesInfo) -> Iterator[tuple[str, str, Rows]]:
-    """Read each series: the name of its file, its own name where a file has many, and its rows, which may have gaps."""
+def read_series(path: Path, info: SeriesInfo, changes: Changes | None = None) -> Iterator[tuple[str, str, Rows]]:
+    """Read each series: the name of its file, its own name where a file has many, and its rows, which may have gaps.
+
+    The counts of filled values and rows in `changes` are updated while the rows are read.
+    """
+    changes = changes or Changes()
     for name, files in itertools.groupby(named_files(path, "forecasting"), key=lambda file: _SHARD.sub("", file[0])):
         parts = list(files)
         if is_tfrecord(parts[0][0]):
             yield name, "", _records(parts, info)
         elif info.series:
-            for series, rows in itertools.groupby(_lines(*parts[0], info), key=itemgetter(0)):
+            for series, rows in itertools.groupby(_lines(*parts[0], info, changes), key=itemgetter(0)):
                 yield name, series, (row for _, row in rows)
         else:
-            yield name, "", (row for _, row in _lines(*parts[0], info))
+            yield name, "", (row for _, row in _lines(*parts[0], info, changes))
 
 
 class _Windows:
@@ -184,7 +191,7 @@ def _check_calendar(row: Row, info: SeriesInfo) -> None:
         raise InputError("the calendar's columns are of a time zone that records don't keep; give the series as CSV")
 
 
-def _lines(name: str, file: Path, info: SeriesInfo) -> Iterator[tuple[str, Row | Failure]]:
+def _lines(name: str, file: Path, info: SeriesInfo, changes: Changes) -> Iterator[tuple[str, Row | Failure]]:
     """The rows of a CSV file, series by series, each with the name of its series: "" where a file is one series."""
     try:
         with open_text(file, name) as stream:
@@ -202,7 +209,7 @@ def _lines(name: str, file: Path, info: SeriesInfo) -> Iterator[tuple[str, Row |
             rows, any_row = table.rows(lines), False
             parts = group(rows, len(info.columns), name) if info.series else [("", rows)]
             for series, own in parts:
-                for row in regularize(own, info.columns, Frequency(info.frequency), info, Changes(), future=True):
+                for row in regularize(own, info.columns, Frequency(info.frequency), info, changes, future=True):
                     yield series, _row(row, info, f"{name}:{row.line}")
                     any_row = True
             if not any_row and table.seen:
