@@ -88,19 +88,23 @@ def run(
     from components.artifacts.registration import load_registered
     from pipeline import api
     from pipeline.commands.leaderboard import show, show_refused_formats, show_registered
+    from pipeline.local.failure import Stopped
 
     console = tables.console(110)
-    finished = api.run(
-        config,
-        set=overrides or [],
-        models=models or [],
-        keep_going=keep_going,
-        containers=containers,
-        verify_cache=verify_cache,
-        promote=promote,
-        console=console,
-        jobs=jobs,
-    )
+    try:
+        finished = api.run(
+            config,
+            set=overrides or [],
+            models=models or [],
+            keep_going=keep_going,
+            containers=containers,
+            verify_cache=verify_cache,
+            promote=promote,
+            console=console,
+            jobs=jobs,
+        )
+    except KeyboardInterrupt:  # Click would end the command without a word
+        raise Stopped(signal.SIGINT) from None
     console.print()
     board = load_leaderboard(finished.folder)
     show(board, console)

@@ -348,8 +348,10 @@ def test_when_it_is_stopped_everything_has_ended_soon_and_it_can_go_on(project, 
     process = project.start(*longer, start_new_session=True)
     project.until("epoch 2/", process, earlier)
     process.send_signal(number)
-    process.wait(timeout=10)
+    output = process.communicate(timeout=10)[0]
     assert process.returncode == code
+    if code > 0:
+        assert output.endswith("stopped: all tasks have ended; a new start goes on from the last checkpoint\n")
     until(lambda: not alive(str(process.pid)), "an orphan goes on")
     assert (project.folder / "runs/small/latest").resolve() == before, "latest shows whole runs alone"
     assert list((project.folder / "runs/small/.work").rglob("checkpoints/mlp-*"))
