@@ -119,10 +119,10 @@ def drift(
         raise InputError(
             f"{source}: {counted(examples, 'example')}, expected {needed} or more to tell drift from chance{why}"
         )
-    features = _feature_drifts(numbers, classes, profile, threshold)
+    drifts = _feature_drifts(numbers, classes, profile, threshold)
     missing = changes.filled + lost
     if isinstance(info, SeriesInfo):
-        features |= _missing_drifts(missing, examples + lost.total(), info, threshold)
+        drifts |= _missing_drifts(missing, examples + lost.total(), info, threshold)
     return Drift(
         model=model,
         input=source,
@@ -130,7 +130,7 @@ def drift(
         examples=examples,
         failed=failed,
         missing=dict(missing),
-        features=features,
+        features=drifts,
     )
 
 
