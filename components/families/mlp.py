@@ -21,7 +21,8 @@ class Hyperparameters(Strict):
 
     Attributes:
         units: The width of each hidden layer.
-        norm_inputs: Whether there is batch normalization of each pixel or value by itself before the first layer.
+        norm_inputs: Whether there is batch normalization of each pixel or value by itself before the first layer. It
+            has no scale and offset that are trained.
         norm: Whether there is batch normalization after each hidden layer.
         dropout: The share of units that is dropped after each hidden layer. The last number holds for all later layers.
         seasonal: Whether to forecast from the seasons of the window, see `components.models.layers.forecast`; series
@@ -48,7 +49,7 @@ def build(info: "DatasetInfo", hyperparameters: Hyperparameters) -> "keras.Model
 
     body = keras.Sequential([keras.layers.Flatten()], name="mlp")
     if hyperparameters.norm_inputs:
-        body.add(layers.batch_norm())
+        body.add(layers.input_norm())
     for i, units in enumerate(hyperparameters.units):
         body.add(keras.layers.Dense(units, activation="relu"))
         if hyperparameters.norm:

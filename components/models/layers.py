@@ -193,16 +193,29 @@ def _quantiles(median: keras.KerasTensor, features: keras.KerasTensor, info: Ser
     return keras.ops.stack([*below[:-1], median, *above[1:]], axis=-1)
 
 
-def batch_norm(momentum: float = 0.99) -> keras.layers.BatchNormalization:
+def batch_norm(momentum: float = 0.99, epsilon: float = 0.001, affine: bool = True) -> keras.layers.BatchNormalization:
     """Batch normalization with the statistics of the whole batch, also where several replicas share it.
 
     Args:
         momentum: The share of the moving averages that a step keeps.
+        epsilon: What is added to the variance.
+        affine: Whether there is a trained scale and offset after it.
     """
     import tensorflow as tf
 
     several = tf.distribute.get_strategy().num_replicas_in_sync > 1
-    return keras.layers.BatchNormalization(momentum=momentum, synchronized=several)
+    return keras.layers.BatchNormalization(
+        momentum=momentum, epsilon=epsilon, center=affine, scale=affine, synchronized=several
+    )
+
+
+def input_norm() -> keras.layers.BatchNormalization:
+    """Batch normalization of each input by itself.
+
+    It has no scale and offset of its own, which the next layer's weights have anyway: to train them takes another
+    product of matrices, as large as that layer's. Its epsilon of 0.1 leaves pixels small that are nearly always black.
+    """
+    return batch_norm(epsilon=0.1, affine=False)
 
 
 def _small_weights() -> keras.initializers.Initializer:

@@ -11,6 +11,7 @@ from components.artifacts.model import load_keras
 from components.common.errors import InputError
 from components.common.spec import ModelSpec
 from components.families import build_model, families_for, family_names, load_family
+from components.models import layers
 from components.train.optimization import compile_model
 
 TINY = {
@@ -176,8 +177,6 @@ def test_scaling_is_inside_the_model():
 
 
 def test_rows_of_an_image_are_side_by_side_in_a_step_without_the_topmost_that_fill_none():
-    from components.models import layers
-
     info = images((7, 4, 3))
     inputs = layers.sequence(info, patch=2)
     given, _ = batch_for(info)
@@ -201,13 +200,22 @@ def test_batch_normalization_of_a_cnn_keeps_the_share_that_is_asked_for():
 
 
 @pytest.mark.parametrize("asked", [True, False])
-def test_each_pixel_of_an_mlp_has_a_scale_of_its_own_where_that_is_asked_for(asked):
+def test_each_pixel_of_an_mlp_has_a_mean_of_its_own_where_that_is_asked_for(asked):
     info = images()
     model = model_of("mlp", info, {"units": [8], "dropout": [0.0], "norm_inputs": asked})
     dark = batch_for(info)[0] // 2
-    scales = np.random.default_rng(1).integers(1, 3, dark.shape[1:]).astype(np.uint8)
-    first, second = (model([given], training=True).numpy() for given in (dark, dark * scales))
-    assert np.allclose(first, second, atol=0.03) == asked
+    offsets = np.random.default_rng(1).integers(128, size=dark.shape[1:]).astype(np.uint8)
+    first, second = (model([given], training=True).numpy() for given in (dark, dark + offsets))
+    assert np.allclose(first, second, atol=0.001) == asked
+
+
+def test_normalized_inputs_train_nothing_and_leave_a_pixel_small_that_is_nearly_always_black():
+    norm = layers.input_norm()
+    pixels = np.random.default_rng(1).normal(scale=[5.0, 0.01], size=(1000, 2))
+    usual, black = norm(pixels, training=True).numpy().std(axis=0)
+    assert norm.trainable_weights == []
+    assert usual == pytest.approx(1, abs=0.01)
+    assert black < 0.1
 
 
 # A family that ends by itself, and one that ends with `forecast` alone.
