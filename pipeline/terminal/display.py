@@ -100,7 +100,12 @@ class Display:
 
     def _plain(self, task: str) -> None:
         line = self.lines[task]
-        self._console.out(f"{line.state:8} {task:32} {self._time(line):>7}  {line.note()}", highlight=False)
+        text = f"{line.state:8} {task:32} {self._time(line):>7}  {line.note()}"
+        try:
+            # In a notebook the console's own printing would make a display of each line.
+            print(text, file=self._console.file, flush=True)
+        except BrokenPipeError:
+            self._console.on_broken_pipe()
 
     def _shown(self) -> Table:
         """The table while tasks run: those that run are seen where the terminal has no room for all."""
