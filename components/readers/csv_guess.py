@@ -133,7 +133,7 @@ def frequency_of(texts: Iterable[str], form: CsvFormat, on_average: bool = False
         on_average: Where no step is the most frequent one, take the shortest of minute, hour, day and week that has
             a row on average.
     """
-    times = [time for text in texts if (time := _time(text, form))]
+    times = [time for text in texts if (time := time_of(text, form))]
     if len({time.tzinfo is None for time in times}) > 1:
         times = [time.replace(tzinfo=None) for time in times]
     steps = Counter(after - before for before, after in itertools.pairwise(times) if after > before)
@@ -161,7 +161,8 @@ def frequency_of(texts: Iterable[str], form: CsvFormat, on_average: bool = False
     return None
 
 
-def _time(text: str, form: CsvFormat) -> datetime | None:
+def time_of(text: str, form: CsvFormat) -> datetime | None:
+    """The time of a field; None where it can't be read."""
     try:
         return form.parse_time(text)
     except InputError:
@@ -203,7 +204,7 @@ def series_columns(
         for fields in lines:
             if len(fields) != len(header) or not form.keeps({name: fields[i] for name, i in selectors.items()}):
                 continue
-            if not (read := _time(fields[time_index], form)):
+            if not (read := time_of(fields[time_index], form)):
                 continue
             rows, time = rows + 1, read.replace(tzinfo=None)
             wrong += previous is not None and time <= previous

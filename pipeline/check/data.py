@@ -111,16 +111,9 @@ def _guess(path: Path, source: str) -> _Guess:
     frequency = frequency or csv_guess.frequency_of(texts[time][::-1], form, on_average=True)
     if frequency is None:
         raise InputError(f"{source}: column '{time}': no step between rows can be told, expected rising times")
-    at = [_time(text, form) for text in texts[time]]
+    at = [read and read.replace(tzinfo=None) for read in (csv_guess.time_of(text, form) for text in texts[time])]
     keys = [name for name in numbers if _may_name_series(texts[name], at)]
     return _Guess(form, numbers, keys, [name for name in header if name != time], frequency)
-
-
-def _time(text: str, form: CsvFormat) -> datetime | None:
-    try:
-        return form.parse_time(text).replace(tzinfo=None)
-    except InputError:
-        return None
 
 
 def _may_name_series(values: list[str], times: list[datetime | None]) -> bool:

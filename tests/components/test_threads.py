@@ -91,3 +91,16 @@ def test_onednn_is_on_where_the_user_says_nothing_else():
         env = {**others, **own, "PYTHONPATH": str(ROOT)}
         found = subprocess.run(command, capture_output=True, text=True, check=True, env=env).stdout
         assert found == f"{expected}\n"
+
+
+def test_a_gpu_has_deterministic_kernels(monkeypatch):
+    import tensorflow as tf
+
+    from components.train.devices import find_devices
+
+    asked = []
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: ["a device"] if kind == "GPU" else [])
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind=None: [])
+    monkeypatch.setattr(tf.config.experimental, "enable_op_determinism", lambda: asked.append(True))
+    assert find_devices.__wrapped__().accelerator
+    assert asked == [True]
