@@ -68,14 +68,25 @@ def _lines(name: str, form: CsvFormat, found: Found) -> Iterator[str]:
 
 def order_hint(form: CsvFormat, found: Found) -> str:
     """What to do where many rows are out of order, so that nothing else can be told of the file; "" where few are."""
-    kinds = found.kinds
-    times = found.rows - sum(kinds[key].count for key in ("duplicate", "same") if key in kinds)
-    count = kinds["order"].count if "order" in kinds else 0
+    times, count = _times(found)
     if count <= times / 10:
         return ""
+    newest = "the newest row comes first: " if newest_first(form, found) else ""
+    return f"; {newest}sort the rows by '{form.time}'"
+
+
+def newest_first(form: CsvFormat, found: Found) -> bool:
+    """Whether nearly all times go back."""
+    times, count = _times(found)
     # Rows in random order go back half of the time, but resampling compares each with the last of those before.
-    newest_first = count >= 0.9 * (times - 1) and not form.resample
-    return f"; {'the newest row comes first: ' if newest_first else ''}sort the rows by '{form.time}'"
+    return 0 < count >= 0.9 * (times - 1) and not form.resample
+
+
+def _times(found: Found) -> tuple[int, int]:
+    """The number of different times, and of those that go back."""
+    kinds = found.kinds
+    times = found.rows - sum(kinds[key].count for key in ("duplicate", "same") if key in kinds)
+    return times, kinds["order"].count if "order" in kinds else 0
 
 
 def _fill_hint(form: CsvFormat, lacking: int) -> str:

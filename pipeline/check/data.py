@@ -6,9 +6,10 @@ Only the config is printed, with the problems of the data in its comments, so th
 import json
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
@@ -17,9 +18,9 @@ from components.common.errors import InputError, collecting
 from components.common.words import counted
 from components.data.splits import split_ends
 from components.readers import csv_guess
-from components.readers.csv_format import CsvFormat
+from components.readers.csv_format import MISSING, CsvFormat
 from components.readers.csv_reading import Found, SeriesFile
-from components.readers.csv_scan import order_hint, scan
+from components.readers.csv_scan import Scan, newest_first, order_hint, scan
 from components.readers.time_axis import Frequency
 from components.sources import csv
 from components.vertex.cloud_storage import local_path
@@ -60,6 +61,18 @@ def check(source: str) -> str:
     frequency = Frequency(guess.frequency)
     series_file = SeriesFile(path, source, guess.numbers, [], frequency, lookback=100, horizon=50, keys=guess.keys)
     first = scan(series_file, guess.form)
+    if not newest_first(first.form, first.found):
+        return _checked(source, guess, first, first.lines)
+    with TemporaryDirectory() as folder:
+        # In the file, all rows would be out of order. In this copy they have other lines, so its problems aren't shown.
+        header, *rows = path.read_bytes().splitlines()
+        copy = Path(folder, path.name)
+        copy.write_bytes(b"\n".join([header, *reversed(rows)]))
+        return _checked(source, guess, scan(replace(series_file, path=copy), guess.form), [])
+
+
+def _checked(source: str, guess: _Guess, first: Scan, problems: list[str]) -> str:
+    """Write a config for a file that was scanned once, with these problems and those that the config doesn't solve."""
     if hint := order_hint(first.form, first.found):
         order = first.found.kinds["order"]
         raise InputError(f"{source}:{order.line}: {order}{hint}")
@@ -73,7 +86,7 @@ def check(source: str) -> str:
     lines = [f"{source}: {_summary(first.found, step)}", f"times: {form.time}", f"numbers: {_names(columns)}"]
     if others := [name for name in guess.names if name not in columns]:
         lines.append(f"other columns: {_names(others)}")
-    return comments(lines, first.lines, remaining) + _yaml_text(config, columns[1:])
+    return comments(lines, problems, remaining) + _yaml_text(config, columns[1:])
 
 
 def _guess(path: Path, source: str) -> _Guess:
@@ -93,7 +106,7 @@ def _guess(path: Path, source: str) -> _Guess:
             times[name] = time_format
         number_form = form.model_copy(update=csv_guess.numbers_of({name: values}, form))
         count = sum(csv_guess.reads(number_form, name, value) for value in values)
-        if count >= 0.9 * len(rows):
+        if count >= 0.9 * len(rows) and any(value.strip().lower() not in MISSING for value in values):
             numbers.append(name)
     if not times:
         columns = ", ".join(names[:_MAX_COLUMNS]) or "none"

@@ -125,15 +125,27 @@ def test_amounts_of_events_on_the_same_days_do_not_name_series(tmp_path):
 
 
 @pytest.mark.parametrize("stores", [("",), ("1", "2", "3"), ("A", "B", "C")])
-@pytest.mark.parametrize("newest_first", [True, False])
-def test_rows_out_of_order_are_to_be_sorted_and_nothing_else_is_said(tmp_path, stores, newest_first):
+def test_shuffled_rows_are_to_be_sorted_and_nothing_else_is_said(tmp_path, stores):
     lines = [f"{(START + timedelta(days=i)).date()},{store},{i % 7}" for i in range(400) for store in stores]
-    hint = "the newest row comes first: " if newest_first else ""
-    shuffled = [lines[i] for i in np.random.default_rng(0).permutation(len(lines))]
-    path = write(tmp_path, ["date,store,sales", *(lines[::-1] if newest_first else shuffled)])
-    with pytest.raises(InputError, match=rf":\d+: times out of order: .*\); {hint}sort the rows by 'date'$") as refused:
+    path = write(tmp_path, ["date,store,sales", *np.random.default_rng(0).permutation(lines)])
+    with pytest.raises(InputError, match=r":\d+: times out of order: .*\); sort the rows by 'date'$") as refused:
         check(str(path))
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("stores", [("",), ("1", "2", "3"), ("A", "B", "C")])
+@pytest.mark.parametrize("by_store", [False, True])
+def test_a_file_with_the_newest_row_first_gets_the_config_of_the_sorted_one(tmp_path, stores, by_store):
+    keys = [(i, store) for i in range(400) for store in stores if i != 50]
+    rows = {key: f"{(START + timedelta(days=key[0])).date()},{key[1]},{key[0] % 7}" for key in keys}
+    newest_first = sorted(keys, key=lambda key: (key[1] * by_store, -key[0], key[1]))
+    _, comments, dataset = looked(tmp_path, ["date,store,sales", *map(rows.get, newest_first)])
+    place = comments.index("What this config doesn't mend:")
+    assert comments[place + 1].endswith("; the newest row comes first: sort the rows by 'date'")
+    assert len(comments) == place + 2
+    _, _, of_sorted = looked(tmp_path, ["date,store,sales", *map(rows.get, sorted(keys))])
+    assert dataset | {"where": {}} == of_sorted | {"where": {}}
+    assert ("where" in dataset) == (len(stores) > 1)
 
 
 def test_a_row_in_the_wrong_place_is_named_beside_a_config(tmp_path):
