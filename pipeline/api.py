@@ -88,7 +88,7 @@ def load(name: Path | str) -> "Run":
     """Load a run of this machine.
 
     Args:
-        name: Such as "quick", which is the last run of quick.yaml, or "quick/20261126-184455", or a run's folder.
+        name: Such as "quick", the last finished run of quick.yaml, or "quick/20261126-184455", or a run's folder.
 
     Raises:
         InputError: There is no such run.

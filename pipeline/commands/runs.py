@@ -70,8 +70,12 @@ def show_command(run: Name) -> None:
     _say(f"{found.experiment}/{found.name}: {found.state}, began {found.began} UTC, in {found.folder}")
     if found.record:
         _say(f"command: {found.record.command}")
-    if earlier := [one for one in runs_of(RUNS, found.experiment) if one.name < found.name]:
+    every = runs_of(RUNS, found.experiment)
+    if earlier := [one for one in every if one.name < found.name]:
         _say(f"against {earlier[-1].name}: {changes(earlier[-1], found).words()}")
+    newer = [one for one in every if one.name > found.name]
+    if newer and found.name not in run:
+        _say(f"{counted(len(newer), 'newer run')}, the last {found.experiment}/{newer[-1].name}: {newer[-1].state}")
     _say(*found.reasons)
     if found.board:
         print()

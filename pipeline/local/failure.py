@@ -148,6 +148,9 @@ def explain(failures: dict[str, Failure], run: Path, console: Console) -> NoRetu
             log = run / "logs" / f"{task}.log"
             text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
             lines = [line for line in text.splitlines() if line and not _NOISE.match(line)]
-            say("\n".join(lines[-LAST_LINES:]), "dim")
+            # The traceback of a step's own RuntimeError tells no more than its message.
+            raised = [line for line in lines if line.startswith('  File "')][-1:]
+            if problem.error != RuntimeError.__name__ or not any("/components/" in line for line in raised):
+                say("\n".join(lines[-LAST_LINES:]), "dim")
             say(f"the whole log: {os.path.relpath(log)}")
     raise TaskFailedError("; ".join(f"{task} failed: {problem}" for task, problem in failures.items()))

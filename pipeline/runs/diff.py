@@ -95,6 +95,9 @@ def compare(before: Run, old: ModelEntry | None, now: Run, new: ModelEntry | Non
         now: The later run, B.
         new: Its model; None where it has none.
     """
+    for run in (before, now):
+        if run.board is None:
+            return Comparison(f"can't be compared: {run.name} has no leaderboard.json that can be read", [])
     if old is None or new is None:
         return Comparison("only in A" if old else "only in B", [])
     if failed := [letter for letter, model in (("A", old), ("B", new)) if model.rank is None]:

@@ -5,7 +5,9 @@ import subprocess
 
 import pytest
 from made_runs import make_run
+from typer.testing import CliRunner
 
+from pipeline.__main__ import app
 from pipeline.runs.diff import changes
 from pipeline.runs.history import Run, find, runs_of
 from pipeline.runs.listing import lines
@@ -68,3 +70,16 @@ def test_the_name_of_an_experiment_is_its_latest_run_or_its_last_one_where_none_
     assert find(tmp_path, "small").name == "20260101-000000"
     (tmp_path / "small" / "latest").unlink()
     assert find(tmp_path, "small").name == "20260102-000000"
+
+
+def test_show_says_that_runs_began_after_the_last_finished_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for day, state in enumerate(("finished", "failed", "stopped"), 1):
+        make_run(tmp_path / "runs", f"2026010{day}-000000", state=state)
+    said = {
+        name: CliRunner().invoke(app, ["runs", "show", name], catch_exceptions=False).output
+        for name in ("small", "small/latest", "small/20260101-000000")
+    }
+    line = "2 newer runs, the last small/20260103-000000: stopped\n"
+    assert [line in text for text in said.values()] == [True, True, False]
+    assert all("20260101-000000: finished" in text for text in said.values())

@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import re
@@ -7,10 +8,11 @@ from pathlib import Path
 
 import pytest
 from kfp import dsl
+from rich.console import Console
 
 from pipeline.local import cache
 from pipeline.local.cache import DamagedError
-from pipeline.local.failure import failure
+from pipeline.local.failure import TaskFailedError, explain, failure
 from pipeline.local.reasons import Basis, remember, remembered, why
 from pipeline.local.tasks import arguments, command, executor_input, read_tasks
 
@@ -291,6 +293,23 @@ def test_all_problems_of_refused_input_are_told():
     found = failure(1, ["Traceback:", "components.common.errors.InputError: a.csv:1: this", "a.csv:2: that", ""])
     assert found.refused
     assert found.message.splitlines() == ["a.csv:1: this", "a.csv:2: that"]
+
+
+@pytest.mark.parametrize(("place", "shown"), [("/app/components/tune/tune.py", False), ("/lib/keras/a.py", True)])
+def test_the_frames_of_a_reason_that_a_step_gives_itself_are_left_out(tmp_path, place, shown):
+    lines = [
+        '  File "/lib/kfp/executor.py", line 1, in <module>',
+        f'  File "{place}", line 2',
+        "RuntimeError: all failed",
+    ]
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs/tune-mlp.log").write_text("\n".join(lines))
+    console = Console(file=io.StringIO(), width=200)
+    with pytest.raises(TaskFailedError, match=r"^tune-mlp failed: RuntimeError: all failed$"):
+        explain({"tune-mlp": failure(1, lines)}, tmp_path, console)
+    said = console.file.getvalue()
+    assert (said.count("all failed"), "executor.py" in said) == ((2, True) if shown else (1, False))
+    assert "the whole log: " in said
 
 
 def test_the_pipeline_carries_no_path_of_this_machine(compiled):
