@@ -5,7 +5,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -75,7 +75,7 @@ def run_local(
     """Compile an experiment and run it.
 
     Args:
-        experiment: The checked experiment: results go to `runs/<its name>/<time>`, and `latest` points there.
+        experiment: The checked experiment: results go to `runs/<its name>/<UTC time>`, and `latest` points there.
         console: The terminal that progress is printed to.
         build: The folder for the compiled file.
         keep_going: Finish the models that don't depend on a failed task.
@@ -162,8 +162,8 @@ def _code_and_threads(experiment: Experiment, in_containers: bool) -> tuple[dict
 
 
 def _new_folder(home: Path) -> Path:
-    """Make a run's folder, named after the time."""
-    folder = home / datetime.now().strftime("%Y%m%d-%H%M%S")
+    """Make a run's folder, named after the time in UTC: runs are listed by their names, and local clocks jump."""
+    folder = home / datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     while folder.exists():
         folder = folder.with_name(f"{folder.name}a")
     (folder / "logs").mkdir(parents=True)

@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,7 +61,7 @@ class Run:
     def began(self) -> str:
         """The time when it began, to the minute, UTC; where no record says so, the time when it was published."""
         told = self.record.started if self.record else self.board.created if self.board else ""
-        return told[:16].replace("T", " ") or _local(self.name)
+        return told[:16].replace("T", " ") or _time(self.name)
 
     @property
     def reasons(self) -> list[str]:
@@ -242,9 +242,9 @@ def _state(folder: Path, record: Record | None, board: Leaderboard | None) -> st
     return "running" if under_way(folder.parent) and folder == max(_folders(folder.parent)) else "stopped"
 
 
-def _local(name: str) -> str:
-    """The time in a run's name, which is local, in UTC; "" where it is none."""
+def _time(name: str) -> str:
+    """The time in a run's name; "" where it is none."""
     try:
-        return datetime.strptime(name.rstrip("a"), "%Y%m%d-%H%M%S").astimezone(UTC).strftime("%Y-%m-%d %H:%M")
+        return datetime.strptime(name.rstrip("a"), "%Y%m%d-%H%M%S").strftime("%Y-%m-%d %H:%M")
     except ValueError:  # a folder of another's
         return ""
