@@ -157,7 +157,7 @@ def create_app(load: Callable[[], Model], state: State, routes: Routes, limits: 
 
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.add_exception_handler(HTTPException, lambda request, error: _error(error.status_code, f"{error.detail}."))
-    app.add_api_route(routes.health, health)
+    app.add_api_route(routes.health, health, methods=["GET", "HEAD"])
     app.add_api_route(f"/v1/models/{routes.name}", ready)
     app.add_api_route("/metrics", show_metrics)
     for route in dict.fromkeys((routes.predict, f"/v1/models/{routes.name}:predict")):

@@ -101,7 +101,9 @@ class Model:
             if not isinstance(instance, dict) or instance.keys() != self.inputs.keys():
                 got = ", ".join(map(str, instance)) if isinstance(instance, dict) else type(instance).__name__
                 raise InputError(f"Instance {i} has {got or 'no inputs'}, expected {', '.join(self.inputs)}.")
-        return {name: self._array(expected, [i[name] for i in instances]) for name, expected in self.inputs.items()}
+        # NumPy takes true beside a number as 1. A look at each value takes long, and few requests need it.
+        switches = b"true" in body or b"false" in body
+        return {name: self._array(one, [i[name] for i in instances], switches) for name, one in self.inputs.items()}
 
     def run(self, batch: Batch) -> np.ndarray:
         """Predict a batch of any size.
@@ -122,7 +124,7 @@ class Model:
         """The answer to a request: for each instance a list of numbers, or of several outputs lists by name."""
         return as_predictions(predictions, self._outputs)
 
-    def _array(self, expected: Input, values: list[object]) -> np.ndarray:
+    def _array(self, expected: Input, values: list[object], switches: bool) -> np.ndarray:
         name = expected.name
         if expected.dtype == np.uint8 and len(expected.shape) == _PICTURE_AXES:
             values = [self._picture(expected, i, v) if isinstance(v, dict) else v for i, v in enumerate(values)]
@@ -132,17 +134,18 @@ class Model:
                 instance = _as_array(value)
                 if instance is None or instance.shape != expected.shape:
                     got = "rows of several lengths" if instance is None else f"the shape {list(instance.shape)}"
+                    got = got if isinstance(value, list) else "another form"
                     raise InputError(f"Instance {i} has {name} of {got}, expected {list(expected.shape)}.")
         assert array is not None  # noqa: S101 (instances of one shape are an array)
         whole = expected.dtype == np.uint8
-        if array.dtype.kind not in ("iu" if whole else "iuf"):
+        if array.dtype.kind not in ("iu" if whole else "iuf") or (switches and any(map(_has_switch, values))):
             raise InputError(f"The values of {name} are not all {'whole ' if whole else ''}numbers.")
         if whole and (array.min() < 0 or array.max() > 255):
             raise InputError(f"The values of {name} are not all from 0 to 255.")
         with np.errstate(over="ignore"):
             cast = array.astype(expected.dtype)
-        if not whole and not np.isfinite(cast).all():
-            raise InputError(f"The values of {name} are not all finite.")
+        if not whole and not (finite := np.isfinite(cast)).all():
+            raise InputError(f"Instance {np.argwhere(~finite)[0][0]} has {name} of values that are not all finite.")
         return cast
 
     def _picture(self, expected: Input, i: int, value: dict[str, object]) -> np.ndarray:
@@ -185,6 +188,11 @@ def _as_array(values: object) -> np.ndarray | None:
         return np.array(values)
     except ValueError:
         return None
+
+
+def _has_switch(value: object) -> bool:
+    """Whether true or false is among values from JSON."""
+    return any(map(_has_switch, value)) if isinstance(value, list) else isinstance(value, bool)
 
 
 def _why_missing(folder: Path) -> str:

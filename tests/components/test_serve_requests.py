@@ -104,12 +104,15 @@ WINDOW, FUTURE = [[0.5, 0.5, 0.5]] * 24, [[0.0] * 5] * 6
         ("fashion", {"instances": [{}]}, "Instance 0 has no inputs, expected image."),
         ("fashion", {"instances": [IMAGE, IMAGE[1:]]}, "Instance 1 has image of the shape [27, 28, 1], expected"),
         ("fashion", {"instances": [[[[0]] * 28] * 27 + [[[0]]]]}, "Instance 0 has image of rows of several lengths"),
-        ("fashion", {"instances": [7]}, "Instance 0 has image of the shape [], expected [28, 28, 1]."),
-        ("fashion", {"instances": [None]}, "Instance 0 has image of the shape [], expected"),
+        ("fashion", {"instances": [7]}, "Instance 0 has image of another form, expected [28, 28, 1]."),
+        ("fashion", {"instances": [None]}, "Instance 0 has image of another form, expected"),
         ("fashion", {"instances": [[[["0"]] * 28] * 28]}, "The values of image are not all whole numbers."),
         ("fashion", {"instances": [[[[None]] * 28] * 28]}, "The values of image are not all whole numbers."),
         ("fashion", {"instances": [[[[0.5]] * 28] * 28]}, "The values of image are not all whole numbers."),
         ("fashion", {"instances": [[[[True]] * 28] * 28]}, "The values of image are not all whole numbers."),
+        ("fashion", {"instances": [[[[True], *[[1]] * 27]] * 28]}, "The values of image are not all whole numbers."),
+        ("told", {"instances": [{"window": [[0.5, 0, False]] * 24, "future": FUTURE}]}, "The values of window are not"),
+        ("told", {"instances": [{"window": {"b64": "AA"}, "future": FUTURE}]}, "Instance 0 has window of another form"),
         ("fashion", {"instances": [[[[256]] * 28] * 28]}, "The values of image are not all from 0 to 255."),
         ("fashion", {"instances": [[[[-1]] * 28] * 28]}, "The values of image are not all from 0 to 255."),
         ("fashion", {"instances": [[[[10**30]] * 28] * 28]}, "The values of image are not all whole numbers."),
@@ -122,9 +125,13 @@ WINDOW, FUTURE = [[0.5, 0.5, 0.5]] * 24, [[0.0] * 5] * 6
         (
             "told",
             {"instances": [{"window": [[math.nan, 0, 0]] * 24, "future": FUTURE}]},
-            "The values of window are not all",
+            "Instance 0 has window of values that are not all finite.",
         ),
-        ("told", {"instances": [{"window": [[1e300, 0, 0]] * 24, "future": FUTURE}]}, "The values of window"),
+        (
+            "told",
+            {"instances": [{"window": [[n, 0, 0]] * 24, "future": FUTURE} for n in (0, 1e300)]},
+            "Instance 1 has window of values that are not all finite.",
+        ),
     ],
 )
 def test_what_is_malformed_is_refused_in_one_sentence(clients, name, body, said):
@@ -153,3 +160,4 @@ def test_other_routes_and_methods_are_refused(clients):
     assert (client.get("/docs").status_code, client.get("/docs").json()) == (404, {"error": "Not Found."})
     assert client.post("/v1/models/other:predict", json={}).status_code == 404
     assert client.get("/v1/models/model").json() == {"name": "model", "ready": True}
+    assert client.head("/healthz").status_code == 200, "as some load balancers ask"
