@@ -15,7 +15,7 @@ from components.common.errors import InputError
 from components.common.words import counted
 from components.data.new.batches import EXAMPLES, Batch, load_batches
 from components.data.new.example import Example, Failure
-from components.data.new.files import find_files, fingerprint
+from components.data.new.files import READABLE, count_others, find_files, fingerprint
 from components.data.new.images import read_images
 from components.data.new.series import read_windows
 from components.models.model_folder import ModelFolder, Predict, find_model, load_predict
@@ -83,6 +83,8 @@ def predict(
         raise InputError(f"{output}: {error.strerror or error}; what was predicted stays for another try") from None
     failed = f", {totals.failed:,} failed, see {file.errors}" if totals.failed else ""
     print(f"{counted(totals.predicted, 'prediction')} in {output}{failed}", flush=True)
+    if others := count_others(path, info.task):
+        print(f"passed over {counted(others, 'other file')}, expected {READABLE[info.task]}", flush=True)
     if changes.filled:
         values = ", ".join(f"{count:,} of {column}" for column, count in changes.filled.items())
         print(f"missing values of the input were filled: {values}", flush=True)

@@ -47,7 +47,7 @@ def test_the_records_of_ingest_are_predicted(fashion, tmp_path):
     assert_predicted(lines(tmp_path / "p.jsonl"), fashion.expected, fashion.info)
 
 
-def test_a_folder_is_read_in_order_and_bad_pictures_go_to_the_error_file(fashion, tmp_path):
+def test_a_folder_is_read_in_order_and_bad_pictures_go_to_the_error_file(fashion, tmp_path, capsys):
     folder = tmp_path / "in"
     (folder / "b").mkdir(parents=True)
     for i in range(6):
@@ -62,6 +62,7 @@ def test_a_folder_is_read_in_order_and_bad_pictures_go_to_the_error_file(fashion
     (folder / "short-idx3-ubyte").write_bytes(idx(fashion.images[6:9])[:-1])
     done = predict(str(fashion.model), str(folder), str(tmp_path / "p.jsonl"))
     assert (done.predicted, done.failed) == (8, 5)
+    assert "passed over 1 other file, expected pictures (.png" in capsys.readouterr().out
     rows = lines(tmp_path / "p.jsonl")
     assert [row["id"] for row in rows] == [
         "0.png", "1.png", "2.png", "3.png", "short-idx3-ubyte:0", "short-idx3-ubyte:1", "b/4.png", "b/5.png",

@@ -24,6 +24,7 @@ def test_the_page_shows_every_part(html, results):
     assert f"{lstm['metrics']['mae']:.4f}" in found.text
     assert all(f"is {name}" in found.text or name in found.text for name in ("Ankle boot", "T-shirt/top"))
     assert COMMAND in found.text
+    assert "From the folder that the run was started in" in found.text
     assert "5ha256" in found.text
     for name in ("numpy", "keras", "Python"):
         assert re.search(rf"{name} \d+\.\d+", found.text)

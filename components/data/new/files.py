@@ -63,9 +63,17 @@ def named_files(path: Path, task: Task) -> Iterator[File]:
     Raises:
         InputError: A folder can't be read.
     """
+    return (file for file in _all_files(path) if _readable(file[1].name, task))
+
+
+def count_others(path: Path, task: Task) -> int:
+    """The number of files that a model can't read by their names. Hidden files are ignored."""
+    return sum(not _readable(file.name, task) for _, file in _all_files(path))
+
+
+def _all_files(path: Path) -> Iterator[File]:
     if not path.is_dir():
-        if _readable(path.name, task):
-            yield path.name, path
+        yield path.name, path
         return
 
     def refuse(error: OSError) -> None:
@@ -74,7 +82,7 @@ def named_files(path: Path, task: Task) -> Iterator[File]:
     for folder, inner, names in os.walk(path, onerror=refuse):
         inner[:] = sorted(name for name in inner if not name.startswith("."))
         for name in sorted(names):
-            if not name.startswith(".") and _readable(name, task):
+            if not name.startswith("."):
                 file = Path(folder) / name
                 yield printable(file.relative_to(path)), file
 
