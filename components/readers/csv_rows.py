@@ -2,6 +2,7 @@
 
 import csv
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -121,7 +122,8 @@ def _lines(file: TextIO) -> Iterator[str]:
         number += 1
         if len(line) == LONGEST_LINE:
             raise InputError(f"{file.name}:{number}: a line of more than {LONGEST_LINE:,} characters, expected CSV")
-        yield line
+        # Excel reads and writes the separator as a line before the header. It is passed over as a blank line.
+        yield "\n" if number == 1 and re.fullmatch(r"sep=.\s*", line) else line
 
 
 class Table:

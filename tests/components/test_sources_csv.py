@@ -49,8 +49,9 @@ def test_columns_are_found_by_name_wherever_they_are(tmp_path):
         GOOD + "\n\n",
         GOOD.removesuffix("\n"),
         GOOD.replace("load", '"load"').replace("10.5", '"10.5"'),
+        "sep=,\r\n" + GOOD,
     ],
-    ids=["byte order mark", "CRLF", "blank lines", "blank end", "no last newline", "quotes"],
+    ids=["byte order mark", "CRLF", "blank lines", "blank end", "no last newline", "quotes", "separator of Excel"],
 )
 def test_spreadsheets_spellings_of_the_same_file_are_accepted(tmp_path, content):
     expected = rows(options(tmp_path, covariates=["temp"]))
