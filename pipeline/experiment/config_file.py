@@ -115,7 +115,7 @@ def read_config(path: Path) -> Config:
     try:
         if path.exists() and not path.is_dir():
             if path.suffix not in SUFFIXES:
-                raise InputError(f"{path}: not a config; expected a YAML file, whose name ends with .yaml")
+                raise InputError(f"{path}: not a config; expected a YAML file, whose name ends with .yaml or .yml")
             if not path.is_file():
                 raise InputError(f"{path}: not a regular file")
         with path.open("rb") as file:

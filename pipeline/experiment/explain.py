@@ -29,8 +29,9 @@ Schema = dict[str, Any]
 INTRODUCTION = (
     f"A config is a YAML file of at most {MAX_BYTES:,} bytes and {MAX_NODES:,} values, where an alias counts as much "
     "as the value that it stands for. Values are YAML 1.2's: 1e-3 is a number; yes, no, on, off and 2020-01-31 are "
-    "strings. The file's name, without .yaml, is the experiment's: small letters, digits, single - or _, 63 at most. "
-    f"A model has at most {MAX_WEIGHTS:,} weights, and {MAX_NUMBERS:,} numbers in all layers' outputs for a batch."
+    "strings. The file's name, without .yaml or .yml, is the experiment's: small letters, digits, single - or _, 63 "
+    f"at most. A model has at most {MAX_WEIGHTS:,} weights, and {MAX_NUMBERS:,} numbers in all layers' outputs for a "
+    "batch."
 )
 
 

@@ -48,30 +48,32 @@ def check_tune(
     spec: ModelSpec | None = None
     with collecting(model_problems):
         spec = check_model(where, model)
+    ranges: dict[str, Range] = {}
     if isinstance(content, dict) and isinstance(content.get("ranges"), dict):
         for key, value in content["ranges"].items():
             with collecting(problems):
-                validate(Range, value, f"{at}: ranges.{key}")
+                ranges[str(key)] = validate(Range, value, f"{at}: ranges.{key}")
         if problems:
             # These ranges take the place of the wrong ones, whose problems would be reported twice.
             content = {**content, "ranges": {"epochs": {"values": [1]}}}
-    with collecting(problems):
+    tune: Tune | None = None
+    tune_problems: list[str] = []
+    with collecting(tune_problems):
         tune = validate(Tune, content, at)
-    if problems:
-        raise InputError(*problems)
     known = [name for name in ModelSpec.model_fields if name not in (*NOT_TUNABLE, "hyperparameters")]
     family = str(config.get("family"))
     if family in family_names():
         known += [f"hyperparameters.{name}" for name in load_family(family).Hyperparameters.model_fields]
-    for key, search_range in tune.ranges.items():
+    for key, search_range in ranges.items():
         if key not in known and (family in family_names() or not key.startswith("hyperparameters.")):
             problems.append(f"{at}: ranges.{key}: {_unknown_key(key, known)}")
         with collecting(problems):
             _check_range(f"{at}: ranges.{key}", search_range)
-    if tune.epochs and "epochs" in tune.ranges:
+    if tune and tune.epochs and "epochs" in ranges:
         problems.append(f"{at}: epochs: {tune.epochs}, but ranges.epochs varies them; expected one of the two")
-    if not problems and isinstance(config.get("hyperparameters", {}), dict):
-        model |= {"epochs": tune.epochs} if tune.epochs else {}
+    # Where a range is wrong, it isn't known which trials there would be.
+    if ranges and not problems and isinstance(config.get("hyperparameters", {}), dict):
+        model |= {"epochs": tune.epochs} if tune and tune.epochs else {}
 
         def check_trial(values: dict[str, object]) -> None:
             trial = check_model(where, with_values(model, values))
@@ -83,9 +85,9 @@ def check_tune(
             if others[0] != others[1]:
                 raise InputError(f"{at}: ranges: trials would read other files than the model, expected the same")
 
-        problems = _trial_problems(at, tune, check_trial, model_problems)
-    if problems:
-        raise InputError(*problems)
+        problems = _trial_problems(at, ranges, check_trial, model_problems)
+    if problems or not tune:
+        raise InputError(*tune_problems, *problems)
     return tune
 
 
@@ -114,13 +116,16 @@ def _check_range(at: str, search_range: Range) -> None:
 
 
 def _trial_problems(
-    at: str, tune: Tune, check_trial: Callable[[dict[str, object]], object], model_problems: list[str]
+    at: str,
+    ranges: dict[str, Range],
+    check_trial: Callable[[dict[str, object]], object],
+    model_problems: list[str],
 ) -> list[str]:
     """The problems of the combinations of ends and values. A value between two ends has no problem that both lack.
 
     Each problem is reported once, with the first trial that has it. Those of the model itself are left out.
     """
-    ends = [_ends(search_range) for search_range in tune.ranges.values()]
+    ends = [_ends(search_range) for search_range in ranges.values()]
     if (count := math.prod(map(len, ends))) > MAX_COMBINATIONS:
         return [
             f"{at}: ranges: {count:,} combinations of values and ends, expected at most {MAX_COMBINATIONS:,}; "
@@ -128,7 +133,7 @@ def _trial_problems(
         ]
     first_trials: dict[str, str] = {}
     for combination in itertools.product(*ends):
-        values = dict(zip(tune.ranges, combination, strict=True))
+        values = dict(zip(ranges, combination, strict=True))
         problems: list[str] = []
         with collecting(problems):
             check_trial(values)

@@ -242,6 +242,23 @@ def test_all_that_is_wrong_with_the_searches_comes_at_once(tmp_path):
     assert error.value.problems[2].endswith("(a trial of tune: batch_size 0, patience 0)")
 
 
+def test_what_is_wrong_with_a_search_does_not_hide_what_is_wrong_with_its_ranges(tmp_path):
+    def problems(ranges):
+        content = changed("ranges", ranges)
+        content["models"]["mlp"]["tune"] |= {"trials": 0}
+        with pytest.raises(InputError) as error:
+            load(tmp_path, content)
+        return [problem.partition("models.mlp: ")[2].partition(": expected")[0] for problem in error.value.problems]
+
+    trials = "tune: trials: 0"
+    assert problems({"batch_size": {"values": [64, 0]}}) == [trials, "batch_size: 0"]
+    wrong = {"hyperparameters.units": 5, "epoch": {"values": [1]}, 7: {"values": [1]}, "warmup": {"low": 1}}
+    assert [problem.partition("; ")[0] for problem in problems(wrong)] == [
+        trials, "tune: ranges.hyperparameters.units: 5", "tune: ranges.epoch: unknown key",
+        "tune: ranges.7: unknown key", "tune: ranges.warmup",
+    ]  # fmt: skip
+
+
 def test_whole_numbers_between_the_ends_are_checked_too(tmp_path):
     """A batch has to be a multiple of the machine's two replicas."""
     content = changed("ranges/batch_size", {"low": 64, "high": 128})
