@@ -87,7 +87,11 @@ def _copy_folder(path: str, bucket: str, name: str) -> Path:
     from components.vertex.errors import error_line
 
     try:
-        client = storage.Client(project="none", credentials=credentials())
+        google = credentials()
+    except InputError as error:
+        raise InputError(f"{path}: can't be read: {error}") from None
+    try:
+        client = storage.Client(project="none", credentials=google)
         listed = list(client.list_blobs(bucket, prefix=name, timeout=SECONDS))
         blobs = [b for b in listed if b.name == name or (b.name.startswith(f"{name}/") and not b.name.endswith("/"))]
         if name.endswith(_CURRENT) and [blob.name for blob in blobs] == [name]:

@@ -113,3 +113,11 @@ def test_a_file_of_this_machine_is_not_submitted(cloud, tmp_path):
     )
     with pytest.raises(InputError, match=r"models\.m: hyperparameters: preset: 'p' is on this machine"):
         pipeline_job(model, path, digest, there, {}, moving_tags=True)
+
+
+def test_data_in_a_bucket_need_credentials_and_the_line_names_them(cloud, monkeypatch):
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "none.json")
+    with pytest.raises(
+        InputError, match=r"^gs://bucket/sales\.csv: can't be read: no credentials for Google Cloud: run"
+    ):
+        csv.check(csv.Options(path="gs://bucket/sales.csv", **OPTIONS))
