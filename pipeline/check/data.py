@@ -6,6 +6,7 @@ Only the config is printed, with the problems of the data in its comments, so th
 import json
 import re
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,6 +21,7 @@ from components.data.splits import split_ends
 from components.readers import csv_guess
 from components.readers.csv_format import MISSING, CsvFormat
 from components.readers.csv_reading import Found, SeriesFile
+from components.readers.csv_rows import open_text, read_fields
 from components.readers.csv_scan import Scan, newest_first, order_hint, scan
 from components.readers.time_axis import Frequency
 from components.sources import csv
@@ -65,9 +67,11 @@ def check(source: str) -> str:
         return _checked(source, guess, first, first.lines)
     with TemporaryDirectory() as folder:
         # In the file, all rows would be out of order. In this copy they have other lines, so its problems aren't shown.
-        header, *rows = path.read_bytes().splitlines()
+        with open_text(path, source) as file:
+            header, _ = next(read_fields(file, guess.form.separator))
+        lines = path.read_bytes().splitlines()
         copy = Path(folder, path.name)
-        copy.write_bytes(b"\n".join([header, *reversed(rows)]))
+        copy.write_bytes(b"\n".join([*lines[:header], *reversed(lines[header:])]))
         return _checked(source, guess, scan(replace(series_file, path=copy), guess.form), [])
 
 
@@ -81,12 +85,25 @@ def _checked(source: str, guess: _Guess, first: Scan, problems: list[str]) -> st
     if {"same", "duplicate", "frequency"} & first.found.kinds.keys():
         form = form.model_copy(update={"resample": "mean"})
         corrected = scan(first.file, form)
-    config = _config(source, form, corrected.found, columns[0], step)
+    static = _static(source, guess, form.where)
+    target, *covariates = [name for name in columns if name not in static] or columns
+    config = _config(source, form, corrected.found, target, step)
     remaining = _remaining_problems(config)
     lines = [f"{source}: {_summary(first.found, step)}", f"times: {form.time}", f"numbers: {_names(columns)}"]
     if others := [name for name in guess.names if name not in columns]:
         lines.append(f"other columns: {_names(others)}")
-    return comments(lines, problems, remaining) + _yaml_text(config, columns[1:])
+    return comments(lines, problems, remaining) + _yaml_text(config, covariates, static)
+
+
+def _static(source: str, guess: _Guess, keys: Collection[str]) -> list[str]:
+    """The columns of numbers that have one value in each of the series that these columns tell apart."""
+    header, rows = csv_guess.sample(local_path(source), source, guess.form.separator)
+    series = [tuple(row[header.index(key)] for key in keys) for row in rows]
+
+    def count(name: str) -> int:
+        return len({(*key, row[header.index(name)]) for key, row in zip(series, rows, strict=True)})
+
+    return [name for name in guess.numbers if keys and name not in keys and count(name) == len(set(series))]
 
 
 def _guess(path: Path, source: str) -> _Guess:
@@ -212,7 +229,7 @@ _COMMENTS = {
 }
 
 
-def _yaml_text(config: dict[str, Any], covariates: list[str]) -> str:
+def _yaml_text(config: dict[str, Any], covariates: list[str], static: list[str]) -> str:
     name = dataset_name(Path(config["path"]).stem)
     lines = ["seed: 0", "datasets:", f"  {name}:"]
     for key, value in config.items():
@@ -221,6 +238,8 @@ def _yaml_text(config: dict[str, Any], covariates: list[str]) -> str:
         if key == "target" and covariates:
             lines.append(f"    # covariates: {_yaml(covariates[:_MAX_COLUMNS])}  # known up to the forecast")
             lines.append("    # known: [holiday]  # known in the future too")
+        if key == "target" and static:
+            lines.append(f"    # static: {_yaml(static[:_MAX_COLUMNS])}  # one value in each series; with series")
     season = Frequency(config["frequency"]).season()
     seasonal = "{seasonal: true}" if 1 < season <= config["lookback"] else "{}"
     lines += ["models:", "  lstm:", "    family: lstm", f"    dataset: {name}", "    epochs: 20"]

@@ -112,8 +112,9 @@ def test_two_numbers_tell_series_apart_and_names_come_before_numbers(tmp_path):
     _, _, dataset = looked(tmp_path, ["date,store,item,sales", *lines])
     assert (dataset["target"], dataset["where"]) == ("sales", {"store": "1", "item": "7"})
     lines = [f"{day},{100 * len(shop)},{(i * 7919) % 13},{shop}" for i, day in enumerate(days) for shop in ("A", "BB")]
-    _, _, dataset = looked(tmp_path, ["date,area,sales,shop", *lines])
+    text, _, dataset = looked(tmp_path, ["date,area,sales,shop", *lines])
     assert dataset["where"] == {"shop": "A"}
+    assert (dataset["target"], "# static: [area]" in text, "# covariates" in text) == ("sales", True, False)
 
 
 def test_amounts_of_events_on_the_same_days_do_not_name_series(tmp_path):
