@@ -25,6 +25,8 @@ LAST_LINES = 12
 KILLED = "it was ended by SIGKILL, as the kernel does when memory runs out"
 # Lines that KFP and TensorFlow print in every task.
 _NOISE = re.compile(r"(\[KFP Executor|[WIE]0000 |WARNING: All log messages)")
+# A frame of a step's code, which isn't a user's family or source.
+_STEP = re.compile(r"/components/(?!families/|sources/)")
 
 
 class TaskFailedError(Exception):
@@ -150,7 +152,7 @@ def explain(failures: dict[str, Failure], run: Path, console: Console) -> NoRetu
             lines = [line for line in text.splitlines() if line and not _NOISE.match(line)]
             # The traceback of a step's own RuntimeError tells no more than its message.
             raised = [line for line in lines if line.startswith('  File "')][-1:]
-            if problem.error != RuntimeError.__name__ or not any("/components/" in line for line in raised):
+            if problem.error != RuntimeError.__name__ or not any(_STEP.search(line) for line in raised):
                 say("\n".join(lines[-LAST_LINES:]), "dim")
             say(f"the whole log: {os.path.relpath(log)}")
     raise TaskFailedError("; ".join(f"{task} failed: {problem}" for task, problem in failures.items()))

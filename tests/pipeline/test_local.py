@@ -295,7 +295,14 @@ def test_all_problems_of_refused_input_are_told():
     assert found.message.splitlines() == ["a.csv:1: this", "a.csv:2: that"]
 
 
-@pytest.mark.parametrize(("place", "shown"), [("/app/components/tune/tune.py", False), ("/lib/keras/a.py", True)])
+@pytest.mark.parametrize(
+    ("place", "shown"),
+    [
+        ("/app/components/tune/tune.py", False),
+        ("/app/components/families/mine.py", True),
+        ("/lib/keras/a.py", True),
+    ],
+)
 def test_the_frames_of_a_reason_that_a_step_gives_itself_are_left_out(tmp_path, place, shown):
     lines = [
         '  File "/lib/kfp/executor.py", line 1, in <module>',
