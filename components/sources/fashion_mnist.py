@@ -93,8 +93,13 @@ def fetch(options: Options | None = None, archives: Path | None = None) -> str:
             for info in FashionMNIST.url_infos.values():
                 _restore(source / info.filename, manual / info.filename, info.checksum)
         config = tfds.download.DownloadConfig(manual_dir=str(manual) if source else None)
-        with tfds_images.preparing(f"{folder}: Fashion-MNIST"):
-            FashionMNIST().download_and_prepare(download_dir=str(scratch / "downloads"), download_config=config)
+        try:
+            with tfds_images.preparing(f"{folder}: Fashion-MNIST"):
+                FashionMNIST().download_and_prepare(download_dir=str(scratch / "downloads"), download_config=config)
+        except InputError:
+            # TFDS can't put it where another process has put it in the meantime.
+            if not (folder / "dataset_info.json").is_file():
+                raise
     return f"Fashion-MNIST was prepared in {folder} from {source or 'the server of its authors'}"
 
 

@@ -1,5 +1,6 @@
 """Compile an experiment into the file that every runner runs."""
 
+import os
 import warnings
 from pathlib import Path
 
@@ -24,7 +25,8 @@ def compile_experiment(experiment: Experiment, folder: Path = BUILD, target: Tar
         The file, and its SHA-256.
 
     Raises:
-        InputError: The target can't provide a machine, the folder can't be used, or a folder has the file's name.
+        InputError: The target can't provide a machine, the folder can't be used, a folder has the file's name, or the
+            disk is full.
     """
     from kfp import compiler
 
@@ -39,6 +41,11 @@ def compile_experiment(experiment: Experiment, folder: Path = BUILD, target: Tar
     partial = folder / f".{path.stem}.partial.yaml"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        compiler.Compiler().compile(define(experiment, target), str(partial))
-    partial.replace(path)
+        pipeline = define(experiment, target)
+        try:
+            compiler.Compiler().compile(pipeline, str(partial))
+            partial.replace(path)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise InputError(f"{os.path.relpath(path)}: can't be written: {error.strerror}") from None
     return path, sha256([path])

@@ -19,6 +19,8 @@ _LONGEST = 60
 _SHOWN = 2
 # The values of a key, or of all keys of a model or data set, that one of the configs hasn't.
 _NONE, _THERE = "null", "all of it"
+# They say the same. An earlier version of the pipeline may not have had the key.
+_UNSET = {_NONE, "[]", "false"}
 
 
 @dataclass(frozen=True)
@@ -174,7 +176,7 @@ def _differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, tupl
     left, right = dict(flat(old, path)), dict(flat(new, path))
     for key in {**left, **right}:
         values = left.get(key, _NONE), right.get(key, _NONE)
-        if values[0] != values[1]:
+        if values[0] != values[1] and not _UNSET.issuperset(values):
             yield key, values
 
 

@@ -136,6 +136,16 @@ def test_what_tfds_cannot_prepare_is_one_line(data_dir, debian, prepared, monkey
     assert list(data_dir.rglob("*")) == []
 
 
+def test_what_another_process_has_prepared_in_the_meantime_is_taken(data_dir, debian, prepared, monkeypatch):
+    def late(builder, **_):
+        (data_dir / "fashion_mnist/3.0.1").mkdir(parents=True)
+        (data_dir / "fashion_mnist/3.0.1/dataset_info.json").touch()
+        raise OSError("Cannot rename: the destination already exists")
+
+    monkeypatch.setattr(image_classification.FashionMNIST, "download_and_prepare", late)
+    assert str(data_dir / "fashion_mnist/3.0.1") in fashion_mnist.fetch(archives=debian)
+
+
 @pytest.mark.parametrize("inside", ["", "fashion_mnist/3.0.1"])
 @pytest.mark.parametrize("kind", ["dangling link", "loop", "file"])
 def test_what_is_in_the_place_of_the_folder_is_refused_before_anything_is_fetched(

@@ -1,6 +1,7 @@
 """Experiments that come with the project, and the pipeline that one compiles to."""
 
 import json
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +42,19 @@ def test_a_link_to_nothing_in_the_folders_place_is_refused(tmp_path):
     (tmp_path / "build").symlink_to("nowhere")
     with pytest.raises(InputError, match="build: is a link to what isn't there; expected a folder"):
         compile_experiment(load_experiment(write(tmp_path), []), tmp_path / "build")
+
+
+def test_a_file_that_the_disk_has_no_room_for_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    experiment = load_experiment(write(tmp_path), [])
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        with pytest.raises(InputError, match=r"^build/small.yaml: can't be written: File too large$"):
+            compile_experiment(experiment, tmp_path / "build")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list((tmp_path / "build").iterdir()) == []
 
 
 def test_a_compiled_pipeline_has_a_task_for_each_step(tmp_path):

@@ -29,6 +29,7 @@ def run_with(tmp_path, config, **code):
         ({"a": 1, "b": 2}, {"b": 2, "a": 1}, []),
         ({"new": None}, {}, []),
         ({}, {"new": 1}, ["new: null → 1"]),
+        ({}, {"static": [], "flip": False, "gate": {}}, ["gate: null → {}"]),
         ({"models": {"a": {"x": {"y": 1, "z": [1, 2]}}}}, {"models": {"a": {"x": {"y": 1, "z": [2]}}}},
          ["models.a.x.z: [1, 2] → [2]"]),
         ({"models": {"a": {"x": None}}}, {"models": {"a": {"x": {"y": 1}}}}, ["models.a.x.y: null → 1"]),
