@@ -3,14 +3,13 @@
 import logging
 import os
 import re
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from components.common.errors import InputError
+import kfp_server_api
+from urllib3 import BaseHTTPResponse
+from urllib3.util import Retry, Timeout
 
-if TYPE_CHECKING:
-    import kfp_server_api
-    import urllib3
+from components.common.errors import InputError
 
 # A bearer token for a Kubeflow behind an identity-aware proxy or with several users.
 TOKEN = "KUBEFLOW_TOKEN"  # noqa: S105 (a variable's name)
@@ -45,15 +44,12 @@ def token() -> str | None:
     return value or None
 
 
-def connect(host: str, token: str | None, namespace: str | None) -> "kfp_server_api.ApiClient":
+def connect(host: str, token: str | None, namespace: str | None) -> kfp_server_api.ApiClient:
     """Create a client of the service at `host`. kfp.Client isn't used, for it has no time limit.
 
     Raises:
         InputError: The service isn't Kubeflow Pipelines, or it has several users and there is no namespace.
     """
-    import kfp_server_api
-    from urllib3.util import Retry, Timeout
-
     config = kfp_server_api.Configuration(host=host.rstrip("/"))
     if token:
         config.api_key["authorization"], config.api_key_prefix["authorization"] = token, "Bearer"
@@ -68,9 +64,9 @@ def connect(host: str, token: str | None, namespace: str | None) -> "kfp_server_
     pool = client.rest_client.pool_manager
     send = pool.request
 
-    def request(method: str, url: str, **options: object) -> "urllib3.BaseHTTPResponse":
+    def request(method: str, url: str, **options: object) -> BaseHTTPResponse:
         timeout = Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS)
-        response: urllib3.BaseHTTPResponse = send(method, url, **{**options, "timeout": timeout})
+        response: BaseHTTPResponse = send(method, url, **{**options, "timeout": timeout})
         content_type = response.headers.get("content-type", "nothing")
         if response.status in range(200, 300) and "json" not in content_type:
             # kfp_server_api would take a proxy's login page for an empty list.

@@ -3,6 +3,9 @@
 import json
 import re
 
+from kfp_server_api import ApiException
+from urllib3.exceptions import HTTPError
+
 from components.common.errors import InputError
 from pipeline.kubeflow.client import TOKEN, token
 
@@ -17,9 +20,6 @@ def error_line(error: Exception, run: str) -> str:
 
 
 def _error_line(error: Exception, run: str) -> str:
-    from kfp_server_api.exceptions import ApiException
-    from urllib3.exceptions import HTTPError
-
     if isinstance(error, ApiException):
         # Version 2.17.0 doesn't say why it refuses an upload with 409.
         hint = f"; {TOKEN} holds the token" if error.status in (401, 403) else ""

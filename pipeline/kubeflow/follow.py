@@ -1,18 +1,16 @@
 """Follow a run on Kubeflow, in the display of a local run."""
 
 import signal
-from typing import TYPE_CHECKING
 
+from kfp_server_api import ApiClient, ApiException, RunServiceApi
 from rich.console import Console
+from urllib3.exceptions import HTTPError
 
 from components.common.errors import InputError
 from components.vertex.client import LOST_SECONDS, signal_event
 from pipeline.kubeflow.errors import error_line
 from pipeline.terminal.display import Display
 from pipeline.vertex.follow import POLL_SECONDS, JobFailedError, show_task
-
-if TYPE_CHECKING:
-    import kfp_server_api
 
 # A cancelled run ends as FAILED in version 2.17.0.
 ENDED = ("SUCCEEDED", "SKIPPED", "FAILED", "CANCELED")
@@ -23,7 +21,7 @@ _DRIVER = "-driver"
 
 
 def follow(
-    client: "kfp_server_api.ApiClient",
+    client: ApiClient,
     run_id: str,
     tasks: list[str],
     console: Console,
@@ -45,9 +43,6 @@ def follow(
         InputError: The run can't be read any more.
         KeyboardInterrupt: Ctrl-C was pressed. The run goes on.
     """
-    from kfp_server_api import ApiException, RunServiceApi
-    from urllib3.exceptions import HTTPError
-
     runs = RunServiceApi(client)
     shown: dict[str, str] = {}
     lost_seconds, late_polls = 0.0, 0

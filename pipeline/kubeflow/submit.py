@@ -3,15 +3,15 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
+
+import kfp_server_api as api
+from urllib3.exceptions import HTTPError
 
 from components.common.errors import InputError
 from components.common.files import sha256
 from pipeline.kubeflow.client import connect, token
 from pipeline.kubeflow.errors import error_line
-
-if TYPE_CHECKING:
-    import kfp_server_api
 
 Created = TypeVar("Created")
 # A description, and the function that deletes what it describes.
@@ -24,7 +24,7 @@ class _LostError(InputError):
 
 def submit_kubeflow(
     path: Path, host: str, name: str, run: str, parameters: dict[str, object], namespace: str | None
-) -> "tuple[kfp_server_api.ApiClient, str]":
+) -> tuple[api.ApiClient, str]:
     """Upload a compiled pipeline as a new version, and start a run of it.
 
     Args:
@@ -41,9 +41,6 @@ def submit_kubeflow(
     Raises:
         InputError: The service can't be reached, or it refuses the run. The message names whatever couldn't be deleted.
     """
-    from kfp_server_api.exceptions import ApiException
-    from urllib3.exceptions import HTTPError
-
     secret = token()
     undo: list[Undo] = []
     try:
@@ -51,13 +48,13 @@ def submit_kubeflow(
         return client, _start(client, path, name, run, parameters, namespace, undo)
     except BaseException as error:
         remains = _undo(undo)
-        if not isinstance(error, (ApiException, HTTPError, OSError, ValueError, InputError)):
+        if not isinstance(error, (api.ApiException, HTTPError, OSError, ValueError, InputError)):
             raise
         raise InputError(f"Kubeflow at {host} {error_line(error, run)}{remains}") from None
 
 
 def _start(
-    client: "kfp_server_api.ApiClient",
+    client: api.ApiClient,
     path: Path,
     name: str,
     run: str,
@@ -66,23 +63,21 @@ def _start(
     undo: list[Undo],
 ) -> str:
     """Create a pipeline or a version of it, the experiment and the run. What deletes each is added to `undo`."""
-    import kfp_server_api as api
-
     pipeline_api, upload_api = api.PipelineServiceApi(client), api.PipelineUploadServiceApi(client)
     experiment_api, run_api = api.ExperimentServiceApi(client), api.RunServiceApi(client)
 
-    def pipelines() -> "list[api.V2beta1Pipeline]":
+    def pipelines() -> list[api.V2beta1Pipeline]:
         return pipeline_api.pipeline_service_list_pipelines(filter=_by_name(name), namespace=namespace).pipelines or []
 
-    def versions(version_name: str) -> "list[api.V2beta1PipelineVersion]":
+    def versions(version_name: str) -> list[api.V2beta1PipelineVersion]:
         page = pipeline_api.pipeline_service_list_pipeline_versions(pipeline, filter=_by_name(version_name))
         return page.pipeline_versions or []
 
-    def experiments() -> "list[api.V2beta1Experiment]":
+    def experiments() -> list[api.V2beta1Experiment]:
         page = experiment_api.experiment_service_list_experiments(filter=_by_name(name), namespace=namespace)
         return page.experiments or []
 
-    def runs() -> "list[api.V2beta1Run]":
+    def runs() -> list[api.V2beta1Run]:
         page = run_api.run_service_list_runs(experiment_id=experiment_id, filter=_by_name(run))
         return [r for r in page.runs or [] if r.pipeline_version_reference.pipeline_version_id == version]
 
@@ -133,17 +128,14 @@ def _start(
 
 def _create(what: str, create: Callable[[], Created], find: Callable[[], list[Created]]) -> Created:
     """Create something. Where the answer gets lost, look whether it exists."""
-    from kfp_server_api.exceptions import ApiException
-    from urllib3.exceptions import HTTPError
-
     try:
         return create()
-    except (ApiException, HTTPError, OSError) as error:
-        if isinstance(error, ApiException) and error.status < 500:
+    except (api.ApiException, HTTPError, OSError) as error:
+        if isinstance(error, api.ApiException) and error.status < 500:
             raise
         try:
             found = find()
-        except (ApiException, HTTPError, OSError):
+        except (api.ApiException, HTTPError, OSError):
             raise _LostError(f"was lost while it made {what}: see whether it's there, before another try") from None
         if not found:
             raise
@@ -162,9 +154,9 @@ def _checked_id(value: str | None) -> str:
 
 
 def _delete_pipeline(
-    pipeline_api: "kfp_server_api.PipelineServiceApi",
+    pipeline_api: api.PipelineServiceApi,
     pipeline: str,
-    versions: "list[kfp_server_api.V2beta1PipelineVersion]",
+    versions: list[api.V2beta1PipelineVersion],
 ) -> None:
     """Delete a new pipeline. Kubeflow keeps it where others have added versions to it."""
     for version in versions:
@@ -174,13 +166,10 @@ def _delete_pipeline(
 
 def _undo(undo: list[Undo]) -> str:
     """Delete everything that was created for a run that didn't start, the newest first, and name what remains."""
-    from kfp_server_api.exceptions import OpenApiException
-    from urllib3.exceptions import HTTPError
-
     remaining = []
     for what, delete in reversed(undo):
         try:
             delete()
-        except (OpenApiException, HTTPError, OSError, InputError):
+        except (api.OpenApiException, HTTPError, OSError, InputError):
             remaining.append(what)
     return f"; still there: {', '.join(remaining)}" if remaining else ""
