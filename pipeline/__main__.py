@@ -5,14 +5,24 @@ import io
 import shutil
 import signal
 import sys
-from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from components.common.errors import InputError
 from pipeline.api import set_environment
-from pipeline.commands import evidence, predictions, registry, runs, serving, ui, vertex_jobs
+from pipeline.commands import (
+    evidence,
+    machines,
+    predictions,
+    registry,
+    runs,
+    schedules,
+    serving,
+    submit,
+    ui,
+    vertex_jobs,
+)
 from pipeline.commands.options import Config, Promote, Set
 from pipeline.runs import RUNS
 from pipeline.terminal import tables
@@ -39,26 +49,19 @@ Jobs = Annotated[
 ]
 
 
-class Target(StrEnum):
-    """What a pipeline is compiled for."""
-
-    vertex = "vertex"
-    kubeflow = "kubeflow"
-
-
 @app.command("compile")
 def compile_command(
     config: Config,
     overrides: Set = None,
-    target: Annotated[Target, typer.Option(help="What names accelerators and nodes; local runs run either.")] = (
-        Target.vertex
-    ),
+    target: Annotated[
+        Literal["vertex", "kubeflow"], typer.Option(help="What names accelerators and nodes; local runs run either.")
+    ] = "vertex",
 ) -> None:
     """Compile an experiment into build/<experiment>.yaml, the file that every runner runs."""
     from pipeline.experiment.experiment import load_experiment
     from pipeline.graph.compile import compile_experiment
 
-    path, digest = compile_experiment(load_experiment(config, overrides or []), target=target.value)
+    path, digest = compile_experiment(load_experiment(config, overrides or []), target=target)
     print(f"{path} (SHA-256 {digest})")
 
 
@@ -196,13 +199,10 @@ def data() -> None:
     print(fashion_mnist.fetch())
 
 
-evidence.add_commands(app)
-predictions.add_commands(app)
-registry.add_commands(app)
-runs.add_commands(app)
-serving.add_commands(app)
-ui.add_commands(app)
-vertex_jobs.add_commands(app)
+for part in (evidence, predictions, serving, ui, submit, vertex_jobs, machines):
+    app.add_typer(part.app)
+for group, name in ((registry, "registry"), (runs, "runs"), (schedules, "schedule")):
+    app.add_typer(group.app, name=name)
 
 
 def main() -> None:

@@ -11,7 +11,10 @@ from pipeline.commands.runs import Name
 from pipeline.runs import RUNS
 from pipeline.terminal import tables
 
+app = typer.Typer()
 
+
+@app.command("prove")
 def prove_command(
     run: Name,
     model: Annotated[str, typer.Option(help="The model.")],
@@ -29,6 +32,7 @@ def prove_command(
     print(f"{path}: {model} of {found.experiment}/{found.name}, {size(path.stat().st_size)}, {signed}")
 
 
+@app.command("audit")
 def audit_command(
     file: Annotated[Path, typer.Argument(help="A file that prove wrote.")],
     allowed_signers: Annotated[
@@ -55,9 +59,3 @@ def audit_command(
 def _plain(text: str) -> str:
     """A text of a stranger's file, without what a terminal would obey."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
-
-
-def add_commands(app: typer.Typer) -> None:
-    """Add the commands of this file to the command line."""
-    app.command("prove")(prove_command)
-    app.command("audit")(audit_command)

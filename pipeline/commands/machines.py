@@ -6,7 +6,10 @@ import typer
 
 from pipeline.terminal import tables
 
+app = typer.Typer()
 
+
+@app.command("machines")
 def machines_command(
     all_types: Annotated[
         bool, typer.Option("--offered", help="Every machine type that an entry of configs/machines.yaml may name.")

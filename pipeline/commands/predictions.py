@@ -13,6 +13,8 @@ from components.common.errors import InputError
 from pipeline.runs import REGISTRY
 from pipeline.terminal import tables
 
+app = typer.Typer()
+
 # The exit code where data have drifted.
 DRIFTED = 3
 
@@ -29,6 +31,7 @@ Trust = Annotated[
 ]
 
 
+@app.command("predict")
 def predict_command(
     model: Model,
     source: Source,
@@ -45,6 +48,7 @@ def predict_command(
         predict(model, source, output, every_window, progress, None if trust else REGISTRY)
 
 
+@app.command("drift")
 def drift_command(
     model: Model,
     source: Source,
@@ -78,12 +82,6 @@ def drift_command(
             raise InputError(f"{output}: {getattr(error, 'strerror', None) or error}") from None
     if drifted:
         raise typer.Exit(DRIFTED)
-
-
-def add_commands(app: typer.Typer) -> None:
-    """Add the commands of this file to the command line."""
-    app.command("predict")(predict_command)
-    app.command("drift")(drift_command)
 
 
 @contextmanager

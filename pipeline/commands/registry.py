@@ -20,20 +20,20 @@ _COLUMNS = ("model of", "version", "", "model", "metric", "95 % interval", "run"
 # Columns that a narrow terminal leaves out, beginning with the first.
 _OPTIONAL = ("run", "95 % interval", "seed", "SHA-256", "time (UTC)")
 
-registry_app = typer.Typer(
+app = typer.Typer(
     help="List the registered models; registry promote makes another version current, registry manifest is for KServe.",
     invoke_without_command=True,
 )
 
 
-@registry_app.callback()
+@app.callback()
 def list_command(context: typer.Context) -> None:
     """List the registered models, the current version of each marked."""
     if context.invoked_subcommand is None:
         _list()
 
 
-@registry_app.command("promote")
+@app.command("promote")
 def promote_command(
     name: Annotated[str, typer.Argument(metavar="EXPERIMENT/DATASET", help="As `registry` lists it.")],
     version: Annotated[str, typer.Argument(help="The version's number.")],
@@ -58,7 +58,7 @@ def promote_command(
     print(f"{name}: version {version} is current {change}")
 
 
-@registry_app.command("manifest")
+@app.command("manifest")
 def manifest_command(
     name: Annotated[str, typer.Argument(help="The model's name.")],
     address: Annotated[str, typer.Argument(help="Where a copy of its folder is: gs://…, s3://… or pvc://….")],
@@ -67,11 +67,6 @@ def manifest_command(
     from components.register.kserve import manifest
 
     print(manifest(name, address), end="")
-
-
-def add_commands(app: typer.Typer) -> None:
-    """Add the commands of this file to the command line."""
-    app.add_typer(registry_app, name="registry")
 
 
 def _list() -> None:

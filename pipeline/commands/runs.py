@@ -35,14 +35,14 @@ class _Group(TyperGroup):
         return super().parse_args(ctx, args)
 
 
-runs_app = typer.Typer(
+app = typer.Typer(
     cls=_Group, help="List runs, or those of one EXPERIMENT; runs show, diff, best, track and prune do more."
 )
 Name = Annotated[str, typer.Argument(metavar="RUN", help="Such as quick, quick/latest or quick/20261126-184433.")]
 Experiment = Annotated[str | None, typer.Argument(help="An experiment's name; all where it is left out.")]
 
 
-@runs_app.command("list")
+@app.command("list")
 def list_command(experiment: Experiment = None) -> None:
     """List runs, the oldest first: state, best model of each data set, and what changed against the run before."""
     from pipeline.runs.history import runs_of
@@ -58,7 +58,7 @@ def list_command(experiment: Experiment = None) -> None:
         _say(*(note for run in runs for note in run.notes))
 
 
-@runs_app.command("show")
+@app.command("show")
 def show_command(run: Name) -> None:
     """Show a run: how it ended, what changed against the run before, its leaderboard, the wear of its test data."""
     from pipeline.commands.leaderboard import show
@@ -84,7 +84,7 @@ def show_command(run: Name) -> None:
     _say(*found.notes)
 
 
-@runs_app.command("diff")
+@app.command("diff")
 def diff_command(a: Name, b: Name) -> None:
     """Show what differs between run A and run B, and whether B's models are better on the same test examples."""
     from components.metrics.metrics import METRICS
@@ -110,7 +110,7 @@ def diff_command(a: Name, b: Name) -> None:
     _say(*before.notes, *now.notes)
 
 
-@runs_app.command("best")
+@app.command("best")
 def best_command(
     experiment: Experiment = None,
     metric: Annotated[str | None, typer.Option(help="Such as accuracy; else the one that ranks models.")] = None,
@@ -132,7 +132,7 @@ def best_command(
         _say(*worn(RUNS, one.run, one.model.dataset))
 
 
-@runs_app.command("track")
+@app.command("track")
 def track_command(run: Name) -> None:
     """Send a run to the MLflow server that MLFLOW_TRACKING_URI names; what it has already isn't sent again."""
     from pipeline.runs.history import find
@@ -148,7 +148,7 @@ def track_command(run: Name) -> None:
     _say(*found.notes)
 
 
-@runs_app.command("prune")
+@app.command("prune")
 def prune_command(
     experiment: Experiment = None,
     keep: Annotated[int | None, typer.Option(min=0, help="Keep so many runs of each experiment, the newest.")] = None,
@@ -181,11 +181,6 @@ def prune_command(
         typer.confirm(f"Remove {what}?", abort=True)
     prune(planned, plan_of)
     print(f"removed {what}")
-
-
-def add_commands(app: typer.Typer) -> None:
-    """Add the commands of this file to the command line."""
-    app.add_typer(runs_app, name="runs")
 
 
 def _table(rows: list[dict[str, str]], console: Console) -> Table:

@@ -9,10 +9,12 @@ from pipeline.commands.options import Bucket, Config, Project, Region, Set, Tags
 from pipeline.terminal import tables
 from pipeline.vertex.settings import find_settings
 
-schedule_app = typer.Typer(help="Submit an experiment again and again: create, list, pause, resume, delete.")
+app = typer.Typer(
+    help="Submit an experiment again and again: create, list, pause, resume, delete.", no_args_is_help=True
+)
 
 
-@schedule_app.command("create")
+@app.command("create")
 def schedule_create(
     config: Config,
     cron: Annotated[str, typer.Option(help="Five fields, such as '0 3 * * 1'; TZ=Europe/Berlin may come before.")],
@@ -26,14 +28,15 @@ def schedule_create(
     """Submit an experiment at the times of a cron expression."""
     from pipeline.experiment.experiment import load_experiment
     from pipeline.graph.compile import compile_experiment
-    from pipeline.vertex.preflight import preflight
     from pipeline.vertex.request import job_images, pipeline_job
-    from pipeline.vertex.schedules import create_schedule
 
     experiment = load_experiment(config, overrides or [])
     settings = find_settings(project, region, bucket)
     path, digest = compile_experiment(experiment)
     job = pipeline_job(experiment, path, digest, settings, {}, moving_tags=allow_tags)
+    from pipeline.vertex.preflight import preflight
+    from pipeline.vertex.schedules import create_schedule
+
     for note in preflight(settings, job_images(job)):
         print(f"note: {note}")
     if experiment.vertex.experiment:
@@ -43,13 +46,14 @@ def schedule_create(
     print(f"schedule {schedule.display_name} ({number}): {cron}, next {next_time}")
 
 
-@schedule_app.command("list")
+@app.command("list")
 def schedule_list(project: Project = None, region: Region = None) -> None:
     """List the schedules."""
+    settings = find_settings(project, region, None, needs_bucket=False)
     from pipeline.vertex.schedules import list_schedules
 
     table = tables.table("schedule", "name", "state", "cron", "next")
-    for schedule in list_schedules(find_settings(project, region, None, needs_bucket=False)):
+    for schedule in list_schedules(settings):
         number, state = schedule.name.rsplit("/", 1)[-1], schedule.state.name.lower()
         table.add_row(number, schedule.display_name, state, schedule.cron, tables.time(schedule.next_run_time))
     tables.console().print(table)
@@ -61,13 +65,14 @@ def _change_command(action: str, result: str) -> Callable[..., None]:
         project: Project = None,
         region: Region = None,
     ) -> None:
+        settings = find_settings(project, region, None, needs_bucket=False)
         from pipeline.vertex.schedules import change_schedule
 
-        change_schedule(action, name, find_settings(project, region, None, needs_bucket=False))
+        change_schedule(action, name, settings)
         print(f"schedule {name}: {result}")
 
     return change
 
 
 for _action, _result in (("pause", "paused"), ("resume", "goes on"), ("delete", "deleted")):
-    schedule_app.command(_action, help=f"{_action.capitalize()} a schedule.")(_change_command(_action, _result))
+    app.command(_action, help=f"{_action.capitalize()} a schedule.")(_change_command(_action, _result))

@@ -7,7 +7,10 @@ import typer
 
 from pipeline.commands.predictions import Model
 
+app = typer.Typer()
 
+
+@app.command("serve")
 def serve_command(
     model: Model,
     port: Annotated[int, typer.Option(min=1, max=65535, help="To listen at.")] = 8080,
@@ -21,8 +24,3 @@ def serve_command(
         return find_model(name).path
 
     serve(Settings(model, host, port), find)
-
-
-def add_commands(app: typer.Typer) -> None:
-    """Add the command of this file to the command line."""
-    app.command("serve")(serve_command)

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from pipeline.experiment.experiment import Experiment
 
 
+app = typer.Typer()
+
+
+@app.command()
 def submit(
     config: Config,
     overrides: Set = None,

@@ -6,7 +6,10 @@ import typer
 
 from pipeline.runs import RUNS
 
+app = typer.Typer()
 
+
+@app.command("ui")
 def ui_command(
     port: Annotated[int, typer.Option(min=0, max=65535, help="To listen at; 0 for a free one.")] = 0,
 ) -> None:
@@ -14,8 +17,3 @@ def ui_command(
     from pipeline.ui.server import serve
 
     serve(RUNS, port)
-
-
-def add_commands(app: typer.Typer) -> None:
-    """Add the command of this file to the command line."""
-    app.command("ui")(ui_command)

@@ -1,25 +1,28 @@
-"""The commands for jobs on Vertex AI: status, logs, cancel, list, batch-predict. It adds submit and schedule, too."""
+"""The commands for jobs on Vertex AI: status, logs, cancel, list, batch-predict.
+
+Google's client takes a second to import, so it comes after all that can be refused without it.
+"""
 
 from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
-from pipeline.commands.machines import machines_command
 from pipeline.commands.options import Job, Project, Region
-from pipeline.commands.schedules import schedule_app
-from pipeline.commands.submit import submit
 from pipeline.terminal import tables
 from pipeline.vertex.settings import find_settings
 
+app = typer.Typer()
 
+
+@app.command()
 def status(job: Job, project: Project = None, region: Region = None) -> None:
     """Show a job on Vertex AI and its tasks."""
+    settings = find_settings(project, region, None, needs_bucket=False)
     from pipeline.vertex.follow import state, task_names
     from pipeline.vertex.jobs import get_job
     from pipeline.vertex.submit import job_url
 
-    settings = find_settings(project, region, None, needs_bucket=False)
     pipeline_job = get_job(job, settings)
     details = {detail.task_name: detail for detail in pipeline_job.job_detail.task_details}
     table = tables.table("task", "state", "started", "took", "")
@@ -36,6 +39,7 @@ def status(job: Job, project: Project = None, region: Region = None) -> None:
     print(f"{job}: {state(pipeline_job).lower()}  {job_url(pipeline_job.name, settings)}")
 
 
+@app.command()
 def logs(
     job: Job,
     task: Annotated[str | None, typer.Argument(help="A task, such as train-cnn; all of them without.")] = None,
@@ -43,23 +47,25 @@ def logs(
     region: Region = None,
 ) -> None:
     """Print what the tasks of a job on Vertex AI printed."""
+    settings = find_settings(project, region, None, needs_bucket=False)
     from pipeline.vertex.jobs import get_job, log_lines
 
-    settings = find_settings(project, region, None, needs_bucket=False)
     for line in log_lines(get_job(job, settings), settings, task):
         print(line)
 
 
+@app.command()
 def cancel(job: Job, project: Project = None, region: Region = None) -> None:
     """Cancel a job on Vertex AI, and the training jobs that it launched."""
+    settings = find_settings(project, region, None, needs_bucket=False)
     from pipeline.vertex.jobs import cancel_job
 
-    settings = find_settings(project, region, None, needs_bucket=False)
     for launched in cancel_job(job, settings):
         print(f"{launched}: cancelling")
     print(f"{job}: cancelling; `python -m pipeline status {job}` shows how far it is")
 
 
+@app.command("list")
 def list_command(
     experiment: Annotated[str | None, typer.Argument(help="Only jobs of this experiment.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="So many of the newest.")] = 20,
@@ -67,10 +73,10 @@ def list_command(
     region: Region = None,
 ) -> None:
     """List the newest jobs on Vertex AI that submit made."""
+    settings = find_settings(project, region, None, needs_bucket=False)
     from pipeline.vertex.follow import state
     from pipeline.vertex.jobs import list_jobs
 
-    settings = find_settings(project, region, None, needs_bucket=False)
     table = tables.table("job", "experiment", "state", "created", "took")
     for job in list_jobs(settings, experiment, limit):
         duration = (job.end_time or datetime.now(UTC)) - job.create_time if job.create_time else None
@@ -79,6 +85,7 @@ def list_command(
     tables.console().print(table)
 
 
+@app.command("batch-predict")
 def batch_predict_command(
     model: Annotated[str, typer.Argument(help="A registered model, <experiment>-<data set>; @version may follow.")],
     source: Annotated[str, typer.Option("--input", help="gs://bucket/folder/*.jsonl: an instance a line.")],
@@ -89,20 +96,10 @@ def batch_predict_command(
     region: Region = None,
 ) -> None:
     """Predict for files in Cloud Storage with a model of Vertex AI's registry."""
+    settings = find_settings(project, region, None, needs_bucket=False)
     from pipeline.vertex.batch import batch_predict, wait_for_batch
 
-    settings = find_settings(project, region, None, needs_bucket=False)
     job = batch_predict(model, source, target, machine, settings)
     print(f"started {job.name}", flush=True)
     if wait:
         print(f"predictions: {wait_for_batch(job, settings).output_info.gcs_output_directory}")
-
-
-def add_commands(app: typer.Typer) -> None:
-    """Add the commands of this file to the command line."""
-    for command in (submit, status, logs, cancel):
-        app.command()(command)
-    app.command("list")(list_command)
-    app.command("batch-predict")(batch_predict_command)
-    app.command("machines")(machines_command)
-    app.add_typer(schedule_app, name="schedule", no_args_is_help=True)

@@ -2,15 +2,13 @@
 
 import re
 import time
-from typing import TYPE_CHECKING
+
+from google.cloud.aiplatform_v1 import BatchPredictionJob, JobServiceClient, ModelServiceClient, types
 
 from components.common.errors import InputError
 from components.vertex.client import CALL_SECONDS, client, list_by_name, poll
 from components.vertex.errors import asking
 from pipeline.vertex.settings import Settings
-
-if TYPE_CHECKING:
-    from google.cloud.aiplatform_v1 import BatchPredictionJob
 
 POLL_SECONDS = 10.0
 # The instances of a request to the server, whose limit is 16 MB. An image of 224 x 224 x 3 takes 0.6 MB as numbers.
@@ -18,7 +16,7 @@ BATCH = 16
 _ADDRESS = re.compile(r"gs://[a-z0-9][a-z0-9._-]{1,61}[a-z0-9](/\S*)?")
 
 
-def batch_predict(model: str, source: str, target: str, machine: str, settings: Settings) -> "BatchPredictionJob":
+def batch_predict(model: str, source: str, target: str, machine: str, settings: Settings) -> BatchPredictionJob:
     """Start a batch prediction of JSON Lines. Each line is an instance of a request to the server.
 
     The server couldn't read other formats, for Vertex AI turns a row of CSV into a flat list, and a TFRecord into
@@ -34,8 +32,6 @@ def batch_predict(model: str, source: str, target: str, machine: str, settings: 
     Raises:
         InputError: An address is malformed, there is no such model, or the service refuses the job.
     """
-    from google.cloud.aiplatform_v1 import JobServiceClient, types
-
     if source.endswith("/"):
         source += "*.jsonl"
     for name, address in (("--input", source), ("--output", target)):
@@ -65,8 +61,6 @@ def find_model(model: str, settings: Settings) -> str:
     Raises:
         InputError: No model or several have the name.
     """
-    from google.cloud.aiplatform_v1 import ModelServiceClient
-
     name, at, version = model.partition("@")
     if name.isdigit():
         return f"{settings.parent}/models/{model}"
@@ -79,14 +73,12 @@ def find_model(model: str, settings: Settings) -> str:
     return f"{resources[0]}{at}{version}"
 
 
-def wait_for_batch(job: "BatchPredictionJob", settings: Settings) -> "BatchPredictionJob":
+def wait_for_batch(job: BatchPredictionJob, settings: Settings) -> BatchPredictionJob:
     """Wait for the end of a batch prediction.
 
     Raises:
         InputError: It failed or was cancelled, or it can't be read any more.
     """
-    from google.cloud.aiplatform_v1 import JobServiceClient
-
     get = client(JobServiceClient, settings.region).get_batch_prediction_job
     for job in poll(job, get, POLL_SECONDS, time.sleep):  # noqa: B020 (the newest state is meant)
         if job.state.name.removeprefix("JOB_STATE_") in ("SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED"):

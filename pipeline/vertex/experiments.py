@@ -1,22 +1,21 @@
 """Add a pipeline job to a Vertex experiment, which is a context of the project's metadata store."""
 
 import time
-from typing import TYPE_CHECKING
+
+from google.api_core import exceptions
+from google.cloud.aiplatform_v1 import MetadataServiceClient, PipelineJob, PipelineServiceClient, types
 
 from components.common.errors import InputError
 from components.vertex.client import CALL_SECONDS, client
 from components.vertex.errors import asking
 from pipeline.vertex.settings import Settings
 
-if TYPE_CHECKING:
-    from google.cloud.aiplatform_v1 import PipelineJob
-
 # The schema of the SDK's aiplatform.Experiment, so that the console shows such contexts as experiments.
 SCHEMA, SCHEMA_VERSION = "system.Experiment", "0.0.1"
 RUN_CONTEXT_SECONDS = 60.0
 
 
-def add_to_experiment(job: "PipelineJob", experiment: str, settings: Settings) -> None:
+def add_to_experiment(job: PipelineJob, experiment: str, settings: Settings) -> None:
     """Make a job's run a child of an experiment, which is created where there is none.
 
     Args:
@@ -27,9 +26,6 @@ def add_to_experiment(job: "PipelineJob", experiment: str, settings: Settings) -
     Raises:
         InputError: The metadata can't be written. The job runs all the same.
     """
-    from google.api_core import exceptions
-    from google.cloud.aiplatform_v1 import MetadataServiceClient, PipelineServiceClient, types
-
     metadata = client(MetadataServiceClient, settings.region)
     store = f"{settings.parent}/metadataStores/default"
     action = f"adding {job.name.rsplit('/', 1)[-1]} to the experiment {experiment} (the job runs all the same)"

@@ -3,7 +3,10 @@
 import os
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING
+
+from google.api_core import exceptions
+from google.auth.transport.requests import AuthorizedSession
+from google.cloud.aiplatform_v1 import CustomJob, JobServiceClient, PipelineJob, PipelineServiceClient
 
 from components.common.errors import InputError
 from components.vertex.client import CALL_SECONDS, client, credentials
@@ -11,22 +14,16 @@ from components.vertex.custom_job import RUN_LABEL, run_label
 from components.vertex.errors import asking, error_line
 from pipeline.vertex.settings import Settings
 
-if TYPE_CHECKING:
-    from google.cloud.aiplatform_v1 import CustomJob, JobServiceClient, PipelineJob
-
 _LOGGING = "https://logging.googleapis.com"
 _PAGE = 1000
 
 
-def get_job(job_id: str, settings: Settings) -> "PipelineJob":
+def get_job(job_id: str, settings: Settings) -> PipelineJob:
     """Get a pipeline job.
 
     Raises:
         InputError: There is no job with this id, or it can't be read.
     """
-    from google.api_core import exceptions
-    from google.cloud.aiplatform_v1 import PipelineServiceClient
-
     name = f"{settings.parent}/pipelineJobs/{job_id}"
     try:
         return client(PipelineServiceClient, settings.region).get_pipeline_job(name=name, timeout=CALL_SECONDS)
@@ -36,14 +33,12 @@ def get_job(job_id: str, settings: Settings) -> "PipelineJob":
         raise InputError(error_line(error, f"asking for job {job_id}")) from None
 
 
-def list_jobs(settings: Settings, experiment: str | None, limit: int) -> "list[PipelineJob]":
+def list_jobs(settings: Settings, experiment: str | None, limit: int) -> list[PipelineJob]:
     """List the newest pipeline jobs that `submit_job` created, or those of one experiment.
 
     Raises:
         InputError: They can't be read.
     """
-    from google.cloud.aiplatform_v1 import PipelineServiceClient
-
     request = {
         "parent": settings.parent,
         "order_by": "create_time desc",
@@ -68,9 +63,6 @@ def cancel_job(job_id: str, settings: Settings) -> list[str]:
     Raises:
         InputError: There is no such job, it has ended and has no running custom job, or cancelling is refused.
     """
-    from google.api_core import exceptions
-    from google.cloud.aiplatform_v1 import JobServiceClient, PipelineServiceClient
-
     job = get_job(job_id, settings)
     jobs = client(JobServiceClient, settings.region)
     ended: exceptions.GoogleAPICallError | None = None
@@ -89,8 +81,8 @@ def cancel_job(job_id: str, settings: Settings) -> list[str]:
 
 
 def _launched(
-    jobs: "JobServiceClient", job_id: str, settings: Settings, states: tuple[str, ...] = ()
-) -> "Iterable[CustomJob]":
+    jobs: JobServiceClient, job_id: str, settings: Settings, states: tuple[str, ...] = ()
+) -> Iterable[CustomJob]:
     """The custom jobs that a pipeline job launched, in any of some states or in all states."""
     terms = [f'labels.{RUN_LABEL}="{run_label(job_id)}"']
     if states:
@@ -99,7 +91,7 @@ def _launched(
     return jobs.list_custom_jobs(request=request, timeout=CALL_SECONDS)
 
 
-def log_lines(job: "PipelineJob", settings: Settings, task: str | None) -> Iterator[str]:
+def log_lines(job: PipelineJob, settings: Settings, task: str | None) -> Iterator[str]:
     """Yield the lines that the tasks of a pipeline job printed, from Cloud Logging.
 
     Each task runs in a custom job of its own, whose number is the log's `job_id`. A custom job that the task launched
@@ -108,9 +100,6 @@ def log_lines(job: "PipelineJob", settings: Settings, task: str | None) -> Itera
     Raises:
         InputError: No task of this name has run, or the logs can't be read.
     """
-    from google.auth.transport.requests import AuthorizedSession
-    from google.cloud.aiplatform_v1 import JobServiceClient
-
     job_id = job.name.rsplit("/", 1)[-1]
     numbers = {}
     for detail in job.job_detail.task_details:

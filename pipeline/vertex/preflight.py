@@ -1,15 +1,17 @@
 """Checks of the project, the bucket and the images in Google Cloud, before a pipeline is submitted."""
 
 import os
-from typing import TYPE_CHECKING
+
+from google.api_core import exceptions
+from google.auth.credentials import Credentials
+from google.auth.transport.requests import AuthorizedSession
+from google.cloud import storage
+from google.cloud.resourcemanager_v3 import ProjectsClient
 
 from components.common.errors import InputError
 from components.vertex.client import credentials
 from components.vertex.errors import error_line
 from pipeline.vertex.settings import Settings
-
-if TYPE_CHECKING:
-    from google.auth.credentials import Credentials
 
 SECONDS = 20
 _GOOGLE_REGISTRIES = ("pkg.dev", "gcr.io")
@@ -34,10 +36,7 @@ def preflight(settings: Settings, images: list[str]) -> list[str]:
     return [note for note in notes if note]
 
 
-def _check_project(settings: Settings, google: "Credentials") -> str | None:
-    from google.api_core import exceptions
-    from google.cloud.resourcemanager_v3 import ProjectsClient
-
+def _check_project(settings: Settings, google: Credentials) -> str | None:
     endpoint = os.environ.get("CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDRESOURCEMANAGER", "").rstrip("/")
     options = {"api_endpoint": endpoint} if endpoint else {}
     projects = ProjectsClient(transport="rest", credentials=google, client_options=options)
@@ -55,10 +54,7 @@ def _check_project(settings: Settings, google: "Credentials") -> str | None:
     return None
 
 
-def _check_bucket(settings: Settings, google: "Credentials") -> str | None:
-    from google.api_core import exceptions
-    from google.cloud import storage
-
+def _check_bucket(settings: Settings, google: Credentials) -> str | None:
     name = settings.bucket
     try:
         bucket = storage.Client(settings.project, google).get_bucket(name, timeout=SECONDS, retry=None)
@@ -81,9 +77,7 @@ def _check_bucket(settings: Settings, google: "Credentials") -> str | None:
     return None
 
 
-def _check_image(image: str, google: "Credentials") -> str | None:
-    from google.auth.transport.requests import AuthorizedSession
-
+def _check_image(image: str, google: Credentials) -> str | None:
     host, _, rest = image.partition("/")
     if not host.endswith(_GOOGLE_REGISTRIES):
         # Google's credentials are sent to Google's registries only.

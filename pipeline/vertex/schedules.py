@@ -1,7 +1,8 @@
 """Schedules of Vertex AI, which submit a pipeline job at the times of a cron expression."""
 
 import re
-from typing import TYPE_CHECKING
+
+from google.cloud.aiplatform_v1 import Schedule, ScheduleServiceClient, types
 
 from components.common.errors import InputError
 from components.vertex.client import CALL_SECONDS, client
@@ -10,13 +11,10 @@ from pipeline.vertex.request import Request
 from pipeline.vertex.settings import Settings
 from pipeline.vertex.submit import message
 
-if TYPE_CHECKING:
-    from google.cloud.aiplatform_v1 import Schedule
-
 _CRON = re.compile(r"(TZ=\S+ |CRON_TZ=\S+ )?[-*/,0-9A-Za-z]+( [-*/,0-9A-Za-z]+){4}")
 
 
-def create_schedule(job: Request, name: str, cron: str, settings: Settings) -> "Schedule":
+def create_schedule(job: Request, name: str, cron: str, settings: Settings) -> Schedule:
     """Create a schedule.
 
     Args:
@@ -28,8 +26,6 @@ def create_schedule(job: Request, name: str, cron: str, settings: Settings) -> "
     Raises:
         InputError: The cron expression is malformed, the name is taken, or the schedule is refused.
     """
-    from google.cloud.aiplatform_v1 import ScheduleServiceClient, types
-
     if not _CRON.fullmatch(cron):
         raise InputError(f"--cron: '{cron}', expected five fields such as '0 3 * * 1', with an optional TZ=Zone before")
     if same_name := [s for s in list_schedules(settings) if s.display_name == name]:
@@ -46,14 +42,12 @@ def create_schedule(job: Request, name: str, cron: str, settings: Settings) -> "
         )
 
 
-def list_schedules(settings: Settings) -> "list[Schedule]":
+def list_schedules(settings: Settings) -> list[Schedule]:
     """All schedules of the project in the region.
 
     Raises:
         InputError: They can't be read.
     """
-    from google.cloud.aiplatform_v1 import ScheduleServiceClient
-
     schedules = client(ScheduleServiceClient, settings.region)
     with asking("listing schedules"):
         return list(schedules.list_schedules(parent=settings.parent, timeout=CALL_SECONDS))
@@ -70,8 +64,6 @@ def change_schedule(action: str, name: str, settings: Settings) -> None:
     Raises:
         InputError: No schedule or several have the name, or the change is refused.
     """
-    from google.cloud.aiplatform_v1 import ScheduleServiceClient
-
     matching = [s for s in list_schedules(settings) if name in (s.display_name, s.name.rsplit("/", 1)[-1])]
     if len(matching) != 1:
         numbers = ", ".join(s.name.rsplit("/", 1)[-1] for s in matching)

@@ -1,7 +1,10 @@
 """Submit a pipeline job to Vertex AI, exactly once, even where answers get lost."""
 
 import time
-from typing import TYPE_CHECKING
+
+from google.api_core import exceptions
+from google.cloud.aiplatform_v1 import PipelineJob, PipelineServiceClient
+from google.protobuf.json_format import ParseDict
 
 from components.common.errors import InputError
 from components.vertex.client import CALL_SECONDS, client
@@ -9,14 +12,11 @@ from components.vertex.errors import error_line
 from pipeline.vertex.request import JOB_ID, SUBMISSION, Request
 from pipeline.vertex.settings import Settings
 
-if TYPE_CHECKING:
-    from google.cloud.aiplatform_v1 import PipelineJob, PipelineServiceClient
-
 TRIES = 5
 FIRST_PAUSE_SECONDS = 0.5
 
 
-def submit_job(job: Request, job_id: str, settings: Settings) -> "PipelineJob":
+def submit_job(job: Request, job_id: str, settings: Settings) -> PipelineJob:
     """Create a pipeline job.
 
     Where an answer gets lost, it isn't known whether the job was created. So each try uses the same id. If the service
@@ -33,9 +33,6 @@ def submit_job(job: Request, job_id: str, settings: Settings) -> "PipelineJob":
     Raises:
         InputError: The job is refused.
     """
-    from google.api_core import exceptions
-    from google.cloud.aiplatform_v1 import PipelineServiceClient
-
     if not JOB_ID.fullmatch(job_id):
         raise InputError(f"job id: '{job_id}', expected a small letter, then up to 127 small letters, digits and -")
     pipelines = client(PipelineServiceClient, settings.region)
@@ -60,10 +57,8 @@ def submit_job(job: Request, job_id: str, settings: Settings) -> "PipelineJob":
     raise AssertionError("unreachable")
 
 
-def _own_job(pipelines: "PipelineServiceClient", job: Request, job_id: str, settings: Settings) -> "PipelineJob | None":
+def _own_job(pipelines: PipelineServiceClient, job: Request, job_id: str, settings: Settings) -> PipelineJob | None:
     """The job of this id, if this submission created it."""
-    from google.api_core import exceptions
-
     try:
         stored = pipelines.get_pipeline_job(name=f"{settings.parent}/pipelineJobs/{job_id}", timeout=CALL_SECONDS)
     except exceptions.GoogleAPICallError:
@@ -71,13 +66,10 @@ def _own_job(pipelines: "PipelineServiceClient", job: Request, job_id: str, sett
     return stored if stored.labels.get(SUBMISSION) == job["labels"][SUBMISSION] else None
 
 
-def message(job: Request) -> "PipelineJob":
+def message(job: Request) -> PipelineJob:
     """The job as a message of the protocol."""
-    from google.cloud.aiplatform_v1 import types
-    from google.protobuf.json_format import ParseDict
-
-    result = types.PipelineJob()
-    ParseDict(job, types.PipelineJob.pb(result))
+    result = PipelineJob()
+    ParseDict(job, PipelineJob.pb(result))
     return result
 
 
