@@ -159,14 +159,3 @@ def _check_tpu(where: str, machine: Machine, offer: Offer) -> None:
             f"{where}: tpu_topology {machine.tpu_topology} spans {machine.replicas // offer.chips} hosts, and a "
             "training uses the chips of one; ct5lp-hightpu-8t has 8 chips on one"
         )
-
-
-def check_target(where: str, name: str | None, target: Target) -> None:
-    """Refuse a machine that the target can't provide.
-
-    Raises:
-        InputError: The machine has several workers, and the target is Kubeflow.
-    """
-    workers = machines()[name].workers if name else 1
-    if target == "kubeflow" and workers > 1:
-        raise InputError(f"{where}: machine {name} has {workers} workers, which Vertex AI alone can start")

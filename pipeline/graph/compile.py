@@ -8,7 +8,7 @@ from components.common.errors import InputError
 from components.common.files import sha256
 from components.common.folders import usable
 from pipeline.experiment.experiment import Experiment
-from pipeline.experiment.machines import Target, check_target
+from pipeline.experiment.machines import Target, machines
 
 BUILD = Path("build")
 
@@ -33,7 +33,11 @@ def compile_experiment(experiment: Experiment, folder: Path = BUILD, target: Tar
     from pipeline.graph.definition import define
 
     for name, spec in experiment.models.items():
-        check_target(f"models.{name}", spec.machine, target)
+        workers = machines()[spec.machine].workers if spec.machine else 1
+        if target == "kubeflow" and workers > 1:
+            raise InputError(
+                f"models.{name}: machine {spec.machine} has {workers} workers, which Vertex AI alone can start"
+            )
     path = folder / f"{experiment.name}{'-kubeflow' if target == 'kubeflow' else ''}.yaml"
     if path.is_dir():
         raise InputError(f"{path}: a folder, expected a file")

@@ -120,7 +120,7 @@ def explained(home: Path, console: Console) -> Iterator[None]:
             raise
         place = os.path.relpath(os.fsdecode(error.filename or home))
         line = f"{place}: {error.strerror}; earlier results are as they were"
-        console.print(line, style="bold red", markup=False, soft_wrap=True, highlight=False)
+        console.out(line, style="bold red", highlight=False)
         raise TaskFailedError(line) from None
 
 
@@ -138,7 +138,7 @@ def explain(failures: dict[str, Failure], run: Path, console: Console) -> NoRetu
     """
 
     def say(text: str, style: str = "") -> None:
-        console.print(text, style=style, markup=False, soft_wrap=True, highlight=False)
+        console.out(text, style=style, highlight=False)
 
     if (run / REPORT).exists():
         say(f"report: {os.path.relpath(run / REPORT)}")

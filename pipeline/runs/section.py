@@ -1,7 +1,7 @@
 """The section of a report about the runs before, which the report's own task can't know."""
 
-from dataclasses import dataclass
 from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 from components.artifacts.leaderboard import Leaderboard, figure
@@ -14,35 +14,6 @@ from pipeline.runs.ledger import reads, wear
 # The most runs that it draws, the last ones.
 _SHOWN = 50
 _WIDTH, _HEIGHT, _LEFT, _EDGE = 760, 190, 70, 14
-
-
-@dataclass(frozen=True)
-class Point:
-    """The best model of a run in the drawing.
-
-    Attributes:
-        run: The run's name.
-        began: The time when the run began.
-        model: The model's name.
-        value: Its metric.
-        ends: The metric's 95 % interval.
-        same: Whether it was measured on the test data of the run that the report is about.
-        x: The place from the left.
-        y: The place of the value from the top.
-        top: The place of the interval's upper end.
-        bottom: The place of the interval's lower end.
-    """
-
-    run: str
-    began: str
-    model: str
-    value: float
-    ends: list[float]
-    same: bool
-    x: float
-    y: float
-    top: float
-    bottom: float
 
 
 def with_history(page: str, folder: Path, board: Leaderboard) -> str:
@@ -86,21 +57,25 @@ def _part(dataset: str, runs: list[Run]) -> dict[str, object] | None:
 
     step = (_WIDTH - _LEFT - 2 * _EDGE) / max(1, len(ranked) - 1)
     points = [
-        Point(
-            run=run.name,
-            began=run.began,
-            model=best.model,
-            value=best.metrics[metric],
-            ends=ends,
-            same=run.splits.get(dataset) == now.splits.get(dataset),
-            x=round(_LEFT + _EDGE + i * step, 1),
-            y=y(best.metrics[metric]),
-            top=y(ends[1]),
-            bottom=y(ends[0]),
-        )
+        {
+            "run": run.name,
+            "began": run.began,
+            "model": best.model,
+            "value": best.metrics[metric],
+            "ends": ends,
+            "same": run.splits.get(dataset) == now.splits.get(dataset),  # test data
+            "x": round(_LEFT + _EDGE + i * step, 1),
+            "y": y(best.metrics[metric]),
+            "top": y(ends[1]),
+            "bottom": y(ends[0]),
+        }
         for i, ((run, best), ends) in enumerate(zip(ranked, spans, strict=True))
     ]
-    lines = [" ".join(f"{p.x},{p.y}" for p in group) for same, group in groupby(points, lambda p: p.same) if same]
+    lines = [
+        " ".join(f"{point['x']},{point['y']}" for point in group)
+        for same, group in groupby(points, itemgetter("same"))
+        if same
+    ]
     ticks = [{"y": y(value), "text": figure(value)} for value in (low, (low + high) / 2, high)]
     return {
         "dataset": dataset,

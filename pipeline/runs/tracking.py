@@ -60,7 +60,7 @@ def _send_or_say(folder: Path, console: "Console") -> None:
     except NotSentError as error:
         later = f"python -m pipeline runs track {run.experiment}/{run.name}"
         line = f"mlflow: not sent: {error}; later: {later}"
-    console.print(line, markup=False, soft_wrap=True, highlight=False)
+    console.out(line, highlight=False)
 
 
 def send(run: Run) -> str:
