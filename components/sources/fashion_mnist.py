@@ -17,6 +17,7 @@ from pathlib import Path
 from components.common.errors import InputError
 from components.common.files import scratch_directory
 from components.common.folders import usable
+from components.common.quiet import import_tensorflow
 from components.common.spec import Facts, ImageOptions
 from components.data.source_data import Images
 from components.sources import tfds as tfds_images
@@ -84,6 +85,7 @@ def fetch(options: Options | None = None, archives: Path | None = None) -> str:
     needed = 3 * BYTES
     if (free := shutil.disk_usage(root).free) < needed:
         raise InputError(f"{root}: no room for Fashion-MNIST: {needed >> 20} MB needed, {free >> 20} MB free")
+    import_tensorflow()
     tfds.disable_progress_bar()
     with scratch_directory(root) as scratch:
         source = archives or _debian_archives(scratch)

@@ -18,6 +18,8 @@ from pipeline.terminal.tables import fitting
 
 # Columns that a narrow terminal leaves out, beginning with the first. The metrics follow, from the last to the second.
 _OPTIONAL = ("parameters", "epoch", "time")
+# A terminal that is narrower has no room for this column beside the names.
+_INTERVAL, _INTERVAL_WIDTH = "95 % interval", 60
 _COLORS = {"refused": "red", "passed": "green"}
 
 
@@ -36,7 +38,10 @@ def show(board: Leaderboard, console: Console) -> None:
     for dataset in datasets:
         # The report has the columns that a narrow terminal leaves out.
         optional = [*_OPTIONAL, *reversed(_metrics(board, dataset)[1:])]
-        console.print(fitting(functools.partial(_table, board, dataset), optional, console))
+        always = [_INTERVAL]
+        if console.width < _INTERVAL_WIDTH:
+            optional, always = optional + always, []
+        console.print(fitting(functools.partial(_table, board, dataset, always), optional, console))
         for model in board.models:
             if model.dataset == dataset and (model.gate == "refused" or model.rank is None):
                 console.print(f" [red]{model.model}: {escape('; '.join(_problems(model)))}[/]", soft_wrap=True)
@@ -58,12 +63,13 @@ def _metrics(board: Leaderboard, dataset: str) -> list[str]:
     return [metric.name for metric in found_in(entry.task, own)] if entry else []
 
 
-def _table(board: Leaderboard, dataset: str, shown: Sequence[str]) -> Table:
-    """The table of a data set, with these of the columns that may be left out."""
+def _table(board: Leaderboard, dataset: str, always: list[str], there_is_room_for: Sequence[str]) -> Table:
+    """The table of a data set, with these of the columns that can be left out."""
+    shown = [*always, *there_is_room_for]
     entry = board.datasets.get(dataset)
     every = _metrics(board, dataset)
     metrics = every[:1] + [metric for metric in every[1:] if metric in shown]
-    optional = [column for column in _OPTIONAL if column in shown]
+    optional = [column for column in (_INTERVAL, *_OPTIONAL) if column in shown]
     few = entry is not None and entry.few
     size = f", {counted(entry.splits['test'], 'test example')}" if entry else ""
     warning = f" [yellow](fewer than {FEW}: a figure with ? says little)[/]" if few else ""
@@ -72,7 +78,7 @@ def _table(board: Leaderboard, dataset: str, shown: Sequence[str]) -> Table:
     over = [f"{metrics[0]}, {len(folds.folds)} folds"] if folds and metrics else []
     table.add_column("#")
     table.add_column("model", overflow="fold")
-    for heading in (*metrics, "95 % interval", *over, *optional):
+    for heading in (*metrics, *over, *optional):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("gate", no_wrap=True)
     for model in board.models:
@@ -81,7 +87,7 @@ def _table(board: Leaderboard, dataset: str, shown: Sequence[str]) -> Table:
             table.add_row(*_row(model, board.verdict(model), metrics, few, spread, optional))
     for name, values in entry.baselines.items() if entry else ():
         spread = [_spread(folds.baselines.get(name), metrics[0])] if folds and over else []
-        row = [*_figures(values, metrics, few), "", *spread, *[""] * len(optional)]
+        row = [*_figures(values, metrics, few), *spread, *[""] * len(optional)]
         table.add_row("", name, *row, "baseline", style="dim")
     return table
 
@@ -128,8 +134,9 @@ def _row(
     model: ModelEntry, verdict: str, metrics: list[str], few: bool, spread: list[str], optional: Sequence[str]
 ) -> list[str]:
     if model.rank is None:
-        return ["-", model.model, *[""] * (len(metrics) + 1), *spread, *[""] * len(optional), f"[red]{verdict}[/]"]
+        return ["-", model.model, *[""] * len(metrics), *spread, *[""] * len(optional), f"[red]{verdict}[/]"]
     more = {
+        _INTERVAL: interval(model.intervals[metrics[0]]) + ("[yellow]?[/]" if few else ""),
         "parameters": f"{model.parameters:,}",
         "epoch": f"{model.best_epoch} of {model.epochs}",
         "time": f"{model.train_seconds:.0f} s",
@@ -138,7 +145,6 @@ def _row(
         str(model.rank),
         model.model,
         *_figures(model.metrics, metrics, few),
-        interval(model.intervals[metrics[0]]) + ("[yellow]?[/]" if few else ""),
         *spread,
         *(more[name] for name in optional),
         f"[{_COLORS.get(verdict, 'yellow')}]{verdict.partition(',')[0]}[/]",

@@ -105,14 +105,14 @@ def _list() -> None:
 
 
 def _columns(registration: "Registration") -> dict[str, str]:
-    from components.artifacts.leaderboard import figure
+    from components.artifacts.leaderboard import figure, interval
     from components.metrics.metrics import METRICS
 
     metric = next((ranks.name for ranks, *_ in METRICS.values() if ranks.name in registration.metrics), "")
     return {
         "model": registration.model,
         "metric": f"{metric} {figure(registration.metrics[metric])}" if metric else "",
-        "95 % interval": " to ".join(figure(end) for end in registration.intervals.get(metric, [])),
+        "95 % interval": interval(registration.intervals[metric]) if metric in registration.intervals else "",
         "run": registration.run or "",
         "time (UTC)": (registration.time or "")[:16].replace("T", " "),
         "seed": "" if registration.seed is None else str(registration.seed),

@@ -67,6 +67,12 @@ def test_in_80_columns_nothing_that_matters_is_cut():
     assert "parameters" in shown(encoder_decoder_lstm={"gate": "none"})
 
 
+def test_in_40_columns_there_is_room_for_the_name():
+    text = shown(width=40, stacked_lstm={"gate": "none"})
+    row = next(line for line in text.splitlines() if " stacked_lstm " in line)
+    assert row.split() == ["1", "stacked_lstm", "3.4000", "no", "gate"]
+
+
 @pytest.mark.parametrize("width", [80, 110, 200])
 def test_many_metrics_leave_room_for_names_and_the_first_metric(width):
     more = {"coverage": 0.8, "width": 1234567.25, "pinball": 1234567.125}
