@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # The packages whose layers Keras imports by itself where it loads a model.
 _IMPORTED_BY_KERAS = ("keras", "keras_hub")
+# The most by which probabilities of bfloat16 may add up to more or less than 1.
+_ROUNDING = 0.02
 
 
 @dataclass(frozen=True)
@@ -98,8 +100,9 @@ def build_model(spec: ModelSpec, info: "DatasetInfo") -> "keras.Model":
     """Build the untrained model that a config describes.
 
     Raises:
-        InputError: The family can't be trained for the data set's task, it gives no quantiles where they are asked
-            for, its model couldn't be loaded again, or its hyperparameters are wrong.
+        InputError: The family can't be trained for the data set's task, its model doesn't give probabilities or
+            forecasts, or no quantiles where they are asked for, or couldn't be loaded again, or the hyperparameters
+            are wrong.
     """
     family = load_family(spec.family)
     if info.task not in family.TASKS:
@@ -110,6 +113,7 @@ def build_model(spec: ModelSpec, info: "DatasetInfo") -> "keras.Model":
     model = family.build(info, hyperparameters)
     if spec.quantiles and model.output_shape[2:] != (len(spec.quantiles),):
         raise InputError(f"family {spec.family} gives no quantiles; it has to end with components.models.layers.finish")
+    _refuse_other_answers(spec.family, model, info)
     _refuse_unknown_layers(spec.family, model)
     model.jit_compile = False
     return model
@@ -136,6 +140,30 @@ def load_model(folder: Path | str, dataset: Path | str) -> "tuple[keras.Model, M
         info = info.model_copy(update={"quantiles": model_info.spec.quantiles})
     load_family(model_info.spec.family)
     return load_keras(Path(folder) / KERAS_FILE), model_info, info
+
+
+def _refuse_other_answers(family: str, model: "keras.Model", info: "DatasetInfo") -> None:
+    """Refuse a model that doesn't give probabilities [batch, classes], or forecasts [batch, horizon(, quantiles)]."""
+    import numpy as np
+
+    from components.artifacts.dataset import ImagesInfo
+    from components.models import answers
+
+    if isinstance(info, ImagesInfo):
+        shape, meaning = [None, len(info.classes)], "a probability for each class"
+    else:
+        shape, meaning = [None, info.horizon, *filter(None, [len(info.quantiles)])], "a value for each step"
+    given = [list(output.shape) for output in model.outputs]
+    if given != [shape]:
+        raise InputError(f"family {family}: its model gives {given}, expected [{shape}], {meaning}")
+    if isinstance(info, ImagesInfo) and answers.logits_layer(model) is None:
+        noise = np.random.default_rng(0).integers(0, 256, (8, *info.shape))
+        totals = np.sum(model(noise), axis=1)
+        if not np.allclose(totals, 1, atol=_ROUNDING):
+            raise InputError(
+                f"family {family}: what its model gives for an image adds up to {totals[0]:.3g}, expected "
+                "probabilities, as of softmax or of components.models.layers.finish"
+            )
 
 
 def _refuse_unknown_layers(family: str, model: "keras.Model") -> None:

@@ -260,6 +260,47 @@ def test_a_family_of_ones_own_gives_quantiles_where_it_ends_with_the_projects_la
     assert np.diff(forecasts).min() > 0
 
 
+@pytest.mark.parametrize(
+    ("end", "problem"),
+    [
+        (
+            "layers.forecast(inputs, keras.layers.Dense(1)(values), info)",
+            r"gives \[\[None, 1\]\], expected \[\[None, 3\]\]",
+        ),
+        ("keras.Model(inputs.raw, keras.ops.expand_dims(values, -1))", r"gives \[\[None, 3, 1\]\], expected"),
+        ("keras.Model(inputs.raw, [values, values])", r"gives \[\[None, 3\], \[None, 3\]\], expected"),
+    ],
+)
+def test_a_family_that_does_not_give_a_value_for_each_step_is_refused(end, problem, write_family):
+    name = f"other_steps_{len(end)}"
+    write_family(name, OWN.replace("END", end))
+    with pytest.raises(InputError, match=f"family {name}: its model {problem}"):
+        model_of(name, series(20, 3, known=()))
+
+
+@pytest.mark.parametrize(
+    ("units", "activation", "problem"),
+    [
+        (2, "'softmax'", None),
+        (3, "'softmax'", r"gives \[\[None, 3\]\], expected \[\[None, 2\]\], a probability for each class"),
+        (2, "None", "what its model gives for an image adds up to .*, expected probabilities"),
+        (2, "'sigmoid'", "adds up to .*, expected probabilities"),
+    ],
+)
+def test_a_classifier_that_does_not_give_probabilities_is_refused(units, activation, problem, write_family):
+    name = f"other_classes_{units}_{activation.strip(chr(39))}"
+    end = f"keras.Model(inputs.raw, keras.layers.Dense({units}, {activation})(keras.layers.Flatten()(inputs.x)))"
+    write_family(
+        name, OWN.replace("END", end).replace('"forecasting"', '"classification"').replace("info.horizon", "2")
+    )
+    info = images().model_copy(update={"classes": ["a", "b"]})
+    if problem:
+        with pytest.raises(InputError, match=problem):
+            model_of(name, info)
+    else:
+        assert model_of(name, info).output_shape == (None, 2)
+
+
 WITH_LAYERS = """\
 import keras
 
