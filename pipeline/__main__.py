@@ -2,9 +2,11 @@
 
 import gc
 import io
+import os
 import shutil
 import signal
 import sys
+import webbrowser
 from typing import Annotated, Literal
 
 import typer
@@ -24,7 +26,7 @@ from pipeline.commands import (
     vertex_jobs,
 )
 from pipeline.commands.options import Config, Promote, Set
-from pipeline.runs import RUNS
+from pipeline.runs import LATEST, REPORT, RUNS
 from pipeline.terminal import tables
 
 app = typer.Typer(
@@ -186,9 +188,12 @@ def explain_command(
 @app.command()
 def report(config: Config) -> None:
     """Open the report of an experiment's last run."""
-    from pipeline.commands.report import show_report
-
-    show_report(config)
+    path = RUNS / config.stem / LATEST / REPORT
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; expected a finished run: python -m pipeline run {config}")
+    print(path)
+    if sys.platform in ("darwin", "win32") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        webbrowser.open(path.absolute().as_uri())
 
 
 @app.command()

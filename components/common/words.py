@@ -1,7 +1,7 @@
 """Words for messages and pages."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 
@@ -15,6 +15,12 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The question that ends a message about an unknown name; "" where no known one is like it."""
     similar = difflib.get_close_matches(name, list(known), n=1)
     return f"did you mean '{similar[0]}'?" if similar else ""
+
+
+def some(names: Sequence[str], most: int, separator: str = ", ") -> str:
+    """The first names and the number of the others: "a, b and 3 more"."""
+    more = len(names) - most
+    return separator.join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def size(count: int) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from components.common.errors import InputError, collecting
-from components.common.words import counted
+from components.common.words import counted, some
 from components.data.splits import split_ends
 from components.readers import csv_guess
 from components.readers.csv_format import MISSING, CsvFormat
@@ -89,9 +89,13 @@ def _checked(source: str, guess: _Guess, first: Scan, problems: list[str]) -> st
     target, *covariates = [name for name in columns if name not in static] or columns
     config = _config(source, form, corrected.found, target, step)
     remaining = _remaining_problems(config)
-    lines = [f"{source}: {_summary(first.found, step)}", f"times: {form.time}", f"numbers: {_names(columns)}"]
+    lines = [
+        f"{source}: {_summary(first.found, step)}",
+        f"times: {form.time}",
+        f"numbers: {some(columns, _MAX_COLUMNS)}",
+    ]
     if others := [name for name in guess.names if name not in columns]:
-        lines.append(f"other columns: {_names(others)}")
+        lines.append(f"other columns: {some(others, _MAX_COLUMNS)}")
     return comments(lines, problems, remaining) + _yaml_text(config, covariates, static)
 
 
@@ -210,11 +214,6 @@ def _summary(found: Found, frequency: str) -> str:
     if found.first is None or found.last is None:
         return rows
     return f"{rows} from {found.first} to {found.last}, most of them one every {Frequency(frequency).words()}"
-
-
-def _names(columns: list[str]) -> str:
-    more = f" and {len(columns) - _MAX_COLUMNS} more" if len(columns) > _MAX_COLUMNS else ""
-    return ", ".join(columns[:_MAX_COLUMNS]) + more
 
 
 _COMMENTS = {

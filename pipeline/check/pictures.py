@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from components.common.errors import MOST_PROBLEMS, InputError, collecting
-from components.common.words import counted
+from components.common.words import counted, some
 from components.readers.picture_folder import Picture, PictureFolder, read_folder
 from components.readers.pictures import SUFFIXES
 from components.sources import image_folder
@@ -73,7 +73,7 @@ def _problems(folder: PictureFolder) -> list[str]:
     disputed: list[str] = []
     copies: list[str] = []
     for group in folder.copies():
-        line = " = ".join(picture.name for picture in group[:3]) + (f" and {len(group) - 3} more" * (len(group) > 3))
+        line = some([picture.name for picture in group], 3, " = ")
         (disputed if len({picture.label for picture in group}) > 1 else copies).append(line)
     lines = _shown(folder.problems)
     for heading, members in (

@@ -15,6 +15,7 @@ from components.artifacts.search import Tune, with_values
 from components.common.errors import InputError, collecting
 from components.common.files import printable
 from components.common.spec import Strict
+from components.common.words import some
 from pipeline.evidence.line import Line
 from pipeline.evidence.proof import LEADERBOARD, MODEL, PREDICTIONS, PROOF, Proof
 from pipeline.experiment.dataset_checks import DatasetConfig, check_data, check_options
@@ -207,9 +208,7 @@ def _value(config: dict[str, object], key: str) -> object:
 
 
 def _list(items: Iterable[str]) -> str:
-    shown = list(items)
-    more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
-    return printable("; ".join(item[:200] for item in shown[:_SHOWN]) + more)
+    return printable(some([item[:200] for item in items], _SHOWN, "; "))
 
 
 def _read(where: str, path: Path, schema: type[Schema]) -> Schema:

@@ -183,8 +183,8 @@ def check_data(where: str, config: DatasetOptions) -> DatasetConfig:
     if problems or not (facts and config.valid):
         raise InputError(*(f"{where}: {problem}" for problem in dict.fromkeys(problems)))
     shape = facts.shape or [1, 1, 1]
-    if isinstance(options, SeriesOptions):
-        shape = [options.lookback, len(_read_series(source, options).columns)]
+    if isinstance(options, SeriesOptions) and series:
+        shape = [options.lookback, len(series.columns)]
     gate = dict.fromkeys(name for name in names if name not in FITTED) if config.gate is None else config.gate
     return DatasetConfig(config.name, options, task, facts, gate, config.rivals, seasons, shape)
 
@@ -197,12 +197,6 @@ def _collecting_read_errors(problems: list[str]) -> Iterator[None]:
         except OSError as error:
             subject = error.filename or type(error).__name__
             raise InputError(f"{subject}: {error.strerror if error.filename else error}") from None
-
-
-def _read_series(source: Source, options: SeriesOptions) -> Series:
-    series = source.read(options)
-    assert isinstance(series, Series)  # noqa: S101 (a series source reads a series)
-    return series
 
 
 def _rival_problems(rivals: list[Rival], series: Series, options: SeriesOptions, facts: Facts | None) -> list[str]:
@@ -226,7 +220,8 @@ def _rival_problems(rivals: list[Rival], series: Series, options: SeriesOptions,
 def _check_series(source: Source, options: SeriesOptions, facts: Facts | None) -> Series:
     """Check the splits and the columns of a series, and read its description."""
     problems = split_problems(facts.rows or 0, options) if facts and facts.cuts is None else []
-    series = _read_series(source, options)
+    series = source.read(options)
+    assert isinstance(series, Series)  # noqa: S101 (a series source reads a series)
     names = [*series.columns, *calendar_columns(options.calendar)]
     problems += [
         f"column '{name}' is there twice, as a column or as a part of calendar"

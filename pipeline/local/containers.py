@@ -14,6 +14,7 @@ from pathlib import Path
 from components.common.errors import InputError
 from components.common.events import EVENTS
 from components.common.files import MOUNT
+from components.common.words import some
 from components.vertex.cloud_storage import COPIES, GS
 from pipeline.experiment.experiment import Experiment
 from pipeline.graph.code_version import all_files, code_digest
@@ -184,10 +185,8 @@ def check_images(images: list[str], start: list[str]) -> None:
             raise InputError(f"image {image}: can't run this folder's code: {_last(said)}; make images")
         held = {name: code_digest(name, base64.b64decode(text)) for name, text in json.loads(said.stdout).items()}
         if differing := sorted({name for name, _ in held.items() ^ here.items()}):
-            more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
-            raise InputError(
-                f"image {image}: holds other code than this folder: components/{differing[0]}{more}; make images"
-            )
+            files = f"components/{some(differing, 1)}"
+            raise InputError(f"image {image}: holds other code than this folder: {files}; make images")
 
 
 def _run(command: list[str]) -> "subprocess.CompletedProcess[str]":

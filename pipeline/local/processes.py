@@ -60,7 +60,7 @@ class Running:
         self.output, prints = multiprocessing.Pipe(duplex=False)
         with prints:
             own = {**os.environ, **_environment(scratch, gpus), EVENTS: str(events)}
-            self.sentinel = server.fork(command, Path.cwd(), own, prints.fileno())
+            self.sentinel = server.fork(command, own, prints.fileno())
         # Without a buffer, so that the sentinel is ready when the second line has come.
         self._answers = self.sentinel.makefile("rb", buffering=0)
         self.pid = int(self._answer() or 0)

@@ -8,6 +8,7 @@ from pydantic import TypeAdapter, ValidationError, field_validator
 
 from components.common.files import write_text
 from components.common.spec import Strict
+from components.common.words import some
 from pipeline.local.cache import digest
 from pipeline.local.damage import set_aside
 
@@ -85,14 +86,14 @@ def why(before: Basis | None, now: Basis, after: dict[str, str]) -> str:
         return "its component or image changed"
     changed = {after[name]: None for name, value in now.inputs.items() if value != before.inputs.get(name)}
     if changed:
-        return f"after {_first(list(changed))}"
+        return f"after {some(list(changed), 1)}"
     return "its inputs are fewer" if before.inputs.keys() - now.inputs.keys() else "its outputs are gone"
 
 
 def _differences(name: str, before: Basis, now: Basis) -> list[str]:
     if name == "code_version":
         changed = sorted({file for file, _ in before.code.items() ^ now.code.items()}) if before.code else []
-        return [f"its code changed: {_first(changed)}" if changed else "its code changed"]
+        return [f"its code changed: {some(changed, 1)}" if changed else "its code changed"]
     if name == "fingerprint":
         return ["its data changed"]
     if name == "pipeline_sha256":
@@ -110,7 +111,3 @@ def _differences(name: str, before: Basis, now: Basis) -> list[str]:
 def _difference(key: str, *values: object) -> str:
     texts = ["default" if v is None else v if isinstance(v, str) else json.dumps(v) for v in values]
     return f"{key} changed" if max(map(len, texts)) > LONGEST else f"{key}: {' → '.join(texts)}"
-
-
-def _first(names: list[str]) -> str:
-    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")

@@ -197,7 +197,7 @@ def _published(run: Execution, completed: bool, pipeline: Path, console: Console
     board, registration = paths["compare", "leaderboard"], paths.get(("register", "registration"))
     result = publish(compared, board, page, registration, run.folder, pipeline, run.task_runs(), keep_latest)
     if run.failures:
-        console.print(f"results without them: {os.path.relpath(run.folder)}", soft_wrap=True, highlight=False)
+        console.out(f"results without them: {os.path.relpath(run.folder)}", highlight=False)
         explain(run.failures, run.folder, console)
     return result
 

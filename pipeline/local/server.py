@@ -54,12 +54,11 @@ class Server:
         with suppress(BrokenPipeError):
             self._requests.send(b"i")
 
-    def fork(self, command: list[str], folder: Path, environment: dict[str, str], output: int) -> socket.socket:
-        """Fork a process that runs a command, in a process group of its own.
+    def fork(self, command: list[str], environment: dict[str, str], output: int) -> socket.socket:
+        """Fork a process that runs a command in this folder, in a process group of its own.
 
         Args:
             command: The command with its arguments.
-            folder: The working directory.
             environment: All its environment variables.
             output: The descriptor of its standard output and standard error.
 
@@ -73,7 +72,7 @@ class Server:
         with suppress(ConnectionError):  # the server was killed just now, and no line will come
             with theirs:
                 socket.send_fds(self._requests, [b"f"], [theirs.fileno(), output])
-            ours.sendall(json.dumps([command, str(folder), environment]).encode() + b"\n")
+            ours.sendall(json.dumps([command, str(Path.cwd()), environment]).encode() + b"\n")
         return ours
 
     def _start(self) -> None:

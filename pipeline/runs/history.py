@@ -149,7 +149,7 @@ def runs_of(runs: Path, experiment: str, last: int | None = None) -> list[Run]:
     if experiment not in names:
         raise InputError(f"{runs}: no runs of '{experiment}'; {near(experiment, names)}")
     found = []
-    for folder in list(_folders(runs / experiment))[-last if last else 0 :]:
+    for folder in list(folders(runs / experiment))[-last if last else 0 :]:
         try:
             found.append(load(folder))
         except InputError as error:
@@ -175,13 +175,13 @@ def find(runs: Path, name: str) -> Run:
     if run == LATEST and (link := runs / experiment / LATEST).is_dir():
         return load(link.resolve())
     if run == LATEST and experiment in experiments(runs):
-        return load(list(_folders(runs / experiment))[-1])
+        return load(list(folders(runs / experiment))[-1])
     found = [path for path in sorted(runs.glob(f"{experiment or '*'}/*")) if path.name == run and path.is_dir()]
     if len(found) == 1:
         return load(found[0])
     if found:
         raise InputError(f"{name}: {len(found)} runs; name one: {', '.join(f'{p.parent.name}/{run}' for p in found)}")
-    every = [f"{one}/{path.name}" for one in experiments(runs) for path in _folders(runs / one)]
+    every = [f"{one}/{path.name}" for one in experiments(runs) for path in folders(runs / one)]
     raise InputError(f"{runs}: no run '{name}'; {near(name, [*experiments(runs), *every])}")
 
 
@@ -213,7 +213,8 @@ def near(name: str, names: list[str]) -> str:
     return f"did you mean {' or '.join(similar)}?" if similar else f"there are: {', '.join(names[:5]) or 'none'}"
 
 
-def _folders(home: Path) -> Iterator[Path]:
+def folders(home: Path) -> Iterator[Path]:
+    """The folders of an experiment's runs, the oldest first."""
     return (path for path in sorted(home.iterdir()) if NAME.fullmatch(path.name) and path.is_dir())
 
 
@@ -239,7 +240,7 @@ def _state(folder: Path, record: Record | None, board: Leaderboard | None) -> st
     if record.state != "running":
         return record.state
     # A run that was killed couldn't write how it ended.
-    return "running" if under_way(folder.parent) and folder == max(_folders(folder.parent)) else "stopped"
+    return "running" if under_way(folder.parent) and folder == max(folders(folder.parent)) else "stopped"
 
 
 def _time(name: str) -> str:

@@ -13,7 +13,7 @@ from components.metrics.metrics import METRICS
 from components.report.page import FOLDER, environment
 from pipeline.runs import LATEST, REPORT
 from pipeline.runs.diff import changes, compare, figures, metric_names, pairs
-from pipeline.runs.history import NAME, Run, experiments, load, near, runs_of
+from pipeline.runs.history import NAME, Run, experiments, folders, load, near, runs_of
 from pipeline.runs.listing import lines, results, worn
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -158,9 +158,8 @@ def _names(runs: Path) -> list[str]:
 
 def _run_names(runs: Path, experiment: str) -> list[str]:
     """The names of an experiment's runs, the oldest first."""
-    home = runs / experiment
-    folders = (path for path in home.iterdir() if NAME.fullmatch(path.name) and path.is_dir())
-    return sorted(path.name for path in folders if not path.is_symlink() or inside(runs, path))
+    found = folders(runs / experiment)
+    return [path.name for path in found if not path.is_symlink() or inside(runs, path)]
 
 
 def _shown(name: str) -> bool:

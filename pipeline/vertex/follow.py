@@ -34,19 +34,8 @@ class JobFailedError(Exception):
     """A pipeline job failed or was cancelled. The message names the tasks and the reasons."""
 
 
-def follow(
-    job: "PipelineJob", settings: Settings, console: Console, poll_seconds: float = POLL_SECONDS
-) -> "PipelineJob":
+def follow(job: "PipelineJob", settings: Settings, console: Console) -> None:
     """Show the tasks of a job until it has ended.
-
-    Args:
-        job: The job.
-        settings: The project and region of the job.
-        console: The console of the display.
-        poll_seconds: The time between two requests for the job's state.
-
-    Returns:
-        The job in its last state.
 
     Raises:
         JobFailedError: The job failed or was cancelled.
@@ -63,7 +52,7 @@ def follow(
                 raise KeyboardInterrupt
 
         shown: dict[str, str] = {}
-        for job in poll(job, pipelines.get_pipeline_job, poll_seconds, wait):  # noqa: B020 (the newest state is meant)
+        for job in poll(job, pipelines.get_pipeline_job, POLL_SECONDS, wait):  # noqa: B020 (the newest state is meant)
             for task in job.job_detail.task_details:
                 ended = task.start_time and task.end_time
                 seconds = (task.end_time - task.start_time).total_seconds() if ended else None
@@ -73,7 +62,6 @@ def follow(
                 break
     if state(job) != "SUCCEEDED":
         raise JobFailedError(_failure(job))
-    return job
 
 
 def state(job: "PipelineJob") -> str:

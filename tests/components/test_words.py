@@ -1,7 +1,7 @@
 import pytest
 
 from components.artifacts.leaderboard import ModelEntry, figure, interval
-from components.common.words import counted
+from components.common.words import counted, some
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,9 @@ def test_a_metric_has_four_decimal_places_and_a_small_one_two_digits(value, text
 def test_an_interval_says_no_more_than_is_known(ends, text, distance):
     assert interval(ends) == text
     assert ModelEntry(model="b", family="mlp", dataset="d", behind=ends).distance() == distance
+
+
+def test_of_many_names_the_first_are_shown():
+    assert some(["a"], 1) == "a"
+    assert some(["a", "b", "c"], 3) == "a, b, c"
+    assert some(["a", "b", "c"], 2, "; ") == "a; b and 1 more"
