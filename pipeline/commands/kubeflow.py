@@ -25,18 +25,7 @@ def submit_to_kubeflow(
     dry_run: bool,
     moving_tags: bool,
 ) -> None:
-    """Compile an experiment for Kubeflow, check it, and submit it or print what would be sent.
-
-    Args:
-        experiment: The experiment.
-        host: The address of the service.
-        namespace: The namespace, in a Kubeflow with several users.
-        run: The name of the run.
-        values: The values of the pipeline's parameters.
-        wait: Whether the tasks are followed until the run has ended.
-        fail_fast: Whether the run that is followed ends at its first failed task.
-        dry_run: Whether nothing is sent.
-        moving_tags: Whether images may be named by a tag.
+    """Compile an experiment for Kubeflow, check it, and submit it under the name `run`, or print what would be sent.
 
     Raises:
         InputError: The pipeline would fail, or the service refuses it.

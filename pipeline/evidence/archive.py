@@ -26,12 +26,7 @@ def write_sums(folder: Path) -> Path:
 
 
 def pack(folder: Path, output: Path) -> None:
-    """Write the files of a folder into an archive, which appears as a whole.
-
-    Args:
-        folder: The folder, on the file system of the archive.
-        output: The archive.
-    """
+    """Write the files of a folder, on the same file system, into an archive, which appears as a whole."""
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as scratch:
         partial = Path(scratch) / output.name
         with tarfile.open(partial, "x:") as archive:

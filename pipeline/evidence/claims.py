@@ -117,12 +117,7 @@ def read_claims(file: Path, folder: Path, data: str | None) -> Claims:
 
 
 def statements(claims: Claims, versions: dict[str, str]) -> list[Line]:
-    """Whether the files agree with each other, and with the code and the packages of this machine.
-
-    Args:
-        claims: The content of the proof.
-        versions: The versions of Python and of packages here.
-    """
+    """Whether the files agree with each other, and with the code and the packages of this machine."""
     proof, model = claims.proof, claims.model
     modules = [f"components.{step}.component" for step in _STEPS]
     uses = [f"components.sources.{claims.dataset.source}", f"components.families.{model.spec.family}"]

@@ -117,11 +117,7 @@ def _claim(at: str, metric: object, given: object, task: Task, quantiles: bool) 
 
 
 def spreads(boards: list[Leaderboard]) -> dict[str, dict[str, Spread]]:
-    """The metrics of each model, in the order of the first board, over the runs.
-
-    Args:
-        boards: The leaderboards of runs of one experiment, in which every model was finished.
-    """
+    """The metrics of each model over runs of one experiment that finished every model, in the first one's order."""
     return backtest.spreads([{entry.model: _in_order(entry) for entry in board.models} for board in boards])
 
 
@@ -132,12 +128,7 @@ def _in_order(entry: ModelEntry) -> dict[str, float]:
 
 
 def judge(expect: dict[str, dict[str, Claim]], measured: dict[str, dict[str, Spread]]) -> list[Verdict]:
-    """Compare claims with the means of the measured values.
-
-    Args:
-        expect: The claims of each model, by metric.
-        measured: The spread of each model's metrics.
-    """
+    """Compare claims, by model and metric, with the means of the measured values."""
     return [
         Verdict(
             model=model,

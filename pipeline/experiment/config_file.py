@@ -102,10 +102,7 @@ def _load(text: str) -> tuple[object, list[tuple[int, Hashable]]]:
 
 
 def read_config(path: Path) -> Config:
-    """Read a config. Its keys aren't checked.
-
-    Args:
-        path: The YAML file, of at most `MAX_BYTES`.
+    """Read a config, a YAML file of at most `MAX_BYTES`. Its keys aren't checked.
 
     Raises:
         InputError: The file can't be read, or contains no mapping.
@@ -151,9 +148,7 @@ def _copy(value: object) -> object:
 def override(config: Config, overrides: list[str]) -> None:
     """Change a config in place. Its keys aren't checked.
 
-    Args:
-        config: The config.
-        overrides: The changes, "key.key=value", where the value is YAML. The value null removes a data set or a model.
+    A change is "key.key=value", where the value is YAML. The value null removes a data set or a model.
 
     Raises:
         InputError: Some changes are impossible. Each has a line.

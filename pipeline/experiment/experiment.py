@@ -155,11 +155,7 @@ def _quantile_problems(path: Path, models: dict[str, ModelSpec]) -> list[str]:
 
 
 def select_models(experiment: Experiment, models: list[str]) -> Experiment:
-    """An experiment with some of its models, and the data sets that they use.
-
-    Args:
-        experiment: The experiment.
-        models: The names of the models; an empty list selects all.
+    """An experiment with some of its models, or with all where none is named, and the data sets that they use.
 
     Raises:
         InputError: The experiment has no such model.

@@ -37,11 +37,7 @@ def check_file_name(path: Path) -> None:
 
 
 def check_name(where: str, name: str) -> None:
-    """Check the name of a data set or model.
-
-    Args:
-        where: The file and the kind, for messages.
-        name: The name.
+    """Check the name of a data set or model. `where` is the file and the kind, for messages.
 
     Raises:
         InputError: The name can't be a part of task names and paths.
@@ -53,12 +49,7 @@ def check_name(where: str, name: str) -> None:
 
 
 def fold_name_problems(where: str, folds: Mapping[str, int]) -> list[str]:
-    """The problems of names that folds are named after.
-
-    Args:
-        where: The file and the kind, for messages.
-        folds: The number of folds of each data set or model; 0 where it has no backtest.
-    """
+    """The problems of names that folds are named after, given the number of folds of each data set or model."""
     problems = []
     for name, count in folds.items():
         if count and len(name) > MAX_NAME_OF_FOLDS:
@@ -71,12 +62,7 @@ def fold_name_problems(where: str, folds: Mapping[str, int]) -> list[str]:
 
 
 def check_selected(experiment: str, known: Iterable[str], models: Iterable[str]) -> None:
-    """Check the models that `--model` names.
-
-    Args:
-        experiment: The experiment's name.
-        known: The names of its models.
-        models: The names that are given.
+    """Check that an experiment has the models that `--model` names.
 
     Raises:
         InputError: The experiment has no such model.

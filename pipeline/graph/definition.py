@@ -27,10 +27,6 @@ def define(experiment: Experiment, target: Target = "vertex") -> BaseComponent:
     run goes on without them; `pipeline_sha256`, the digest of the compiled file; `registry`, the folder of registered
     models; `vertex`, JSON of a `components.vertex.client.Vertex` where the pipeline runs on Vertex AI; `promote`,
     whether a winner replaces a version that isn't clearly worse; `checkpoints`, the folder of unfinished trainings.
-
-    Args:
-        experiment: The experiment.
-        target: The platform whose names accelerators and nodes have. A local run ignores them.
     """
 
     @dsl.pipeline(

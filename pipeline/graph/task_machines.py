@@ -16,10 +16,7 @@ USER = 1000
 def placement(name: str | None, target: Target, job: bool = False) -> Placement:
     """The placement of a training: its precision, and the CustomJob to launch where the machine needs one.
 
-    Args:
-        name: The machine's name; None for Vertex' default.
-        target: The platform that the pipeline is compiled for.
-        job: Whether to launch a job on any machine, for only a job can stream to a Vertex TensorBoard.
+    With `job`, it is launched on any machine, for only a job can stream to a Vertex TensorBoard.
     """
     machine = machines()[name] if name else Machine(machine_type=DEFAULT_TYPE)
     if target == "kubeflow" or not (machine.needs_job or job):
@@ -46,14 +43,7 @@ def _seconds(hours: float | None) -> int | None:
 
 
 def request_machine(task: dsl.PipelineTask, name: str | None, target: Target, launches: bool = False) -> None:
-    """Set the machine of a task.
-
-    Args:
-        task: The task.
-        name: The machine's name; None for the cluster's default.
-        target: The platform that the pipeline is compiled for.
-        launches: Whether the task only launches a job, which runs on the machine.
-    """
+    """Set the machine of a task; of one that only launches a job on it, the retries alone."""
     if name is None:
         return
     machine = machines()[name]
@@ -107,15 +97,10 @@ def _request_node(task: dsl.PipelineTask, machine: Machine) -> None:
 
 
 def request_pod(task: dsl.PipelineTask, mounts: bool, claim: str | None) -> None:
-    """Set the user of a task's pod, and mount the volume.
+    """Set the user of a task's pod, and mount the claim's volume where the task uses it.
 
     Kubeflow's compiler adds the rest of Kubernetes' restricted profile: no privilege escalation, no capabilities, the
     seccomp profile RuntimeDefault (backend/src/v2/compiler/argocompiler/security_context.go of Kubeflow Pipelines).
-
-    Args:
-        task: The task.
-        mounts: Whether the task uses the volume.
-        claim: The name of the volume's PersistentVolumeClaim; None where there is none.
     """
     from kfp import kubernetes
 

@@ -109,12 +109,7 @@ Output = tuple[TaskSpec, str]
 
 
 def tasks(experiment: Experiment, target: Target = "vertex") -> list[TaskSpec]:
-    """The tasks of an experiment, each after those whose outputs it takes.
-
-    Args:
-        experiment: The experiment.
-        target: The platform that the pipeline is compiled for.
-    """
+    """The tasks of an experiment, each after those whose outputs it takes."""
     specs: list[TaskSpec] = []
     # The outputs that other tasks take, by their kind and the name of the model or data set, and the fold's number.
     results: dict[str, dict[str, Output]] = {kind: {} for kind in KINDS}

@@ -28,15 +28,7 @@ def follow(
     fail_fast: bool = False,
     poll_seconds: float = POLL_SECONDS,
 ) -> None:
-    """Show the tasks of a run until it has ended.
-
-    Args:
-        client: A client of the service.
-        run_id: The run's id.
-        tasks: The names of the run's tasks.
-        console: The console of the display.
-        fail_fast: Whether the run is ended at the first failed task.
-        poll_seconds: The time between two requests for the run's state.
+    """Show the tasks of a run until it has ended. With `fail_fast` it is ended at the first failed task.
 
     Raises:
         JobFailedError: The run failed or was cancelled.

@@ -82,12 +82,7 @@ def digest(value: object) -> str:
 
 
 def save_outputs(folder: Path, executor: dict[str, Any], component: dict[str, Any]) -> Outputs:
-    """Read the outputs of a task that finished, and write its manifest.
-
-    Args:
-        folder: The task's folder.
-        executor: The task's ExecutorInput.
-        component: The component's inputs and outputs.
+    """Read the outputs of a task that finished, from its folder and its ExecutorInput, and write its manifest.
 
     Raises:
         ValueError: An output isn't of its type.
@@ -117,11 +112,8 @@ def save_outputs(folder: Path, executor: dict[str, Any], component: dict[str, An
 def load_outputs(folder: Path, digests: bool = False) -> Outputs:
     """Load the outputs of a finished task, and check that its files are unchanged.
 
-    A file whose size and time are those of the manifest is taken as unchanged. Of other files the digest is compared.
-
-    Args:
-        folder: The task's folder.
-        digests: Compare the digests of all files.
+    A file whose size and time are those of the manifest is taken as unchanged. Of other files the digest is compared;
+    with `digests`, that of all.
 
     Raises:
         FileNotFoundError: There is no such folder.

@@ -83,15 +83,8 @@ def engine() -> str:
 def arguments(engine: str, experiment: Experiment, home: Path, outputs: Path, registry: Path) -> list[str]:
     """The command that starts a container of the run, up to the image's name.
 
-    A task can read the data, and write the tasks' outputs and the registry. It sees nothing else of this machine. It
-    runs as the user who started the run, or as the image's user where that is root.
-
-    Args:
-        engine: docker or podman.
-        experiment: The experiment. Its data are mounted read-only, under the path that they have here.
-        home: The experiment's folder.
-        outputs: The folder that the tasks write to.
-        registry: The folder that models are registered in.
+    A task can read the data, under the path that they have here, and write the tasks' outputs and the registry. It sees
+    nothing else of this machine. It runs as the user who started the run, or as the image's user where that is root.
 
     Raises:
         InputError: A folder's name has a quotation mark.
@@ -165,10 +158,6 @@ def mounts(experiment: Experiment) -> list[tuple[Path, Path]]:
 
 def check_images(images: list[str], start: list[str]) -> None:
     """Refuse an image that isn't here and can't be pulled, doesn't start, or holds other code than this folder.
-
-    Args:
-        images: The names of the images.
-        start: What `arguments` gives.
 
     Raises:
         InputError: An image is refused. Only the first such image is named.

@@ -9,11 +9,7 @@ from components.common.errors import InputError
 
 
 def set_aside(path: Path, problem: str) -> None:
-    """Rename a file or folder that can't be used, and print a line that says so.
-
-    Args:
-        path: The file or folder.
-        problem: The part of the line after the path, such as "isn't a folder".
+    """Rename a file or folder that can't be used, and print a line that says so: its path, the problem, its new name.
 
     Raises:
         InputError: It can't be renamed.

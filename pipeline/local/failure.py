@@ -72,12 +72,7 @@ class Failure:
 
 
 def failure(code: int, lines: Iterable[str]) -> Failure:
-    """The failure of a task.
-
-    Args:
-        code: The exit code of its process, negative where a signal ended it.
-        lines: The last lines that it printed.
-    """
+    """The failure of a task, from its exit code (negative after a signal) and the last lines that it printed."""
     # The exit code of a container that a signal ended is 128 plus the signal's number.
     if number := -code if code < 0 else code - 128 if code == 128 + signal.SIGKILL else 0:
         return Failure(KILLED if number == signal.SIGKILL else f"it was ended by {signal.Signals(number).name}")
@@ -106,10 +101,6 @@ def stoppable() -> Iterator[None]:
 def explained(home: Path, console: Console) -> Iterator[None]:
     """Print a line instead of a traceback where the disk is full, or a file can't be written or read.
 
-    Args:
-        home: The experiment's folder.
-        console: The terminal.
-
     Raises:
         TaskFailedError: The disk is full, or a file can't be written or read.
     """
@@ -126,11 +117,6 @@ def explained(home: Path, console: Console) -> Iterator[None]:
 
 def explain(failures: dict[str, Failure], run: Path, console: Console) -> NoReturn:
     """Print each failure with the end of the task's log, and raise an error.
-
-    Args:
-        failures: The failures, by the task's name.
-        run: The run's folder.
-        console: The terminal.
 
     Raises:
         InputError: A task refused its input.

@@ -68,13 +68,7 @@ def remember(path: Path, tasks: dict[str, Basis]) -> None:
 
 
 def why(before: Basis | None, now: Basis, after: dict[str, str]) -> str:
-    """The reason why a task runs that has no outputs of an earlier run.
-
-    Args:
-        before: The task's basis in the last run that it was part of.
-        now: Its basis in this run.
-        after: The producing task of each input artifact.
-    """
+    """The reason why a task runs that has no outputs of an earlier run; `after` has each input artifact's producer."""
     if before is None:
         return "first time"
     names = [name for name, value in now.parameters.items() if value != before.parameters.get(name)]

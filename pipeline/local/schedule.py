@@ -12,9 +12,7 @@ TASK_BYTES = 1_500_000_000
 def ranks(needs: Mapping[str, Iterable[str]], seconds: Mapping[str, float]) -> dict[str, float]:
     """The seconds from each task's start to the end of the run, if all that waits for it started at once.
 
-    Args:
-        needs: The tasks that each task waits for, which come before it.
-        seconds: The expected duration of each task.
+    Each task comes after those that it needs.
     """
     left = dict.fromkeys(needs, 0.0)
     for task in reversed(list(needs)):
@@ -29,18 +27,10 @@ def next_task(
     ready: Iterable[str], running: Collection[str], threads: Mapping[str, int], rank: Mapping[str, float],
     cores: int, jobs: int,
 ) -> str | None:  # fmt: skip
-    """The task to start: the one with the longest way to the end, as soon as it fits.
+    """The task to start: the one with the highest rank, that is the longest way to the end, as soon as it fits.
 
-    The threads of all that run are at most the cores; a task with more threads than cores runs alone. No other task
-    goes before the first one, which would otherwise wait for ever.
-
-    Args:
-        ready: The tasks that could start.
-        running: The tasks that run.
-        threads: The threads of each task.
-        rank: What `ranks` gives.
-        cores: The number of cores.
-        jobs: The most tasks at a time.
+    At most `jobs` tasks run, and together they have at most as many threads as there are cores; a task with more runs
+    alone. No other task goes before the first one, which would otherwise wait for ever.
     """
     first = max(ready, key=lambda task: rank[task], default=None)
     if first and running:

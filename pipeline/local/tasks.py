@@ -88,13 +88,7 @@ def _task(name: str, task: dict[str, Any], spec: dict[str, Any]) -> Task:
 
 
 def arguments(task: Task, pipeline: dict[str, Any], outputs: dict[str, Outputs]) -> dict[str, Any]:
-    """The values of a task's parameters.
-
-    Args:
-        task: The task.
-        pipeline: The values of the pipeline's parameters.
-        outputs: The outputs of the tasks before it.
-    """
+    """The values of a task's parameters, from those of the pipeline and the outputs of the tasks before it."""
     values = {}
     for name, source in task.parameters.items():
         if "componentInputParameter" in source:
@@ -112,14 +106,9 @@ def arguments(task: Task, pipeline: dict[str, Any], outputs: dict[str, Outputs])
 def executor_input(
     task: Task, values: dict[str, Any], outputs: dict[str, Outputs], folder: Path, run: str
 ) -> dict[str, Any]:
-    """The ExecutorInput of a task.
+    """The ExecutorInput of a task, from its parameters' values and the outputs of the tasks before it.
 
-    Args:
-        task: The task.
-        values: The values of its parameters.
-        outputs: The outputs of the tasks before it.
-        folder: The folder for its own outputs.
-        run: The run's name.
+    It writes its own outputs to `folder`.
     """
     defined = task.component.get("outputDefinitions", {})
     given = {name: (outputs[of], key) for name, (of, key) in task.artifacts.items() if of in outputs}

@@ -27,12 +27,7 @@ class Best:
 
 
 def best(runs: Path, experiments: list[str], metric: str | None) -> list[Best]:
-    """Find the best model on each test split.
-
-    Args:
-        runs: The folder of all runs.
-        experiments: The experiments to look at.
-        metric: A metric; None for the one that ranks the models of each data set.
+    """Find the best model on each test split, by a metric, or else by the one that ranks the models of each data set.
 
     Raises:
         InputError: There is no such metric, or no run has it.

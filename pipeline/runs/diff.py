@@ -91,11 +91,7 @@ def changes(before: Run, now: Run) -> Changes:
 def compare(before: Run, old: ModelEntry | None, now: Run, new: ModelEntry | None) -> Comparison:
     """Compare a model with one of an earlier run, by the metric that ranks them, on the same test examples.
 
-    Args:
-        before: The earlier run, A.
-        old: Its model; None where it has none.
-        now: The later run, B.
-        new: Its model; None where it has none.
+    The earlier run is A, the later one B. A model is None where its run has none of this name.
     """
     for run in (before, now):
         if run.board is None:

@@ -135,12 +135,7 @@ def experiments(runs: Path) -> list[str]:
 
 
 def runs_of(runs: Path, experiment: str, last: int | None = None) -> list[Run]:
-    """The runs of an experiment, the oldest first.
-
-    Args:
-        runs: The folder of all runs.
-        experiment: The experiment's name.
-        last: The number of runs to read, the newest; None for all.
+    """The runs of an experiment, the oldest first; only the newest `last` where that is given.
 
     Raises:
         InputError: There is no such experiment.

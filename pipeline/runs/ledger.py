@@ -54,10 +54,6 @@ def split_digest(evaluation: Path, info: DatasetInfo) -> str:
 
     Other columns, another calendar or pictures of another size leave it as it is, for the same examples are judged.
 
-    Args:
-        evaluation: The folder of an evaluation on the split.
-        info: The description of the data set.
-
     Raises:
         OSError: There are no predictions.
         ValueError: They were damaged.
@@ -72,13 +68,7 @@ def prediction_digest(evaluation: Path) -> str:
 
 
 def note(run: Path, evaluation: Path, dataset: Path) -> None:
-    """Add a line for an evaluation.
-
-    Args:
-        run: The run's folder, runs/<experiment>/<run>.
-        evaluation: The folder that evaluate wrote.
-        dataset: The data set's folder.
-    """
+    """Add a line for an evaluation, by the folders of its run, of itself and of its data set."""
     info = load_info(dataset)
     read = Read(
         time=now(),

@@ -71,13 +71,7 @@ def results(run: Run) -> list[Result]:
 
 
 def worn(runs: Path, run: Run, only: str | None = None) -> list[str]:
-    """Sentences on how often the test splits of a run have been read.
-
-    Args:
-        runs: The folder of all runs.
-        run: The run.
-        only: A data set; None for all.
-    """
+    """Sentences on how often the test splits of a run, or of one of its data sets alone, have been read."""
     noted = ledger.reads(runs)
     return [
         f"{dataset}: {sentence}"

@@ -84,14 +84,7 @@ def _with_paths(entry: ModelEntry) -> ModelEntry:
 
 
 def publish_report(page: Path, run: Path, tasks: list[TaskRun], board: Leaderboard | None = None) -> None:
-    """Copy the report to the run's folder, and add what its own task couldn't know: durations, and the runs before.
-
-    Args:
-        page: The page that report wrote.
-        run: The run's folder.
-        tasks: The state and duration of each task.
-        board: The leaderboard; None where there is none.
-    """
+    """Copy the report to the run's folder, and add what its own task couldn't know: durations, and the runs before."""
     text = with_run(page.read_text(encoding="utf-8"), run.name, now(), tasks)
     write_text(run / REPORT, with_history(text, run, board) if board else text)
 

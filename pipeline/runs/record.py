@@ -44,12 +44,7 @@ class Record(BaseModel):
 
 @contextmanager
 def recorded(run: Path, experiment: "Experiment", code: dict[str, dict[str, str]]) -> Iterator[Record]:
-    """Write the record of a run when it starts, and again when it ends.
-
-    Args:
-        run: The run's folder.
-        experiment: The experiment.
-        code: The digest of each file of its code, by task.
+    """Write the record of a run, with the digests of each task's code, when it starts, and again when it ends.
 
     Yields:
         The record. Its outputs and failures are filled while the run is under way.

@@ -17,13 +17,7 @@ _WIDTH, _HEIGHT, _LEFT, _EDGE = 760, 190, 70, 14
 
 
 def with_history(page: str, folder: Path, board: Leaderboard) -> str:
-    """Add the section about the runs before to a report.
-
-    Args:
-        page: The report.
-        folder: The run's folder, in which its models lie.
-        board: Its leaderboard.
-    """
+    """Add the section about the runs before to the report of the run in `folder`."""
     now = Run(folder, "finished", None, board)
     runs = [run for run in runs_of(folder.parent.parent, folder.parent.name, _SHOWN) if run.name < folder.name]
     parts = [_part(dataset, [run for run in runs if run.board] + [now]) for dataset in board.datasets]

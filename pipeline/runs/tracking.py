@@ -38,12 +38,7 @@ _METRICS, _PARAMETERS = 1000, 100
 
 @contextmanager
 def tracked(folder: Path, console: "Console") -> Iterator[None]:
-    """Send a run after the `with` block, if it has results, even if a model failed. A server can't make the run fail.
-
-    Args:
-        folder: The run's folder.
-        console: The terminal.
-    """
+    """Send a run after the `with` block, if it has results, even if a model failed. A server can't make it fail."""
     try:
         yield
     except Exception:
@@ -117,16 +112,9 @@ def _send(client: "MlflowClient", run: Run, board: Leaderboard) -> tuple[str, st
 def _send_model(
     client: "MlflowClient", identifier: str, run: Run, board: Leaderboard, entry: ModelEntry, began: int
 ) -> None:
-    """Send a model of a run.
+    """Send a model of a run, as the run `identifier` in MLflow.
 
-    Args:
-        client: The server.
-        identifier: The model's run in MLflow.
-        run: The run.
-        board: Its leaderboard.
-        entry: The model.
-        began: The time when the run began, in milliseconds. The time of an epoch's metrics is this, and the seconds of
-            training until the epoch's end.
+    The time of an epoch's metrics is `began`, in milliseconds, and the seconds of training until the epoch's end.
     """
     from mlflow.entities import Metric
 

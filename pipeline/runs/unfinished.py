@@ -86,12 +86,7 @@ class Unfinished:
 
 
 def unfinished(home: Path, runs: list[Run]) -> list[Unfinished]:
-    """The checkpoints in an experiment's folder, the oldest first.
-
-    Args:
-        home: The folder of the experiment.
-        runs: Its runs, the oldest first.
-    """
+    """The checkpoints in an experiment's folder, the oldest first, given its runs, the oldest first."""
     found = []
     for folder in [path for path in home.glob(_FOLDERS) if path.is_dir() and _NAME.fullmatch(path.name)]:
         if times := [status.st_mtime for status in statuses(folder)]:

@@ -42,12 +42,7 @@ class Line:
 
 
 class Display:
-    """Shows the tasks of a run.
-
-    Args:
-        tasks: The names of the tasks, in the order of their lines.
-        console: The terminal.
-    """
+    """Shows the tasks of a run, a line for each."""
 
     def __init__(self, tasks: Iterable[str], console: Console) -> None:
         self.lines = {task: Line() for task in tasks}

@@ -32,12 +32,9 @@ def table(*columns: str) -> Table:
 
 
 def fitting(make: Callable[[Sequence[str]], Table], optional: Sequence[str], console: Console) -> Table:
-    """A table with as many of its optional columns as there is room for.
+    """A table with as many of its optional columns as there is room for; the first is left out first.
 
-    Args:
-        make: A function of the optional columns to show, which returns the table.
-        optional: The optional columns, in the order in which they are left out.
-        console: The console that the table is printed to.
+    `make` returns the table that has these of the optional columns.
     """
     for left_out in range(len(optional) + 1):
         table = make(optional[left_out:])

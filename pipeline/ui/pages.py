@@ -22,11 +22,7 @@ _FILES = (REPORT, "leaderboard.json", "run.json", "registered.json", "pipeline.y
 
 
 def experiments_page(runs: Path) -> Markup:
-    """The experiments, each with its last run.
-
-    Args:
-        runs: The folder of all runs.
-    """
+    """The experiments, each with its last run."""
     found = []
     for name in _names(runs):
         names = _run_names(runs, name)
@@ -100,12 +96,7 @@ def run_page(runs: Path, experiment: str, name: str) -> Markup:
 
 
 def diff_page(runs: Path, a: str, b: str) -> Markup:
-    """The differences of run B from run A.
-
-    Args:
-        runs: The folder of all runs.
-        a: The earlier run, as <experiment>/<run>.
-        b: The later run.
+    """The differences of run B from run A, each <experiment>/<run>.
 
     Raises:
         InputError: There is no such run.

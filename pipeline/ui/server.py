@@ -49,11 +49,7 @@ _HEADERS = {
 
 
 class Server(socketserver.ThreadingTCPServer):
-    """The server, with a thread for each request.
-
-    Args:
-        runs: The folder of all runs.
-        port: The port; 0 for a free one.
+    """The server, with a thread for each request; port 0 is a free one.
 
     Raises:
         OSError: It can't listen at the port.
@@ -194,11 +190,7 @@ def _parts(path: str) -> list[str]:
 
 
 def serve(runs: Path, port: int) -> None:
-    """Serve the pages until Ctrl-C.
-
-    Args:
-        runs: The folder of all runs.
-        port: The port; 0 for a free one.
+    """Serve the pages until Ctrl-C; port 0 is a free one.
 
     Raises:
         InputError: The port can't be used, or there are no runs.

@@ -18,11 +18,6 @@ RUN_CONTEXT_SECONDS = 60.0
 def add_to_experiment(job: PipelineJob, experiment: str, settings: Settings) -> None:
     """Make a job's run a child of an experiment, which is created where there is none.
 
-    Args:
-        job: A job that was just submitted.
-        experiment: The experiment's id.
-        settings: The project and region of both.
-
     Raises:
         InputError: The metadata can't be written. The job runs all the same.
     """

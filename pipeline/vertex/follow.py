@@ -84,15 +84,9 @@ def _failure(job: "PipelineJob") -> str:
 def show_task(
     display: Display, name: str, state: str, error: str, seconds: float | None, shown: dict[str, str]
 ) -> None:
-    """Show a task of a cluster where its state has changed.
+    """Show a task of Vertex AI or Kubeflow where its state has changed, and it has a line in the display.
 
-    Args:
-        display: The display. A task without a line in it isn't shown.
-        name: The task's name.
-        state: The task's state, as Vertex AI or Kubeflow calls it.
-        error: The task's error.
-        seconds: The task's duration; None while it runs.
-        shown: The state of each task that was shown last.
+    `seconds` is its duration, None while it runs; `shown` has the state of each task that was shown last.
     """
     if name not in display.lines or shown.get(name) == state:
         return

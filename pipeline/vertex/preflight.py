@@ -20,10 +20,6 @@ _GOOGLE_REGISTRIES = ("pkg.dev", "gcr.io")
 def preflight(settings: Settings, images: list[str]) -> list[str]:
     """Check that the project, the bucket and the images exist.
 
-    Args:
-        settings: The project, region and bucket.
-        images: The names of the images, with their registry.
-
     Returns:
         A note for each of them that couldn't be checked.
 

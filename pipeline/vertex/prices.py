@@ -56,9 +56,7 @@ def load_prices() -> Prices:
 def hourly(machine: Machine | None, prices: Prices) -> float | None:
     """The price of a machine with all its workers, in US dollars an hour; None where a price is missing.
 
-    Args:
-        machine: The machine; None for that of a task that names none.
-        prices: The price table.
+    None stands for a task that names no machine, which has the table's `default`.
     """
     if machine is None:
         return prices.machines.get(prices.default)

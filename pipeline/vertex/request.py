@@ -127,11 +127,7 @@ def check_parameters(spec: dict[str, Any], values: Mapping[str, object]) -> None
 
 
 def check_data(experiment: Experiment, readable: tuple[str, ...] = ("gs://", "/gcs/")) -> None:
-    """Refuse data that the tasks can't read.
-
-    Args:
-        experiment: The experiment.
-        readable: The prefixes of paths that the tasks can read.
+    """Refuse data whose path doesn't begin with one of the prefixes that the tasks can read.
 
     Raises:
         InputError: A file or folder is on this machine only.
@@ -216,10 +212,6 @@ def check_options(options: VertexOptions, settings: Settings) -> None:
 
 def check_artifacts(spec: dict[str, Any], where: str) -> None:
     """Check the number of input artifacts of each task. Too many would fail only in the last steps of a run.
-
-    Args:
-        spec: The compiled pipeline.
-        where: The service, a key of MAX_ARTIFACTS.
 
     Raises:
         InputError: A task has too many.

@@ -32,9 +32,7 @@ def roles(options: VertexOptions, settings: Settings) -> list[Role]:
     Source: cloud.google.com/vertex-ai/docs/pipelines/configure-project and
     cloud.google.com/vertex-ai/docs/general/custom-service-account.
 
-    Args:
-        options: The experiment's options. Where they have no service account, a placeholder stands for it.
-        settings: The project, region and bucket of the pipelines.
+    Where the options have no service account, a placeholder stands for it.
     """
     account = options.service_account or RUNNER.replace("PROJECT", settings.project)
     runner, bucket = f"serviceAccount:{account}", f"gs://{settings.bucket}"

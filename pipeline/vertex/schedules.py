@@ -15,13 +15,7 @@ _CRON = re.compile(r"(TZ=\S+ |CRON_TZ=\S+ )?[-*/,0-9A-Za-z]+( [-*/,0-9A-Za-z]+){
 
 
 def create_schedule(job: Request, name: str, cron: str, settings: Settings) -> Schedule:
-    """Create a schedule.
-
-    Args:
-        job: The job that `pipeline_job` returned.
-        name: The schedule's name, which no other schedule may have.
-        cron: The cron expression: five fields, with an optional TZ=Europe/Berlin before them.
-        settings: The project and region of the schedule.
+    """Create a schedule. `cron` has five fields, with an optional TZ=Europe/Berlin before them.
 
     Raises:
         InputError: The cron expression is malformed, the name is taken, or the schedule is refused.
@@ -54,12 +48,7 @@ def list_schedules(settings: Settings) -> list[Schedule]:
 
 
 def change_schedule(action: str, name: str, settings: Settings) -> None:
-    """Pause, resume or delete a schedule.
-
-    Args:
-        action: The change: "pause", "resume" or "delete".
-        name: The schedule's display name or its number.
-        settings: The project and region of the schedule.
+    """Change a schedule, by its display name or its number. The action is "pause", "resume" or "delete".
 
     Raises:
         InputError: No schedule or several have the name, or the change is refused.

@@ -22,11 +22,6 @@ def submit_job(job: Request, job_id: str, settings: Settings) -> PipelineJob:
     Where an answer gets lost, it isn't known whether the job was created. So each try uses the same id. If the service
     says that the job exists, the job's label tells whether this submission created it.
 
-    Args:
-        job: The job that `pipeline_job` returned.
-        job_id: The job's id.
-        settings: The project, region and bucket of the job.
-
     Returns:
         The job as the service has stored it.
 
