@@ -9,3 +9,5 @@ GPU_IMAGE = os.environ.get("IMAGE_GPU", "keras-pipeline-python-gpu:latest")
 TPU_IMAGE = os.environ.get("IMAGE_TPU", "keras-pipeline-python-tpu:latest")
 # The image of deployed models and of batch predictions.
 SERVING_IMAGE = os.environ.get("IMAGE_SERVING", "keras-pipeline-python-serving:latest")
+# The user of the images, see containers/Dockerfile.
+USER = 1000

@@ -4,7 +4,7 @@ import yaml
 
 from components.common.errors import InputError
 from pipeline.experiment.experiment import Experiment
-from pipeline.graph.compile import compile_experiment
+from pipeline.graph.compile import compile_experiment, read_compiled
 from pipeline.kubeflow.client import check_address
 from pipeline.kubeflow.follow import follow
 from pipeline.kubeflow.submit import submit_kubeflow
@@ -38,7 +38,7 @@ def submit_to_kubeflow(
     check_address(host)
     check_data(experiment, ("gs://",))
     path, digest = compile_experiment(experiment, target="kubeflow")
-    spec = next(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+    spec = read_compiled(path)
     values = {"pipeline_sha256": digest, **values}
     check_artifacts(spec, "Kubeflow")
     check_images(spec, moving_tags)

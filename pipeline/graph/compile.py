@@ -3,6 +3,9 @@
 import os
 import warnings
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from components.common.errors import InputError
 from components.common.files import sha256
@@ -53,3 +56,10 @@ def compile_experiment(experiment: Experiment, folder: Path = BUILD, target: Tar
             partial.unlink(missing_ok=True)
             raise InputError(f"{os.path.relpath(path)}: can't be written: {error.strerror}") from None
     return path, sha256([path])
+
+
+def read_compiled(path: Path) -> dict[str, Any]:
+    """The pipeline in a compiled file, KFP's PipelineSpec."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where libyaml is there
+    with path.open(encoding="utf-8") as file:
+        return dict(next(yaml.load_all(file, loader)))

@@ -2,6 +2,7 @@
 
 from kfp import dsl
 
+from components.common.image_names import USER
 from components.register.kserve import CLAIMS
 from components.vertex.placement import TPU_ENVIRONMENT, Placement, Pool
 from pipeline.experiment.machines import DEFAULT_TYPE, Machine, Target, machines
@@ -9,8 +10,6 @@ from pipeline.experiment.offers import offered
 
 # GKE's label for a node's accelerator: cloud.google.com/kubernetes-engine/docs/how-to/gpus
 _GKE_NAMES = {"NVIDIA_A100_80GB": "nvidia-a100-80gb", "NVIDIA_L4": "nvidia-l4", "NVIDIA_H100_80GB": "nvidia-h100-80gb"}
-# The user of the images, see containers/Dockerfile.
-USER = 1000
 
 
 def placement(name: str | None, target: Target, job: bool = False) -> Placement:

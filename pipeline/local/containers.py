@@ -14,6 +14,7 @@ from pathlib import Path
 from components.common.errors import InputError
 from components.common.events import EVENTS
 from components.common.files import MOUNT
+from components.common.image_names import USER
 from components.common.words import some
 from components.vertex.cloud_storage import COPIES, GS
 from pipeline.experiment.experiment import Experiment
@@ -22,8 +23,6 @@ from pipeline.local.tasks import Task
 
 # Every container of a run has this label. Its value is the experiment's folder, whose lock the run holds.
 LABEL = "keras-pipeline.run"
-# The user that the images have, for a host whose user is root.
-USER = 1000
 # The most files and processes of a container. podman 4.3 lowers its own limit of processes to this.
 MOST = 32768
 # A program that prints the path and the bytes of each file of an image's components/, as JSON.

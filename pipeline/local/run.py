@@ -102,9 +102,7 @@ def run_local(
         if folder.is_relative_to(work) and (problem := not_a_folder(folder)):
             set_aside(folder, problem)
         usable(folder)
-    with ExitStack() as stack:
-        for context in (_only_run(home), explained(home, console), stoppable()):
-            stack.enter_context(context)
+    with _only_run(home), explained(home, console), stoppable(), ExitStack() as stack:
         scratch = work / "tmp"
         remove(scratch)  # that of a run that was killed
         scratch.mkdir()

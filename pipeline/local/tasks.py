@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from pipeline.graph.compile import read_compiled
 from pipeline.local.cache import Outputs
 
 # What stands for the name of the run (kfp.dsl.PIPELINE_JOB_NAME_PLACEHOLDER), and for the ExecutorInput.
@@ -52,9 +51,7 @@ class Task:
 
 def read_tasks(path: Path) -> dict[str, Task]:
     """The tasks of a compiled pipeline, each after those that it needs."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    with path.open(encoding="utf-8") as file:
-        spec = next(yaml.load_all(file, loader))
+    spec = read_compiled(path)
     tasks = {name: _task(name, task, spec) for name, task in spec["root"]["dag"]["tasks"].items()}
     ordered: dict[str, Task] = {}
     while len(ordered) < len(tasks):

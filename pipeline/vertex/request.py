@@ -8,13 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from components.common.errors import InputError
 from components.common.image_names import GPU_IMAGE, IMAGE, TPU_IMAGE
 from components.vertex.checkpoints import OWN_BUCKET
 from components.vertex.client import Vertex, VertexOptions
 from pipeline.experiment.experiment import Experiment
+from pipeline.graph.compile import read_compiled
 from pipeline.vertex.settings import Settings
 
 JOB_ID = re.compile(r"[a-z][-a-z0-9]{0,127}")
@@ -72,7 +71,7 @@ def pipeline_job(
     Raises:
         InputError: The service would refuse the job, or the job would fail later.
     """
-    spec = next(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+    spec = read_compiled(path)
     options = experiment.vertex
     own_labels = {**options.labels, "experiment": experiment.name}
     labels = {**own_labels, "pipeline": digest[:16], SUBMISSION: secrets.token_hex(8)}
