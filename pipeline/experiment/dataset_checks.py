@@ -1,11 +1,11 @@
 """Check the data sets of an experiment: first their keys and options, then their data."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 from pydantic import Field
 
@@ -17,12 +17,10 @@ from components.data.splits import folds, split_ends, split_problems
 from components.metrics.metrics import least
 from components.readers.time_axis import Frequency, calendar_columns
 from components.sources import Source, load_source
-from pipeline.experiment.validation import shorten, validate, validate_rest
+from pipeline.experiment.validation import at, shorten, validate, validate_rest
 
 # These values take the place of wrong options, so that the data can be checked in the same call.
 REPLACEMENTS = {"lookback": 1, "horizon": 1, "frequency": "D", "height": 256, "width": 256}
-
-Loaded = TypeVar("Loaded")
 
 
 class DatasetKeys(Strict):
@@ -117,7 +115,8 @@ def check_options(where: str, config: Mapping[str, object], folder: Path, proble
     if not isinstance(name, str):
         return None
     with collecting(problems):
-        source = load_named(load_source, name, where)
+        with at(where):
+            source = load_source(name)
         option_problems: list[str] = []
         with collecting(option_problems):
             validate(source.Options, options, where, tuple(DatasetKeys.model_fields), folder, _elsewhere(name, source))
@@ -136,18 +135,6 @@ def _elsewhere(name: str, source: Source) -> dict[str, str]:
         **dict.fromkeys(ModelSpec.model_fields, "a key of a model, not of a data set"),
         **dict.fromkeys(others.model_fields, of_others),
     }
-
-
-def load_named(load: Callable[[str], Loaded], name: str, where: str) -> Loaded:
-    """Load a source or a family, and put the place in the config before the problems.
-
-    Raises:
-        InputError: It can't be loaded.
-    """
-    try:
-        return load(name)
-    except InputError as error:
-        raise InputError(*(f"{where}: {problem}" for problem in error.problems)) from None
 
 
 def check_data(where: str, config: DatasetOptions) -> DatasetConfig:

@@ -1,6 +1,6 @@
 """Check the models of an experiment, before anything runs."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from components.artifacts.search import Tune
@@ -10,9 +10,9 @@ from components.common.spec import ImageOptions, ModelSpec, SeriesOptions, Stric
 from components.families import Family, families_for, load_family
 from components.models import layer_sizes
 from pipeline.experiment.claims import Claim
-from pipeline.experiment.dataset_checks import DatasetConfig, DatasetKeys, load_named
+from pipeline.experiment.dataset_checks import DatasetConfig, DatasetKeys
 from pipeline.experiment.machines import machines
-from pipeline.experiment.validation import shorten, validate
+from pipeline.experiment.validation import at, shorten, validate
 
 SERIES_ONLY = ("seasonal",)
 IMAGES_ONLY = ("flip", "average_flips", "augment", "label_smoothing", "class_weights", "calibrate")
@@ -65,7 +65,8 @@ def check_model(
             problems.append(f"{where}: dataset: no '{shorten(dataset, quoted=False)}'; there are: {', '.join(tasks)}")
     if isinstance(name, str) and isinstance(values, dict):
         with collecting(problems):
-            family = load_named(load_family, name, f"{where}: family")
+            with at(f"{where}: family"):
+                family = load_family(name)
             if task and task not in family.TASKS:
                 others = ", ".join(families_for(task))
                 raise InputError(f"{where}: family {name} doesn't solve {task}; these do: {others}")
@@ -73,7 +74,8 @@ def check_model(
             if family.check and folder:
                 data = datasets.get(str(dataset))
                 shape = data.facts.shape if data else None
-                hyperparameters = _checked_files(family.check, hyperparameters, shape, f"{where}: hyperparameters")
+                with at(f"{where}: hyperparameters"):
+                    hyperparameters = family.check(hyperparameters, shape)
     if not problems:
         lines = _task_problems(spec, hyperparameters, task) if task else []
         if data := datasets.get(spec.dataset):
@@ -103,16 +105,6 @@ def _elsewhere(family: object) -> dict[str, str]:
         names = load_family(str(family)).Hyperparameters.model_fields
         elsewhere |= {name: f"a hyperparameter; write hyperparameters: {{{name}: …}}" for name in names}
     return elsewhere
-
-
-def _checked_files(
-    check: Callable[[Strict, list[int] | None], Strict], hyperparameters: Strict, shape: list[int] | None, where: str
-) -> Strict:
-    """The hyperparameters with what identifies the files that they name; problems begin with `where`."""
-    try:
-        return check(hyperparameters, shape)
-    except InputError as error:
-        raise InputError(*(f"{where}: {problem}" for problem in error.problems)) from None
 
 
 def _size_problems(spec: ModelSpec, family: Family, hyperparameters: Strict, data: DatasetConfig) -> list[str]:

@@ -1,6 +1,7 @@
 """Validate values of a config with pydantic's classes, and turn errors into lines."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeGuard, TypeVar, get_args
 
@@ -88,6 +89,15 @@ def validate_rest(
             value = {key: item for key, item in value.items() if key not in wrong}
             value |= {key: item for key, item in replacements.items() if key in wrong}
     return None
+
+
+@contextmanager
+def at(where: str) -> Iterator[None]:
+    """Put the place in the config before the problems of an `InputError` that the `with` block raises."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(*(f"{where}: {problem}" for problem in error.problems)) from None
 
 
 def shorten(value: object, quoted: bool = True) -> str:
