@@ -59,7 +59,7 @@ def ready(experiment: Experiment, tasks: list[Task], home: Path, outputs: Path, 
     program = [sys.executable, "-c", _REMOVE, command, f"label={LABEL}={home}"]
     subprocess.run(program, stdin=subprocess.DEVNULL)
     with subprocess.Popen(program, stdin=subprocess.PIPE, start_new_session=True):
-        start = arguments(command, experiment, home, outputs, registry)
+        start = start_command(command, experiment, home, outputs, registry)
         check_images(sorted({task.image for task in tasks}), start)
         yield start
 
@@ -79,7 +79,7 @@ def engine() -> str:
     return "podman"
 
 
-def arguments(engine: str, experiment: Experiment, home: Path, outputs: Path, registry: Path) -> list[str]:
+def start_command(engine: str, experiment: Experiment, home: Path, outputs: Path, registry: Path) -> list[str]:
     """The command that starts a container of the run, up to the image's name.
 
     A task can read the data, under the path that they have here, and write the tasks' outputs and the registry. It sees

@@ -107,7 +107,9 @@ def test_a_folder_that_cannot_be_mounted_is_one_line(project):
 
     home = project.folder / 'a "b"'
     with pytest.raises(InputError, match=r"in its name can.t be mounted in a container"):
-        containers.arguments("podman", load_experiment(project.config, []), home, home / "outputs", home / "registry")
+        containers.start_command(
+            "podman", load_experiment(project.config, []), home, home / "outputs", home / "registry"
+        )
 
 
 def test_a_task_can_write_to_the_folders_of_its_run_alone(project, image):
@@ -115,7 +117,7 @@ def test_a_task_can_write_to_the_folders_of_its_run_alone(project, image):
 
     home = project.folder / "runs/small"
     outputs, registry = home / ".work-containers/outputs", project.folder / "runs/registry"
-    start = containers.arguments(containers.engine(), load_experiment(project.config, []), home, outputs, registry)
+    start = containers.start_command(containers.engine(), load_experiment(project.config, []), home, outputs, registry)
 
     def said(*command):
         return subprocess.run([*start, image, *command], capture_output=True, text=True, check=True).stdout
