@@ -89,7 +89,7 @@ def run(
     jobs: Jobs = None,
 ) -> None:
     """Compile an experiment and run it on this machine; results are in runs/<experiment>/latest."""
-    from components.artifacts.leaderboard import load_leaderboard
+    from components.artifacts.leaderboard import Leaderboard
     from components.artifacts.registration import load_registered
     from pipeline import api
     from pipeline.commands.leaderboard import show, show_refused_formats, show_registered
@@ -111,7 +111,7 @@ def run(
     except KeyboardInterrupt:  # Click would end the command without a word
         raise Stopped(signal.SIGINT) from None
     console.print()
-    board = load_leaderboard(finished.folder)
+    board = Leaderboard.load(finished.folder)
     show(board, console)
     latest = finished.folder.with_name("latest")
     console.print(f"results: {latest}/leaderboard.json, models/<model>/")

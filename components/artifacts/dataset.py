@@ -9,13 +9,12 @@ from typing import Literal
 
 from pydantic import Field, TypeAdapter
 
+from components.artifacts.json_file import JsonFile
 from components.common.checked_types import Quantiles
-from components.common.files import write_text
 from components.common.spec import Scaling, Strict, read_checked
 from components.readers.csv_format import CsvFormat
 from components.readers.time_axis import Frequency
 
-_DATASET = "dataset.json"
 SPLITS = ("train", "validation", "test")
 # The least standard deviation that a window is scaled by, as a share of the size of its mean.
 LEAST_DEVIATION = 1e-3
@@ -33,7 +32,7 @@ class Check(Strict):
     found: str
 
 
-class _Info(Strict):
+class _Info(JsonFile):
     """The attributes of both kinds of data set.
 
     Attributes:
@@ -46,6 +45,7 @@ class _Info(Strict):
         checks: The checks that passed.
     """
 
+    FILE = "dataset.json"
     name: str
     source: str
     records: dict[str, int]
@@ -168,11 +168,6 @@ DatasetInfo = ImagesInfo | SeriesInfo
 _ADAPTER: TypeAdapter[DatasetInfo] = TypeAdapter(DatasetInfo)
 
 
-def save_info(folder: Path, info: DatasetInfo) -> None:
-    """Write `dataset.json` into a data set's folder, or into the folder of a model that was trained on it."""
-    write_text(folder / _DATASET, info.model_dump_json(indent=2) + "\n")
-
-
 def load_info(folder: Path | str) -> DatasetInfo:
     """Read the `dataset.json` of a folder.
 
@@ -180,5 +175,5 @@ def load_info(folder: Path | str) -> DatasetInfo:
         InputError: The folder has no such file, or one of another version.
     """
     return read_checked(
-        Path(folder) / _DATASET, _ADAPTER, "a data set's description", "expected a folder that ingest wrote"
+        Path(folder) / _Info.FILE, _ADAPTER, "a data set's description", "expected a folder that ingest wrote"
     )

@@ -7,14 +7,13 @@ predictions.npz    `target` and `prediction` of all test examples, in their orde
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.common.files import write_text
+from components.artifacts.json_file import JsonFile
 from components.common.spec import Strict
 from components.metrics.metrics import point_forecast
 
 if TYPE_CHECKING:
     import numpy as np
 
-_EVALUATION = "evaluation.json"
 PREDICTIONS = "predictions.npz"
 
 
@@ -96,7 +95,7 @@ class Latency(Strict):
     examples_per_second: float
 
 
-class Evaluation(Strict):
+class Evaluation(JsonFile):
     """The results of a model on the test split.
 
     Attributes:
@@ -116,6 +115,7 @@ class Evaluation(Strict):
         latency: The latency of the Keras model for some batch sizes.
     """
 
+    FILE = "evaluation.json"
     model: str
     metrics: dict[str, float]
     intervals: dict[str, list[float]]
@@ -155,12 +155,7 @@ def save_evaluation(
     if places is not None:
         arrays["places"] = places
     np.savez(folder / PREDICTIONS, **arrays)  # type: ignore[arg-type]  # the stub mistakes them for allow_pickle
-    write_text(folder / _EVALUATION, evaluation.model_dump_json(indent=2) + "\n")
-
-
-def load_evaluation(folder: Path | str) -> Evaluation:
-    """Read the results of an evaluation."""
-    return Evaluation.model_validate_json((Path(folder) / _EVALUATION).read_text(encoding="utf-8"))
+    evaluation.save(folder)
 
 
 def load_quantiles(folder: Path | str) -> "np.ndarray | None":

@@ -12,16 +12,15 @@ reference.json     a `TrainingProfile`
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from components.common.files import sha256, write_text
+from components.artifacts.json_file import JsonFile
+from components.common.files import sha256
 from components.common.spec import Strict
 from components.common.words import counted
 
 if TYPE_CHECKING:
     import numpy as np
 
-_EXPORT = "export.json"
 SAVED_MODEL = "saved_model"
-GOLDEN = "golden.json"
 ONNX = "model.onnx"
 
 # The formats that a model is exported to only where the experiment names them.
@@ -101,7 +100,7 @@ class Blessing(Strict):
     faults: list[str]
 
 
-class Exported(Strict):
+class Exported(JsonFile):
     """The content of `export.json`: a model's formats.
 
     Attributes:
@@ -110,6 +109,7 @@ class Exported(Strict):
         blessing: The result of serving the SavedModel; None where it wasn't served.
     """
 
+    FILE = "export.json"
     model: str
     formats: dict[str, Format]
     blessing: Blessing | None = None
@@ -131,7 +131,7 @@ def as_predictions(outputs: "np.ndarray", names: list[str]) -> Predictions:
     return [{name: row[..., i].tolist() for i, name in enumerate(names)} for row in outputs]
 
 
-class Golden(Strict):
+class Golden(JsonFile):
     """A request, and the answer that a served model has to give.
 
     Attributes:
@@ -140,6 +140,8 @@ class Golden(Strict):
         predictions: The answer: for each example a list of numbers, or several lists by the name of the output.
     """
 
+    FILE = "golden.json"
+    INDENT = None
     instances: list[dict[str, list[object] | dict[str, str]]]
     predictions: Predictions
 
@@ -178,30 +180,6 @@ def _close(values: object, expected: list[float], allowed: float) -> bool:
     return all(isinstance(v, int | float) and abs(v - e) <= allowed for v, e in zip(values, expected, strict=True))
 
 
-def save_export(folder: Path, exported: Exported) -> None:
-    """Write `export.json`."""
-    write_text(folder / _EXPORT, exported.model_dump_json(indent=2) + "\n")
-
-
-def load_export(folder: Path | str) -> Exported:
-    """Read `export.json`.
-
-    Raises:
-        FileNotFoundError: The folder has no such file.
-    """
-    return Exported.model_validate_json((Path(folder) / _EXPORT).read_text(encoding="utf-8"))
-
-
-def save_golden(folder: Path, golden: Golden) -> None:
-    """Write the golden request of an export folder."""
-    write_text(folder / GOLDEN, golden.model_dump_json() + "\n")
-
-
-def load_golden(folder: Path | str) -> Golden:
-    """Read the golden request of an export folder."""
-    return Golden.model_validate_json((Path(folder) / GOLDEN).read_text(encoding="utf-8"))
-
-
 def digest(saved_model: Path) -> str:
     """The digest of a SavedModel's files and their names."""
     return sha256(sorted(p for p in saved_model.rglob("*") if p.is_file()), saved_model)
@@ -209,7 +187,7 @@ def digest(saved_model: Path) -> str:
 
 def why_not_blessed(folder: Path) -> str | None:
     """The reason why the model of an export folder may not be registered; None where it may."""
-    blessing = load_export(folder).blessing
+    blessing = Exported.load(folder).blessing
     if blessing is None:
         return "nobody has tried to serve it"
     if blessing.faults:

@@ -1,18 +1,16 @@
 """`leaderboard.json`: the result of a run, in a form that other programs may rely on."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from components.artifacts.backtest import Folds, Spread
 from components.artifacts.export import Format
+from components.artifacts.json_file import JsonFile
 from components.artifacts.model import Machine
-from components.common.files import write_text
 from components.common.spec import Strict, Task
 from components.metrics.metrics import METRICS
 
-_LEADERBOARD = "leaderboard.json"
 # A metric over fewer test examples than this says little, and a warning stands beside it.
 FEW = 30
 # The lower and the upper end of an interval.
@@ -128,7 +126,7 @@ class ModelEntry(Strict):
         return f"{interval(self.behind)} behind" if is_clear(self.behind) else "no clear difference"
 
 
-class Leaderboard(Strict):
+class Leaderboard(JsonFile):
     """The result of a run.
 
     Attributes:
@@ -142,6 +140,7 @@ class Leaderboard(Strict):
         seed: The experiment's seed; None in a file that is older than this field.
     """
 
+    FILE = "leaderboard.json"
     experiment: str
     run: str
     pipeline_sha256: str
@@ -231,13 +230,3 @@ class Contest(Strict):
     gates: dict[str, dict[str, float | None]]
     models: dict[str, Contestant] = Field(min_length=1)
     folds: dict[str, int] = {}
-
-
-def save_leaderboard(folder: Path, leaderboard: Leaderboard) -> None:
-    """Write `leaderboard.json`."""
-    write_text(folder / _LEADERBOARD, leaderboard.model_dump_json(indent=2) + "\n")
-
-
-def load_leaderboard(folder: Path | str) -> Leaderboard:
-    """Read `leaderboard.json` of the folder that compare wrote, or of a run."""
-    return Leaderboard.model_validate_json((Path(folder) / _LEADERBOARD).read_text(encoding="utf-8"))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from pydantic import Field
 
 from components.artifacts.dataset import DatasetInfo
-from components.common.files import write_text
+from components.artifacts.json_file import JsonFile
 from components.common.spec import ModelSpec, Strict
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 # A function that gives a model's output for a batch.
 Call: TypeAlias = "Callable[[dict[str, np.ndarray] | np.ndarray], tf.Tensor]"
-_MODEL = "model.json"
 KERAS_FILE = "model.keras"
 CHECKPOINTS = "checkpoints"
 # The metric that selects the best epoch of a training and the best trial of a search: its name in Keras, and its mode.
@@ -88,7 +87,7 @@ class Temperature(Strict):
         return f"{said}; {self.note}" if self.note else said
 
 
-class ModelInfo(Strict):
+class ModelInfo(JsonFile):
     """A trained model.
 
     Attributes:
@@ -106,6 +105,7 @@ class ModelInfo(Strict):
         temperature: The temperature of its probabilities; None where it isn't a classifier, or isn't calibrated.
     """
 
+    FILE = "model.json"
     name: str
     spec: ModelSpec
     dataset: str
@@ -212,13 +212,3 @@ def _histories(value: object) -> Iterator[str]:
     if isinstance(value, list | tuple):
         for item in value:
             yield from _histories(item)
-
-
-def save_model_info(folder: Path, model: ModelInfo) -> None:
-    """Write `model.json`."""
-    write_text(folder / _MODEL, model.model_dump_json(indent=2) + "\n")
-
-
-def load_model_info(folder: Path | str) -> ModelInfo:
-    """Read `model.json`."""
-    return ModelInfo.model_validate_json((Path(folder) / _MODEL).read_text(encoding="utf-8"))

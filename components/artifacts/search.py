@@ -5,16 +5,13 @@ trials.json    a `Search`
 
 import copy
 import math
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from components.common.files import write_text
+from components.artifacts.json_file import JsonFile
 from components.common.spec import Epochs, Strict
-
-_TRIALS = "trials.json"
 
 
 def _number(value: object) -> object:
@@ -91,7 +88,7 @@ class Trial(Strict):
     reason: str = ""
 
 
-class Search(Strict):
+class Search(JsonFile):
     """The content of `trials.json`.
 
     Attributes:
@@ -102,6 +99,7 @@ class Search(Strict):
         trials: The trials, by their number.
     """
 
+    FILE = "trials.json"
     metric: str
     mode: Literal["max", "min"]
     best: int
@@ -124,13 +122,3 @@ def with_values(config: dict[str, Any], values: dict[str, object]) -> dict[str, 
             place = place.setdefault(part, {})
         place[last] = value
     return changed
-
-
-def save_search(folder: Path, search: Search) -> None:
-    """Write `trials.json`."""
-    write_text(folder / _TRIALS, search.model_dump_json(indent=2) + "\n")
-
-
-def load_search(folder: Path | str) -> Search:
-    """Read `trials.json`."""
-    return Search.model_validate_json((Path(folder) / _TRIALS).read_text(encoding="utf-8"))

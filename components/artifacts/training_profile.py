@@ -11,11 +11,10 @@ import numpy as np
 from pydantic import Field, FiniteFloat, TypeAdapter, model_validator
 
 from components.artifacts.dataset import DatasetInfo, ImagesInfo
+from components.artifacts.json_file import JsonFile
 from components.common.errors import InputError
-from components.common.files import write_text
 from components.common.spec import Strict, read_checked
 
-FILE = "reference.json"
 # One quantile every half percent. The Kolmogorov-Smirnov statistic at these points is at most half a percent too small.
 QUANTILES = 201
 # The predicted class is the only feature without an order.
@@ -45,7 +44,7 @@ class Distribution(Strict):
         return self
 
 
-class TrainingProfile(Strict):
+class TrainingProfile(JsonFile):
     """The features of the training split.
 
     Attributes:
@@ -54,6 +53,8 @@ class TrainingProfile(Strict):
         classes: The share of each class among the model's predictions; empty for a series.
     """
 
+    FILE = "reference.json"
+    INDENT = None
     examples: int
     numbers: dict[str, Distribution]
     classes: dict[str, float] = {}
@@ -97,11 +98,6 @@ def image_features(images: np.ndarray) -> dict[str, np.ndarray]:
     return dict(zip(IMAGE_FEATURES, features, strict=True))
 
 
-def save_profile(profile: TrainingProfile, folder: Path) -> None:
-    """Write `reference.json` into a model's folder."""
-    write_text(folder / FILE, profile.model_dump_json() + "\n")
-
-
 def load_profile(folder: Path, info: DatasetInfo) -> TrainingProfile:
     """Read the `reference.json` of a model's folder.
 
@@ -112,7 +108,7 @@ def load_profile(folder: Path, info: DatasetInfo) -> TrainingProfile:
     Raises:
         InputError: The folder has no such file, or one of other data.
     """
-    path = folder / FILE
+    path = folder / TrainingProfile.FILE
     features, classes = (list(IMAGE_FEATURES), info.classes) if isinstance(info, ImagesInfo) else (info.columns, [])
     profile = read_checked(path, _ADAPTER, "a description of training data", "export the model again")
     if [list(profile.numbers), list(profile.classes)] != [features, classes]:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from components.artifacts.backtest import Fold, Folds, fold_key, spreads
 from components.artifacts.baselines import load_baselines
 from components.artifacts.dataset import SeriesInfo, load_info
-from components.artifacts.evaluation import load_evaluation
+from components.artifacts.evaluation import Evaluation
 
 
 def backtest(
@@ -40,7 +40,7 @@ def backtest(
             Fold(
                 splits=splits,
                 times=times,
-                models={name: load_evaluation(folder).metrics for name, folder in measured.items() if folder},
+                models={name: Evaluation.load(folder).metrics for name, folder in measured.items() if folder},
                 baselines=load_baselines(path) if (path := baselines[key]) else {},
             )
         )

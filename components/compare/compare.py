@@ -10,18 +10,10 @@ import numpy as np
 from components.artifacts.backtest import Figures, Folds
 from components.artifacts.baselines import load_baselines
 from components.artifacts.dataset import DatasetInfo, load_info
-from components.artifacts.evaluation import load_evaluation, load_places, load_predictions
-from components.artifacts.export import load_export
-from components.artifacts.leaderboard import (
-    FEW,
-    Contest,
-    DatasetEntry,
-    Leaderboard,
-    ModelEntry,
-    is_clear,
-    save_leaderboard,
-)
-from components.artifacts.model import load_model_info
+from components.artifacts.evaluation import Evaluation, load_places, load_predictions
+from components.artifacts.export import Exported
+from components.artifacts.leaderboard import FEW, Contest, DatasetEntry, Leaderboard, ModelEntry, is_clear
+from components.artifacts.model import ModelInfo
 from components.common.errors import InputError
 from components.common.spec import Task
 from components.common.words import now
@@ -72,8 +64,8 @@ def compare(
             entries.append(entry.model_copy(update={"reasons": reasons}))
             continue
         info = infos[dataset]
-        evaluation = load_evaluation(evaluated)
-        model = load_model_info(trained)
+        evaluation = Evaluation.load(evaluated)
+        model = ModelInfo.load(trained)
         verdict, reasons = gate(contest.gates[dataset], measured[dataset], evaluation.metrics, info)
         entries.append(
             entry.model_copy(
@@ -90,7 +82,7 @@ def compare(
                     "train_seconds": model.train_seconds,
                     "examples_per_second": model.examples_per_second,
                     "machine": model.machine,
-                    "formats": load_export(exported).formats,
+                    "formats": Exported.load(exported).formats,
                 }
             )
         )
@@ -115,7 +107,7 @@ def compare(
         models=ranked,
         seed=contest.seed,
     )
-    save_leaderboard(Path(folder), leaderboard)
+    leaderboard.save(Path(folder))
     return leaderboard
 
 

@@ -10,9 +10,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from components.artifacts.dataset import DatasetInfo, ImagesInfo, save_info
+from components.artifacts.dataset import DatasetInfo, ImagesInfo
 from components.artifacts.export import (
-    GOLDEN,
     ONNX,
     SAVED_MODEL,
     Blessing,
@@ -21,11 +20,8 @@ from components.artifacts.export import (
     Golden,
     OptionalFormat,
     digest,
-    save_export,
-    save_golden,
 )
 from components.artifacts.model import KERAS_FILE, Call, compiled
-from components.artifacts.training_profile import save_profile
 from components.common.files import atomic_directory
 from components.data import input_pipeline
 from components.export import quantize
@@ -61,11 +57,11 @@ def export(model_folder: str, dataset: str, folder: str, formats: Sequence[Optio
         shutil.copyfile(Path(model_folder) / KERAS_FILE, new / KERAS_FILE)
         call = compiled(model, info)
         examples, golden = _examples(call, dataset, info, Path(scratch))
-        save_golden(new, golden)
+        golden.save(new)
         served = with_named_outputs(model, info)
         write_saved_model(served, info, new / SAVED_MODEL)
         try:
-            saved_model, result = compare_outputs(fresh, new / SAVED_MODEL, examples, golden=str(new / GOLDEN))
+            saved_model, result = compare_outputs(fresh, new / SAVED_MODEL, examples, golden=str(new / Golden.FILE))
         except RuntimeError as error:
             raise RuntimeError(f"model {model_info.name}: the SavedModel {error}") from None
         faults = [f"takes {request}" for request in result["accepted"]]
@@ -79,9 +75,9 @@ def export(model_folder: str, dataset: str, folder: str, formats: Sequence[Optio
             | {name: _optional(name, model, served, dataset, info, new, examples) for name in formats},
             blessing=Blessing(saved_model_sha256=digest(new / SAVED_MODEL), faults=faults),
         )
-        save_info(new, info)
-        save_profile(training_profile(call, dataset, info), new)
-        save_export(new, exported)
+        info.save(new)
+        training_profile(call, dataset, info).save(new)
+        exported.save(new)
     for name, written in exported.formats.items():
         print(f"{name}: {_summary(written)}", flush=True)
     print(f"{SAVED_MODEL}: {', '.join(faults) or 'may be registered'}", flush=True)

@@ -128,9 +128,9 @@ def load_model(folder: Path | str, dataset: Path | str) -> "tuple[keras.Model, M
         InputError: The model was trained on other data, or its family isn't here.
     """
     from components.artifacts.dataset import load_info
-    from components.artifacts.model import KERAS_FILE, load_keras, load_model_info
+    from components.artifacts.model import KERAS_FILE, ModelInfo, load_keras
 
-    model_info, info = load_model_info(folder), load_info(dataset)
+    model_info, info = ModelInfo.load(folder), load_info(dataset)
     if model_info.dataset_sha256 != info.sha256:
         raise InputError(
             f"{folder}: model {model_info.name} was trained on data {model_info.dataset_sha256[:12]}, "

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from pydantic import ValidationError
 
-from components.artifacts.dataset import SPLITS, ImagesInfo, SeriesInfo, save_info
+from components.artifacts.dataset import SPLITS, ImagesInfo, SeriesInfo
 from components.common.errors import InputError
 from components.common.files import atomic_directory
 from components.common.spec import SeriesOptions
@@ -65,7 +65,7 @@ def ingest(name: str, spec: str, folder: str) -> ImagesInfo | SeriesInfo:
             else:
                 _write_series(data, checked, facts.rows or 0, name, partial)
                 info = check_series.describe(data, checked, facts, name, source_name, partial)
-        save_info(partial, info)
+        info.save(partial)
     return info
 
 

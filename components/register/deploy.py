@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.artifacts.export import Golden, load_golden
+from components.artifacts.export import Golden
 from components.common.errors import InputError
 from components.vertex.client import CALL_SECONDS, Vertex, client, list_by_name
 from components.vertex.errors import error_line
@@ -66,7 +66,7 @@ def deploy(vertex: Vertex, version: str, name: str, export: Path) -> str:
             timeout=CALL_SECONDS,
         ).result(timeout=DEPLOY_SECONDS)
         deployed = answer.deployed_model.id
-        _ask(vertex, endpoint.name, deployed, load_golden(export))
+        _ask(vertex, endpoint.name, deployed, Golden.load(export))
     except (RuntimeError, exceptions.GoogleAPICallError) as error:
         if endpoint is not None:
             _roll_back(endpoints, endpoint.name, deployed, before, created)

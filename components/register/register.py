@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 from components.artifacts.export import why_not_blessed
-from components.artifacts.leaderboard import load_leaderboard
+from components.artifacts.leaderboard import Leaderboard
 from components.artifacts.registration import Registered, write_registered
 from components.common.files import gs, locked, write_text
 from components.register.challenge import Winner
@@ -48,7 +48,7 @@ def register(
     Returns:
         The result for each data set.
     """
-    board = load_leaderboard(leaderboard_folder)
+    board = Leaderboard.load(leaderboard_folder)
     board = board.model_copy(update={"run": run})
     cloud = Vertex.model_validate_json(vertex) if vertex else None
     results = []

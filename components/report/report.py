@@ -3,11 +3,11 @@
 import json
 from pathlib import Path
 
-from components.artifacts.evaluation import load_evaluation
-from components.artifacts.export import load_export
-from components.artifacts.leaderboard import Leaderboard, load_leaderboard
-from components.artifacts.model import load_model_info
-from components.artifacts.search import load_search
+from components.artifacts.evaluation import Evaluation
+from components.artifacts.export import Exported
+from components.artifacts.leaderboard import Leaderboard
+from components.artifacts.model import ModelInfo
+from components.artifacts.search import Search
 from components.common.files import write_text
 from components.report import data_section, folds, model_section, training
 from components.report.about import About
@@ -36,23 +36,23 @@ def report(
     """
     about = About.model_validate_json(about_json)
     failures: dict[str, str] = json.loads(failures_json)
-    board = load_leaderboard(leaderboard) if leaderboard else None
+    board = Leaderboard.load(leaderboard) if leaderboard else None
     data = {name: data_section.read(folder) for name, folder in datasets.items() if folder}
     sections = []
     for name, folder in models.items():
         if folder is None:
             continue
-        model = load_model_info(folder)
+        model = ModelInfo.load(folder)
         evaluated, exported = evaluations[name], exports[name]
         sections.append(
             model_section.section(
                 model,
                 data[model.dataset],
-                load_evaluation(evaluated) if evaluated else None,
+                Evaluation.load(evaluated) if evaluated else None,
                 Path(evaluated) if evaluated else None,
-                load_export(exported) if exported else None,
+                Exported.load(exported) if exported else None,
                 next((entry for entry in board.models if entry.model == name), None) if board else None,
-                load_search(searched) if (searched := searches.get(name)) else None,
+                Search.load(searched) if (searched := searches.get(name)) else None,
             )
         )
     html = render(

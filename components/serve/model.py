@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime
 from pydantic_core import from_json
 
-from components.artifacts.export import GOLDEN, ONNX, Predictions, as_predictions, load_export, load_golden
+from components.artifacts.export import ONNX, Exported, Golden, Predictions, as_predictions
 from components.common.errors import InputError
 from components.readers import pictures
 
@@ -171,12 +171,12 @@ def load_checked(folder: Path) -> Model:
         InputError: The model can't be loaded, or its predictions differ from the golden ones.
     """
     model = Model(folder)
-    golden = load_golden(folder)
+    golden = Golden.load(folder)
     request = json.dumps({"instances": golden.instances}).encode()
     try:
         predictions = model.answer(model.run(model.parse(request)))
     except InputError as error:
-        raise InputError(f"{folder / GOLDEN}: {error}") from None
+        raise InputError(f"{folder / Golden.FILE}: {error}") from None
     if not golden.agrees(predictions, TOLERANCE):
         raise InputError(f"{folder}: answers the golden request with {str(predictions)[:200]}")
     return model
@@ -197,7 +197,7 @@ def _has_switch(value: object) -> bool:
 
 def _why_missing(folder: Path) -> str:
     try:
-        onnx = load_export(folder).formats.get("onnx")
+        onnx = Exported.load(folder).formats.get("onnx")
     except FileNotFoundError:
         return f"{folder}: no {ONNX} in it, expected a model's folder such as runs/registry/…/current"
     reason = f"it was refused, {onnx.refused}" if onnx else "add onnx to formats of the experiment"

@@ -2,7 +2,7 @@
 
 import functools
 
-from components.artifacts.model import ModelInfo, load_model_info
+from components.artifacts.model import ModelInfo
 from components.vertex.checkpoints import address, checkpoints_folder, hold_checkpoints
 from components.vertex.client import Vertex
 from components.vertex.placement import Placement
@@ -50,7 +50,7 @@ def train_there(
         from components.vertex.custom_job import launch
 
         launch(placement, Vertex.model_validate_json(vertex), arguments, folder)
-        return load_model_info(folder)
+        return ModelInfo.load(folder)
     if placement.pools:
         machine = placement.pools[0].machine["machine_type"]
         print(f"{name}: its machine is {machine}, in a job of Vertex AI; training on this machine", flush=True)

@@ -23,7 +23,6 @@ from components.artifacts.model import (
     compiled,
     layers_of,
     load_keras,
-    save_model_info,
 )
 from components.common.errors import InputError
 from components.common.events import progress
@@ -152,7 +151,7 @@ def train(
             with atomic_directory(Path(folder)) as new:
                 final.save(new / KERAS_FILE)
                 _compare_saved(new / KERAS_FILE, final, dataset, info)
-                save_model_info(new, model_info)
+                model_info.save(new)
                 _copy(f"{aside}/tensorboard", new / "tensorboard")
                 if spec.keep_checkpoints:
                     _copy(f"{aside}/kept", new / CHECKPOINTS)

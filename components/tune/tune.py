@@ -15,8 +15,8 @@ from optuna.samplers import TPESampler
 from optuna.trial import TrialState
 
 from components.artifacts.dataset import load_info
-from components.artifacts.model import MONITORED, load_model_info
-from components.artifacts.search import Range, Search, Trial, Tune, save_search, with_values
+from components.artifacts.model import MONITORED, ModelInfo
+from components.artifacts.search import Range, Search, Trial, Tune, with_values
 from components.common.events import progress
 from components.common.files import atomic_directory, write_json, write_text
 from components.common.spec import ModelSpec
@@ -111,7 +111,7 @@ def tune(
         search = Search(metric=metric, mode=mode, best=best.number, tune=asked, trials=trials)
         progress(f"best trial {best.number}: {metric} {best.score:.4f}; {_said(best.values)}")
         with atomic_directory(Path(folder)) as new:
-            save_search(new, search)
+            search.save(new)
             for done in trainings:
                 if done.log.exists():
                     shutil.copyfile(done.log, new / f"trial-{done.number}.log")
@@ -191,7 +191,7 @@ def _outcome(done: Training, reason: str, metric: str) -> dict[str, object]:
     """The outcome of a training as fields of a `Trial`."""
     if reason:
         return {"state": "failed", "reason": reason[:LONGEST_REASON]}
-    model = load_model_info(done.model)
+    model = ModelInfo.load(done.model)
     scores = [epoch[metric] for epoch in model.history]
     return {
         "state": "complete",

@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from components.artifacts.evaluation import PREDICTIONS
-from components.artifacts.leaderboard import save_leaderboard
-from components.artifacts.model import CHECKPOINTS, KERAS_FILE, load_model_info
+from components.artifacts.model import CHECKPOINTS, KERAS_FILE, ModelInfo
 from components.common.errors import InputError
 from components.common.files import printable, write_text
 from components.common.spec import Strict
@@ -76,7 +75,7 @@ def prove(run: Run, model: str, key: Path | None, output: Path) -> None:
         raise InputError(f"{printable(output)}: expected a file in a folder that exists")
     trained = _trained(run, model)
     published = run.folder / "models" / model
-    devices = machine.devices if (machine := load_model_info(trained).machine) else "an unknown machine"
+    devices = machine.devices if (machine := ModelInfo.load(trained).machine) else "an unknown machine"
     if devices != "the CPU":
         raise InputError(f"{name}: {model} was trained on {devices}; an audit redoes steps on a CPU")
     try:
@@ -86,7 +85,7 @@ def prove(run: Run, model: str, key: Path | None, output: Path) -> None:
             shutil.copyfile(trained / MODEL, folder / MODEL)
             shutil.copyfile(published / KERAS_FILE, folder / KERAS_FILE)
             shutil.copyfile(published / "evaluation" / PREDICTIONS, folder / PREDICTIONS)
-            save_leaderboard(folder, run.board)
+            run.board.save(folder)
             proof = Proof(
                 experiment=run.experiment,
                 run=run.name,

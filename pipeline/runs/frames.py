@@ -10,7 +10,7 @@ from markupsafe import escape
 from components.artifacts.dataset import ImagesInfo, load_info
 from components.artifacts.evaluation import load_predictions, load_quantiles
 from components.artifacts.leaderboard import Leaderboard, ModelEntry
-from components.artifacts.model import KERAS_FILE, load_keras, load_model_info
+from components.artifacts.model import KERAS_FILE, ModelInfo, load_keras
 from components.families import family_names, load_family
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Model:
     @property
     def history(self) -> pd.DataFrame:
         """The metrics and the "seconds" of each epoch, by epoch from 1."""
-        frame = pd.DataFrame(load_model_info(self.folder).history)
+        frame = pd.DataFrame(ModelInfo.load(self.folder).history)
         return frame.set_axis(pd.RangeIndex(1, len(frame) + 1, name="epoch"))
 
     @property

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from components.artifacts.dataset import DatasetInfo, load_info
-from components.artifacts.leaderboard import Leaderboard, ModelEntry, load_leaderboard
+from components.artifacts.leaderboard import Leaderboard, ModelEntry
 from components.common.errors import InputError
 from pipeline.runs import LATEST, REPORT, ledger
 from pipeline.runs.lock import under_way
@@ -216,7 +216,7 @@ def folders(home: Path) -> Iterator[Path]:
 def _leaderboard(folder: Path, notes: list[str]) -> Leaderboard | None:
     """The leaderboard of a run. Keys of another version are left out, and a note says so."""
     try:
-        return load_leaderboard(folder)
+        return Leaderboard.load(folder)
     except ValidationError as error:
         unknown = [problem["loc"] for problem in error.errors() if problem["type"] == "extra_forbidden"]
         if len(unknown) == error.error_count():

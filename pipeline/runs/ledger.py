@@ -17,7 +17,7 @@ from statistics import NormalDist
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from components.artifacts.dataset import DatasetInfo, ImagesInfo, load_info
-from components.artifacts.evaluation import PREDICTIONS, load_evaluation
+from components.artifacts.evaluation import PREDICTIONS, Evaluation
 from components.common.words import counted, now
 
 FILE = "test-reads.jsonl"
@@ -75,7 +75,7 @@ def note(run: Path, evaluation: Path, dataset: Path) -> None:
         experiment=run.parent.name,
         run=run.name,
         dataset=info.name,
-        model=load_evaluation(evaluation).model,
+        model=Evaluation.load(evaluation).model,
         split=split_digest(evaluation, info),
         predictions=prediction_digest(evaluation),
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from components.artifacts.leaderboard import Leaderboard, ModelEntry, load_leaderboard, save_leaderboard
+from components.artifacts.leaderboard import Leaderboard, ModelEntry
 from components.artifacts.registration import REGISTERED
 from components.common.files import point_link, write_text
 from components.common.words import now
@@ -47,7 +47,7 @@ def publish(
     Returns:
         The leaderboard, under this run's name.
     """
-    leaderboard = load_leaderboard(board)
+    leaderboard = Leaderboard.load(board)
     new = run / PARTIAL
     try:
         for model in (entry.model for entry in leaderboard.models if entry.rank is not None):
@@ -68,7 +68,7 @@ def publish(
     publish_report(page, run, tasks, leaderboard)
     models = [_with_paths(entry) for entry in leaderboard.models]
     leaderboard = leaderboard.model_copy(update={"run": run.name, "created": now(), "models": models})
-    save_leaderboard(run, leaderboard)
+    leaderboard.save(run)
     if not keep_latest:
         point_link(run.parent / LATEST, run.name)
     return leaderboard

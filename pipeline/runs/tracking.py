@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from components.artifacts.leaderboard import Leaderboard, ModelEntry
-from components.artifacts.model import ModelInfo, load_model_info
+from components.artifacts.model import ModelInfo
 from components.common.errors import InputError
 from components.common.files import sha256
 from pipeline.runs.diff import flat
@@ -165,7 +165,7 @@ def _log(client: "MlflowClient", run: str, config: dict[str, Any], metrics: list
 def _model_info(folder: Path) -> ModelInfo | None:
     """What a training left; None where the model failed, or an earlier version trained it."""
     try:
-        return load_model_info(folder)
+        return ModelInfo.load(folder)
     except (OSError, ValidationError):
         return None
 

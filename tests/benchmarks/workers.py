@@ -90,9 +90,9 @@ def finish(processes: list["subprocess.Popen[str]"]) -> None:
 def speed(dataset: Path, model: Path) -> float:
     """Examples per second of a training, from its second epoch on."""
     from components.artifacts.dataset import load_info
-    from components.artifacts.model import load_model_info
+    from components.artifacts.model import ModelInfo
 
-    seconds = [epoch["seconds"] for epoch in load_model_info(model).history[1:]]
+    seconds = [epoch["seconds"] for epoch in ModelInfo.load(model).history[1:]]
     return load_info(dataset).examples("train") * len(seconds) / sum(seconds)
 
 

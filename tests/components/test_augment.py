@@ -7,7 +7,7 @@ import tensorflow as tf
 from trainings import MODELS, assert_same, model_folder, terminated, train
 
 from components.artifacts.dataset import load_info
-from components.artifacts.model import load_model_info
+from components.artifacts.model import ModelInfo
 from components.common.spec import Augment, ModelSpec
 from components.data import input_pipeline
 from components.data.augmentation import augmented, layers, step_seeds
@@ -151,6 +151,6 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_weights(datasets, tmp_p
 
 def test_the_saved_model_has_no_layer_of_it(datasets, tmp_path):
     train("mlp", tmp_path, datasets, augment=ALL, epochs=1)
-    kinds = [layer.kind for layer in load_model_info(model_folder(tmp_path)).layers]
+    kinds = [layer.kind for layer in ModelInfo.load(model_folder(tmp_path)).layers]
     norm = "BatchNormalization"
     assert kinds == ["InputLayer", "Normalization", "Flatten", norm, "Dense", norm, "Dropout", "Dense"]

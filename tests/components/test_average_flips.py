@@ -9,7 +9,7 @@ from small_run import train_one
 from trainings import assert_same, terminated, train
 
 from components.artifacts.dataset import load_info
-from components.artifacts.model import load_keras, load_model_info
+from components.artifacts.model import ModelInfo, load_keras
 from components.data import storage
 from components.export.export import export
 from components.models.answers import flips_averaged
@@ -53,7 +53,7 @@ def test_it_has_the_same_weights_and_all_layers_are_told(both):
     averaged, plain = (load_keras(folder / "model.keras").get_weights() for folder in both)
     for found, expected in zip(averaged, plain, strict=True):
         np.testing.assert_array_equal(found, expected)
-    averaged, plain = map(load_model_info, both)
+    averaged, plain = map(ModelInfo.load, both)
     assert averaged.parameters == plain.parameters == sum(layer.parameters for layer in averaged.layers)
     assert {layer.kind for layer in plain.layers} < {layer.kind for layer in averaged.layers}
 
@@ -66,7 +66,7 @@ def test_it_is_calibrated_and_goes_on_from_the_checkpoints_of_one_that_is_not_av
     assert terminated(monkeypatch, 15, "mlp", tmp_path / "off", datasets, **smooth) == 143
     assert_same(train("mlp", tmp_path / "off", datasets, average_flips=True, **smooth), calm)
     assert "going on from the checkpoint" in capsys.readouterr().out
-    info = load_model_info(tmp_path / "off" / "run" / "train" / "model")
+    info = ModelInfo.load(tmp_path / "off" / "run" / "train" / "model")
     assert info.temperature.value < 1
 
 

@@ -13,7 +13,7 @@ from small_run import train_one
 from trainings import STEPS, assert_same, model_folder, terminated, train
 
 from components.artifacts.dataset import load_info
-from components.artifacts.model import load_model_info
+from components.artifacts.model import ModelInfo
 from components.data import storage
 from components.evaluate.evaluate import evaluate
 from components.export.export import export
@@ -123,7 +123,7 @@ def weights(folder):
 
 
 def test_the_last_layer_is_divided_by_the_temperature_and_nothing_else_changes(both):
-    calibrated, plain = map(load_model_info, both)
+    calibrated, plain = map(ModelInfo.load, both)
     assert plain.temperature is None
     value = np.float32(calibrated.temperature.value)
     assert value < 0.8
@@ -137,7 +137,7 @@ def test_the_last_layer_is_divided_by_the_temperature_and_nothing_else_changes(b
 
 
 def test_every_format_gives_the_calibrated_probabilities_and_the_same_classes(both, ingested, tmp_path):
-    dataset, value = ingested["fashion"].path, load_model_info(both[0]).temperature.value
+    dataset, value = ingested["fashion"].path, ModelInfo.load(both[0]).temperature.value
     formats = ["onnx", "litert", "litert_int8"]
     exported = export(str(both[0]), dataset, str(tmp_path / "exported"), formats)
     assert not [one.refused for one in exported.formats.values() if one.refused]
@@ -163,7 +163,7 @@ def test_a_killed_training_ends_with_the_same_temperature(datasets, tmp_path, mo
         folder = tmp_path / str(step)
         assert terminated(monkeypatch, step, "mlp", folder, datasets, **SMOOTH) == 143
         assert_same(train("mlp", folder, datasets, **SMOOTH), calm)
-        found = [load_model_info(model_folder(place)).temperature for place in (folder, tmp_path / "calm")]
+        found = [ModelInfo.load(model_folder(place)).temperature for place in (folder, tmp_path / "calm")]
         assert found[0] == found[1]
         assert found[0].value < 1
     # What doesn't change the training takes its checkpoints.

@@ -13,8 +13,8 @@ from sklearn.metrics import mean_pinball_loss
 from small_run import MODELS, artifact
 
 from components.artifacts.dataset import load_info
-from components.artifacts.evaluation import load_evaluation
-from components.artifacts.export import load_export, load_golden
+from components.artifacts.evaluation import Evaluation
+from components.artifacts.export import Exported, Golden
 from components.artifacts.model import compiled
 from components.common.errors import InputError
 from components.data.input_pipeline import sequential_batches
@@ -101,13 +101,13 @@ def test_saved_model_serves_raw_inputs_by_name(results):
 
 def test_quantiles_are_the_same_by_name_in_every_format(results):
     folder = Path(results["export_lstm"].path)
-    found = load_export(folder)
+    found = Exported.load(folder)
     assert list(found.formats) == ["keras", "saved_model", "litert", "onnx"]
     for made in found.formats.values():
         assert made.refused is None
         assert made.max_abs_difference < 1e-5
     assert found.blessing.faults == []
-    golden = load_golden(folder)
+    golden = Golden.load(folder)
     assert golden.predictions[0].keys() == QUANTILES.keys()
     assert golden.agrees(golden.predictions, 0)
     less = [{name: values for name, values in row.items() if name != "forecast_p90"} for row in golden.predictions]
@@ -155,7 +155,7 @@ def test_quantiles_are_calibrated_at_each_step_on_the_validation_split(ingested,
 
 def test_an_evaluation_of_quantiles_equals_what_its_predictions_give(results):
     folder = Path(results["evaluation_lstm"].path)
-    found = load_evaluation(folder).metrics
+    found = Evaluation.load(folder).metrics
     with np.load(folder / "predictions.npz") as saved:
         low, middle, high = np.moveaxis(saved["quantiles"], -1, 0)
         target = saved["target"]

@@ -15,7 +15,7 @@ from small_run import artifact
 from tiny import run
 
 from components.artifacts.dataset import SeriesInfo
-from components.artifacts.evaluation import Evaluation, load_evaluation, load_places, load_predictions
+from components.artifacts.evaluation import Evaluation, load_places, load_predictions
 from components.artifacts.series_table import load_table
 from components.baseline.component import baseline
 from components.common.errors import InputError
@@ -56,7 +56,7 @@ def many(tmp_path_factory):
     evaluation = artifact(dsl.Artifact, root / "evaluation")
     evaluate_forecasting.python_func(1, "x", dataset, model, evaluation, artifact(dsl.Metrics, root / "metrics"))
     export.python_func("x", dataset, model, artifact(dsl.Model, root / "export"))
-    return Many(root, info, dataset, model, load_evaluation(root / "evaluation"))
+    return Many(root, info, dataset, model, Evaluation.load(root / "evaluation"))
 
 
 def test_mase_has_the_scale_of_each_series(many):

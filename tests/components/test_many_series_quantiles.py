@@ -21,8 +21,8 @@ from small_run import artifact
 from tiny import run
 from trainings import assert_same, terminated, train
 
-from components.artifacts.evaluation import load_evaluation
-from components.artifacts.export import load_export
+from components.artifacts.evaluation import Evaluation
+from components.artifacts.export import Exported
 from components.artifacts.series_table import load_table
 from components.baseline.component import baseline
 from components.common.spec import ModelSpec
@@ -55,7 +55,7 @@ def many(tmp_path_factory):
     evaluate_forecasting.python_func(1, "x", dataset, model, evaluation, artifact(dsl.Metrics, root / "metrics"))
     formats = json.dumps(["litert", "onnx"])
     export.python_func("x", dataset, model, artifact(dsl.Model, root / "export"), formats)
-    found = load_evaluation(root / "evaluation")
+    found = Evaluation.load(root / "evaluation")
     return SimpleNamespace(root=root, info=info, dataset=dataset, model=model, trained=trained, evaluation=found)
 
 
@@ -215,7 +215,7 @@ def test_a_killed_training_ends_with_the_same_intervals(many, tmp_path, monkeypa
 
 
 def test_all_formats_have_them_by_name(many):
-    found = load_export(many.root / "export")
+    found = Exported.load(many.root / "export")
     assert list(found.formats) == ["keras", "saved_model", "litert", "onnx"]
     for made in found.formats.values():
         assert made.refused is None

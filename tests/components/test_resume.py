@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 from trainings import DATASETS, MODELS, STEPS, assert_same, model_folder, terminated, train
 
-from components.artifacts.model import load_model_info
+from components.artifacts.model import ModelInfo
 from components.ingest.ingest import ingest
 from components.train import train as train_step
 from components.train import trainer
@@ -106,7 +106,7 @@ def test_other_threads_begin_anew_and_the_model_says_its_machine(datasets, undis
         terminated(other, 5, "mlp", tmp_path, datasets)
     assert_same(train("mlp", tmp_path, datasets), undisturbed["mlp"])
     assert "going on" not in capsys.readouterr().out
-    info = load_model_info(model_folder(tmp_path))
+    info = ModelInfo.load(model_folder(tmp_path))
     assert (info.machine.cores, info.machine.devices) == (len(os.sched_getaffinity(0)), "the CPU")
     assert info.machine.cpu
 

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from model_servers import free_port, until
 
-from components.artifacts.export import ONNX, Exported, Format, load_golden
+from components.artifacts.export import ONNX, Exported, Format, Golden
 from components.common.errors import InputError
 from components.serve.model import Model
 from components.serve.server import Settings
@@ -100,7 +100,7 @@ def test_vertex_ais_variables_and_a_graceful_end(served, server):
     routes = {"AIP_HEALTH_ROUTE": "/ping", "AIP_PREDICT_ROUTE": "/invoke", "DRAIN_SECONDS": "1"}
     process, url = server(served["told"], **routes)
     until(lambda: healthy(url, "/ping"))
-    expected = load_golden(served["told"])
+    expected = Golden.load(served["told"])
     request = (served["told"] / "golden.json").read_bytes()
     assert expected.agrees(httpx.post(url + "/invoke", content=request).json()["predictions"], 1e-5)
     # Half a request is there when the signal comes, and the rest after the server has stopped to listen.
@@ -134,7 +134,7 @@ def refuses(url):
 
 def test_a_model_that_answers_the_golden_request_otherwise_is_not_served(served, server, tmp_path):
     shutil.copytree(served["fashion"], tmp_path / "model")
-    expected = load_golden(served["fashion"])
+    expected = Golden.load(served["fashion"])
     wrong = [expected.predictions[0], expected.predictions[1][::-1]]
     (tmp_path / "model" / "golden.json").write_text(
         expected.model_copy(update={"predictions": wrong}).model_dump_json()
@@ -154,7 +154,7 @@ def test_the_command_serves_a_registered_model_and_refuses_a_changed_one(registr
     process, _ = server("", command)
     until(lambda: healthy(f"http://127.0.0.1:{port}"))
     answer = httpx.post(f"http://127.0.0.1:{port}/predict", content=(registry / "golden.json").read_bytes())
-    assert load_golden(served["fashion"]).agrees(answer.json()["predictions"], 1e-5)
+    assert Golden.load(served["fashion"]).agrees(answer.json()["predictions"], 1e-5)
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=60) == 130
     (registry / ONNX).write_bytes(b"another")

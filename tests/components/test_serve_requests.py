@@ -14,7 +14,7 @@ from google.protobuf.struct_pb2 import Value
 from model_servers import IMAGE, healthy_one
 from PIL import Image
 
-from components.artifacts.export import load_golden
+from components.artifacts.export import Golden
 from components.export import golden
 from components.export.export import export
 from components.serve.model import load_checked
@@ -33,11 +33,11 @@ def test_the_golden_request_is_answered_as_recorded(clients, served, name):
         answer = clients[name].post(route, content=(served[name] / "golden.json").read_bytes())
         assert answer.status_code == 200
         assert answer.headers["content-type"] == "application/json"
-        assert load_golden(served[name]).agrees(answer.json()["predictions"], 1e-5)
+        assert Golden.load(served[name]).agrees(answer.json()["predictions"], 1e-5)
 
 
 def test_an_instance_of_one_input_may_be_its_value(clients, served):
-    expected = load_golden(served["fashion"])
+    expected = Golden.load(served["fashion"])
     bare = {"instances": [one["image"] for one in expected.instances]}
     answer = clients["fashion"].post("/predict", json=bare)
     assert expected.agrees(answer.json()["predictions"], 1e-5)
@@ -72,7 +72,7 @@ def test_a_large_image_of_the_golden_request_is_a_file_and_the_request_stays_sma
     trained, dataset = exports["pictures"].trained, exports["pictures"].dataset
     made = export(str(trained), str(dataset), str(tmp_path / "export"), ["onnx"])
     assert not made.blessing.faults, "a process that has TensorFlow alone reads it"
-    assert [list(one["image"]) for one in load_golden(tmp_path / "export").instances] == [["b64"], ["b64"]]
+    assert [list(one["image"]) for one in Golden.load(tmp_path / "export").instances] == [["b64"], ["b64"]]
     load_checked(tmp_path / "export")
 
 

@@ -13,7 +13,7 @@ from kfp import dsl
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from processes import alive
 
-from components.artifacts.search import Range, Search, load_search
+from components.artifacts.search import Range, Search
 from components.tune import here
 from components.tune import tune as tune_step
 from components.tune.component import tune
@@ -60,7 +60,7 @@ def search(folder, datasets, **given):
     """Run it here; what it found, and the specification that training gets."""
     (folder / "run" / "tune").mkdir(parents=True, exist_ok=True)
     found = tune_step.tune(*arguments(folder, datasets, **given))
-    assert found == load_search(folder / "run" / "tune" / "trials")
+    assert found == Search.load(folder / "run" / "tune" / "trials")
     assert not list((folder / "checkpoints").iterdir()), "what isn't needed any more is left"
     return found, json.loads((folder / "tuned").read_text())
 
@@ -98,7 +98,7 @@ def calm(datasets, tmp_path_factory):
         "mlp", json.dumps(SPEC), json.dumps(TUNE), 1, "x", dataset, trials, str(folder / "tuned"),
         checkpoints=str(folder / "checkpoints"),
     )  # fmt: skip
-    return folder, load_search(trials.path)
+    return folder, Search.load(trials.path)
 
 
 def test_the_best_trial_gives_the_specification(calm):

@@ -7,7 +7,7 @@ import time
 import httpx
 import pytest
 
-from components.artifacts.export import load_golden
+from components.artifacts.export import Golden
 
 pytestmark = pytest.mark.slow
 LARGEST = 0.45e9
@@ -45,7 +45,7 @@ def test_it_answers_the_golden_request_and_ends_when_it_is_stopped(serving_image
             time.sleep(0.1)
         request = (exports["pictures"].model / "golden.json").read_bytes()
         answer = httpx.post(f"{url}/invoke", content=request)
-        assert load_golden(exports["pictures"].model).agrees(answer.json()["predictions"], 1e-5)
+        assert Golden.load(exports["pictures"].model).agrees(answer.json()["predictions"], 1e-5)
         assert "process_resident_memory_bytes" in httpx.get(f"{url}/metrics").text
         container.stop(timeout=30)
         container.reload()

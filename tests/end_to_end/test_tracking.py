@@ -11,7 +11,7 @@ import time
 import pytest
 from mlflow_server import Proxy, Server
 
-from components.artifacts.leaderboard import load_leaderboard
+from components.artifacts.leaderboard import Leaderboard
 from components.common.errors import InputError
 from pipeline.runs import tracking
 from pipeline.runs.history import load
@@ -83,7 +83,7 @@ def test_a_run_and_its_models_are_what_the_run_folder_says(done, home, server):
     sizes = {name: (home / "latest" / name).stat().st_size for name in ("report.html", "pipeline.yaml", "run.json")}
     assert sizes.items() <= parent.files().items()
     assert parent.files()["leaderboard.json"] > 0
-    board = load_leaderboard(home / "latest")
+    board = Leaderboard.load(home / "latest")
     assert models.keys() == {entry.model for entry in board.models} == {"mlp", "series"}
     for entry in board.models:
         sent = models[entry.model]

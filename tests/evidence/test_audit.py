@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from proofs import change_arrays, change_json, failing, lied, put_together, taken_apart
 
-from components.artifacts.model import load_model_info
+from components.artifacts.model import ModelInfo
 from components.common.errors import InputError
 from pipeline.evidence.audit import audit
 
@@ -111,7 +111,7 @@ def test_predictions_of_another_type(dtype, made, tmp_path):
 
 def test_a_changed_temperature(made, tmp_path):
     def change(folder):
-        assert load_model_info(folder).temperature.value < 0.9
+        assert ModelInfo.load(folder).temperature.value < 0.9
         change_json(folder / "model.json", "temperature", "value", to=lambda value: 1.5)
 
     found = lied(made, tmp_path, change)

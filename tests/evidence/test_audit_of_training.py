@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from proofs import change_arrays, change_json, failing, flipped, lied, put_together, taken_apart
 
-from components.artifacts.model import load_model_info
+from components.artifacts.model import ModelInfo
 
 
 def test_a_checkpoint_that_is_left_out(made, tmp_path):
@@ -28,7 +28,7 @@ def tail_of(folder):
     """The kept step before the best epoch's end."""
     from components.train.kept import tail
 
-    return tail(load_model_info(folder).best_epoch - 1, 11)
+    return tail(ModelInfo.load(folder).best_epoch - 1, 11)
 
 
 def mark(folder):
@@ -58,7 +58,7 @@ def forge(made, folder, step, change):
     from components.train.shared_batches import SharedBatches
     from components.train.train import build_compiled
 
-    spec, dataset, devices = load_model_info(folder).spec, data_of(made), find_devices()
+    spec, dataset, devices = ModelInfo.load(folder).spec, data_of(made), find_devices()
     info = load_info(dataset)
     batches = SharedBatches("small_mlp", spec, str(dataset), info, 3, devices)
     model, _ = build_compiled(spec, info, 3, "float32", batches, devices)
@@ -149,7 +149,7 @@ def never_trained(made, folder):
     from components.metrics import bootstrap, metrics
     from components.train.train import finished
 
-    dataset, spec = data_of(made), load_model_info(folder).spec
+    dataset, spec = data_of(made), ModelInfo.load(folder).spec
     info, last = load_info(dataset), tail_of(folder)
     weights = []
 

@@ -5,9 +5,9 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from components.artifacts.dataset import Check, ImagesInfo, save_info
+from components.artifacts.dataset import Check, ImagesInfo
 from components.artifacts.evaluation import Evaluation, save_evaluation
-from components.artifacts.leaderboard import DatasetEntry, Leaderboard, ModelEntry, save_leaderboard
+from components.artifacts.leaderboard import DatasetEntry, Leaderboard, ModelEntry
 from pipeline.runs import ledger
 from pipeline.runs.record import FILE, Record
 from pipeline.ui.server import Server
@@ -53,7 +53,7 @@ def make_run(runs, name, epochs=1, right=150, experiment="small", state="finishe
         (folder / "tensorboard" / model).mkdir(parents=True)
         info = {"name": "images", "source": "test", "records": {"test": EXAMPLES}, "sha256": "0", "mean": [0.0]}
         info |= {"std": [1.0], "checks": [Check(name="a", found="b")], "classes": ["a", "b"], "shape": [2, 2, 1]}
-        save_info(evaluation.parent, ImagesInfo(**info, label_counts={}))
+        ImagesInfo(**info, label_counts={}).save(evaluation.parent)
         save_evaluation(evaluation, Evaluation(model=model, metrics={}, intervals={}), *predictions(right + 1 - rank))
         value = (right + 1 - rank) / EXAMPLES
         entries.append(
@@ -66,7 +66,7 @@ def make_run(runs, name, epochs=1, right=150, experiment="small", state="finishe
     splits = {"train": 1, "validation": 1, "test": EXAMPLES}
     entry = DatasetEntry(task="classification", source="test", splits=splits, sha256="0", baselines={})
     board = {"experiment": experiment, "run": name, "pipeline_sha256": "", "code_version": "", "created": time}
-    save_leaderboard(folder, Leaderboard(**board, datasets={"images": entry}, models=entries, seed=1))
+    Leaderboard(**board, datasets={"images": entry}, models=entries, seed=1).save(folder)
     (folder / "report.html").write_text(f"<!doctype html><title>report of {name}</title>", encoding="utf-8")
     (folder.parent / "latest").unlink(missing_ok=True)
     (folder.parent / "latest").symlink_to(name)

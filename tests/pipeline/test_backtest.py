@@ -16,7 +16,7 @@ from small_experiment import assert_refused, changed, write
 from components.artifacts.backtest import fold_key
 from components.artifacts.baselines import load_baselines
 from components.artifacts.dataset import load_info
-from components.artifacts.evaluation import load_evaluation
+from components.artifacts.evaluation import Evaluation
 from components.common.errors import InputError
 from components.common.spec import Backtest, SeriesOptions
 from components.compare.backtest import backtest
@@ -127,7 +127,7 @@ def test_rows_after_a_fold_change_none_of_its_figures(tmp_path):
                 k: (
                     load_info(found[f"ingest-load-fold-{k}"]["dataset"]).model_dump(),
                     load_baselines(found[f"baseline-load-fold-{k}"]["baselines"]),
-                    load_evaluation(found[f"evaluate-mlp-fold-{k}"]["evaluation"]).metrics,
+                    Evaluation.load(found[f"evaluate-mlp-fold-{k}"]["evaluation"]).metrics,
                 )
                 for k, found in of_fold.items()
             }

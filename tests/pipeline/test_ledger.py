@@ -5,7 +5,7 @@ import multiprocessing
 import numpy as np
 import pytest
 
-from components.artifacts.dataset import Check, ImagesInfo, save_info
+from components.artifacts.dataset import Check, ImagesInfo
 from components.artifacts.evaluation import Evaluation, save_evaluation
 from pipeline.runs import ledger
 
@@ -16,7 +16,7 @@ def evaluated(folder, predictions, labels=(0, 1, 1), name="mlp", **changes):
     about |= {"checks": [Check(name="a", found="b")], "classes": ["a", "b"], "shape": [2, 2, 1], "label_counts": {}}
     for one in ("evaluation", "dataset"):
         (folder / one).mkdir(parents=True, exist_ok=True)
-    save_info(folder / "dataset", ImagesInfo(**{**about, **changes}))
+    ImagesInfo(**{**about, **changes}).save(folder / "dataset")
     evaluation = Evaluation(model=name, metrics={}, intervals={})
     save_evaluation(folder / "evaluation", evaluation, np.array(labels), np.asarray(predictions, np.float32))
     return folder / "evaluation", folder / "dataset"

@@ -3,7 +3,7 @@
 import pytest
 
 from components.artifacts.export import Format
-from components.artifacts.leaderboard import Leaderboard, ModelEntry, load_leaderboard, save_leaderboard
+from components.artifacts.leaderboard import Leaderboard, ModelEntry
 from components.report.run_section import END, START, TaskRun
 from pipeline.runs.publish import publish
 
@@ -26,7 +26,7 @@ def outputs(tmp_path):
         experiment="x", run="task", pipeline_sha256="", code_version="", created="", datasets={}, models=entries
     )
     (tmp_path / "board").mkdir()
-    save_leaderboard(tmp_path / "board", board)
+    board.save(tmp_path / "board")
     (tmp_path / "page.html").write_text(f"<p>{START}{END}</p>")
     (tmp_path / "pipeline.yaml").write_text("pipeline")
     return inputs
@@ -37,7 +37,7 @@ def test_each_format_lies_where_the_leaderboard_says(outputs, tmp_path):
     run.mkdir(parents=True)
     board, page, pipeline = tmp_path / "board", tmp_path / "page.html", tmp_path / "pipeline.yaml"
     publish(outputs, board, page, None, run, pipeline, [TaskRun(name="compare", needs=[])], False)
-    published = load_leaderboard(tmp_path / "runs" / "x" / "latest")
+    published = Leaderboard.load(tmp_path / "runs" / "x" / "latest")
     assert published.run == run.name
     assert [entry.formats for entry in published.models if entry.rank is None] == [{}]
     for entry in published.models[1:]:

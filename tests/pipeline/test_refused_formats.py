@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from components.artifacts.export import Format
-from components.artifacts.leaderboard import Leaderboard, ModelEntry, save_leaderboard
+from components.artifacts.leaderboard import Leaderboard, ModelEntry
 from pipeline.__main__ import app
 
 
@@ -29,7 +29,7 @@ def test_a_format_that_could_not_be_made_is_a_line_and_a_code(tmp_path, monkeypa
     config = Path("configs/quick.yaml").absolute()
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs/quick/1").mkdir(parents=True)
-    save_leaderboard(tmp_path / "runs/quick/1", board)
+    board.save(tmp_path / "runs/quick/1")
     done = CliRunner().invoke(app, ["run", str(config), *options])
     assert done.exit_code == code, done.output
     line = "mlp was not exported to onnx: ONNX has no operation for Erfinv [x]"

@@ -10,7 +10,7 @@ from training_job import IMAGE
 from winners import GOLD, RUN, board, vertex
 
 from components.artifacts.dataset import load_info
-from components.artifacts.export import GOLDEN, ONNX, Blessing, Exported, digest
+from components.artifacts.export import ONNX, Blessing, Exported, Golden, digest
 from components.common import files
 from components.data import storage
 from components.ingest.ingest import ingest
@@ -95,7 +95,7 @@ def winner(mounted, data, saved_model, tmp_path):
                 mounted.put(place, path.read_bytes())
         folder = mounted.file(name)
         mounted.put(f"{name}/{ONNX}", b"model")
-        mounted.put(f"{name}/{GOLDEN}", GOLD.model_dump_json())
+        mounted.put(f"{name}/{Golden.FILE}", GOLD.model_dump_json())
         mounted.put(f"{name}/dataset.json", (data(truth) / "dataset.json").read_bytes())
         blessing = Blessing(saved_model_sha256=digest(folder / "saved_model"), faults=list(faults))
         mounted.put(f"{name}/export.json", Exported(model="mlp", formats={}, blessing=blessing).model_dump_json())
