@@ -95,18 +95,22 @@ def row_features(stored: int, many: bool = False) -> dict[str, tf.io.FixedLenFea
     return features | {"series": tf.io.FixedLenFeature([], tf.int64)} if many else features
 
 
-def read_rows(folder: Path | str, split: str, stored: int, count: int | None = None) -> tf.data.Dataset:
+def read_rows(
+    folder: Path | str, split: str, stored: int, count: int | None = None, many: bool = False
+) -> tf.data.Dataset:
     """Batches of (time int64 [batch], values float32 [batch, stored]) in time order.
+
+    Of `many` series, batches also have the number of each row's series, int64 [batch], and are in the order of these.
 
     Raises:
         InputError: A shard lacks records, or their number isn't `count`.
     """
-    features = row_features(stored)
+    features = row_features(stored, many)
 
     @no_autograph
-    def parse(records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def parse(records: tf.Tensor) -> tuple[tf.Tensor, ...]:
         parsed = tf.io.parse_example(records, features)
-        return parsed["time"], parsed["values"]
+        return tuple(parsed[name] for name in features)
 
     records = tf.data.TFRecordDataset(tfrecord_paths(folder, split, count))
     return without_autotune(records.batch(8 * _READ_BATCH).map(parse, num_parallel_calls=PARALLEL))

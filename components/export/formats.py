@@ -24,13 +24,27 @@ def with_named_outputs(model: keras.Model, info: DatasetInfo) -> keras.Model:
     return keras.Model(inputs, {name: quantiles[:, :, i] for i, name in enumerate(info.outputs)})
 
 
+def specs_of(model: keras.Model, batch: int | None = None) -> list[tf.TensorSpec]:
+    """The types of a model's inputs, in batches of this size or of any."""
+    return [tf.TensorSpec([batch, *tensor.shape[1:]], tensor.dtype, name=tensor.name) for tensor in model.inputs]
+
+
+def traced(model: keras.Model, batch: int | None = None) -> tf.types.experimental.ConcreteFunction:
+    """A model as a function of its inputs in their order, in batches of this size or of any."""
+    specs = specs_of(model, batch)
+    call = tf.function(
+        lambda *tensors: model(tensors[0] if len(specs) == 1 else list(tensors), training=False), autograph=False
+    )
+    return call.get_concrete_function(*specs)
+
+
 def write_saved_model(model: keras.Model, info: DatasetInfo, path: Path) -> None:
     """Write a SavedModel whose `serving_default` takes raw inputs by name, in batches of any size.
 
     An output that has no name yet is named `probabilities` or `forecast`. Inputs of another shape are refused, for
     TensorFlow checks only a request's types, and a convolution would take an image of any size.
     """
-    specs = [tf.TensorSpec(tensor.shape, tensor.dtype, name=tensor.name) for tensor in model.inputs]
+    specs = specs_of(model)
 
     def serve(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
         by_name = {spec.name: tf.ensure_shape(t, spec.shape) for spec, t in zip(specs, tensors, strict=True)}
@@ -59,7 +73,7 @@ def write_litert(
         operations: The sets of operations that the model may use.
         options: Further options of TensorFlow's converter.
     """
-    specs = [tf.TensorSpec([1, *tensor.shape[1:]], tensor.dtype, name=tensor.name) for tensor in model.inputs]
+    specs = specs_of(model, batch=1)
     model.export(
         path,
         format="litert",
@@ -82,27 +96,24 @@ def write_onnx(model: keras.Model, path: Path) -> None:
     import onnx
     import tf2onnx
 
-    specs = [tf.TensorSpec(tensor.shape, tensor.dtype, name=tensor.name) for tensor in model.inputs]
-    traced = tf.function(
-        lambda *tensors: model(tensors[0] if len(specs) == 1 else list(tensors), training=False), autograph=False
-    ).get_concrete_function(*specs)
-    graph, outputs = traced.graph.as_graph_def(), [tensor.name for tensor in traced.outputs]
+    function = traced(model)
+    graph, outputs = function.graph.as_graph_def(), [tensor.name for tensor in function.outputs]
     # In the order of `outputs`.
     names = sorted(model.output) if isinstance(model.output, dict) else []
 
     def with_constants(*tensors: tf.Tensor) -> tf.Tensor | dict[str, tf.Tensor]:
         """The same graph, in which captured tensors are constants."""
-        for variable in traced.variables:
+        for variable in function.variables:
             tf.convert_to_tensor(variable)  # tf2onnx freezes only the variables that the function itself reads
-        captured = [t if t.dtype == tf.resource else t.numpy() for t in traced.captured_inputs]
+        captured = [t if t.dtype == tf.resource else t.numpy() for t in function.captured_inputs]
         values = map(tf.convert_to_tensor, [*tensors, *captured])
-        inputs = {inside.name: value for inside, value in zip(traced.inputs, values, strict=True)}
+        inputs = {inside.name: value for inside, value in zip(function.inputs, values, strict=True)}
         results = tf.graph_util.import_graph_def(graph, inputs, outputs, name="model")
         return dict(zip(names, results, strict=True)) if names else results[0]
 
     converted, _ = tf2onnx.convert.from_function(
         tf.function(with_constants, autograph=False),
-        specs,
+        specs_of(model),
         custom_op_handlers={"Erfc": (_erfc, [])},
         output_path=str(path),
     )

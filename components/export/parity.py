@@ -51,18 +51,7 @@ def compare_outputs(
     Raises:
         RuntimeError: The exported model can't be run, or its outputs differ from the model's.
     """
-    outputs = examples.inputs.with_name(f"{path.name}.npy")
-    result = run_task(
-        process,
-        model=str(path),
-        inputs=str(examples.inputs),
-        outputs=str(outputs),
-        names=examples.names,
-        batches=BATCHES,
-        timed=TIMED,
-        **task,
-    )
-    actual = np.load(outputs, allow_pickle=False)
+    actual, result = run_task(process, path, examples.inputs, BATCHES, names=examples.names, timed=TIMED, **task)
     if actual.shape != examples.expected.shape:
         raise RuntimeError(f"gives {list(actual.shape)}, expected {list(examples.expected.shape)}")
     difference = float(np.abs(actual - examples.expected).max())

@@ -10,7 +10,7 @@ import tensorflow as tf
 from components.artifacts.dataset import DatasetInfo, ImagesInfo
 from components.artifacts.export import Quality
 from components.data import input_pipeline
-from components.export.formats import write_litert
+from components.export.formats import traced, write_litert
 from components.metrics.bootstrap import errors
 from components.models.fresh.process import run_task, start
 
@@ -98,11 +98,7 @@ def measure(path: Path, model: keras.Model, dataset: str, info: DatasetInfo, scr
     inputs, targets, expected = _test_outputs(model, dataset, info, count)
     np.savez(scratch / "test.npz", **inputs)  # type: ignore[arg-type]  # the stub mistakes them for allow_pickle
     with start("litert") as fresh:
-        paths = {"model": path, "inputs": scratch / "test.npz", "outputs": scratch / "test.npy"}
-        run_task(
-            fresh, names=["forecast"], batches=[count], timed=[], **{name: str(value) for name, value in paths.items()}
-        )
-    quantized = np.load(scratch / "test.npy", allow_pickle=False)
+        quantized, _ = run_task(fresh, path, scratch / "test.npz", [count])
     if isinstance(info, ImagesInfo):
         values = [float((outputs.argmax(axis=1) == targets).mean()) for outputs in (quantized, expected)]
         return Quality(metric="accuracy", quantized=values[0], model=values[1], test_examples=count)
@@ -129,11 +125,7 @@ def _unrolled(config: object) -> object:
 
 def _refuse_loops(model: keras.Model) -> None:
     """Refuse a model with a loop or a condition, at which the converter would end the process without an exception."""
-    specs = [tf.TensorSpec([1, *tensor.shape[1:]], tensor.dtype, name=tensor.name) for tensor in model.inputs]
-    call = tf.function(
-        lambda *tensors: model(tensors[0] if len(specs) == 1 else list(tensors), training=False), autograph=False
-    )
-    graph = call.get_concrete_function(*specs).graph.as_graph_def()
+    graph = traced(model, batch=1).graph.as_graph_def()
     nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
     if operations := {node.op for node in nodes} & CONTROL_FLOW:
         raise ValueError(f"{min(operations)} can't be quantized")

@@ -1,6 +1,7 @@
 """Read a written series once, to compute the training split's statistics and to check all rows."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -47,34 +48,65 @@ def describe(data: Series, options: SeriesOptions, facts: Facts, name: str, sour
         raise InputError(*(f"{name}: {problem}" for problem in problems))
     mean, std = mean_and_std(total, squares, records["train"])
     step = f"a row every {frequency.words()}, across splits too"
-    return SeriesInfo(
+    return series_info(
+        data,
+        options,
+        facts,
+        moments,
         name=name,
         source=source,
         records=records,
         mean=mean.tolist(),
         std=std.tolist(),
         sha256=digest(folder, row_features(len(stored))),
-        checks=[
-            Check(name="counts", found=", ".join(f"{split} {records[split]} rows" for split in SPLITS)),
-            Check(name="missing and infinite values", found=f"0 in {sum(records.values())} x {len(stored)}"),
-            Check(name="time order, duplicates, gaps", found=step),
-            Check(name="overlap between splits", found="0 rows: splits follow each other in time"),
-            *(Check(name=check, found=result) for check, result in facts.found.items()),
-        ],
-        stored=stored,
+        checks=row_checks(records, len(stored), step, "0 rows: splits follow each other in time", facts),
+        # Where a series repeats itself exactly or is shorter than a season, its standard deviation is the scale.
+        seasonal_error=error / errors if error else float(std[0]) or 1.0,
+    )
+
+
+def series_info(
+    data: Series,
+    options: SeriesOptions,
+    facts: Facts,
+    moments: dict[str, list[int]],
+    **measured: Any,  # noqa: ANN401 (SeriesInfo checks them)
+) -> SeriesInfo:
+    """The description of one series or of many.
+
+    Args:
+        data: The series.
+        options: The options of its source.
+        facts: The facts of its source.
+        moments: The first and the last time of each split, in seconds since 1970.
+        measured: The attributes that follow from the written rows.
+    """
+    calendar = calendar_columns(options.calendar)
+    return SeriesInfo(
+        stored=[*data.columns, *calendar],
         columns=data.columns,
-        known=[*data.known, *calendar_columns(options.calendar)],
+        known=[*data.known, *calendar],
         frequency=data.frequency,
         unit=data.unit,
         lookback=options.lookback,
         horizon=options.horizon,
-        # Where a series repeats itself exactly or is shorter than a season, its standard deviation is the scale.
-        seasonal_error=error / errors if error else float(std[0]) or 1.0,
         filled=facts.filled,
         scaling=data.scaling,
         times={split: [utc(time) for time in ends] for split, ends in moments.items()},
         **data.form.model_dump(),
+        **measured,
     )
+
+
+def row_checks(records: dict[str, int], columns: int, order: str, overlap: str, facts: Facts) -> list[Check]:
+    """The checks that the rows of one series or of many have passed, those of their source included."""
+    found = {
+        "counts": ", ".join(f"{split} {records[split]} rows" for split in SPLITS),
+        "missing and infinite values": f"0 in {sum(records.values())} x {columns}",
+        "time order, duplicates, gaps": order,
+        "overlap between splits": overlap,
+    }
+    return [Check(name=name, found=text) for name, text in [*found.items(), *facts.found.items()]]
 
 
 def mean_and_std(total: np.ndarray, squares: np.ndarray, rows: int | np.ndarray) -> tuple[np.ndarray, np.ndarray]:

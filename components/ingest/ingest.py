@@ -17,7 +17,7 @@ from components.common.spec import SeriesOptions
 from components.data.source_data import Images, Series
 from components.data.splits import split_ends
 from components.ingest import check_images, check_series, many_series
-from components.ingest.tfrecords import image_record, row_record, write_metadata, write_split
+from components.ingest.tfrecords import image_record, row_record, row_types, write_metadata, write_split
 from components.readers.time_axis import calendar_columns, calendar_values, seconds_of
 from components.sources import load_source
 
@@ -97,16 +97,10 @@ def _write_series(data: Series, options: SeriesOptions, rows: int, name: str, fo
             yield row_record(seconds_of(time), [*values, *calendar_values(time, options.calendar)])
 
     size = 4 * len(columns) + 64
-    features = tfds.features.FeaturesDict(
-        {
-            "time": tfds.features.Scalar(dtype=np.int64, doc="Seconds since 1970-01-01 00:00."),
-            "values": tfds.features.Tensor(shape=(len(columns),), dtype=np.float32, doc=", ".join(columns)),
-        }
-    )
-    ends, remaining = split_ends(rows, options), records()
-    lengths = np.diff([0, *ends]).tolist()
+    remaining = records()
+    lengths = np.diff([0, *split_ends(rows, options)]).tolist()
     stored = [
         write_split(folder, name, split, islice(remaining, length), size)
         for split, length in zip(SPLITS, lengths, strict=True)
     ]
-    write_metadata(folder, features, stored, f"Rows of {name}: {', '.join(columns)}.")
+    write_metadata(folder, row_types(columns), stored, f"Rows of {name}: {', '.join(columns)}.")

@@ -8,22 +8,17 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
-import tensorflow_datasets as tfds
 
 from components.artifacts.dataset import SPLITS, Check, SeriesInfo
-from components.artifacts.series_table import FILE, SeriesTable, loss_scale, save_table
-from components.common.no_autograph import no_autograph
+from components.artifacts.series_table import SeriesTable, loss_scale, save_table
 from components.common.spec import Facts, SeriesOptions
 from components.data.source_data import Series
-from components.data.storage import row_features
-from components.data.tfrecord_files import tfrecord_paths
-from components.ingest.check_series import LEAST_STD, check_rows, mean_and_std, utc
+from components.data.storage import read_rows, row_features
+from components.ingest.check_series import LEAST_STD, check_rows, mean_and_std, row_checks, series_info, utc
 from components.ingest.digest import digest
-from components.ingest.tfrecords import SplitWriter, row_record, write_metadata
+from components.ingest.tfrecords import SplitWriter, row_record, row_types, write_metadata
 from components.readers.time_axis import Frequency, calendar_columns, calendar_values, seconds_of
 
-_BATCH = 4096
 # Names of series that are listed in a line.
 _MOST_NAMES = 5
 
@@ -45,15 +40,8 @@ def write(data: Series, options: SeriesOptions, facts: Facts, name: str, folder:
                 stored = [*values, *calendar_values(time, options.calendar)]
                 writers[split].add(row_record(seconds, stored, len(names)))
         names.append(series)
-    features = tfds.features.FeaturesDict(
-        {
-            "series": tfds.features.Scalar(dtype=np.int64, doc=f"The number of the series, see {FILE}."),
-            "time": tfds.features.Scalar(dtype=np.int64, doc="Seconds since 1970-01-01 00:00."),
-            "values": tfds.features.Tensor(shape=(len(columns),), dtype=np.float32, doc=", ".join(columns)),
-        }
-    )
     description = f"Rows of {len(names):,} series of {name}: {', '.join(columns)}."
-    write_metadata(folder, features, [writer.finish() for writer in writers], description)
+    write_metadata(folder, row_types(columns, many=True), [writer.finish() for writer in writers], description)
     return names
 
 
@@ -72,7 +60,7 @@ def describe(
     moments: dict[str, list[int]] = {}
     sums = _TrainingSums(len(names), len(stored), frequency.season())
     for i, split in enumerate(SPLITS):
-        for times, values, numbers in _batches(folder, split, len(stored)):
+        for times, values, numbers in read_rows(folder, split, len(stored), many=True).as_numpy_iterator():
             rows[:, i] += np.bincount(numbers, minlength=len(names))
             seen = [*moments.get(split, []), times.min(), times.max()]
             moments[split] = [min(seen), max(seen)]
@@ -90,7 +78,13 @@ def describe(
     window = options.lookback + options.horizon
     records = dict(zip(SPLITS, rows.sum(axis=0).tolist(), strict=True))
     cuts = [utc(cut) for cut in facts.cuts or ()]
-    return SeriesInfo(
+    order = f"a row every {frequency.words()} in each series, across splits too"
+    overlap = f"0 rows: validation begins at {cuts[0]} and test at {cuts[1]} in every series"
+    return series_info(
+        data,
+        options,
+        facts,
+        moments,
         name=name,
         source=source,
         records=records,
@@ -99,33 +93,12 @@ def describe(
         sha256=digest(folder, row_features(len(stored), many=True), "\0".join(names).encode()),
         checks=[
             Check(name="series", found=f"{len(names):,} by {data.form.series}"),
-            Check(name="counts", found=", ".join(f"{split} {records[split]} rows" for split in SPLITS)),
-            Check(name="missing and infinite values", found=f"0 in {sum(records.values())} x {len(stored)}"),
-            Check(
-                name="time order, duplicates, gaps",
-                found=f"a row every {frequency.words()} in each series, across splits too",
-            ),
-            Check(
-                name="overlap between splits",
-                found=f"0 rows: validation begins at {cuts[0]} and test at {cuts[1]} in every series",
-            ),
-            *(Check(name=check, found=result) for check, result in facts.found.items()),
+            *row_checks(records, len(stored), order, overlap, facts),
             *_constant(table.names[constant].tolist()),
         ],
-        stored=stored,
-        columns=data.columns,
-        known=[*data.known, *calendar_columns(options.calendar)],
-        frequency=data.frequency,
-        unit=data.unit,
-        lookback=options.lookback,
-        horizon=options.horizon,
         seasonal_error=float(scale.mean()),
-        filled=facts.filled,
         static=data.static,
-        scaling=data.scaling,
-        times={split: [utc(time) for time in ends] for split, ends in moments.items()},
         windows={split: int(np.maximum(rows[:, i] - window + 1, 0).sum()) for i, split in enumerate(SPLITS)},
-        **data.form.model_dump(),
     )
 
 
@@ -134,18 +107,6 @@ def _constant(names: list[str]) -> list[Check]:
     shown = ", ".join(names[:_MOST_NAMES]) + (", …" if len(names) > _MOST_NAMES else "")
     found = f"{len(names):,}, {shown}: they take the mean of the others' scales of mase"
     return [Check(name="series that are constant in training", found=found)] if names else []
-
-
-def _batches(folder: Path, split: str, stored: int) -> tf.data.Dataset:
-    features = row_features(stored, many=True)
-
-    @no_autograph
-    def parse(records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        parsed = tf.io.parse_example(records, features)
-        return parsed["time"], parsed["values"], parsed["series"]
-
-    records = tf.data.TFRecordDataset(tfrecord_paths(folder, split)).batch(_BATCH)
-    return records.map(parse).as_numpy_iterator()
 
 
 def _runs(numbers: np.ndarray) -> list[tuple[int, int]]:

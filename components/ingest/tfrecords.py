@@ -5,11 +5,13 @@ writes (tensorflow.org/datasets/external_tfrecord).
 """
 
 from collections.abc import Iterable
-from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
+
+from components.artifacts.series_table import FILE as SERIES_TABLE
 
 # The uncompressed bytes of a shard. It gives enough shards to shuffle and to divide among workers, and not too many
 # files.
@@ -56,21 +58,16 @@ def write_split(folder: Path, name: str, split: str, records: Iterable[bytes], s
         size: The uncompressed size of an example in bytes.
     """
     writer = SplitWriter(folder, name, split, size)
-    records = iter(records)
-    while shard := list(islice(records, writer.shard)):
-        writer.write(shard)
+    for record in records:
+        writer.add(record)
     return writer.finish()
 
 
 class SplitWriter:
-    """Writes a split's shards. The arguments are those of `write_split`.
-
-    Attributes:
-        shard: The number of records of a shard.
-    """
+    """Writes a split's shards. The arguments are those of `write_split`."""
 
     def __init__(self, folder: Path, name: str, split: str, size: int) -> None:
-        self.shard = max(1, SHARD_BYTES // size)
+        self._per_shard = max(1, SHARD_BYTES // size)
         self._split = split
         self._template = tfds.core.ShardedFileTemplate(
             data_dir=folder,
@@ -86,26 +83,37 @@ class SplitWriter:
     def add(self, record: bytes) -> None:
         """Add a record, which is written when its shard is whole."""
         self._waiting.append(record)
-        if len(self._waiting) == self.shard:
-            self.write(self._waiting)
-            self._waiting = []
-
-    def write(self, records: list[bytes]) -> None:
-        """Write a shard."""
-        path = self._template.sharded_filepath(shard_index=len(self._lengths), num_shards=None)
-        with tf.io.TFRecordWriter(str(path)) as file:
-            for record in records:
-                file.write(record)
-                self._written += len(record)
-        self._lengths.append(len(records))
+        if len(self._waiting) == self._per_shard:
+            self._write()
 
     def finish(self) -> tfds.core.SplitInfo:
         """Write the last shard."""
         if self._waiting or not self._lengths:
-            self.write(self._waiting)
+            self._write()
         return tfds.core.SplitInfo(
             name=self._split, shard_lengths=self._lengths, num_bytes=self._written, filename_template=self._template
         )
+
+    def _write(self) -> None:
+        path = self._template.sharded_filepath(shard_index=len(self._lengths), num_shards=None)
+        with tf.io.TFRecordWriter(str(path)) as file:
+            for record in self._waiting:
+                file.write(record)
+        self._written += sum(map(len, self._waiting))
+        self._lengths.append(len(self._waiting))
+        self._waiting = []
+
+
+def row_types(columns: list[str], many: bool = False) -> tfds.features.FeaturesDict:
+    """TFDS' types of the features of a stored row, see `components.data.storage.row_features`."""
+    number = {"series": tfds.features.Scalar(dtype=np.int64, doc=f"The number of the series, see {SERIES_TABLE}.")}
+    return tfds.features.FeaturesDict(
+        {
+            **(number if many else {}),
+            "time": tfds.features.Scalar(dtype=np.int64, doc="Seconds since 1970-01-01 00:00."),
+            "values": tfds.features.Tensor(shape=(len(columns),), dtype=np.float32, doc=", ".join(columns)),
+        }
+    )
 
 
 def write_metadata(

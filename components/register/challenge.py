@@ -138,19 +138,12 @@ def score(saved_model: Path, dataset: str, info: DatasetInfo) -> np.ndarray:
         raise RuntimeError(f"{saved_model}: no such folder")
     parts = []
     with tempfile.TemporaryDirectory() as scratch:
+        inputs = Path(scratch) / "inputs.npz"
         for sizes, examples, target in _parts(dataset, info):
-            inputs, outputs = Path(scratch) / "inputs.npz", Path(scratch) / "outputs.npy"
             with start(SAVED_MODEL) as process:
                 np.savez(inputs, **examples)  # type: ignore[arg-type]  # the stub mistakes them for allow_pickle
-                run_task(
-                    process,
-                    model=str(saved_model.absolute()),
-                    inputs=str(inputs),
-                    outputs=str(outputs),
-                    batches=sizes,
-                    timed=[],
-                )
-            parts.append(errors(target, np.load(outputs, allow_pickle=False)))
+                outputs, _ = run_task(process, saved_model, inputs, sizes)
+            parts.append(errors(target, outputs))
     return np.concatenate(parts)
 
 

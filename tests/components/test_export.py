@@ -344,8 +344,7 @@ def test_a_runtime_beside_tensorflow_proves_nothing(datasets, models, tmp_path):
             stderr=subprocess.STDOUT,
         )
         process = fresh.Fresh(process, io.TextIOWrapper(process.stdout, encoding="utf-8"))
-        paths = {"model": folder / "model.onnx", "inputs": tmp_path / "inputs.npz", "outputs": tmp_path / "o.npy"}
-        return fresh.run_task(process, batches=[1, 2], timed=[1], **{name: str(path) for name, path in paths.items()})
+        return fresh.run_task(process, folder / "model.onnx", tmp_path / "inputs.npz", [1, 2], timed=[1])[1]
 
     assert run("pass")["milliseconds"]["1"][0] > 0
     with pytest.raises(RuntimeError, match="onnx was run in a process that imports tensorflow"):
@@ -362,12 +361,10 @@ def test_a_server_that_takes_malformed_requests_is_found_out(datasets, models, t
     plain = tmp_path / "plain"
     keras.saving.load_model(folder / "model.keras").export(plain, verbose=False)
     np.savez(tmp_path / "inputs.npz", image=np.zeros((2, 28, 28, 1), np.uint8))
-    task = {"inputs": tmp_path / "inputs.npz", "outputs": tmp_path / "o.npy", "golden": folder / "golden.json"}
     for model, accepted in ((plain, ["image of another shape", "image without a batch"]), (folder / "saved_model", [])):
         with fresh.start("saved_model") as process:
-            said = fresh.run_task(
-                process, model=str(model), batches=[2], timed=[], **{k: str(v) for k, v in task.items()}
-            )
+            golden = str(folder / "golden.json")
+            _, said = fresh.run_task(process, model, tmp_path / "inputs.npz", [2], golden=golden)
         assert said["accepted"] == accepted
 
 

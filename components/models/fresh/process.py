@@ -4,11 +4,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TypedDict
+
+import numpy as np
 
 from components.artifacts.export import SAVED_MODEL
 from components.common.events import measured_alone
@@ -68,21 +70,27 @@ def start(runtime: str) -> Iterator[Fresh]:
             process.wait()
 
 
-def run_task(fresh: Fresh, **task: object) -> Result:
-    """Give a process its task, and wait for its end.
+def run_task(
+    fresh: Fresh, model: Path, inputs: Path, batches: Sequence[int], **task: object
+) -> tuple[np.ndarray, Result]:
+    """Let a process compute the outputs of a model, and wait for its end.
 
     Args:
         fresh: The process that `start` started.
-        task: The keys of the task, which run_exported.py describes.
+        model: The exported model.
+        inputs: The `.npz` file of its inputs by name. The outputs are written beside it.
+        batches: The sizes of the batches that the inputs are cut into.
+        task: Further keys of the task, which run_exported.py describes.
 
     Returns:
-        The object that the process prints.
+        The outputs, and the object that the process prints.
 
     Raises:
         RuntimeError: The process failed. The message is the last line that it printed.
     """
-    lines = []
-    _write_line(fresh, json.dumps(task))
+    lines, outputs = [], inputs.with_name(f"{model.name}.npy")
+    paths = {"model": str(model.absolute()), "inputs": str(inputs), "outputs": str(outputs)}
+    _write_line(fresh, json.dumps({**paths, "batches": batches, "timed": [], **task}))
     for line in fresh.output:
         lines.append(line)
         if line.startswith(READY):
@@ -93,7 +101,7 @@ def run_task(fresh: Fresh, **task: object) -> Result:
     if code := fresh.process.wait():
         raise RuntimeError([f"exit code {code}", *lines][-1])
     result: Result = json.loads(next(line for line in reversed(lines) if line.startswith("{")))
-    return result
+    return np.load(outputs, allow_pickle=False), result
 
 
 def _write_line(fresh: Fresh, line: str) -> None:
