@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from components.artifacts.json_file import JsonFile
-from components.common.files import sha256
+from components.common.files import folder_digest
 from components.common.spec import Strict
 from components.common.words import counted
 
@@ -180,11 +180,6 @@ def _close(values: object, expected: list[float], allowed: float) -> bool:
     return all(isinstance(v, int | float) and abs(v - e) <= allowed for v, e in zip(values, expected, strict=True))
 
 
-def digest(saved_model: Path) -> str:
-    """The digest of a SavedModel's files and their names."""
-    return sha256(sorted(p for p in saved_model.rglob("*") if p.is_file()), saved_model)
-
-
 def why_not_blessed(folder: Path) -> str | None:
     """The reason why the model of an export folder may not be registered; None where it may."""
     blessing = Exported.load(folder).blessing
@@ -192,6 +187,6 @@ def why_not_blessed(folder: Path) -> str | None:
         return "nobody has tried to serve it"
     if blessing.faults:
         return f"its SavedModel {', '.join(blessing.faults)}"
-    if blessing.saved_model_sha256 != digest(folder / SAVED_MODEL):
+    if blessing.saved_model_sha256 != folder_digest(folder / SAVED_MODEL):
         return "its SavedModel isn't the one that was tried"
     return None

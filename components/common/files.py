@@ -226,6 +226,11 @@ def sha256(paths: list[Path], root: Path | None = None) -> str:
     return digest.hexdigest()
 
 
+def folder_digest(folder: Path) -> str:
+    """The SHA-256 of the content and the names of all files in a folder, as hexadecimal digits."""
+    return sha256(sorted(path for path in folder.rglob("*") if path.is_file()), folder)
+
+
 def gs(path: Path | str) -> str:
     """The gs:// address of a path under /gcs, where Vertex mounts Cloud Storage.
 

@@ -19,10 +19,9 @@ from components.artifacts.export import (
     Format,
     Golden,
     OptionalFormat,
-    digest,
 )
 from components.artifacts.model import KERAS_FILE, Call, compiled
-from components.common.files import atomic_directory
+from components.common.files import atomic_directory, folder_digest
 from components.data import input_pipeline
 from components.export import quantize
 from components.export.formats import with_named_outputs, write_litert, write_onnx, write_saved_model
@@ -73,7 +72,7 @@ def export(model_folder: str, dataset: str, folder: str, formats: Sequence[Optio
             model=model_info.name,
             formats={"keras": keras_file, SAVED_MODEL: saved_model}
             | {name: _optional(name, model, served, dataset, info, new, examples) for name in formats},
-            blessing=Blessing(saved_model_sha256=digest(new / SAVED_MODEL), faults=faults),
+            blessing=Blessing(saved_model_sha256=folder_digest(new / SAVED_MODEL), faults=faults),
         )
         info.save(new)
         training_profile(call, dataset, info).save(new)

@@ -14,7 +14,7 @@ from typing import Any
 from components.artifacts.registration import FILE, KEY, Registered, own_key, read_registration
 from components.artifacts.shelf import CURRENT, current, make_current, versions
 from components.common.errors import InputError
-from components.common.files import make_folder, sha256
+from components.common.files import folder_digest, make_folder
 from components.register.challenge import Winner
 from components.register.local import register_locally
 from components.vertex.client import credentials
@@ -101,7 +101,7 @@ def _copy_here(blobs: dict[str, Any], shelf: Path, export: Path) -> None:
             blobs[name].download_to_filename(str(shelf / name), timeout=SECONDS)
     if CURRENT in blobs and (version := blobs[CURRENT].download_as_text(timeout=SECONDS).strip()).isdecimal():
         make_current(shelf, version)
-    digest = sha256(sorted(p for p in export.rglob("*") if p.is_file()), export)
+    digest = folder_digest(export)
     needed = {current(shelf)}
     for version in versions(shelf):
         with contextlib.suppress(InputError):

@@ -11,7 +11,7 @@ from components.artifacts.evaluation import load_predictions
 from components.artifacts.registration import Registered, check_registration, read_registration, write_registration
 from components.artifacts.shelf import current, make_current, versions
 from components.common.errors import InputError
-from components.common.files import atomic_directory, copy_contents, sha256, write_text
+from components.common.files import atomic_directory, copy_contents, folder_digest, write_text
 from components.common.words import now
 from components.metrics.bootstrap import errors
 from components.register.challenge import ERRORS, Winner, challenge
@@ -46,7 +46,7 @@ def register_locally(registry: Path, winner: Winner, address: str) -> Registered
             dataset=dataset, action=action, version=version, path=path, sentence=f"{dataset}: {sentence}{repair}"
         )
 
-    digest, repair = sha256(sorted(p for p in winner.export.rglob("*") if p.is_file()), winner.export), ""
+    digest, repair = folder_digest(winner.export), ""
     own, standing = _version_of(shelf, digest), current(shelf)
     if own and (damage := _damage(shelf / own, registry)):
         _write(shelf / own, winner, digest, registry, address)

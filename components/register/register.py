@@ -34,22 +34,13 @@ def register(
     `components.register.challenge` compares it with the current version. A better winner replaces that. With `promote`,
     so does one that can't be told apart from it, or can't be compared with it.
 
-    Args:
-        leaderboard_folder: The folder that compare wrote.
-        datasets: The folder of each data set, or None where its task failed.
-        evaluations: The folder of each model's evaluation, or None.
-        exports: The folder of each model's export, or None.
-        registry: The registry's folder, or its gs:// address; "" where there is none.
-        vertex: A `Vertex` as JSON, for Vertex AI's Model Registry; "" where winners go to a folder.
-        run: The name of the run that registers. The leaderboard may be an older run's, from the cache.
-        promote: Whether a winner replaces the current version even where it isn't clearly better.
-        folder: The folder to write `registered.json` into, and KServe's manifests of Vertex AI's winners.
+    The arguments are those of the component, by whose docstring KFP describes them.
 
     Returns:
         The result for each data set.
     """
-    board = Leaderboard.load(leaderboard_folder)
-    board = board.model_copy(update={"run": run})
+    # The leaderboard may be an older run's, from the cache.
+    board = Leaderboard.load(leaderboard_folder).model_copy(update={"run": run})
     cloud = Vertex.model_validate_json(vertex) if vertex else None
     results = []
     for dataset in dict.fromkeys(model.dataset for model in board.models):

@@ -1,14 +1,13 @@
 """Vertex AI's Model Registry: one model for each data set of an experiment, a version for each winner."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.artifacts.export import ONNX, SAVED_MODEL, digest
-from components.artifacts.leaderboard import Leaderboard, ModelEntry
+from components.artifacts.export import ONNX, SAVED_MODEL
+from components.artifacts.leaderboard import ModelEntry
 from components.artifacts.registration import Registered
 from components.artifacts.shelf import CURRENT
 from components.common.errors import InputError
-from components.common.files import gs
+from components.common.files import folder_digest, gs
 from components.register.challenge import Winner, challenge, unknown
 from components.vertex.client import CALL_SECONDS, Vertex, client, list_by_name
 from components.vertex.cloud_storage import local_path
@@ -73,14 +72,16 @@ def register_on_vertex(vertex: Vertex, winner: Winner) -> Registered:
             else:
                 # The versions that older releases uploaded name the SavedModel in the export folder.
                 standing = place.parent if place.name == SAVED_MODEL else place
-                if standing == place and digest(standing / SAVED_MODEL) == digest(winner.export / SAVED_MODEL):
+                if standing == place and folder_digest(standing / SAVED_MODEL) == folder_digest(
+                    winner.export / SAVED_MODEL
+                ):
                     return kept
                 outcome = challenge(winner, standing, current.version_id)
             reason = outcome.sentence
             if not outcome.replaces:
                 sentence = f"{entry.dataset}: kept version {current.version_id}: {reason}"
                 return kept.model_copy(update={"sentence": sentence})
-        version = _upload(models, vertex, board, entry, parent, name, winner.export)
+        version = _upload(models, vertex, winner, parent, name)
         try:
             models.import_model_evaluation(parent=version, model_evaluation=_evaluation(entry), timeout=CALL_SECONDS)
             if vertex.deploy:
@@ -110,29 +111,22 @@ def _delete(models: "ModelServiceClient", version: str, first: bool) -> None:
     operation.result(timeout=OPERATION_SECONDS)
 
 
-def _upload(
-    models: "ModelServiceClient",
-    vertex: Vertex,
-    board: Leaderboard,
-    winner: ModelEntry,
-    parent: str | None,
-    name: str,
-    export: Path,
-) -> str:
+def _upload(models: "ModelServiceClient", vertex: Vertex, winner: Winner, parent: str | None, name: str) -> str:
     """Upload a version without an alias, and return its name, projects/…/models/…@version."""
     from google.cloud.aiplatform_v1 import types
 
+    board, entry = winner.board, winner.entry
     labels = {
         **vertex.labels,
-        "family": winner.family,
-        "model": winner.model,
-        "dataset": board.datasets[winner.dataset].sha256[:_LABEL_DIGITS],
+        "family": entry.family,
+        "model": entry.model,
+        "dataset": board.datasets[entry.dataset].sha256[:_LABEL_DIGITS],
         "pipeline": board.pipeline_sha256[:_LABEL_DIGITS],
     }
     model = types.Model(
         display_name=name,
-        description=f"{winner.model} ({winner.family}) of run {board.run}. " + " ".join(winner.reasons),
-        artifact_uri=gs(export),
+        description=f"{entry.model} ({entry.family}) of run {board.run}. " + " ".join(entry.reasons),
+        artifact_uri=gs(winner.export),
         # Vertex sets AIP_HTTP_PORT, AIP_PREDICT_ROUTE and AIP_HEALTH_ROUTE, which the server reads.
         container_spec=types.ModelContainerSpec(
             image_uri=vertex.serving_image,

@@ -3,7 +3,8 @@
 import sys
 
 from components.common.errors import InputError
-from components.serve.server import Settings, serve
+from components.serve.server import serve
+from components.serve.settings import Settings
 
 if __name__ == "__main__":
     try:

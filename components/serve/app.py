@@ -17,39 +17,11 @@ from starlette.exceptions import HTTPException
 from components.common.errors import InputError
 from components.serve.model import MAX_BATCH, Batch, Model
 from components.serve.request_queue import QueueFullError, RequestQueue
+from components.serve.settings import Settings
 
 # A client that is still sending doesn't see the answer. So a request that is too large is read up to this size.
 READ_BYTES = 64_000_000
 RETRY_HEADERS = {"Retry-After": "1"}
-
-
-@dataclass(frozen=True)
-class Limits:
-    """The limits of the server.
-
-    Attributes:
-        request_bytes: The size of the largest request.
-        waiting: The number of examples that may wait for the model.
-    """
-
-    request_bytes: int = 16_000_000
-    waiting: int = 512
-
-
-@dataclass(frozen=True)
-class Routes:
-    """The routes of the server, beside /metrics and KServe's /v1/models/<name>.
-
-    Attributes:
-        name: The model's name in the routes of KServe and TensorFlow Serving.
-        health: The route that answers 200 once the model has repeated its golden predictions. It answers 503 before,
-            and while the server drains.
-        predict: The route of predictions.
-    """
-
-    name: str = "model"
-    health: str = "/healthz"
-    predict: str = "/predict"
 
 
 @dataclass
@@ -87,21 +59,20 @@ class Metrics:
         gauge.set_function(waiting)
 
 
-def create_app(load: Callable[[], Model], state: State, routes: Routes, limits: Limits) -> FastAPI:
+def create_app(load: Callable[[], Model], state: State, settings: Settings) -> FastAPI:
     """Create the application. It loads its model in the background, and says meanwhile that it isn't healthy.
 
     Args:
         load: A function that loads and checks the model. It is called in a thread.
         state: The state, which the server shares.
-        routes: The routes.
-        limits: The limits.
+        settings: The settings, with routes and limits.
     """
 
     def run(batch: Batch) -> np.ndarray:
         assert state.model is not None  # noqa: S101 (requests are refused before)
         return state.model.run(batch)
 
-    queue = RequestQueue(run, MAX_BATCH, limits.waiting, lambda size: metrics.batches.observe(size))
+    queue = RequestQueue(run, MAX_BATCH, settings.waiting, lambda size: metrics.batches.observe(size))
     metrics = Metrics(lambda: queue.waiting)
 
     async def load_model() -> None:
@@ -121,7 +92,7 @@ def create_app(load: Callable[[], Model], state: State, routes: Routes, limits: 
         if state.model is None:
             raise HTTPException(503, "The model is not loaded yet.", RETRY_HEADERS)
         queue.check_room()
-        batch = state.model.parse(await _body(request, limits.request_bytes))
+        batch = state.model.parse(await _body(request, settings.request_bytes))
         predictions = await queue.predict(batch)
         return JSONResponse({"predictions": state.model.answer(predictions)})
 
@@ -150,17 +121,17 @@ def create_app(load: Callable[[], Model], state: State, routes: Routes, limits: 
         return JSONResponse({"status": "healthy"})
 
     async def ready() -> Response:
-        return JSONResponse({"name": routes.name, "ready": state.model is not None and not state.draining})
+        return JSONResponse({"name": settings.name, "ready": state.model is not None and not state.draining})
 
     async def show_metrics() -> Response:
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.add_exception_handler(HTTPException, lambda request, error: _error(error.status_code, f"{error.detail}."))
-    app.add_api_route(routes.health, health, methods=["GET", "HEAD"])
-    app.add_api_route(f"/v1/models/{routes.name}", ready)
+    app.add_api_route(settings.health, health, methods=["GET", "HEAD"])
+    app.add_api_route(f"/v1/models/{settings.name}", ready)
     app.add_api_route("/metrics", show_metrics)
-    for route in dict.fromkeys((routes.predict, f"/v1/models/{routes.name}:predict")):
+    for route in dict.fromkeys((settings.predict, f"/v1/models/{settings.name}:predict")):
         app.add_api_route(route, predict, methods=["POST"])
     return app
 

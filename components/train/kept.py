@@ -30,6 +30,9 @@ class Kept:
         seed: The experiment's seed.
         epochs: The most epochs of the training. Steps that it doesn't reach aren't kept.
         per_epoch: The steps of an epoch.
+
+    Raises:
+        RuntimeError: Something can't be written, as on a full disk.
     """
 
     def __init__(self, folder: str, model: keras.Model, number: int, seed: int, epochs: int, per_epoch: int) -> None:
@@ -48,28 +51,16 @@ class Kept:
         return done > 0 and done in self._steps(done, best_epoch)
 
     def take(self, done: int, best_epoch: int, checkpoints: Checkpoints) -> None:
-        """Copy the last checkpoint, which is that of this step, and remove those that don't stay any more.
-
-        Raises:
-            RuntimeError: It can't be written, as on a full disk.
-        """
+        """Copy the last checkpoint, which is that of this step, and remove those that don't stay any more."""
         checkpoints.copy_last(f"{self._folder}/{done}")
         self._remove_others(self._steps(done, best_epoch))
 
     def write_after(self, done: int, best_epoch: int) -> None:
-        """Write the model's weights, where this step is the last one that an audit would redo.
-
-        Raises:
-            RuntimeError: They can't be written, as on a full disk.
-        """
+        """Write the model's weights, where this step is the last one that an audit would redo."""
         self._write(step for step in self._steps(done, best_epoch) if step + STEPS == done)
 
     def finish(self, done: int, best_epoch: int) -> None:
-        """Write the model's weights at the training's end, for the steps that are less than `STEPS` before it.
-
-        Raises:
-            RuntimeError: They can't be written, as on a full disk.
-        """
+        """Write the model's weights at the training's end, for the steps that are less than `STEPS` before it."""
         if self._drawn:
             steps = staying(self._drawn, done, best_epoch, self._per_epoch)
             self._write(step for step in steps if step + STEPS > done)

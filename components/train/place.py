@@ -21,16 +21,7 @@ def train_there(
 ) -> ModelInfo:
     """Train a model on the machine that its placement asks for.
 
-    Args:
-        name: The model's name.
-        spec: A `ModelSpec` as JSON.
-        seed: The seed, as in `components.train.train.train`.
-        code_version: The digest of the code that trains.
-        dataset: The data set's folder.
-        folder: The model's folder to write.
-        placement_json: A `Placement` as JSON.
-        vertex: A `Vertex` as JSON; "" where the pipeline doesn't run on Vertex AI, and this process trains.
-        checkpoints: The folder of unfinished trainings, as the runner gives it to `checkpoints_folder`.
+    The arguments are those of the component, by whose docstring KFP describes them.
 
     Returns:
         The description of the model that was written.

@@ -4,7 +4,6 @@ import os
 import signal
 import socket
 import threading
-from types import TracebackType
 
 SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 # After so long the process ends without a new checkpoint: the last one is whole.
@@ -34,9 +33,7 @@ class Termination:
         threading.Thread(target=self._watch, daemon=True).start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._over.set()
         signal.set_wakeup_fd(self._wakeup)
         for number, handler in self._handlers.items():

@@ -13,7 +13,7 @@ from components.artifacts.dataset import DatasetInfo
 from components.artifacts.model import best_epoch
 from components.common.events import progress
 from components.common.spec import ModelSpec
-from components.train.boards import Boards
+from components.train.boards import boards
 from components.train.checkpoint import Checkpoints, State
 from components.train.devices import Devices
 from components.train.kept import Kept
@@ -70,8 +70,6 @@ class Trainer:
         self._per_epoch = self.batches.per_epoch
         self._end = self.until or self.spec.epochs * self._per_epoch
         self._validation = self.batches.validation()
-        folders = self.boards if self.devices.chief else []
-        self._logs = Boards(folders, self.model, histograms=self.spec.histograms)
         self._metrics = RunningMetrics(self.model, self.devices)
         # Those of all phases, as the optimizer has them.
         self._trainable = self.model.trainable_variables
@@ -97,7 +95,8 @@ class Trainer:
             RuntimeError: The loss or a weight isn't finite, or a checkpoint can't be saved.
             SystemExit: A signal came and a checkpoint was saved.
         """
-        with self._logs:
+        folders = self.boards if self.devices.chief else []
+        with boards(folders, self.model, histograms=self.spec.histograms) as self._log:
             self._restore()
             while not self.over:
                 try:
@@ -164,7 +163,7 @@ class Trainer:
         if state.best_epoch == epoch:
             for variable, weight in zip(self.checkpoints.best, model.get_weights(), strict=True):
                 variable.assign(weight)
-        self._logs.write(epoch, state.done, logs)
+        self._log(epoch, state.done, logs)
         shown = "  ".join(f"{name} {value:.4f}" for name, value in logs.items())
         progress(f"epoch {epoch + 1}/{self.spec.epochs}  {shown}  {seconds:.1f} s")
 

@@ -54,18 +54,7 @@ def tune(
     `Tune` alone, not on how many trials this machine trains at once, or on which of them ends first. A search that was
     interrupted draws the same values again, and finds the trials that were trained.
 
-    Args:
-        name: The model's name in the experiment.
-        spec_json: A `ModelSpec` as JSON.
-        tune_json: A `Tune` as JSON.
-        seed: The seed of the sampler, and of each training.
-        code_version: The digest of the code that searches and trains.
-        dataset: The data set's folder.
-        folder: The folder to write `trials.json` and logs into.
-        tuned: The file to write the `ModelSpec` with the best values to, as JSON.
-        placement_json: A `Placement` as JSON.
-        vertex: A `Vertex` as JSON, with which each trial gets a CustomJob; "" for processes on this machine.
-        checkpoints: The folder of unfinished trainings, as the runner gives it to `checkpoints_folder`.
+    The arguments are those of the component, by whose docstring KFP describes them.
 
     Returns:
         The content of `trials.json`.

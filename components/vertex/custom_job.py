@@ -28,6 +28,9 @@ MAX_NAME = 128
 RUN_LABEL = "launched-by"
 # The command of a job, which trains as the task itself would.
 COMMAND = ["python3", "-m", "components.train"]
+# The states in which a job has ended without a model.
+_FAILED = ("failed", "cancelled", "expired")
+_UNSUCCESSFUL = (*_FAILED, "cancelling")
 _TASK = re.compile(r"_-?\d+$")
 
 
@@ -77,32 +80,26 @@ def run_job(
         RuntimeError: It isn't known whether the job was started. Another try finds it.
         SystemExit: `stop` was set, and the job was cancelled. The exit code is 143.
     """
-    from google.cloud.aiplatform_v1 import JobServiceClient, JobState
+    from google.cloud.aiplatform_v1 import JobServiceClient
 
     jobs = client(JobServiceClient, vertex.region)
-    job = _find_or_create(jobs, name, placement, vertex, arguments, output)
+    job = _find_or_create(jobs, vertex, _new_job(name, placement, vertex, arguments, output))
     print(job_url(job.name, vertex), flush=True)
     job = _follow(jobs, job, name, stop)
-    if job.state != JobState.JOB_STATE_SUCCEEDED:
-        raise JobFailedError(f"{job.name} {_state_name(job.state)}: {job.error.message or 'without a reason'}")
+    if (state := _state_name(job.state)) != "succeeded":
+        raise JobFailedError(f"{job.name} {state}: {job.error.message or 'without a reason'}")
 
 
-def _find_or_create(
-    jobs: "JobServiceClient",
-    name: str,
-    placement: Placement,
-    vertex: Vertex,
-    arguments: dict[str, object],
-    output: Path,
-) -> "CustomJob":
-    """Find the job of an earlier try, or create one."""
+def _find_or_create(jobs: "JobServiceClient", vertex: Vertex, new: "CustomJob") -> "CustomJob":
+    """Find the job of an earlier try, which runs or has succeeded, or create the new one."""
     from google.api_core import exceptions
 
+    name = new.display_name
     try:
-        if (job := _find_job(jobs, vertex, name)) is not None:
-            print(f"{name}: following {job.name}, which is there already", flush=True)
-            return job
-        new = _new_job(name, placement, vertex, arguments, output)
+        for job in list_by_name(jobs.list_custom_jobs, vertex.parent, name):
+            if _state_name(job.state) not in _UNSUCCESSFUL:
+                print(f"{name}: following {job.name}, which is there already", flush=True)
+                return job
         job = jobs.create_custom_job(parent=vertex.parent, custom_job=new, timeout=CALL_SECONDS)
     except exceptions.ServerError as error:
         raise RuntimeError(error_line(error, name)) from None
@@ -141,20 +138,6 @@ def job_url(job: str, vertex: Vertex) -> str:
         f"https://console.cloud.google.com/vertex-ai/locations/{vertex.region}/training/{number}"
         f"?project={vertex.project}"
     )
-
-
-def _find_job(jobs: "JobServiceClient", vertex: Vertex, name: str) -> "CustomJob | None":
-    """The job of this name that runs or has succeeded; None where there is none."""
-    from google.cloud.aiplatform_v1 import JobState
-
-    unsuccessful = (
-        JobState.JOB_STATE_FAILED,
-        JobState.JOB_STATE_CANCELLED,
-        JobState.JOB_STATE_CANCELLING,
-        JobState.JOB_STATE_EXPIRED,
-    )
-    found = list_by_name(jobs.list_custom_jobs, vertex.parent, name)
-    return next((job for job in found if job.state not in unsuccessful), None)
 
 
 def _new_job(
@@ -201,14 +184,6 @@ def _new_job(
 
 def _follow(jobs: "JobServiceClient", job: "CustomJob", name: str, stop: threading.Event) -> "CustomJob":
     """Print each state of a job until its last. Cancel the job when `stop` is set."""
-    from google.cloud.aiplatform_v1 import JobState
-
-    final_states = (
-        JobState.JOB_STATE_SUCCEEDED,
-        JobState.JOB_STATE_FAILED,
-        JobState.JOB_STATE_CANCELLED,
-        JobState.JOB_STATE_EXPIRED,
-    )
 
     def wait(seconds: float) -> None:
         if stop.wait(seconds):
@@ -216,12 +191,12 @@ def _follow(jobs: "JobServiceClient", job: "CustomJob", name: str, stop: threadi
             print(f"{name}: cancelled {job.name}", flush=True)
             raise SystemExit(128 + signal.SIGTERM)
 
-    printed = None
+    printed = ""
     for job in poll(job, jobs.get_custom_job, POLL_SECONDS, wait):  # noqa: B020 (the newest state is meant)
-        if job.state != printed:
-            print(f"{name}: {_state_name(job.state)}", flush=True)
-            printed = job.state
-        if job.state in final_states:
+        if (state := _state_name(job.state)) != printed:
+            print(f"{name}: {state}", flush=True)
+            printed = state
+        if state == "succeeded" or state in _FAILED:
             break
     return job
 

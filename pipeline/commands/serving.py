@@ -18,7 +18,8 @@ def serve_command(
 ) -> None:
     """Serve a model over HTTP, with the server of the image `serving`; Ctrl-C ends it."""
     from components.models.model_folder import find_model
-    from components.serve.server import Settings, serve
+    from components.serve.server import serve
+    from components.serve.settings import Settings
 
     def find(name: str) -> Path:
         return find_model(name).path

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 import httpx
 import uvicorn
 
-from components.serve.app import Limits, Routes, State, create_app
+from components.serve.app import State, create_app
 from components.serve.server import Server
+from components.serve.settings import Settings
 
 IMAGE = [[[0]] * 28] * 28
 
@@ -24,7 +25,7 @@ def free_port():
 def running(load, **limits):
     """A client of a server in a thread of this process."""
     state, port = State(), free_port()
-    app = create_app(load, state, Routes(), Limits(**limits))
+    app = create_app(load, state, Settings("", **limits))
     server = Server(uvicorn.Config(app, port=port, log_level="warning"), state, 0)
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -4,7 +4,7 @@ import yaml
 
 from components.register import kserve
 from components.register.kserve import manifest
-from components.serve.server import Settings
+from components.serve.settings import Settings
 from pipeline.commands.registry import manifest_command
 
 
@@ -17,9 +17,9 @@ def test_kserves_manifest_tells_the_server_what_it_reads(monkeypatch):
     for variable in container["env"]:
         monkeypatch.setenv(variable["name"], variable["value"])
     settings = Settings.from_environment()
-    assert (settings.model, settings.routes.name) == ("/mnt/models", "my-experiment-fashion")
+    assert (settings.model, settings.name) == ("/mnt/models", "my-experiment-fashion")
     assert [port["containerPort"] for port in container["ports"]] == [settings.port]
-    assert container["readinessProbe"]["httpGet"] == {"path": settings.routes.health, "port": settings.port}
+    assert container["readinessProbe"]["httpGet"] == {"path": settings.health, "port": settings.port}
 
 
 def test_a_version_on_this_machine_has_no_manifest_until_it_is_copied(registry, capsys):

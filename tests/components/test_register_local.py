@@ -11,9 +11,10 @@ from small_run import MODELS
 
 from components.artifacts.dataset import load_info
 from components.artifacts.evaluation import load_predictions
-from components.artifacts.export import SAVED_MODEL, digest
+from components.artifacts.export import SAVED_MODEL
 from components.artifacts.registration import KEY, check_registration
 from components.common.errors import InputError
+from components.common.files import folder_digest
 from components.data import storage
 from components.ingest.ingest import ingest
 from components.metrics.bootstrap import errors
@@ -179,7 +180,7 @@ def test_a_standing_model_that_cannot_answer_is_kept(run, other_data):
     export = run.export("broken")
     (export / SAVED_MODEL / "saved_model.pb").write_bytes(b"no model")
     content = json.loads((export / "export.json").read_text())
-    content["blessing"]["saved_model_sha256"] = digest(export / SAVED_MODEL)
+    content["blessing"]["saved_model_sha256"] = folder_digest(export / SAVED_MODEL)
     (export / "export.json").write_text(json.dumps(content))
     assert run("broken", range(20)).version == "1"
     kept = run("second", data=other_data, evaluation=predicted(run.folder / "second", other_data, np.arange(10)))

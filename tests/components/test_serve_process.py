@@ -16,7 +16,7 @@ from model_servers import free_port, until
 from components.artifacts.export import ONNX, Exported, Format, Golden
 from components.common.errors import InputError
 from components.serve.model import Model
-from components.serve.server import Settings
+from components.serve.settings import Settings
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -10,8 +10,9 @@ from training_job import IMAGE
 from winners import GOLD, RUN, board, vertex
 
 from components.artifacts.dataset import load_info
-from components.artifacts.export import ONNX, Blessing, Exported, Golden, digest
+from components.artifacts.export import ONNX, Blessing, Exported, Golden
 from components.common import files
+from components.common.files import folder_digest
 from components.data import storage
 from components.ingest.ingest import ingest
 from components.metrics.bootstrap import errors
@@ -97,7 +98,7 @@ def winner(mounted, data, saved_model, tmp_path):
         mounted.put(f"{name}/{ONNX}", b"model")
         mounted.put(f"{name}/{Golden.FILE}", GOLD.model_dump_json())
         mounted.put(f"{name}/dataset.json", (data(truth) / "dataset.json").read_bytes())
-        blessing = Blessing(saved_model_sha256=digest(folder / "saved_model"), faults=list(faults))
+        blessing = Blessing(saved_model_sha256=folder_digest(folder / "saved_model"), faults=list(faults))
         mounted.put(f"{name}/export.json", Exported(model="mlp", formats={}, blessing=blessing).model_dump_json())
         pictures, labels = storage.load_images(data(truth), load_info(data(truth)), "test")
         evaluation = tmp_path / f"evaluation-{number}"
