@@ -72,9 +72,8 @@ def register_on_vertex(vertex: Vertex, winner: Winner) -> Registered:
             else:
                 # The versions that older releases uploaded name the SavedModel in the export folder.
                 standing = place.parent if place.name == SAVED_MODEL else place
-                if standing == place and folder_digest(standing / SAVED_MODEL) == folder_digest(
-                    winner.export / SAVED_MODEL
-                ):
+                theirs, ours = standing / SAVED_MODEL, winner.export / SAVED_MODEL
+                if standing == place and folder_digest(theirs) == folder_digest(ours):
                     return kept
                 outcome = challenge(winner, standing, current.version_id)
             reason = outcome.sentence

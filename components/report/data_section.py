@@ -57,7 +57,7 @@ class DataSection:
         example: A sentence on what an example is.
         splits: The number of stored records and of examples of each split.
         classes: The classes of images; empty for a series.
-        series: The drawing of a series; None for images.
+        series: The drawing of a series, or of the mean of many at each time; None for images.
     """
 
     info: DatasetInfo
@@ -81,21 +81,16 @@ def read(folder: str) -> Data:
 
 def section(data: Data) -> DataSection:
     """Draw and describe a data set."""
-    info = data.info
+    info, rows = data.info, data.rows
+    if isinstance(info, SeriesInfo) and info.series:
+        rows = {split: _mean_of_all(*values) for split, values in rows.items()}
     return DataSection(
         info=info,
         example=describe(info),
         splits={split: (info.records[split], info.examples(split)) for split in SPLITS},
         classes=_classes(data.folder, info) if isinstance(info, ImagesInfo) else [],
-        series=_drawn(info, data.rows) if isinstance(info, SeriesInfo) else None,
+        series=forecasting.series(info, rows) if isinstance(info, SeriesInfo) else None,
     )
-
-
-def _drawn(info: SeriesInfo, rows: dict[str, forecasting.Rows]) -> Picture:
-    """The drawing of a series; of many series, their mean at each time."""
-    if info.series:
-        rows = {split: _mean_of_all(*values) for split, values in rows.items()}
-    return forecasting.series(info, rows)
 
 
 def _mean_of_all(times: np.ndarray, target: np.ndarray) -> forecasting.Rows:

@@ -7,7 +7,7 @@ from matplotlib import dates
 from matplotlib.ticker import MaxNLocator
 
 from components.artifacts.dataset import SPLITS, SeriesInfo
-from components.artifacts.evaluation import Evaluation, Window
+from components.artifacts.evaluation import Evaluation
 from components.readers.time_axis import Frequency
 from components.report.svg import FIRST, INK, MUTED, SECOND, THIRD, Picture, figure, legend, picture
 
@@ -72,51 +72,39 @@ def windows(
         fan: The forecasts of all quantiles, float32 [windows, horizon, quantiles]; None where there are none.
         quantiles: The quantiles.
     """
-    one = forecast[..., None] if fan is None else fan
-    begins = first + info.lookback
-    return [
-        _window(evaluation.model, w, info, rows, int(begins[w.example]), forecast[w.example], one[w.example], quantiles)
-        for w in evaluation.windows
-    ]
-
-
-def _window(
-    model: str,
-    window: Window,
-    info: SeriesInfo,
-    rows: Rows,
-    first: int,
-    forecast: np.ndarray,
-    fan: np.ndarray,
-    quantiles: list[float],
-) -> Picture:
     times, target = rows
     shown = min(info.lookback, max(2 * info.horizon, 24))
     past, ahead = np.arange(-shown + 1, 1), np.arange(1, info.horizon + 1)
     marker = "o" if info.horizon <= 12 else ""
-    at = datetime.fromtimestamp(int(times[first]), UTC)
-    with figure(f"{window.name}-{model}") as (fig, ax):
-        for i in range(len(quantiles) // 2):
-            # An interval of one step is a line.
-            width = 0 if info.horizon > 1 else 4
-            share = None if i else f"{100 * (quantiles[-1] - quantiles[0]):g} %"
-            ax.fill_between(ahead, fan[:, i], fan[:, -1 - i], color=FIRST, alpha=0.2, lw=width, label=share)
-        ax.plot(past, target[first - shown : first], color=MUTED, lw=1, label="seen")
-        ax.plot(ahead, target[first : first + info.horizon], marker=marker, color=INK, lw=1.2, label="truth")
-        ax.plot(ahead, forecast, marker=marker, color=FIRST, label="forecast")
-        ax.axvline(0.5, color=MUTED, lw=0.8, ls=":")
-        ax.set_title(f"{window.name}: mae {window.mae:.3g} {info.unit}".rstrip())
-        ax.set(xlabel=f"steps, one every {Frequency(info.frequency).words()}", ylabel=_label(info))
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-        legend(ax)
+    drawn = []
+    for window in evaluation.windows:
+        start = int(first[window.example]) + info.lookback
+        at = datetime.fromtimestamp(int(times[start]), UTC)
         description = (
-            f"{model}: forecast and truth of a test window ({window.name}), mean absolute error {window.mae:.3g}"
+            f"{evaluation.model}: forecast and truth of a test window ({window.name}), "
+            f"mean absolute error {window.mae:.3g}"
         )
-        if quantiles:
-            ends = float(quantiles[-1] - quantiles[0]), fan[:, -1] - fan[:, 0]
-            description += f", {ends[0]:.0%} interval {ends[1].mean():.3g} wide on average"
-        series = f"{info.series} {window.series}, from" if info.series else "From"
-        return picture(fig, f"{series} {at:%Y-%m-%d %H:%M}: {_RANKS[window.name]}", description)
+        with figure(f"{window.name}-{evaluation.model}") as (fig, ax):
+            if fan is not None:
+                ends = fan[window.example]
+                for i in range(len(quantiles) // 2):
+                    # An interval of one step is a line.
+                    width = 0 if info.horizon > 1 else 4
+                    share = None if i else f"{100 * (quantiles[-1] - quantiles[0]):g} %"
+                    ax.fill_between(ahead, ends[:, i], ends[:, -1 - i], color=FIRST, alpha=0.2, lw=width, label=share)
+                mean = (ends[:, -1] - ends[:, 0]).mean()
+                description += f", {float(quantiles[-1] - quantiles[0]):.0%} interval {mean:.3g} wide on average"
+            ax.plot(past, target[start - shown : start], color=MUTED, lw=1, label="seen")
+            ax.plot(ahead, target[start : start + info.horizon], marker=marker, color=INK, lw=1.2, label="truth")
+            ax.plot(ahead, forecast[window.example], marker=marker, color=FIRST, label="forecast")
+            ax.axvline(0.5, color=MUTED, lw=0.8, ls=":")
+            ax.set_title(f"{window.name}: mae {window.mae:.3g} {info.unit}".rstrip())
+            ax.set(xlabel=f"steps, one every {Frequency(info.frequency).words()}", ylabel=_label(info))
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+            legend(ax)
+            series = f"{info.series} {window.series}, from" if info.series else "From"
+            drawn.append(picture(fig, f"{series} {at:%Y-%m-%d %H:%M}: {_RANKS[window.name]}", description))
+    return drawn
 
 
 def errors(evaluation: Evaluation, info: SeriesInfo) -> Picture:

@@ -7,7 +7,7 @@ from itertools import accumulate
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from components.artifacts.search import Range, Search, Trial
+from components.artifacts.search import Search, Trial
 from components.common.words import counted
 from components.report.svg import FIRST, INK, MUTED, SECOND, Picture, figure, legend, picture
 
@@ -20,9 +20,7 @@ class SearchSection:
     """The part of the page about a search.
 
     Attributes:
-        metric: The metric that selects the best trial.
-        epochs: The epochs of a trial; None for the model's own.
-        parallel: The number of trials in a round.
+        found: The search.
         best: The best trial.
         failed: The number of trials that failed.
         rows: Each trial with its values as text.
@@ -30,9 +28,7 @@ class SearchSection:
         pictures: The scores by trial, and the scores by each key.
     """
 
-    metric: str
-    epochs: int | None
-    parallel: int
+    found: Search
     best: Trial
     failed: int
     rows: list[tuple[Trial, list[str]]]
@@ -41,17 +37,10 @@ class SearchSection:
 
 
 def section(model: str, search: Search) -> SearchSection:
-    """Draw and describe a search.
-
-    Args:
-        model: The model's name.
-        search: The search.
-    """
+    """Draw and describe the search of a model of this name."""
     keys = list(search.tune.ranges)
     return SearchSection(
-        metric=search.metric,
-        epochs=search.tune.epochs,
-        parallel=search.tune.parallel,
+        found=search,
         best=search.trials[search.best - 1],
         failed=sum(trial.state == "failed" for trial in search.trials),
         rows=[(trial, [_text(trial.values[key]) for key in keys]) for trial in search.trials],
@@ -61,8 +50,8 @@ def section(model: str, search: Search) -> SearchSection:
 
 
 def _progress(model: str, search: Search) -> Picture:
-    trials = _scored(search)
-    numbers, scores = [trial.number for trial in trials], _scores(trials)
+    trials, scores = _scored(search)
+    numbers = [trial.number for trial in trials]
     best = list(accumulate(scores, max if search.mode == "max" else min))
     with figure(f"search-{model}") as (fig, ax):
         ax.plot(numbers, scores, "o", color=MUTED, label="trial")
@@ -81,10 +70,10 @@ def _progress(model: str, search: Search) -> Picture:
 
 def _by_key(model: str, search: Search, key: str) -> Picture:
     """Draw the scores by the values of a key. Values of a list stand at equal distances."""
-    space, trials = search.tune.ranges[key], _scored(search)
-    names = _names(space)
+    space, (trials, scores) = search.tune.ranges[key], _scored(search)
+    # The values of a list as text, each once; empty for a range of numbers.
+    names = list(dict.fromkeys(map(_text, space.values or ())))
     xs = [names.index(_text(trial.values[key])) if names else trial.values[key] for trial in trials]
-    scores = _scores(trials)
     best = next(i for i, trial in enumerate(trials) if trial.number == search.best)
     with figure(f"search-{model}-{key}") as (fig, ax):
         ax.plot(xs, scores, "o", color=SECOND)
@@ -108,17 +97,10 @@ def _ring(ax: Axes, x: float, y: float) -> None:
     ax.plot(x, y, "o", ms=8, mfc="none", color=INK)
 
 
-def _scored(search: Search) -> list[Trial]:
-    return [trial for trial in search.trials if trial.score is not None]
-
-
-def _scores(trials: list[Trial]) -> list[float]:
-    return [trial.score for trial in trials if trial.score is not None]
-
-
-def _names(space: Range) -> list[str]:
-    """The values of a list as text, each once. The list is empty for a range of numbers."""
-    return list(dict.fromkeys(map(_text, space.values))) if space.values is not None else []
+def _scored(search: Search) -> tuple[list[Trial], list[float]]:
+    """The trials that didn't fail, and their scores."""
+    scores = {trial.number: trial.score for trial in search.trials if trial.score is not None}
+    return [trial for trial in search.trials if trial.number in scores], list(scores.values())
 
 
 def _short(key: str) -> str:
