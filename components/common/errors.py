@@ -44,6 +44,11 @@ def collecting(problems: list[str]) -> Iterator[None]:
         problems.extend(error.problems)
 
 
+def one_line(error: Exception) -> str:
+    """The message of an error in one line, or the error's name where it has none."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def last_error(log: Path) -> tuple[str, str]:
     """The name and message of the exception that a process ended with."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []

@@ -56,34 +56,34 @@ def compare(
     entries = []
     for name, contestant in contest.models.items():
         dataset = contestant.dataset
-        entry = ModelEntry(model=name, family=contestant.family, dataset=dataset)
         trained, evaluated, exported = models[name], evaluations[name], exports[name]
         if not (trained and evaluated and exported and dataset in infos and dataset in measured):
             reasons = [f"{task} failed: {failures[task]}" for task in contestant.tasks if task in failures]
             reasons = reasons or ["did not run"]
-            entries.append(entry.model_copy(update={"reasons": reasons}))
+            entries.append(ModelEntry(model=name, family=contestant.family, dataset=dataset, reasons=reasons))
             continue
         info = infos[dataset]
         evaluation = Evaluation.load(evaluated)
         model = ModelInfo.load(trained)
         verdict, reasons = gate(contest.gates[dataset], measured[dataset], evaluation.metrics, info)
         entries.append(
-            entry.model_copy(
-                update={
-                    "task": info.task,
-                    "passed": verdict != "refused",
-                    "gate": verdict,
-                    "reasons": reasons,
-                    "metrics": evaluation.metrics,
-                    "intervals": evaluation.intervals,
-                    "parameters": model.parameters,
-                    "epochs": len(model.history),
-                    "best_epoch": model.best_epoch,
-                    "train_seconds": model.train_seconds,
-                    "examples_per_second": model.examples_per_second,
-                    "machine": model.machine,
-                    "formats": Exported.load(exported).formats,
-                }
+            ModelEntry(
+                model=name,
+                family=contestant.family,
+                dataset=dataset,
+                task=info.task,
+                passed=verdict != "refused",
+                gate=verdict,
+                reasons=reasons,
+                metrics=evaluation.metrics,
+                intervals=evaluation.intervals,
+                parameters=model.parameters,
+                epochs=len(model.history),
+                best_epoch=model.best_epoch,
+                train_seconds=model.train_seconds,
+                examples_per_second=model.examples_per_second,
+                machine=model.machine,
+                formats=Exported.load(exported).formats,
             )
         )
     ranked = _with_ties(_ranked(entries), evaluations, infos, contest.seed)

@@ -168,21 +168,13 @@ def _row_batches(info: SeriesInfo, path: Path, changes: Changes, lost: Counter[s
 def _feature_drifts(
     numbers: dict[str, Numbers], classes: Classes, profile: TrainingProfile, threshold: float
 ) -> dict[str, FeatureDrift]:
-    features = {}
-    for name, feature in numbers.items():
-        moved, ks = feature.psi(), feature.ks()
-        features[name] = FeatureDrift(
-            psi=moved,
-            ks=ks,
-            training=profile.numbers[name].mean,
-            new=feature.mean(),
-            drifted=max(moved, ks) > threshold,
-        )
+    features = {
+        name: _drift(threshold, feature.psi(), feature.ks(), profile.numbers[name].mean, feature.mean())
+        for name, feature in numbers.items()
+    }
     if profile.classes:
         name, training, new = classes.largest_change()
-        moved = classes.psi()
-        drifted = moved > threshold
-        features[CLASS] = FeatureDrift(psi=moved, ks=None, training=training, new=new, drifted=drifted, note=name)
+        features[CLASS] = _drift(threshold, classes.psi(), None, training, new, name)
     return features
 
 
@@ -192,7 +184,13 @@ def _missing_drifts(missing: Counter[str], rows: int, info: SeriesInfo, threshol
     for column in info.columns:
         training, new = info.filled.get(column, 0) / sum(info.records.values()), missing[column] / rows
         if training or new:
-            moved, ks = psi([1 - training, training], [rows - missing[column], missing[column]]), abs(new - training)
-            drifted = max(moved, ks) > threshold
-            features[f"{column}, missing"] = FeatureDrift(psi=moved, ks=ks, training=training, new=new, drifted=drifted)
+            moved = psi([1 - training, training], [rows - missing[column], missing[column]])
+            features[f"{column}, missing"] = _drift(threshold, moved, abs(new - training), training, new)
     return features
+
+
+def _drift(
+    threshold: float, moved: float, ks: float | None, training: float, new: float, note: str = ""
+) -> FeatureDrift:
+    drifted = max(moved, ks or 0.0) > threshold
+    return FeatureDrift(psi=moved, ks=ks, training=training, new=new, drifted=drifted, note=note)

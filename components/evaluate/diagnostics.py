@@ -1,5 +1,7 @@
 """Diagnostics that show where a model errs."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from components.artifacts.evaluation import Bin, Mistake, OneOfMany, Window
@@ -30,12 +32,13 @@ def calibration(labels: np.ndarray, probabilities: np.ndarray) -> list[Bin]:
     ]
 
 
-def mistakes(labels: np.ndarray, probabilities: np.ndarray) -> list[Mistake]:
+def mistakes(labels: np.ndarray, probabilities: np.ndarray, files: Sequence[str] = ()) -> list[Mistake]:
     """The wrong predictions with the highest probabilities, in falling order.
 
     Args:
         labels: int64 [examples].
         probabilities: float [examples, classes].
+        files: The names of the examples' files; empty where they have none.
     """
     predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     wrong = np.flatnonzero(predicted != labels)
@@ -45,16 +48,18 @@ def mistakes(labels: np.ndarray, probabilities: np.ndarray) -> list[Mistake]:
             label=int(labels[i]),
             predicted=int(predicted[i]),
             probability=min(1.0, float(confidence[i])),
+            file=files[i] if files else "",
         )
         for i in wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES]
     ]
 
 
-def windows(error: np.ndarray) -> list[Window]:
+def windows(error: np.ndarray, series: np.ndarray) -> list[Window]:
     """Up to three windows with a good, a median and the worst forecast, each once.
 
     Args:
         error: The forecasts less the targets, float64 [windows, horizon].
+        series: The name of each window's series, str [windows]; "" where there is one series.
     """
     mae = np.abs(error).mean(axis=1)
     order = np.argsort(mae, kind="stable")
@@ -63,7 +68,10 @@ def windows(error: np.ndarray) -> list[Window]:
         names.setdefault(round(share * (len(order) - 1)), name)
     if 0 in names:
         names[0] = "best" if len(order) > 1 else "only"
-    return [Window(name=name, example=int(order[i]), mae=float(mae[order[i]])) for i, name in names.items()]
+    return [
+        Window(name=name, example=int(order[i]), mae=float(mae[order[i]]), series=str(series[order[i]]))
+        for i, name in names.items()
+    ]
 
 
 def per_hour(error: np.ndarray, times: np.ndarray, first: np.ndarray) -> dict[str, float]:

@@ -40,10 +40,8 @@ def evaluate(model_folder: str, dataset: str, seed: int, folder: str) -> Evaluat
     prediction, target = (np.concatenate(parts) for parts in zip(*answered, strict=True))
     places = None
     if isinstance(info, ImagesInfo):
-        evaluation = _classification(model_info.name, target, prediction, info, seed)
-        if names := storage.load_names(dataset, info, "test"):
-            named = [wrong.model_copy(update={"file": names[wrong.example]}) for wrong in evaluation.mistakes]
-            evaluation = evaluation.model_copy(update={"mistakes": named})
+        files = storage.load_names(dataset, info, "test")
+        evaluation = _classification(model_info.name, target, prediction, files, info, seed)
     else:
         times, table = storage.load_times(dataset, info, "test"), load_table(dataset, info)
         places = table.places(info, "test", times)
@@ -60,7 +58,7 @@ def evaluate(model_folder: str, dataset: str, seed: int, folder: str) -> Evaluat
 
 
 def _classification(
-    name: str, labels: np.ndarray, probabilities: np.ndarray, info: ImagesInfo, seed: int
+    name: str, labels: np.ndarray, probabilities: np.ndarray, files: list[str], info: ImagesInfo, seed: int
 ) -> Evaluation:
     measured = (info.task, labels, probabilities)
     predicted, classes = probabilities.argmax(axis=1), range(len(info.classes))
@@ -74,7 +72,7 @@ def _classification(
         confusion=confusion_matrix(labels, predicted, labels=classes).tolist(),
         per_class={c: {k: float(v) for k, v in report[c].items()} for c in info.classes},
         calibration=diagnostics.calibration(labels, probabilities),
-        mistakes=diagnostics.mistakes(labels, probabilities),
+        mistakes=diagnostics.mistakes(labels, probabilities, files),
     )
 
 
@@ -96,11 +94,8 @@ def _forecasting(
     step = Frequency(info.frequency).seconds
     within_a_day = step is not None and step < diagnostics.DAY
     first = table.first_rows(info, "test") + info.lookback
-    shown = diagnostics.windows(error)
     mae = np.abs(error).mean(axis=0)
     mase = np.abs(error / scale[:, None]).mean(axis=0) if info.series else mae / info.seasonal_error
-    if info.series:
-        shown = [w.model_copy(update={"series": str(table.names[numbers[w.example]])}) for w in shown]
     return Evaluation(
         model=name,
         metrics=metrics.measure(*measured),
@@ -111,7 +106,7 @@ def _forecasting(
             "mase": mase.tolist(),
         },
         per_hour=diagnostics.per_hour(error, times, first) if within_a_day else {},
-        windows=shown,
+        windows=diagnostics.windows(error, table.names[numbers]),
         series=diagnostics.each_series(target, forecasts, table.names, numbers, scale, info.quantiles)
         if info.series
         else [],

@@ -1,12 +1,14 @@
 """A preset of keras-hub, whose weights are frozen first and then fine-tuned, or random weights (keras.io/keras_hub)."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from components.common.errors import InputError
+from components.common.errors import InputError, one_line
 from components.common.files import sha256
 from components.common.spec import MOST_EPOCHS, Share, Strict
 from components.families import FineTuning
@@ -150,28 +152,30 @@ def _folder(hyperparameters: Hyperparameters) -> str:
     return str(local_path(hyperparameters.preset).absolute())
 
 
+@contextmanager
+def _loading(what: str, hyperparameters: Hyperparameters) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # Keras raises almost any exception where files are damaged
+        raise InputError(f"{hyperparameters.preset}: keras-hub can't load {what}: {one_line(error)[:200]}") from None
+
+
 def _load(hyperparameters: Hyperparameters) -> "keras_hub.models.Backbone":
     import keras
     import keras_hub
 
-    try:
+    with _loading("it", hyperparameters):
         return keras_hub.models.Backbone.from_preset(
             _folder(hyperparameters), hyperparameters.weights, name=LAYER, dtype=keras.config.dtype_policy().name
         )
-    except Exception as error:  # Keras raises almost any exception where files are damaged
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{hyperparameters.preset}: keras-hub can't load it: {reason}") from None
 
 
 def _scaling(hyperparameters: Hyperparameters) -> tuple[object, object]:
     """The factor and the offset of each channel."""
     import keras_hub
 
-    try:
+    with _loading(SCALING, hyperparameters):
         converter = keras_hub.layers.ImageConverter.from_preset(_folder(hyperparameters))
-    except Exception as error:  # as above
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{hyperparameters.preset}: keras-hub can't load {SCALING}: {reason}") from None
     return (1.0 if converter.scale is None else converter.scale), (
         0.0 if converter.offset is None else converter.offset
     )

@@ -1,6 +1,5 @@
 """Read a written data set of images once, to compute the training split's statistics and to check all splits."""
 
-import functools
 import hashlib
 from pathlib import Path
 
@@ -71,7 +70,10 @@ def _checks(data: Images, name: str, counts: dict[str, np.ndarray], hashes: dict
     share = counts["train"] / records["train"]
     repeated = records["train"] - len(np.unique(hashes["train"]))
     overlaps = []
-    shown = functools.partial(_shown, data)
+
+    def shown(split: str, i: int) -> str:
+        return data.files[split][i] if data.files else f"{split} image {i}"
+
     for first, second in (("train", "validation"), ("train", "test"), ("validation", "test")):
         common = np.isin(hashes[second], hashes[first])
         overlap = int(common.sum())
@@ -93,7 +95,3 @@ def _checks(data: Images, name: str, counts: dict[str, np.ndarray], hashes: dict
         Check(name="overlap between splits", found=", ".join(overlaps)),
         *data.checks,
     ]
-
-
-def _shown(data: Images, split: str, i: int) -> str:
-    return data.files[split][i] if data.files else f"{split} image {i}"

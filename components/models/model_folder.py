@@ -12,7 +12,7 @@ import numpy as np
 from components.artifacts import dataset, registration
 from components.artifacts.dataset import DatasetInfo, ImagesInfo
 from components.artifacts.export import SAVED_MODEL
-from components.common.errors import InputError
+from components.common.errors import InputError, one_line
 from components.common.quiet import import_tensorflow
 from components.vertex.cloud_storage import local_path
 
@@ -88,7 +88,7 @@ def load_predict(model: ModelFolder) -> Predict:
         loaded = tf.saved_model.load(str(path))
         serve = loaded.signatures["serving_default"]
     except Exception as error:  # TensorFlow raises almost any exception where files are damaged
-        raise InputError(f"{path}: can't be loaded: {_error_text(error)}") from None
+        raise InputError(f"{path}: can't be loaded: {one_line(error)[:200]}") from None
     inputs = {name: _spec(tensor) for name, tensor in serve.structured_input_signature[1].items()}
     outputs = {name: _spec(tensor) for name, tensor in serve.structured_outputs.items()}
     expected, output = expected_specs(model.info)
@@ -104,7 +104,7 @@ def load_predict(model: ModelFolder) -> Predict:
         try:
             outputs = serve(**{name: tf.constant(value) for name, value in inputs.items()})
         except tf.errors.OpError as error:
-            raise InputError(f"{path}: can't compute: {_error_text(error)}") from None
+            raise InputError(f"{path}: can't compute: {one_line(error)[:200]}") from None
         values = [outputs[name].numpy() for name in names]
         return np.stack(values, axis=-1) if len(values) > 1 else values[0]
 
@@ -127,7 +127,3 @@ def expected_specs(info: DatasetInfo) -> tuple[dict[str, Spec], Spec]:
     if info.known:
         inputs["future"] = ("float32", [None, info.horizon, len(info.known)])
     return inputs, ("float32", [None, info.horizon])
-
-
-def _error_text(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageOps, UnidentifiedImageError
 
-from components.common.errors import InputError
+from components.common.errors import InputError, one_line
 from components.common.files import not_a_file
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
@@ -59,7 +59,7 @@ def read(file: Path | BytesIO, channels: int, size: tuple[int, int] | None = Non
     except MemoryError:
         raise
     except Exception as error:  # a decoder may raise anything for a broken file
-        raise InputError(f"unreadable image: {' '.join(str(error).split()) or type(error).__name__}") from None
+        raise InputError(f"unreadable image: {one_line(error)}") from None
 
 
 def resized(picture: Pillow.Image, size: tuple[int, int]) -> Pillow.Image:

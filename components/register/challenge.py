@@ -12,7 +12,7 @@ from components.artifacts.dataset import DatasetInfo, SeriesInfo, load_info
 from components.artifacts.evaluation import load_places, load_predictions
 from components.artifacts.export import SAVED_MODEL
 from components.artifacts.leaderboard import Leaderboard, ModelEntry, figure
-from components.common.errors import InputError
+from components.common.errors import InputError, one_line
 from components.metrics.bootstrap import differences, errors
 from components.metrics.metrics import METRICS
 from components.models.fresh.process import run_task, start
@@ -94,7 +94,7 @@ def challenge(winner: Winner, standing: Path, version: str) -> Outcome:
         if theirs.shape != ours.shape:
             raise InputError(f"it has answers for {len(theirs):,} test examples of {len(ours):,}")
     except (InputError, RuntimeError, OSError, ValueError) as error:
-        return unknown(winner, version, " ".join(str(error).split()))
+        return unknown(winner, version, one_line(error))
     places = load_places(winner.evaluation)
     intervals = differences({"standing": theirs, "winner": ours}, winner.board.seed or 0, info.block, places)
     low, high = intervals["standing", "winner"]

@@ -55,36 +55,26 @@ def report(
                 Search.load(searched) if (searched := searches.get(name)) else None,
             )
         )
+    order, contests, backtests = {}, {}, {}
+    if board:
+        order = {entry.model: i for i, entry in enumerate(board.models)}
+        contests = {name: training.contest(board, name) for name in board.datasets if board.best(name)}
+        backtests = {name: folds.drawn(board, name) for name, entry in board.datasets.items() if entry.backtest}
     html = render(
         "page.html",
         about=about,
         failures=failures,
         board=board,
-        contests={name: training.contest(board, name) for name in board.datasets if _ranked(board, name)}
-        if board
-        else {},
-        backtests={name: folds.drawn(board, name) for name, entry in board.datasets.items() if entry.backtest}
-        if board
-        else {},
+        contests=contests,
+        backtests=backtests,
         run=run_section(board.run if board else "", board.created if board else "", _tasks(about, failures)),
         data=[data_section.section(dataset) for dataset in data.values()],
-        models=_best_first(sections, board),
+        models=sorted(sections, key=lambda section: order.get(section.name, 0)),
         pipeline_sha256=pipeline_sha256,
         trained_on=sorted({(machine.cpu, machine.cores) for part in sections if (machine := part.info.machine)}),
         versions=versions(),
     )
     write_text(Path(path), html + "\n")
-
-
-def _ranked(board: Leaderboard, dataset: str) -> bool:
-    return any(entry.dataset == dataset and entry.rank for entry in board.models)
-
-
-def _best_first(
-    sections: list[model_section.ModelSection], board: Leaderboard | None
-) -> list[model_section.ModelSection]:
-    order = {entry.model: i for i, entry in enumerate(board.models)} if board else {}
-    return sorted(sections, key=lambda section: order.get(section.name, 0))
 
 
 def _tasks(about: About, failures: dict[str, str]) -> list[TaskRun]:

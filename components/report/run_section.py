@@ -4,6 +4,8 @@ A task can't know how long the others took. So the report's task draws this sect
 has watched all tasks, replaces the section when it publishes the page.
 """
 
+from collections import Counter
+
 from markupsafe import Markup
 
 from components.common.spec import Strict
@@ -55,13 +57,14 @@ def run_section(run: str, created: str, tasks: list[TaskRun]) -> Markup:
         for task in tasks
     ]
     states = ", ".join(f"{task.name} {_detail(task)}".strip() for task in tasks)
+    count = Counter(task.state for task in tasks)
     known = [task.seconds for task in tasks if task.seconds is not None]
     return render(
         "run.html",
         run=run,
         created=created,
         tasks=tasks,
-        counts={state: n for state in ("done", "cached", "failed", "skipped") if (n := _count(tasks, state))},
+        counts={state: count[state] for state in ("done", "cached", "failed", "skipped") if count[state]},
         seconds=sum(known) if known else None,
         graph=draw(nodes, f"The tasks of the run: {states}", across=True),
     )
@@ -80,7 +83,3 @@ def _detail(task: TaskRun) -> str:
 
 def _took(task: TaskRun) -> str:
     return "" if task.seconds is None or task.state == "cached" else f"{task.seconds:.1f} s"
-
-
-def _count(tasks: list[TaskRun], state: str) -> int:
-    return sum(task.state == state for task in tasks)

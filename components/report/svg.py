@@ -12,16 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 # Placeholders for the page's colours, which follow the reader's light or dark scheme.
-INK, MUTED, LINE, FIRST, SECOND, THIRD, BAD = (f"#00000{i}" for i in range(1, 8))
-_VARIABLES = {
-    INK: "--ink",
-    MUTED: "--muted",
-    LINE: "--line",
-    FIRST: "--first",
-    SECOND: "--second",
-    THIRD: "--third",
-    BAD: "--bad",
-}
+INK, MUTED, LINE, FIRST, SECOND, THIRD, BAD = _COLORS = [f"#00000{i}" for i in range(1, 8)]
+_VARIABLES = ("--ink", "--muted", "--line", "--first", "--second", "--third", "--bad")
 # The height of a title with a legend below it, and of the labels of the horizontal axis, in inches.
 ABOVE, BELOW = 0.42, 0.45
 _STYLE = {
@@ -120,7 +112,7 @@ def picture(fig: Figure, title: str, description: str, wide: bool = False) -> Pi
     svg = re.sub(r'\bfont: ([\d.]+)px [^;"]*', r"font-size: \1px", svg)
     svg = re.sub(r' (?:d|x|y|width|height)="[^"]*"', lambda match: re.sub(r"(\.\d)\d+", r"\1", match[0]), svg)
     svg = re.sub(r"\s*\n\s*", "\n", svg)
-    for color, variable in _VARIABLES.items():
+    for color, variable in zip(_COLORS, _VARIABLES, strict=True):
         svg = svg.replace(color, f"var({variable})")
     box = re.search(r'viewBox="[^"]*"', svg)
     inside = svg[svg.index(">") + 1 :]

@@ -12,7 +12,7 @@ import onnxruntime
 from pydantic_core import from_json
 
 from components.artifacts.export import ONNX, Exported, Golden, Predictions, as_predictions
-from components.common.errors import InputError
+from components.common.errors import InputError, one_line
 from components.readers import pictures
 
 # A larger batch needs more memory and is no faster. For 32 images of 224 x 224, a layer's outputs take 200 MB.
@@ -65,7 +65,7 @@ class Model:
                 str(folder / ONNX), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # ONNX Runtime's exceptions have no public base class
-            raise InputError(f"{folder / ONNX}: can't be loaded: {' '.join(str(error).split())[:200]}") from None
+            raise InputError(f"{folder / ONNX}: can't be loaded: {one_line(error)[:200]}") from None
         self.inputs = {
             argument.name: Input(argument.name, np.dtype(_TYPES[argument.type]), tuple(argument.shape[1:]))
             for argument in self._session.get_inputs()

@@ -5,6 +5,7 @@ from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
+from components.common.errors import one_line
 from components.tune.training import Training
 from components.vertex.client import Vertex, signal_event
 from components.vertex.custom_job import JobFailedError, job_name, run_job
@@ -48,7 +49,7 @@ def train_in_jobs(
                 try:
                     done.result()
                 except JobFailedError as error:
-                    yield running[done], " ".join(str(error).split())
+                    yield running[done], one_line(error)
                 else:
                     yield running[done], ""
         finally:

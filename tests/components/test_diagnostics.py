@@ -41,9 +41,12 @@ def test_mistakes_are_the_most_confident_ones():
 
 def test_windows_are_a_good_a_median_and_the_worst_one():
     error = np.arange(21)[::-1, None] * np.array([[1.0, -1.0]])
-    found = {window.name: (window.example, window.mae) for window in diagnostics.windows(error)}
+    found = {
+        window.name: (window.example, window.mae) for window in diagnostics.windows(error, np.full(len(error), "a"))
+    }
     assert found == {"good": (18, 2.0), "median": (10, 10.0), "worst": (0, 20.0)}
-    few = {n: [w.name for w in diagnostics.windows(np.arange(3.0 * n).reshape(n, 3))] for n in (1, 2, 3, 6)}
+    few = {n: diagnostics.windows(np.arange(3.0 * n).reshape(n, 3), np.full(n, "")) for n in (1, 2, 3, 6)}
+    few = {n: [window.name for window in shown] for n, shown in few.items()}
     assert few == {1: ["only"], 2: ["best", "worst"], 3: ["best", "median", "worst"], 6: ["best", "median", "worst"]}
 
 
