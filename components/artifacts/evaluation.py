@@ -158,19 +158,21 @@ def save_evaluation(
     evaluation.save(folder)
 
 
-def load_quantiles(folder: Path | str) -> "np.ndarray | None":
-    """Read the forecasts of all quantiles, float32 [examples, horizon, quantiles]; None where there are none."""
+def _predictions(folder: Path | str) -> "np.lib.npyio.NpzFile":
     import numpy as np
 
-    with np.load(Path(folder) / PREDICTIONS, allow_pickle=False) as saved:
-        return saved["quantiles"] if "quantiles" in saved.files else None
+    return np.load(Path(folder) / PREDICTIONS, allow_pickle=False)
+
+
+def load_quantiles(folder: Path | str) -> "np.ndarray | None":
+    """Read the forecasts of all quantiles, float32 [examples, horizon, quantiles]; None where there are none."""
+    with _predictions(folder) as saved:
+        return saved.get("quantiles")
 
 
 def load_predictions(folder: Path | str) -> "tuple[np.ndarray, np.ndarray]":
     """Read targets and predictions, in the shapes that `save_evaluation` has. Of quantiles it reads the median."""
-    import numpy as np
-
-    with np.load(Path(folder) / PREDICTIONS, allow_pickle=False) as saved:
+    with _predictions(folder) as saved:
         return saved["target"], saved["prediction"]
 
 
@@ -182,7 +184,5 @@ def load_places(folder: Path | str) -> "np.ndarray | None":
     Returns:
         int64 [windows, 2], or None.
     """
-    import numpy as np
-
-    with np.load(Path(folder) / PREDICTIONS, allow_pickle=False) as saved:
+    with _predictions(folder) as saved:
         return saved.get("places")

@@ -184,13 +184,13 @@ def _missing_drifts(missing: Counter[str], rows: int, info: SeriesInfo, threshol
     for column in info.columns:
         training, new = info.filled.get(column, 0) / sum(info.records.values()), missing[column] / rows
         if training or new:
-            moved = psi([1 - training, training], [rows - missing[column], missing[column]])
-            features[f"{column}, missing"] = _drift(threshold, moved, abs(new - training), training, new)
+            index = psi([1 - training, training], [rows - missing[column], missing[column]])
+            features[f"{column}, missing"] = _drift(threshold, index, abs(new - training), training, new)
     return features
 
 
 def _drift(
-    threshold: float, moved: float, ks: float | None, training: float, new: float, note: str = ""
+    threshold: float, index: float, ks: float | None, training: float, new: float, note: str = ""
 ) -> FeatureDrift:
-    drifted = max(moved, ks or 0.0) > threshold
-    return FeatureDrift(psi=moved, ks=ks, training=training, new=new, drifted=drifted, note=note)
+    drifted = max(index, ks or 0.0) > threshold
+    return FeatureDrift(psi=index, ks=ks, training=training, new=new, drifted=drifted, note=note)

@@ -23,16 +23,12 @@ def digest(folder: Path, features: dict[str, tf.io.FixedLenFeature], further: by
         features: The features of a record.
         further: Further content, beside the records.
     """
-
-    @no_autograph
-    def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
-        return tf.io.parse_example(serialized, features)
-
     result = hashlib.sha256((folder / "features.json").read_bytes())
     for split in SPLITS:
         result.update(f"{split}\0".encode())
         records = tf.data.TFRecordDataset(tfrecord_paths(folder, split)).batch(_BATCH)
-        for batch in records.map(parse).as_numpy_iterator():
+        parsed = records.map(no_autograph(lambda batch: tf.io.parse_example(batch, features)))
+        for batch in parsed.as_numpy_iterator():
             for name in sorted(batch):
                 values = batch[name]
                 # All numbers have the same size; encoded pictures don't.

@@ -14,19 +14,13 @@ SIZE = 0.05
 def p_values(
     errors: dict[str, np.ndarray], seed: int, block: int = 1, places: np.ndarray | None = None
 ) -> dict[str, float]:
-    """The MCS p-value of each model, from its errors on the same test examples, with the samples of `intervals`.
+    """The MCS p-value of each model. The arguments are those of `components.metrics.bootstrap.differences`.
 
     All models are tested for equal mean errors, by the largest t statistic of any two of them (T_R of the paper). Then
     the model that is worst by it leaves, and the others are tested again. A model's p-value is the largest until it
     left, and 1 for the last one. The models whose p-value is above 0.05 hold the best one with a probability of 95 %,
     however many are compared. The package arch has the same test. It brings 75 MB, takes 0.8 s to import, and fails
     where two models have the same predictions, or as many mistakes.
-
-    Args:
-        errors: The error of each test example for each model, float64 [examples].
-        seed: The seed of the resampling.
-        block: The number of neighbours that are drawn together, from `block` of the data set's description.
-        places: As in `intervals`.
 
     Returns:
         The p-value of each model. It is 0 for a model that has a NaN or an infinity among its errors.

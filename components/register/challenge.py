@@ -94,7 +94,7 @@ def challenge(winner: Winner, standing: Path, version: str) -> Outcome:
         if theirs.shape != ours.shape:
             raise InputError(f"it has answers for {len(theirs):,} test examples of {len(ours):,}")
     except (InputError, RuntimeError, OSError, ValueError) as error:
-        return unknown(winner, version, one_line(error))
+        return incomparable(winner, version, one_line(error))
     places = load_places(winner.evaluation)
     intervals = differences({"standing": theirs, "winner": ours}, winner.board.seed or 0, info.block, places)
     low, high = intervals["standing", "winner"]
@@ -111,7 +111,7 @@ def challenge(winner: Winner, standing: Path, version: str) -> Outcome:
     return Outcome(replaces, f"{METRICS[info.task][0].name} {figures}{scored}{unclear}{hint}")
 
 
-def unknown(winner: Winner, version: str, why: str) -> Outcome:
+def incomparable(winner: Winner, version: str, why: str) -> Outcome:
     """The result where a comparison with the current version is impossible."""
     model = winner.entry.model
     if winner.promote:

@@ -35,9 +35,6 @@ def register(
     so does one that can't be told apart from it, or can't be compared with it.
 
     The arguments are those of the component, by whose docstring KFP describes them.
-
-    Returns:
-        The result for each data set.
     """
     # The leaderboard may be an older run's, from the cache.
     board = Leaderboard.load(leaderboard_folder).model_copy(update={"run": run})

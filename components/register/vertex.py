@@ -8,7 +8,7 @@ from components.artifacts.registration import Registered
 from components.artifacts.shelf import CURRENT
 from components.common.errors import InputError
 from components.common.files import folder_digest, gs
-from components.register.challenge import Winner, challenge, unknown
+from components.register.challenge import Winner, challenge, incomparable
 from components.vertex.client import CALL_SECONDS, Vertex, client, list_by_name
 from components.vertex.cloud_storage import local_path
 from components.vertex.errors import asking
@@ -33,9 +33,6 @@ def register_on_vertex(vertex: Vertex, winner: Winner) -> Registered:
     Args:
         vertex: The project, its region and the settings.
         winner: The winner. Its export folder lies under /gcs.
-
-    Returns:
-        The result.
 
     Raises:
         InputError: The service refuses it. No part of the new version is left.
@@ -68,7 +65,7 @@ def register_on_vertex(vertex: Vertex, winner: Winner) -> Registered:
                 # A version without files in a bucket wasn't uploaded by this pipeline, and `local` refuses it.
                 place = local_path(current.artifact_uri or "no-artifacts")
             except InputError as error:
-                outcome = unknown(winner, current.version_id, str(error))
+                outcome = incomparable(winner, current.version_id, str(error))
             else:
                 # The versions that older releases uploaded name the SavedModel in the export folder.
                 standing = place.parent if place.name == SAVED_MODEL else place

@@ -48,9 +48,8 @@ class Checkpoints:
     checkpoint counts only if this file is there and holds the digest of the other two. On a disk, all three are synced
     before the rename, and the folder after it. TensorFlow alone wouldn't do: it finds a damaged file only while it
     reads it, when some variables have new values already, and its CheckpointManager keeps its list in a text file that
-    a crash can cut. Orbax brings
-    JAX, and took 0.13 to 0.2 s (0.12.8) for what this writes in 0.04 s: a million parameters, Adam's slots and the
-    best weights.
+    a crash can cut. Orbax brings JAX, and took 0.13 to 0.2 s (0.12.8) for what this writes in 0.04 s: a million
+    parameters, Adam's slots and the best weights.
 
     The values of all variables are tracked one by one, since tf.train.Checkpoint(model=…) leaves out the state of
     Keras 3's seed generators, so that dropout would differ after a restart.
