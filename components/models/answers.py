@@ -3,7 +3,7 @@
 import keras
 
 
-def moved(model: keras.Model, offsets: list[list[float]], by_width: bool = False) -> keras.Model:
+def quantiles_moved(model: keras.Model, offsets: list[list[float]], by_width: bool = False) -> keras.Model:
     """A model whose quantiles are moved. One that would cross the next one nearer to the median is equal to that.
 
     Args:

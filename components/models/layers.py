@@ -63,10 +63,7 @@ def scaled_inputs(info: DatasetInfo, seasonal: bool = False) -> Inputs:
     target = x[:, :, 0]
     level = keras.layers.GlobalAveragePooling1D(dtype="float32")(x)[:, :1]
     centred = keras.layers.Subtract(dtype="float32")([target, level])
-    if len(info.columns) > 1:
-        x = keras.layers.Concatenate(dtype="float32")([centred[:, :, None], x[:, :, 1:]])
-    else:
-        x = centred[:, :, None]
+    x = _with_target(x, centred[:, :, None])
     season = min(info.season(), info.lookback)
     count = info.lookback // season
     recent = centred[:, info.lookback - count * season :]
@@ -244,9 +241,14 @@ def _scaled_by_window(
     least = keras.ops.maximum(LEAST_DEVIATION * keras.ops.absolute(mean), 1e-6 * info.std[0])
     std = keras.ops.maximum(keras.ops.sqrt(variance), least)
     scaled = keras.ops.divide(centred, std[:, None, :])
-    if len(info.columns) > 1:
-        scaled = keras.layers.Concatenate(dtype="float32")([scaled, x[:, :, 1:]])
-    return scaled, mean, std
+    return _with_target(x, scaled), mean, std
+
+
+def _with_target(window: keras.KerasTensor, target: keras.KerasTensor) -> keras.KerasTensor:
+    """A window with another target, float32 [batch, lookback, 1]."""
+    if window.shape[2] == 1:
+        return target
+    return keras.layers.Concatenate(dtype="float32")([target, window[:, :, 1:]])
 
 
 def _scaled(x: keras.KerasTensor, mean: list[float], std: list[float]) -> keras.KerasTensor:

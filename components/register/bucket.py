@@ -11,13 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from components.artifacts.registration import FILE, KEY, Registered, own_key, read_registration
+from components.artifacts.registration import FILE, KEY, Registered, own_key
 from components.artifacts.shelf import CURRENT, current, make_current, versions
 from components.common.errors import InputError
 from components.common.files import folder_digest, make_folder
 from components.register.challenge import Winner
-from components.register.local import register_locally
-from components.vertex.client import credentials
+from components.register.local import register_locally, version_of
+from components.vertex.client import storage_client
 from components.vertex.cloud_storage import GS, SECONDS
 from components.vertex.errors import error_line
 from components.vertex.lease import hold_lease
@@ -41,7 +41,6 @@ def register_in_bucket(registry: str, winner: Winner, writes: Path) -> Registere
     """
     from google.api_core import exceptions
     from google.auth.exceptions import GoogleAuthError
-    from google.cloud import storage
 
     registry = registry.rstrip("/")
     shelf = f"{winner.board.experiment}/{winner.entry.dataset}"
@@ -49,7 +48,7 @@ def register_in_bucket(registry: str, winner: Winner, writes: Path) -> Registere
     with hold_lease(f"{registry}/{shelf}", str(writes)) as check, tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch).resolve()
         try:
-            bucket = storage.Client(project="none", credentials=credentials()).bucket(name)
+            bucket = storage_client().bucket(name)
             _copy_key(bucket.blob(f"{prefix}{KEY}"), root)
             listed = bucket.list_blobs(prefix=f"{prefix}{shelf}/", timeout=SECONDS)
             blobs = {blob.name.removeprefix(f"{prefix}{shelf}/"): blob for blob in listed}
@@ -101,12 +100,7 @@ def _copy_here(blobs: dict[str, Any], shelf: Path, export: Path) -> None:
             blobs[name].download_to_filename(str(shelf / name), timeout=SECONDS)
     if CURRENT in blobs and (version := blobs[CURRENT].download_as_text(timeout=SECONDS).strip()).isdecimal():
         make_current(shelf, version)
-    digest = folder_digest(export)
-    needed = {current(shelf)}
-    for version in versions(shelf):
-        with contextlib.suppress(InputError):
-            if read_registration(shelf / version).sha256 == digest:
-                needed.add(version)
+    needed = {current(shelf), version_of(shelf, folder_digest(export))}
     for name, version in files.items():
         if version in needed and not (shelf / name).is_file():
             blobs[name].download_to_filename(str(shelf / name), timeout=SECONDS)

@@ -47,7 +47,7 @@ def register_locally(registry: Path, winner: Winner, address: str) -> Registered
         )
 
     digest, repair = folder_digest(winner.export), ""
-    own, standing = _version_of(shelf, digest), current(shelf)
+    own, standing = version_of(shelf, digest), current(shelf)
     if own and (damage := _damage(shelf / own, registry)):
         _write(shelf / own, winner, digest, registry, address)
         repair = f"; its files are written anew: {damage}"
@@ -70,7 +70,7 @@ def register_locally(registry: Path, winner: Winner, address: str) -> Registered
     return result("registered", version, f"{action}: {reason}")
 
 
-def _version_of(shelf: Path, digest: str) -> str | None:
+def version_of(shelf: Path, digest: str) -> str | None:
     """The newest version whose export has this digest; None where there is none."""
     for version in reversed(versions(shelf)):
         with contextlib.suppress(InputError):

@@ -13,7 +13,7 @@ from components.artifacts.leaderboard import ModelEntry
 from components.artifacts.model import ModelInfo
 from components.artifacts.search import Search
 from components.report import card, classification, forecasting, pictures, search, training
-from components.report.architecture import architecture, shape
+from components.report.architecture import architecture
 from components.report.data_section import Data, describe
 from components.report.svg import Picture
 
@@ -23,14 +23,12 @@ class ModelSection:
     """The section of the page about a model.
 
     Attributes:
-        name: The model's name.
         info: The description of its training.
         unit: The target's unit; empty for images.
         evaluation: Its results on the test split; None where evaluate failed.
         entry: Its entry in the leaderboard; None where compare failed.
         settings: Its keys in the config that differ from the defaults, as YAML.
         architecture: The drawing of its layers.
-        layers: The name, kind, output shape, number of weights and inputs of each layer.
         pictures: Its figures.
         confusion: The confusion matrix of a classifier.
         augmented: Training images and what `augment` can make of them, as a data URI; empty where nothing is changed.
@@ -42,14 +40,12 @@ class ModelSection:
         limits: Its limits, as sentences.
     """
 
-    name: str
     info: ModelInfo
     unit: str
     evaluation: Evaluation | None
     entry: ModelEntry | None
     settings: str
     architecture: Markup
-    layers: list[tuple[str, str, str, int, str]]
     pictures: list[Picture]
     confusion: Picture | None
     augmented: str
@@ -98,16 +94,12 @@ def section(
         figures.append(forecasting.residuals(evaluation, info, forecast - target))
     settings = model.spec.model_dump(exclude_defaults=True, exclude={"dataset", "machine"})
     return ModelSection(
-        name=model.name,
         info=model,
         unit=info.unit if isinstance(info, SeriesInfo) else "",
         evaluation=evaluation,
         entry=entry,
         settings=yaml.safe_dump(settings, default_flow_style=True, sort_keys=False, width=10_000).strip(),
         architecture=architecture(model),
-        layers=[
-            (layer.name, layer.kind, shape(layer), layer.parameters, ", ".join(layer.inputs)) for layer in model.layers
-        ],
         pictures=figures,
         confusion=confusion,
         augmented=pictures.augmented(data.folder, info, model.spec.augment) if isinstance(info, ImagesInfo) else "",

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from components.artifacts.leaderboard import FEW, figure, interval
 from components.common.words import counted, size
 from components.metrics.metrics import METRICS, found_in, named
+from components.report.architecture import shape
 
 # The most series of many that a model's section lists.
 WORST_SERIES = 10
@@ -27,7 +28,7 @@ def environment(*folders: Path) -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {"duration": _duration, "size": size, "number": _number, "breakable": _breakable}
-    environment.filters |= {"counted": counted, "figure": figure, "interval": interval}
+    environment.filters |= {"shape": shape, "counted": counted, "figure": figure, "interval": interval}
     environment.globals |= {"FEW": FEW, "METRICS": METRICS, "named": named, "found_in": found_in}
     environment.globals |= {"worst_series": WORST_SERIES}
     return environment

@@ -69,7 +69,7 @@ def report(
         backtests=backtests,
         run=run_section(board.run if board else "", board.created if board else "", _tasks(about, failures)),
         data=[data_section.section(dataset) for dataset in data.values()],
-        models=sorted(sections, key=lambda section: order.get(section.name, 0)),
+        models=sorted(sections, key=lambda section: order.get(section.info.name, 0)),
         pipeline_sha256=pipeline_sha256,
         trained_on=sorted({(machine.cpu, machine.cores) for part in sections if (machine := part.info.machine)}),
         versions=versions(),

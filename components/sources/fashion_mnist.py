@@ -119,14 +119,17 @@ def _debian_archives(scratch: Path) -> Path | None:
         return installed
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
         return None
-    quiet = {"cwd": scratch, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "check": False}
-    get = ["apt-get", "download", DEBIAN_PACKAGE]
-    if subprocess.run(get, **quiet).returncode:  # type: ignore[call-overload]
+
+    def run(*command: str) -> int:
+        quiet = subprocess.DEVNULL
+        return subprocess.run(command, cwd=scratch, stdout=quiet, stderr=quiet, check=False).returncode
+
+    if run("apt-get", "download", DEBIAN_PACKAGE):
         # A fresh machine has no package lists yet; root can get them.
-        subprocess.run(["apt-get", "update"], **quiet)  # type: ignore[call-overload]
-        subprocess.run(get, **quiet)  # type: ignore[call-overload]
+        run("apt-get", "update")
+        run("apt-get", "download", DEBIAN_PACKAGE)
     for package in scratch.glob("*.deb"):
-        subprocess.run(["dpkg-deb", "-x", package.name, "."], **quiet)  # type: ignore[call-overload]
+        run("dpkg-deb", "-x", package.name, ".")
     folder = scratch / DEBIAN_FOLDER
     return folder if folder.is_dir() else None
 

@@ -224,7 +224,7 @@ def _calibrated(model: keras.Model, quantiles: list[float], dataset: str, info: 
         forecasts, target = forecasts[ranges > 0], target[ranges > 0]
     scale = conformal.widths(forecasts) if info.series else None
     offsets = conformal.offsets(target, forecasts, quantiles, scale)
-    result = answers.moved(model, offsets.tolist(), by_width=info.series is not None)
+    result = answers.quantiles_moved(model, offsets.tolist(), by_width=info.series is not None)
     result.jit_compile = False
     return result
 

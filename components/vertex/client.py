@@ -16,6 +16,7 @@ from components.vertex.errors import NO_CREDENTIALS, error_line
 
 if TYPE_CHECKING:
     from google.auth.credentials import Credentials
+    from google.cloud import storage
 
 
 class _Named(Protocol):
@@ -189,6 +190,17 @@ def credentials() -> "Credentials":
         return google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])[0]
     except DefaultCredentialsError:
         raise InputError(NO_CREDENTIALS) from None
+
+
+def storage_client() -> "storage.Client":
+    """A client of Cloud Storage. Objects that exist need no project.
+
+    Raises:
+        InputError: There are no credentials.
+    """
+    from google.cloud import storage
+
+    return storage.Client(project="none", credentials=credentials())
 
 
 @contextmanager

@@ -81,17 +81,15 @@ def local_path(path: str) -> Path:
 def _copy_folder(path: str, bucket: str, name: str) -> Path:
     from google.api_core import exceptions
     from google.auth.exceptions import GoogleAuthError
-    from google.cloud import storage
 
-    from components.vertex.client import credentials
+    from components.vertex.client import storage_client
     from components.vertex.errors import error_line
 
     try:
-        google = credentials()
+        client = storage_client()
     except InputError as error:
         raise InputError(f"{path}: can't be read: {error}") from None
     try:
-        client = storage.Client(project="none", credentials=google)
         listed = list(client.list_blobs(bucket, prefix=name, timeout=SECONDS))
         blobs = [b for b in listed if b.name == name or (b.name.startswith(f"{name}/") and not b.name.endswith("/"))]
         if name.endswith(_CURRENT) and [blob.name for blob in blobs] == [name]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.common.errors import InputError
-from components.vertex.client import CALL_SECONDS, credentials
+from components.vertex.client import CALL_SECONDS, storage_client
 from components.vertex.errors import error_line
 
 if TYPE_CHECKING:
@@ -61,11 +61,10 @@ class _Lease:
     def __init__(self, folder: str, task: str) -> None:
         from google.api_core import exceptions
         from google.auth.exceptions import GoogleAuthError
-        from google.cloud import storage
 
         self._folder = folder
         bucket, _, name = folder.removeprefix("gs://").partition("/")
-        self._bucket = storage.Client(project="none", credentials=credentials()).bucket(bucket)
+        self._bucket = storage_client().bucket(bucket)
         self._name = f"{name}.owner"
         self._other_generation = exceptions.PreconditionFailed
         self._errors = (exceptions.GoogleAPIError, GoogleAuthError, OSError)

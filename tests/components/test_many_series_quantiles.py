@@ -191,7 +191,7 @@ def test_offsets_are_in_units_of_the_scale():
     nothing = np.zeros((40, 2, 3))
     assert np.isfinite(conformal.offsets(target, nothing, [0.1, 0.5, 0.9], conformal.widths(nothing))).all()
     inputs = keras.Input((2, 3))
-    model = answers.moved(keras.Model(inputs, keras.layers.Identity()(inputs)), plain.tolist(), by_width=True)
+    model = answers.quantiles_moved(keras.Model(inputs, keras.layers.Identity()(inputs)), plain.tolist(), by_width=True)
     low, middle, high = np.moveaxis(forecasts, -1, 0)
     ends = low + plain[:, 0] * (high - low), high + plain[:, 2] * (high - low)
     expected = np.stack([np.minimum(ends[0], middle), middle, np.maximum(ends[1], middle)], axis=-1)
