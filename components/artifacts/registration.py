@@ -25,6 +25,9 @@ _KEY_BYTES = 32
 REGISTERED = "registered.json"
 
 
+Action = Literal["registered", "kept", "refused", "none"]
+
+
 class Registered(Strict):
     """The result of register for a data set's winner.
 
@@ -38,7 +41,7 @@ class Registered(Strict):
     """
 
     dataset: str
-    action: Literal["registered", "kept", "refused", "none"]
+    action: Action
     version: str | None = None
     path: str | None = None
     sentence: str

@@ -12,6 +12,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from components.artifacts.baselines import Baselines, Rival, save_baselines, season_names
 from components.artifacts.dataset import LEAST_DEVIATION, SPLITS, ImagesInfo, SeriesInfo, load_info
 from components.artifacts.series_table import SeriesTable, load_table
+from components.baseline.rivals import rolling
 from components.data import storage
 from components.metrics import conformal, metrics
 from components.readers.time_axis import Frequency
@@ -69,12 +70,17 @@ def _images(dataset: str, info: ImagesInfo) -> Baselines:
 def _series(dataset: str, info: SeriesInfo, quantiles: Sequence[float], rivals: Sequence[Rival]) -> Baselines:
     """The baselines of a series, or of many: each window is forecast from its own rows, whichever series they are."""
     table = load_table(dataset, info)
-    baselines: dict[str, _Forecast] = {"last_value": _last_value}
-    baselines |= {name: _seasonal(name) for name in season_names(info.frequency, info.lookback)}
+    baselines = {"last_value": _repeated(1)}
+    seasons = Frequency(info.frequency).seasons()
+    baselines |= {name: _repeated(seasons[name]) for name in season_names(info.frequency, info.lookback)}
     baselines["ridge"] = _ridge(dataset, info, table)
     if info.known:
         baselines["ridge_known_future"] = _ridge(dataset, info, table, future=True)
-    rolled = _rivals(dataset, info, rivals)
+    rolled: dict[str, Callable[[np.ndarray], np.ndarray]] = {}
+    if rivals:
+        # The splits follow each other without a gap.
+        target = np.concatenate([storage.load_rows(dataset, info, split)[:, 0] for split in SPLITS])
+        rolled = {name: rolling(name, target, info.records["train"], info.frequency, info.horizon) for name in rivals}
 
     def forecasts_of(split: str) -> tuple[dict[str, np.ndarray], np.ndarray]:
         rows, first = storage.load_rows(dataset, info, split), table.first_rows(info, split)
@@ -106,17 +112,6 @@ def _series(dataset: str, info: SeriesInfo, quantiles: Sequence[float], rivals: 
     return found
 
 
-def _rivals(dataset: str, info: SeriesInfo, rivals: Sequence[Rival]) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
-    """The fitted rivals, see `components.baseline.rivals.rolling`."""
-    if not rivals:
-        return {}
-    from components.baseline.rivals import rolling
-
-    # The splits follow each other without a gap.
-    target = np.concatenate([storage.load_rows(dataset, info, split)[:, 0] for split in SPLITS])
-    return {name: rolling(name, target, info.records["train"], info.frequency, info.horizon) for name in rivals}
-
-
 class _Windows(NamedTuple):
     """Windows of a series, in its own units.
 
@@ -135,15 +130,10 @@ class _Windows(NamedTuple):
 _Forecast = Callable[[_Windows, SeriesInfo], np.ndarray]
 
 
-def _last_value(windows: _Windows, info: SeriesInfo) -> np.ndarray:
-    return np.repeat(windows.past[:, -1:, 0], info.horizon, axis=1)
-
-
-def _seasonal(name: str) -> _Forecast:
-    """Repeat the values of a season."""
+def _repeated(season: int) -> _Forecast:
+    """Repeat the last values, as many as a season has rows."""
 
     def forecast(windows: _Windows, info: SeriesInfo) -> np.ndarray:
-        season = Frequency(info.frequency).seasons()[name]
         return windows.past[:, info.lookback - season + np.arange(info.horizon) % season, 0]
 
     return forecast

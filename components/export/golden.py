@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 from components.artifacts.export import Golden, as_predictions
+from components.readers import pictures
 
 EXAMPLES = 2
 # The most values of an image that is written as numbers. Two such images are within Vertex AI's limit of 1.5 MB for a
@@ -39,13 +40,12 @@ def golden_request(
 
 
 def _coarse(image: np.ndarray) -> np.ndarray:
-    height, width, channels = image.shape
-    picture = Pillow.fromarray(image[..., 0] if channels == 1 else image)
-    small = picture.resize((min(width, DETAIL), min(height, DETAIL)))
+    height, width, _ = image.shape
+    small = pictures.from_array(image).resize((min(width, DETAIL), min(height, DETAIL)))
     return np.asarray(small.resize((width, height), Pillow.Resampling.NEAREST)).reshape(image.shape)
 
 
 def _file(image: np.ndarray) -> dict[str, str]:
     file = io.BytesIO()
-    Pillow.fromarray(image[..., 0] if image.shape[2] == 1 else image).save(file, "PNG")
+    pictures.from_array(image).save(file, "PNG")
     return {"b64": base64.b64encode(file.getvalue()).decode()}

@@ -67,6 +67,11 @@ def resized(picture: Pillow.Image, size: tuple[int, int]) -> Pillow.Image:
     return picture.resize(size[::-1])
 
 
+def from_array(image: np.ndarray) -> Pillow.Image:
+    """The picture of an image, uint8 [height, width, channels]."""
+    return Pillow.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
+
+
 def png(picture: Pillow.Image) -> bytes:
     """Encode a picture as PNG.
 

@@ -12,6 +12,7 @@ from components.artifacts.dataset import DatasetInfo, SeriesInfo, load_info
 from components.artifacts.evaluation import load_places, load_predictions
 from components.artifacts.export import SAVED_MODEL
 from components.artifacts.leaderboard import Leaderboard, ModelEntry, figure
+from components.artifacts.registration import Action, Registered
 from components.common.errors import InputError, one_line
 from components.metrics.bootstrap import differences, errors
 from components.metrics.metrics import METRICS
@@ -46,6 +47,11 @@ class Winner:
     evaluation: str
     export: Path
     promote: bool
+
+    def result(self, action: Action, sentence: str, version: str | None = None, path: str | None = None) -> Registered:
+        """The result of register for the model's data set."""
+        dataset = self.entry.dataset
+        return Registered(dataset=dataset, action=action, version=version, path=path, sentence=f"{dataset}: {sentence}")
 
     def figure(self) -> str:
         """The metric that ranks it, as text."""

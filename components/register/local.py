@@ -3,12 +3,17 @@
 import contextlib
 import shutil
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from components.artifacts.evaluation import load_predictions
-from components.artifacts.registration import Registered, check_registration, read_registration, write_registration
+from components.artifacts.registration import (
+    Action,
+    Registered,
+    check_registration,
+    read_registration,
+    write_registration,
+)
 from components.artifacts.shelf import current, make_current, versions
 from components.common.errors import InputError
 from components.common.files import atomic_directory, copy_contents, folder_digest, write_text
@@ -35,16 +40,13 @@ def register_locally(registry: Path, winner: Winner, address: str) -> Registered
     Raises:
         InputError: A file or folder that isn't the registry's stands in the place of one of its own.
     """
-    dataset, model = winner.entry.dataset, winner.entry.model
-    shelf = registry / winner.board.experiment / dataset
+    model = winner.entry.model
+    shelf = registry / winner.board.experiment / winner.entry.dataset
     for partial in shelf.glob(".*.partial"):  # a register that was killed may have left some
         shutil.rmtree(partial) if partial.is_dir() and not partial.is_symlink() else partial.unlink()
 
-    def result(action: Literal["registered", "kept"], version: str, sentence: str) -> Registered:
-        path = str(shelf / version)
-        return Registered(
-            dataset=dataset, action=action, version=version, path=path, sentence=f"{dataset}: {sentence}{repair}"
-        )
+    def result(action: Action, version: str, sentence: str) -> Registered:
+        return winner.result(action, sentence + repair, version, str(shelf / version))
 
     digest, repair = folder_digest(winner.export), ""
     own, standing = version_of(shelf, digest), current(shelf)

@@ -41,11 +41,10 @@ def register_on_vertex(vertex: Vertex, winner: Winner) -> Registered:
 
     board, entry = winner.board, winner.entry
     if not vertex.register_models:
-        sentence = f"{entry.dataset}: {entry.model} is not registered, vertex.register_models is false"
-        return Registered(dataset=entry.dataset, action="none", sentence=sentence)
+        return winner.result("none", f"{entry.model} is not registered, vertex.register_models is false")
     if not (winner.export / ONNX).is_file():
-        sentence = f"{entry.dataset}: {entry.model} is not registered, it has no {ONNX}, which the serving image needs"
-        return Registered(dataset=entry.dataset, action="refused", sentence=sentence)
+        sentence = f"{entry.model} is not registered, it has no {ONNX}, which the serving image needs"
+        return winner.result("refused", sentence)
     models = client(ModelServiceClient, vertex.region)
     name = f"{board.experiment}-{entry.dataset}"
     reason = winner.figure()
@@ -54,13 +53,7 @@ def register_on_vertex(vertex: Vertex, winner: Winner) -> Registered:
         parent = existing[0].name.partition("@")[0] if existing else None
         if parent:
             current = models.get_model(name=f"{parent}@default", timeout=CALL_SECONDS)
-            kept = Registered(
-                dataset=entry.dataset,
-                action="kept",
-                version=current.version_id,
-                path=f"{parent}@{current.version_id}",
-                sentence=f"{entry.dataset}: {entry.model} is version {current.version_id} already",
-            )
+            kept = current.version_id, f"{parent}@{current.version_id}"
             try:
                 # A version without files in a bucket wasn't uploaded by this pipeline, and `local` refuses it.
                 place = local_path(current.artifact_uri or "no-artifacts")
@@ -71,12 +64,11 @@ def register_on_vertex(vertex: Vertex, winner: Winner) -> Registered:
                 standing = place.parent if place.name == SAVED_MODEL else place
                 theirs, ours = standing / SAVED_MODEL, winner.export / SAVED_MODEL
                 if standing == place and folder_digest(theirs) == folder_digest(ours):
-                    return kept
+                    return winner.result("kept", f"{entry.model} is version {current.version_id} already", *kept)
                 outcome = challenge(winner, standing, current.version_id)
             reason = outcome.sentence
             if not outcome.replaces:
-                sentence = f"{entry.dataset}: kept version {current.version_id}: {reason}"
-                return kept.model_copy(update={"sentence": sentence})
+                return winner.result("kept", f"kept version {current.version_id}: {reason}", *kept)
         version = _upload(models, vertex, winner, parent, name)
         try:
             models.import_model_evaluation(parent=version, model_evaluation=_evaluation(entry), timeout=CALL_SECONDS)
@@ -89,13 +81,8 @@ def register_on_vertex(vertex: Vertex, winner: Winner) -> Registered:
             _delete(models, version, first=parent is None)
             raise
         models.merge_version_aliases(name=version, version_aliases=["default", CURRENT], timeout=CALL_SECONDS)
-    return Registered(
-        dataset=entry.dataset,
-        action="registered",
-        version=version.rpartition("@")[2],
-        path=version,
-        sentence=f"{entry.dataset}: {entry.model} is registered as {version}: {reason}",
-    )
+    sentence = f"{entry.model} is registered as {version}: {reason}"
+    return winner.result("registered", sentence, version.rpartition("@")[2], version)
 
 
 def _delete(models: "ModelServiceClient", version: str, first: bool) -> None:

@@ -4,11 +4,11 @@ import base64
 import io
 
 import numpy as np
-from PIL import Image
 
 from components.artifacts.dataset import ImagesInfo
 from components.common.spec import Augment
 from components.data import storage
+from components.readers import pictures
 
 # The number of images that are shown of each class, and the number of classes.
 EXAMPLES = 8
@@ -58,7 +58,7 @@ def augmented(folder: str, info: ImagesInfo, augment: Augment) -> str:
 
 def _uri(array: np.ndarray, width: int, height: int = LARGEST) -> str:
     """An image uint8 [height, width, channels] as a data URI, at most `width` and `height` pixels large."""
-    image = Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array[:, :, :3])
+    image = pictures.from_array(array)
     image.thumbnail((width, height))
     png = io.BytesIO()
     image.save(png, "PNG", optimize=True)
