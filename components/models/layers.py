@@ -222,17 +222,10 @@ def _small_weights() -> keras.initializers.Initializer:
 def _scaled_by_window(
     x: keras.KerasTensor, window: keras.KerasTensor, info: SeriesInfo
 ) -> tuple[keras.KerasTensor, keras.KerasTensor, keras.KerasTensor]:
-    """Scale the target of each window by its own mean and standard deviation (Kim et al. 2022, RevIN).
+    """The scaled window `x` with its target scaled by the window's own mean and deviation, and these two (RevIN).
 
     The deviation is at least a thousandth of the mean's size, so that a window that hardly changes isn't blown up.
-
-    Args:
-        x: The scaled window, whose target is replaced.
-        window: The raw window.
-        info: The description of the series.
-
-    Returns:
-        The scaled window, the mean and the deviation.
+    Source: Kim et al. 2022, openreview.net/forum?id=cGDAkQo1C0p.
     """
     target = window[:, :, :1]
     mean = keras.layers.GlobalAveragePooling1D(dtype="float32")(target)

@@ -39,18 +39,9 @@ class JobFailedError(RuntimeError):
 
 
 def launch(placement: Placement, vertex: Vertex, arguments: dict[str, object], folder: str) -> None:
-    """Run `components.train.train.train` in a CustomJob, and wait for its end.
+    """Train in a task's CustomJob, as `run_job` does. SIGTERM cancels it.
 
-    Args:
-        placement: The job's workers.
-        vertex: The project and region of the job.
-        arguments: The arguments of `train`, JSON values. Paths are under /gcs, which is mounted in the job, too.
-        folder: The model folder that the job writes, under /gcs.
-
-    Raises:
-        InputError: The job is refused, for want of a permission, a quota or a machine.
-        RuntimeError: The job failed or was cancelled. The message gives the reason.
-        SystemExit: SIGTERM came, and the job was cancelled. The exit code is 143.
+    The job writes the model's folder, which is under /gcs.
     """
     with signal_event(signal.SIGTERM) as stop:
         run_job(job_name(folder), placement, vertex, arguments, Path(folder).parent / "job", stop)
@@ -70,12 +61,12 @@ def run_job(
         name: The job's name. A job that has this name already is followed, unless it failed.
         placement: The job's workers.
         vertex: The project and region of the job.
-        arguments: The arguments of `train`.
+        arguments: The arguments of `train`, JSON values. Paths are under /gcs, which is mounted in the job, too.
         output: The folder that Vertex writes for the job, <run>/<task>/<folder> under /gcs.
         stop: An event upon which the job is cancelled.
 
     Raises:
-        InputError: The job is refused.
+        InputError: The job is refused, for want of a permission, a quota or a machine.
         JobFailedError: The job failed, or was cancelled by someone else.
         RuntimeError: It isn't known whether the job was started. Another try finds it.
         SystemExit: `stop` was set, and the job was cancelled. The exit code is 143.
