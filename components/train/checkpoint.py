@@ -60,7 +60,7 @@ class Checkpoints:
         check: Raises an error where this process may not write any more.
 
     Attributes:
-        best: The weights to keep of this training, saved beside its own.
+        best: The weights of the best epoch so far, which a checkpoint holds beside the current ones.
     """
 
     def __init__(self, folder: str, model: keras.Model, check: Callable[[], None] = lambda: None) -> None:
@@ -76,7 +76,7 @@ class Checkpoints:
         self._last = 0
 
     def newest(self) -> int:
-        """The number of the newest whole checkpoint, 0 where there is none; what is wrong with newer ones is said."""
+        """The number of the newest whole checkpoint; 0 where there is none. What newer ones lack is printed."""
         found = sorted(self._files(), reverse=True)
         self._last = max(found, default=0)
         if not self._synced:

@@ -71,7 +71,7 @@ class Trainer:
         self._end = self.until or self.spec.epochs * self._per_epoch
         self._validation = self.batches.validation()
         self._metrics = RunningMetrics(self.model, self.devices)
-        # Those of all phases, as the optimizer has them.
+        # All that any phase trains: in a first phase some are frozen, and the optimizer has them nevertheless.
         self._trainable = self.model.trainable_variables
         self._phases = Phases(self.model, self.spec, self._per_epoch, self.devices.replicas, self.factor)
         self._test = compiled_steps(self.model.test_step, self.devices.strategy)
