@@ -193,7 +193,8 @@ class ModelSpec(Strict):
         ema: The momentum of an average of the weights, which replaces them after each epoch; None doesn't average.
         schedule: The schedule of the learning rate: "constant", or "cosine", which falls to zero over all steps.
         warmup: The share of all steps in which the rate first rises linearly from zero.
-        patience: Stop after this many epochs without a better validation loss or accuracy; None never stops.
+        patience: Stop after this many epochs without a better accuracy, or mean absolute error of a series, of the
+            validation split; None never stops.
         loss: "crossentropy" (the default for classification), "mse" (the default for forecasting) or "mae". A model
             with quantiles has the pinball loss, and no other.
         quantiles: The quantiles of the target that are forecast, such as [0.1, 0.5, 0.9], in rising order: 0.5, which

@@ -19,6 +19,7 @@ REPRESENTATIVE = 200
 # The allowed loss of accuracy, and the allowed rise of the mae relative to the model's.
 ACCURACY_LOSS = 0.01
 MAE_RISE = 0.05
+_ROUNDING = 1e-9
 # The most test examples, and the most bytes of them, that the loss is measured on.
 TEST_EXAMPLES = 10_000
 TEST_BYTES = 256 << 20
@@ -110,8 +111,8 @@ def why_refused(quality: Quality) -> str | None:
     """The reason why a quantized model isn't good enough; None where it is."""
     accuracy = quality.metric == "accuracy"
     worst = quality.model - ACCURACY_LOSS if accuracy else quality.model * (1 + MAE_RISE)
-    # Both comparisons are false for NaN, which is thereby refused.
-    if quality.quantized >= worst if accuracy else quality.quantized <= worst:
+    # Both comparisons are false for NaN, which is thereby refused. 0.13 - 0.12 is a little above 0.01.
+    if quality.quantized >= worst - _ROUNDING if accuracy else quality.quantized <= worst:
         return None
     return f"{quality}; allowed is {worst:.4f}"
 

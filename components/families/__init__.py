@@ -111,6 +111,7 @@ def build_model(spec: ModelSpec, info: "DatasetInfo") -> "keras.Model":
     if spec.quantiles:
         info = info.model_copy(update={"quantiles": spec.quantiles})
     model = family.build(info, hyperparameters)
+    _refuse_other_inputs(spec.family, model, info)
     if spec.quantiles and model.output_shape[2:] != (len(spec.quantiles),):
         raise InputError(f"family {spec.family} gives no quantiles; it has to end with components.models.layers.finish")
     _refuse_other_answers(spec.family, model, info)
@@ -142,8 +143,27 @@ def load_model(folder: Path | str, dataset: Path | str) -> "tuple[keras.Model, M
     return load_keras(Path(folder) / KERAS_FILE), model_info, info
 
 
+def _refuse_other_inputs(family: str, model: "keras.Model", info: "DatasetInfo") -> None:
+    """Refuse what isn't a functional model of the inputs that `components.models.layers.scaled_inputs` makes."""
+    from components.artifacts.dataset import ImagesInfo
+
+    if isinstance(info, ImagesInfo):
+        expected = {"image": ["uint8", *info.shape]}
+    else:
+        expected = {"window": ["float32", info.lookback, len(info.columns)]}
+        if info.known:
+            expected["future"] = ["float32", info.horizon, len(info.known)]
+    inputs = getattr(model, "inputs", None) or []
+    if (given := {one.name: [one.dtype, *one.shape[1:]] for one in inputs}) != expected:
+        raise InputError(
+            f"family {family}: build gives a {type(model).__name__} of the inputs {given}, expected keras.Model("
+            f"inputs, outputs) of {expected}, as of components.models.layers.scaled_inputs"
+        )
+
+
 def _refuse_other_answers(family: str, model: "keras.Model", info: "DatasetInfo") -> None:
     """Refuse a model that doesn't give probabilities [batch, classes], or forecasts [batch, horizon(, quantiles)]."""
+    import keras
     import numpy as np
 
     from components.artifacts.dataset import ImagesInfo
@@ -158,7 +178,7 @@ def _refuse_other_answers(family: str, model: "keras.Model", info: "DatasetInfo"
         raise InputError(f"family {family}: its model gives {given}, expected [{shape}], {meaning}")
     if isinstance(info, ImagesInfo) and answers.logits_layer(model) is None:
         noise = np.random.default_rng(0).integers(0, 256, (8, *info.shape))
-        totals = np.sum(model(noise), axis=1)
+        totals = np.sum(model(keras.tree.map_structure(lambda _: noise, model.input)), axis=1)
         if not np.allclose(totals, 1, atol=_ROUNDING):
             raise InputError(
                 f"family {family}: what its model gives for an image adds up to {totals[0]:.3g}, expected "

@@ -98,9 +98,13 @@ def _write_series(data: Series, options: SeriesOptions, rows: int, name: str, fo
 
     size = 4 * len(columns) + 64
     remaining = records()
-    lengths = np.diff([0, *split_ends(rows, options)]).tolist()
+    ends = split_ends(rows, options)
+    lengths = np.diff([0, *ends]).tolist()
     stored = [
         write_split(folder, name, split, islice(remaining, length), size)
         for split, length in zip(SPLITS, lengths, strict=True)
     ]
+    read = sum(split.num_examples for split in stored) + sum(1 for _ in remaining) * (ends[-1] == rows)
+    if read != ends[-1]:
+        raise InputError(f"{name}: {read:,} rows were read, expected {rows:,}, as the source's check says")
     write_metadata(folder, row_types(columns), stored, f"Rows of {name}: {', '.join(columns)}.")

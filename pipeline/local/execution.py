@@ -235,7 +235,7 @@ class Execution:
             return
         self.failures[name] = failed
         self.display.end(name, "failed", str(failed).splitlines()[0])
-        if failed.refused or turn.task.optional or not self.keep_going:
+        if turn.task.optional or not self.keep_going:
             self._end_run()
 
     def _end_run(self) -> None:

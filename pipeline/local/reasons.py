@@ -81,7 +81,9 @@ def why(before: Basis | None, now: Basis, after: dict[str, str]) -> str:
     changed = {after[name]: None for name, value in now.inputs.items() if value != before.inputs.get(name)}
     if changed:
         return f"after {some(list(changed), 1)}"
-    return "its inputs are fewer" if before.inputs.keys() - now.inputs.keys() else "its outputs are gone"
+    if before.inputs.keys() - now.inputs.keys():
+        return "its inputs are fewer"
+    return "first time" if before.seconds is None else "its outputs are gone"
 
 
 def _differences(name: str, before: Basis, now: Basis) -> list[str]:

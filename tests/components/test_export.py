@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from described import series
 from kfp import dsl
 
 from components.artifacts.dataset import load_info
@@ -270,6 +271,7 @@ def test_a_loop_is_refused_before_the_converter_dies_of_it(tmp_path):
     [
         ("accuracy", 0.9, 0.891, False),
         ("accuracy", 0.9, 0.889, True),
+        ("accuracy", 0.13, 0.12, False),
         ("accuracy", 0.9, 0.95, False),
         ("mae", 2.0, 2.09, False),
         ("mae", 2.0, 2.11, True),
@@ -366,6 +368,26 @@ def test_a_server_that_takes_malformed_requests_is_found_out(datasets, models, t
             golden = str(folder / "golden.json")
             _, said = fresh.run_task(process, model, tmp_path / "inputs.npz", [2], golden=golden)
         assert said["accepted"] == accepted
+
+
+def test_an_input_that_a_model_does_not_use_takes_nothing_malformed(tmp_path):
+    """TensorFlow drops what nothing is computed from, the check of its shape too."""
+    import keras
+
+    from components.export.formats import write_saved_model
+
+    info = series(4, 2, ("load",), ("holiday",))
+    window, future = keras.Input((4, 1), name="window"), keras.Input((2, 1), name="future")
+    model = keras.Model([window, future], keras.layers.Dense(2)(keras.layers.Flatten()(window)))
+    write_saved_model(model, info, tmp_path / "saved_model")
+    inputs = {"window": np.ones((2, 4, 1), np.float32), "future": np.zeros((2, 2, 1), np.float32)}
+    np.savez(tmp_path / "inputs.npz", **inputs)
+    instances = [{name: values[i].tolist() for name, values in inputs.items()} for i in range(2)]
+    (tmp_path / "golden.json").write_text(json.dumps({"instances": instances}))
+    with fresh.start("saved_model") as process:
+        task = tmp_path / "saved_model", tmp_path / "inputs.npz", [2]
+        _, said = fresh.run_task(process, *task, golden=str(tmp_path / "golden.json"))
+    assert said["accepted"] == []
 
 
 @pytest.mark.parametrize("family", ["mlp", "lstm"])

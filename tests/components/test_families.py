@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import keras
@@ -275,6 +276,28 @@ def test_a_family_that_does_not_give_a_value_for_each_step_is_refused(end, probl
     name = f"other_steps_{len(end)}"
     write_family(name, OWN.replace("END", end))
     with pytest.raises(InputError, match=f"family {name}: its model {problem}"):
+        model_of(name, series(20, 3, known=()))
+
+
+@pytest.mark.parametrize(
+    ("build", "problem"),
+    [
+        ("None", "build gives a NoneType of the inputs {}"),
+        (
+            "keras.Model(x := keras.Input((20, 2), name='row'), keras.layers.Flatten()(x))",
+            "gives a Functional of the inputs {'row': ",
+        ),
+        (
+            "keras.Model(x := keras.Input((20, 3), name='window'), keras.layers.Flatten()(x))",
+            "{'window': ['float32', 20, 3]}, expected ",
+        ),
+        ("keras.Sequential([keras.layers.Dense(3)])", "build gives a Sequential of the inputs {}"),
+    ],
+)
+def test_a_family_that_takes_other_inputs_is_refused(build, problem, write_family):
+    name = f"other_inputs_{len(build)}"
+    write_family(name, OWN.replace("END", build))
+    with pytest.raises(InputError, match=re.escape(problem)):
         model_of(name, series(20, 3, known=()))
 
 

@@ -83,6 +83,23 @@ def test_use_takes_the_first_rows(tmp_path):
     np.testing.assert_array_equal(last, table[129].astype(np.float32))
 
 
+@pytest.mark.parametrize("more", [-20, 20])
+def test_a_source_that_reads_other_rows_than_it_counted_is_refused(tmp_path, monkeypatch, more):
+    from components.sources import csv
+
+    counted = csv.check
+
+    def check(options):
+        facts = counted(options)
+        return facts.model_copy(update={"rows": facts.rows + more})
+
+    monkeypatch.setattr(csv, "check", check)
+    rows = len(csv_table())
+    with pytest.raises(InputError, match=f"tiny: {rows} rows were read, expected {rows + more}, as the source's check"):
+        run(tmp_path / "dataset", csv_spec(tmp_path, csv_table()))
+    assert not (tmp_path / "dataset").exists()
+
+
 def test_the_digest_follows_the_data_alone(tmp_path, series):
     table = csv_table()
     again = run(tmp_path / "again", csv_spec(tmp_path, table), name="other")

@@ -32,6 +32,7 @@ time.sleep(0.2)
 note("end")
 """,
     "fails": "import time, os\nwhile not os.path.exists('others'):\n    time.sleep(0.01)\nraise ValueError('lost')\n",
+    "refuses": "from components.common.errors import InputError\nraise InputError('this')\n",
     "lasts": """
 import os, signal, sys, time
 from components.common.events import progress
@@ -189,6 +190,15 @@ def test_nothing_else_computes_while_a_task_measures(server, here):
     """Twice in one task. Before, between and after, the other one goes on counting."""
     assert execution(server, here, task("counts", "counts"), task("measures", "measures")).run()
     assert json.loads((here / "said").read_text()) == [True, False, True, False, True]
+
+
+@pytest.mark.parametrize("keep_going", [True, False])
+def test_what_does_not_need_a_task_that_refused_its_input_goes_on_if_asked_to(server, here, keep_going):
+    tasks = [task("a", "refuses"), task("b", "notes", "b")]
+    run = execution(server, here, *tasks, jobs=1, keep_going=keep_going)
+    assert run.run() == keep_going
+    assert run.failures["a"].refused
+    assert ("b" in run.outputs) == keep_going
 
 
 def test_a_task_that_ends_while_it_measures_lets_the_others_go_on(server, here):

@@ -217,7 +217,8 @@ def test_neither_its_code_nor_what_it_took_names_the_folder_of_its_outputs():
     ("before", "expected"),
     [
         (None, "first time"),
-        ({}, "its outputs are gone"),
+        ({}, "first time"),
+        ({"seconds": 2.0}, "its outputs are gone"),
         ({"inputs": {"dataset": "0", "model": "2"}}, "after ingest-fashion"),
         ({"inputs": {}}, "after ingest-fashion and 1 more"),
         ({"inputs": {**BASIS.inputs, "tuning": "3"}}, "its inputs are fewer"),
