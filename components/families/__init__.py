@@ -100,9 +100,8 @@ def build_model(spec: ModelSpec, info: "DatasetInfo") -> "keras.Model":
     """Build the untrained model that a config describes.
 
     Raises:
-        InputError: The family can't be trained for the data set's task, its model doesn't give probabilities or
-            forecasts, or no quantiles where they are asked for, or couldn't be loaded again, or the hyperparameters
-            are wrong.
+        InputError: The family can't be trained for the data set's task, its model takes other inputs, gives other
+            outputs or couldn't be loaded again, or the hyperparameters are wrong.
     """
     family = load_family(spec.family)
     if info.task not in family.TASKS:
@@ -112,8 +111,6 @@ def build_model(spec: ModelSpec, info: "DatasetInfo") -> "keras.Model":
         info = info.model_copy(update={"quantiles": spec.quantiles})
     model = family.build(info, hyperparameters)
     _refuse_other_inputs(spec.family, model, info)
-    if spec.quantiles and model.output_shape[2:] != (len(spec.quantiles),):
-        raise InputError(f"family {spec.family} gives no quantiles; it has to end with components.models.layers.finish")
     _refuse_other_answers(spec.family, model, info)
     _refuse_unknown_layers(spec.family, model)
     model.jit_compile = False
@@ -172,10 +169,15 @@ def _refuse_other_answers(family: str, model: "keras.Model", info: "DatasetInfo"
     if isinstance(info, ImagesInfo):
         shape, meaning = [None, len(info.classes)], "a probability for each class"
     else:
-        shape, meaning = [None, info.horizon, *filter(None, [len(info.quantiles)])], "a value for each step"
+        shape, meaning = [None, info.horizon], "a value for each step"
+        if info.quantiles:
+            shape, meaning = [*shape, len(info.quantiles)], "a value for each step and quantile"
     given = [list(output.shape) for output in model.outputs]
     if given != [shape]:
-        raise InputError(f"family {family}: its model gives {given}, expected [{shape}], {meaning}")
+        raise InputError(
+            f"family {family}: its model gives {given}, expected [{shape}], {meaning}, as of "
+            "components.models.layers.finish"
+        )
     if isinstance(info, ImagesInfo) and answers.logits_layer(model) is None:
         noise = np.random.default_rng(0).integers(0, 256, (8, *info.shape))
         totals = np.sum(model(keras.tree.map_structure(lambda _: noise, model.input)), axis=1)

@@ -104,7 +104,9 @@ def _write_series(data: Series, options: SeriesOptions, rows: int, name: str, fo
         write_split(folder, name, split, islice(remaining, length), size)
         for split, length in zip(SPLITS, lengths, strict=True)
     ]
-    read = sum(split.num_examples for split in stored) + sum(1 for _ in remaining) * (ends[-1] == rows)
+    read = sum(split.num_examples for split in stored)
+    if ends[-1] == rows:  # else `use` leaves out the last ones
+        read += sum(1 for _ in remaining)
     if read != ends[-1]:
         raise InputError(f"{name}: {read:,} rows were read, expected {rows:,}, as the source's check says")
     write_metadata(folder, row_types(columns), stored, f"Rows of {name}: {', '.join(columns)}.")

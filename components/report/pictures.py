@@ -58,7 +58,7 @@ def augmented(folder: str, info: ImagesInfo, augment: Augment) -> str:
 
 def _uri(array: np.ndarray, width: int, height: int = LARGEST) -> str:
     """An image uint8 [height, width, channels] as a data URI, at most `width` and `height` pixels large."""
-    image = pictures.from_array(array)
+    image = pictures.from_array(array[:, :, :3])
     image.thumbnail((width, height))
     png = io.BytesIO()
     image.save(png, "PNG", optimize=True)

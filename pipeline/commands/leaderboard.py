@@ -63,9 +63,9 @@ def _metrics(board: Leaderboard, dataset: str) -> list[str]:
     return [metric.name for metric in found_in(entry.task, own)] if entry else []
 
 
-def _table(board: Leaderboard, dataset: str, always: list[str], there_is_room_for: Sequence[str]) -> Table:
-    """The table of a data set, with these of the columns that can be left out."""
-    shown = [*always, *there_is_room_for]
+def _table(board: Leaderboard, dataset: str, always: list[str], further: Sequence[str]) -> Table:
+    """The table of a data set. Of the columns that can be left out it has those of `always` and the further ones."""
+    shown = [*always, *further]
     entry = board.datasets.get(dataset)
     every = _metrics(board, dataset)
     metrics = every[:1] + [metric for metric in every[1:] if metric in shown]

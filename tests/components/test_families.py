@@ -253,7 +253,9 @@ def test_a_family_of_ones_own_gives_quantiles_where_it_ends_with_the_projects_la
     write_family(name, OWN.replace("END", end))
     info = with_quantiles(series(20, 3, known=()))
     if "layers" not in end:
-        with pytest.raises(InputError, match=f"family {name} gives no quantiles; it has to end with"):
+        with pytest.raises(
+            InputError, match=r"gives \[\[None, 3\]\], expected \[\[None, 3, 5\]\], a value for each step and quantile"
+        ):
             model_of(name, info)
         return
     forecasts = model_of(name, info).predict(batch_for(info)[0], verbose=0)
